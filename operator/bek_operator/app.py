@@ -1,0 +1,72 @@
+"""The application: makes every part, wires them together and runs them until the end."""
+
+import asyncio
+import logging
+import socket
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+
+from bek_operator.cluster.client import Client
+from bek_operator.cluster.events import Events
+from bek_operator.cluster.objects import Objects
+from bek_operator.cluster.secret_watch import SecretWatch
+from bek_operator.cluster.secrets import SecretReader
+from bek_operator.controller.clock import steady_clock
+from bek_operator.controller.health import Health
+from bek_operator.controller.reign import Limits, Ports, Reign
+from bek_operator.controller.watch import watch_objects
+from bek_operator.settings import Settings
+from bek_operator.whatsapp.address import Addresses
+from bek_operator.whatsapp.http import Http
+from bek_operator.whatsapp.on_premises import OnPremises
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until a signal or a fault ends it; a fault is raised."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(await Client.connect())
+        http = Http(
+            Addresses(settings.hosts.names_address), user_agent=f"bek-operator/{version('bek-operator')}"
+        )
+        stack.push_async_callback(http.close)
+        reign = Reign(
+            Ports(
+                objects=Objects(client, settings.namespaces),
+                secrets=SecretReader(client),
+                events=Events(client, socket.gethostname()),
+                backend=OnPremises(http),
+            ),
+            settings.hosts,
+            Limits(numbers=settings.concurrency, per_host=settings.concurrency_per_host),
+            steady_clock(),
+        )
+        health = Health(settings.health.host, settings.health.port, is_ready=reign.settled.is_set)
+        await stack.enter_async_context(health)
+        await _run_together(settings, client, reign)
+
+
+async def _run_together(settings: Settings, client: Client, reign: Reign) -> None:
+    """Run the reign and the watches beside it; the end of any one is the end of all."""
+    stop = asyncio.Event()
+    watch = SecretWatch(client, settings.namespaces, settings.secret_selector, reign.secret_hint)
+
+    async def follow() -> None:
+        await reign.settled.wait()
+        await watch_objects(reign.object_hint, client.access, settings.namespaces, stop)
+
+    tasks = [asyncio.create_task(reign.run(), name="reign"), asyncio.create_task(follow(), name="objects")]
+    if settings.watch_secrets:
+        tasks.append(asyncio.create_task(watch.run(), name="secrets"))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        stop.set()
+        for task in tasks:
+            if task.get_name() != "objects" or not reign.settled.is_set():
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        log.info("stopped")

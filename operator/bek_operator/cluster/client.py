@@ -1,0 +1,176 @@
+"""The one client of the API server: credentials, time limits, and errors of our own.
+
+Everything goes through `request` with a path of the REST API: the generated models of the client library would
+parse every answer into objects that the next line turns back into dictionaries.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+
+REQUEST_SECONDS = 20.0
+_CREDENTIALS_LIFE = timedelta(minutes=10)
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_STATUS_ERRORS: Mapping[int, type[ClusterError]] = {403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to reach the API server at this moment, for whoever holds connections of their own.
+
+    `expires` is when to ask again: tokens in a pod are renewed on disk.
+    """
+
+    server: str
+    ca_file: str | None
+    verify: bool
+    certificate_file: str | None
+    key_file: str | None
+    scheme: str | None
+    token: str | None
+    expires: datetime
+
+
+def in_pod() -> bool:
+    """Tell whether the process runs in a pod with a service account."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and _SERVICE_ACCOUNT_NAMESPACE.exists()
+
+
+class Client:
+    """A connection to one API server, used as an asynchronous context manager."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._api = ApiClient(configuration)
+        self._api.user_agent = f"bek-operator/{version('bek-operator')}"
+
+    @classmethod
+    async def connect(cls) -> Self:
+        """Load credentials: the service account in a pod, elsewhere what `KUBECONFIG` says.
+
+        Raises:
+            Unavailable: there are none, or they cannot be read.
+        """
+        configuration = Configuration()
+        # A proxy for the internet (HTTPS_PROXY) is no way to the API server, nor should it see its token.
+        configuration.client_session_kwargs = {"trust_env": False}
+        try:
+            if in_pod():
+                config.load_incluster_config(configuration)
+            else:
+                # The default of the library was read when it was imported.
+                file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+                await config.load_kube_config(file, client_configuration=configuration, persist_config=False)
+        except (config.ConfigException, OSError) as error:
+            raise Unavailable(f"no credentials for a cluster: {error}") from None
+        return cls(configuration)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.close()
+
+    async def access(self) -> Access:
+        """Return fresh credentials."""
+        auth = (await self._configuration.auth_settings()).get("BearerToken", {}).get("value") or ""
+        scheme, _, token = auth.rpartition(" ")
+        return Access(
+            server=self._configuration.host,
+            ca_file=self._configuration.ssl_ca_cert,
+            verify=self._configuration.verify_ssl,
+            certificate_file=self._configuration.cert_file,
+            key_file=self._configuration.key_file,
+            scheme=scheme.strip().title() or None,
+            token=token or None,
+            expires=datetime.now(UTC) + _CREDENTIALS_LIFE,
+        )
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Call the API server and return the JSON object that it answers.
+
+        Raises:
+            ClusterError: the call did not succeed; which one tells why.
+        """
+        async with self._send(method, path, query, body, headers, REQUEST_SECONDS) as response:
+            try:
+                answer = json.loads(await response.read())
+            except ValueError:
+                raise Unavailable(f"{method} {path}: the answer is not JSON") from None
+        if not isinstance(answer, dict):
+            raise Unavailable(f"{method} {path}: the answer is not an object")
+        return answer
+
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], seconds: float
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the objects of a watch until the server ends it or `seconds` have gone by.
+
+        Raises:
+            ClusterError: the watch could not be started or broke.
+        """
+        async with self._send("GET", path, query, None, headers, seconds) as response:
+            async for line in response.content:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    raise Unavailable(f"watch {path}: a line is not JSON") from None
+                if isinstance(event, dict):
+                    yield event
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+        seconds: float,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        wanted = {"Accept": "application/json", **(headers or {})}
+        if body is not None:
+            wanted.setdefault("Content-Type", "application/json")
+        try:
+            prepared = await self._api.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params=wanted,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = (await self._api.call_api(*prepared, _request_timeout=seconds)).response
+            async with response:
+                if not response.ok:
+                    error = _STATUS_ERRORS.get(response.status, Unavailable)
+                    raise error(f"{method} {path}: HTTP {response.status}")
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
+
+
+def name_in_path(name: str) -> str:
+    """Quote an object's name for a path, so that no name can lead elsewhere."""
+    return quote(name, safe="")

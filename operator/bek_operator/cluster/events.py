@@ -1,0 +1,102 @@
+"""Events on BusinessEncryptionKeys (events.k8s.io/v1): one that repeats grows a count instead of a crowd."""
+
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bek_operator.cluster.client import Client, name_in_path
+from bek_operator.cluster.errors import ClusterError, NotFound
+from bek_operator.cluster.objects import GROUP, KIND, VERSION
+from bek_operator.model.spec import Resource
+from bek_operator.model.transitions import Happening
+
+log = logging.getLogger(__name__)
+
+_CONTROLLER = "bek.dev/operator"
+_MERGED_SECONDS = 3600.0
+_REMEMBERED = 4096
+_LONGEST_NOTE = 1024
+
+
+@dataclass(slots=True)
+class _Posted:
+    name: str
+    count: int
+    at: datetime
+
+
+class Events:
+    """Posts events; a failure to do so is logged and forgotten, since the status says it all."""
+
+    def __init__(self, client: Client, instance: str) -> None:
+        self._client = client
+        self._instance = instance[:128]
+        self._posted: OrderedDict[tuple[str, Happening], _Posted] = OrderedDict()
+
+    async def post(self, resource: Resource, happenings: Iterable[Happening]) -> None:
+        """Post what happened to an object, merging what is told again within the hour."""
+        for happening in happenings:
+            try:
+                await self._post(resource, happening)
+            except ClusterError as error:
+                log.warning("an event could not be posted: %s", error)
+
+    async def _post(self, resource: Resource, happening: Happening) -> None:
+        now = datetime.now(UTC)
+        known = self._posted.get((resource.uid, happening))
+        if known and (now - known.at).total_seconds() < _MERGED_SECONDS and await self._merge(resource, known, now):
+            return
+        name = await self._create(resource, happening, now)
+        self._posted[resource.uid, happening] = _Posted(name, 1, now)
+        self._posted.move_to_end((resource.uid, happening))
+        while len(self._posted) > _REMEMBERED:
+            self._posted.popitem(last=False)
+
+    async def _merge(self, resource: Resource, known: _Posted, now: datetime) -> bool:
+        series = {"count": known.count + 1, "lastObservedTime": _micro(now)}
+        try:
+            await self._client.request(
+                "PATCH",
+                f"{_path(resource)}/{name_in_path(known.name)}",
+                body={"series": series},
+                headers={"Content-Type": "application/merge-patch+json"},
+            )
+        except NotFound:
+            return False
+        known.count, known.at = known.count + 1, now
+        return True
+
+    async def _create(self, resource: Resource, happening: Happening, now: datetime) -> str:
+        name = f"{resource.ref.name[:200]}.{secrets.token_hex(8)}"
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"namespace": resource.ref.namespace, "name": name},
+            "eventTime": _micro(now),
+            "type": "Warning" if happening.warning else "Normal",
+            "reason": happening.reason,
+            "action": "Reconcile",
+            "note": happening.note[:_LONGEST_NOTE],
+            "reportingController": _CONTROLLER,
+            "reportingInstance": self._instance,
+            "regarding": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "namespace": resource.ref.namespace,
+                "name": resource.ref.name,
+                "uid": resource.uid,
+            },
+        }
+        await self._client.request("POST", _path(resource), body=body)
+        return name
+
+
+def _path(resource: Resource) -> str:
+    return f"/apis/events.k8s.io/v1/namespaces/{name_in_path(resource.ref.namespace)}/events"
+
+
+def _micro(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,78 @@
+"""BusinessEncryptionKeys: list, read, and write their status."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from bek_operator.cluster.client import Client, name_in_path
+from bek_operator.cluster.errors import NotFound
+from bek_operator.model.spec import Resource, read_resource
+
+GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
+_PAGE = 200
+
+
+class Objects:
+    """The BusinessEncryptionKeys of the served namespaces; all of them when none is named."""
+
+    def __init__(self, client: Client, namespaces: Sequence[str]) -> None:
+        self._client = client
+        self._namespaces = namespaces
+
+    async def list(self) -> AsyncIterator[Resource]:
+        """Yield every object.
+
+        Raises:
+            ClusterError: `NotFound` when the CRD is not installed.
+        """
+        for path in [_path(namespace) for namespace in self._namespaces] or [_path(None)]:
+            query = {"limit": str(_PAGE)}
+            while True:
+                page = await self._client.request("GET", path, query=query)
+                for item in page.get("items") or ():
+                    yield read_resource(item)
+                token = page.get("metadata", {}).get("continue")
+                if not token:
+                    break
+                query["continue"] = token
+
+    async def read(self, namespace: str, name: str) -> Resource | None:
+        """Return the object, `None` when there is none.
+
+        Raises:
+            ClusterError: the API server did not answer.
+        """
+        try:
+            return read_resource(await self._client.request("GET", _path(namespace, name)))
+        except NotFound:
+            return None
+
+    async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> str:
+        """Replace the status of this very object at this very version; return its new resourceVersion.
+
+        A PUT with uid and resourceVersion is the only write that the server refuses for an object that was
+        deleted and re-created meanwhile.
+
+        Raises:
+            ClusterError: `Conflict` or `NotFound` when the object is another one by now.
+        """
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": KIND,
+            "metadata": {
+                "namespace": resource.ref.namespace,
+                "name": resource.ref.name,
+                "uid": resource.uid,
+                "resourceVersion": resource.version,
+            },
+            "status": status,
+        }
+        path = _path(resource.ref.namespace, resource.ref.name) + "/status"
+        answer = await self._client.request("PUT", path, body=body)
+        written: str = answer["metadata"]["resourceVersion"]
+        return written
+
+
+def _path(namespace: str | None, name: str | None = None) -> str:
+    base = f"/apis/{GROUP}/{VERSION}"
+    within = f"/namespaces/{name_in_path(namespace)}" if namespace else ""
+    return f"{base}{within}/{PLURAL}" + (f"/{name_in_path(name)}" if name else "")

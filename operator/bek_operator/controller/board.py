@@ -1,0 +1,172 @@
+"""The board: everything the operator knows, for as long as it reigns.
+
+It has one owner and is only touched from the event loop. Rooms read from it and write to it between two awaits;
+nothing on it is shared with anybody else.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from bek_operator.model.claims import Claims
+from bek_operator.model.key import PublicKey
+from bek_operator.model.observation import Observation
+from bek_operator.model.outcomes import disturbed
+from bek_operator.model.recorded import read_status
+from bek_operator.model.spec import ObjectRef, Resource
+from bek_operator.model.status import Obstacle
+from bek_operator.model.target import Target
+
+
+class NumberRef(NamedTuple):
+    """A number of an object."""
+
+    object: ObjectRef
+    number: str
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is known of one object.
+
+    Attributes:
+        key: The Secret's key or why there is none; `None` before the first plan.
+        known: By number, in no particular order.
+        secrets: By name, the resourceVersion at the last plan; empty for one that was not there.
+        object_stale: The object has to be read again before anything is decided.
+        secrets_stale: The same for its Secrets.
+        missing_since: When a Secret that had been there was found missing.
+        active: Numbers that are being worked on.
+        unrecorded: Numbers whose next publish waits for the status to show the last one.
+        written_at: When the status was last written by this process.
+    """
+
+    resource: Resource
+    key: PublicKey | Obstacle | None = None
+    known: dict[str, Observation] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    object_stale: bool = False
+    secrets_stale: bool = True
+    missing_since: float | None = None
+    untried: set[str] = field(default_factory=set)
+    active: set[str] = field(default_factory=set)
+    unrecorded: set[str] = field(default_factory=set)
+    written_at: float = float("-inf")
+
+    @property
+    def unfinished(self) -> bool:
+        """Tell whether more news of its numbers is about to come."""
+        return bool(self.untried or self.active)
+
+
+class Board:
+    """Objects, their targets and observations, and who claims what."""
+
+    def __init__(self) -> None:
+        self.claims = Claims()
+        self._entries: dict[ObjectRef, Entry] = {}
+        self._referrers: dict[tuple[str, str], set[ObjectRef]] = defaultdict(set)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[ObjectRef]:
+        return iter(list(self._entries))
+
+    def get(self, ref: ObjectRef) -> Entry | None:
+        """Return what is known of an object."""
+        return self._entries.get(ref)
+
+    def adopt(self, resource: Resource) -> Entry:
+        """Take in an object as it was just read; one that was re-created under its name is another."""
+        entry = self._entries.get(resource.ref)
+        if entry is None or entry.resource.uid != resource.uid:
+            entry = self._entries[resource.ref] = Entry(resource=resource)
+        entry.resource = resource
+        entry.object_stale = False
+        return entry
+
+    def refer(self, ref: ObjectRef, entry: Entry, secrets: Mapping[str, str]) -> None:
+        """Take note of the Secrets that an object was planned from."""
+        for name in entry.secrets.keys() - secrets.keys():
+            self._unrefer(ref, name)
+        for name in secrets:
+            self._referrers[ref.namespace, name].add(ref)
+        entry.secrets = dict(secrets)
+
+    def referrers(self, namespace: str, secret: str) -> frozenset[ObjectRef]:
+        """Return the objects that refer to a Secret."""
+        return frozenset(self._referrers.get((namespace, secret), ()))
+
+    def forget(self, ref: ObjectRef) -> Entry | None:
+        """Drop an object that is gone."""
+        entry = self._entries.pop(ref, None)
+        if entry:
+            for name in entry.secrets:
+                self._unrefer(ref, name)
+        return entry
+
+    def _unrefer(self, ref: ObjectRef, secret: str) -> None:
+        referrers = self._referrers.get((ref.namespace, secret), set())
+        referrers.discard(ref)
+        if not referrers:
+            self._referrers.pop((ref.namespace, secret), None)
+
+    def observation(self, ref: NumberRef) -> Observation | None:
+        """Return what is known of a number that is to be signed."""
+        entry = self._entries.get(ref.object)
+        return entry.known.get(ref.number) if entry else None
+
+    def put(self, ref: ObjectRef, seen: Observation) -> None:
+        """Replace what is known of a number."""
+        entry = self._entries[ref]
+        number = seen.target.number
+        entry.known[number] = seen
+        if seen.tried:
+            entry.untried.discard(number)
+        else:
+            entry.untried.add(number)
+
+    def drop(self, ref: ObjectRef, number: str) -> None:
+        """Forget a number that its object lists no longer."""
+        entry = self._entries[ref]
+        entry.known.pop(number, None)
+        entry.untried.discard(number)
+        entry.unrecorded.discard(number)
+
+    def learn(
+        self,
+        ref: NumberRef,
+        target: Target,
+        update: Callable[[Observation], Observation],
+        *,
+        published_at: float | None,
+    ) -> Observation | None:
+        """Take in what a call for a target led to.
+
+        Where the target has been replaced meanwhile the outcome is worth nothing, but a publish (`published_at`)
+        has changed what the API holds, so that what was read before is worth nothing either.
+        """
+        seen = self.observation(ref)
+        if seen is None:
+            return None
+        if seen.target == target:
+            seen = update(seen)
+        elif published_at is not None:
+            seen = disturbed(seen, published_at)
+        self.put(ref.object, seen)
+        return seen
+
+    def is_recorded(self, ref: NumberRef, seen: Observation) -> bool:
+        """Tell whether the status that the API server holds shows a number's last publish."""
+        entry = self._entries[ref.object]
+        row = entry.resource.recorded.rows.get(ref.number)
+        shown = row.published_at if row else None
+        return seen.published_at is None or (shown is not None and shown >= int(seen.published_at))
+
+    def wrote(self, ref: ObjectRef, version: str, status: dict[str, Any], now: float) -> None:
+        """Take note of the status that the API server holds now."""
+        entry = self._entries[ref]
+        entry.resource = replace(entry.resource, version=version, status=status, recorded=read_status(status))
+        entry.written_at = now

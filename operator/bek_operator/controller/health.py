@@ -1,0 +1,38 @@
+"""Probes: `/healthz` while the process is able to work, `/readyz` once it has read every object."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+
+class Health:
+    """A small web server for the kubelet, used as an asynchronous context manager."""
+
+    def __init__(self, host: str, port: int, *, is_ready: Callable[[], bool]) -> None:
+        self._host = host or None
+        self._port = port
+        self._is_ready = is_ready
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self._is_ready():
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="not every object has been read yet\n")

@@ -1,0 +1,215 @@
+"""Plan: read one object and the Secrets it names, and decide for each of its numbers which key belongs where.
+
+Talks to the API server only, so it is always quick. What a person got wrong ends here, as an `Obstacle` or as the
+problem of a target; numbers whose target has changed are handed on to be signed.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from bek_operator.cluster.errors import Forbidden
+from bek_operator.cluster.secrets import SecretContent
+from bek_operator.controller.board import Board, Entry, NumberRef
+from bek_operator.controller.clock import Clock
+from bek_operator.controller.key_cache import KeyCache
+from bek_operator.controller.numbers import NumberQueue
+from bek_operator.model.hosts import AllowedHosts
+from bek_operator.model.key import InvalidKey, PublicKey
+from bek_operator.model.observation import recover, retarget
+from bek_operator.model.outcomes import after_failure
+from bek_operator.model.reasons import ObjectReason
+from bek_operator.model.spec import InvalidSpec, ObjectRef, Resource, Spec
+from bek_operator.model.status import Obstacle
+from bek_operator.model.target import Target, targets_of
+
+VANISHED_SECONDS = 2.0
+"""A Secret that is replaced by deleting and creating it is gone for a moment; nothing is made of that."""
+
+_FORBIDDEN_SECONDS = 60.0
+
+
+class ObjectReader(Protocol):
+    """Where BusinessEncryptionKeys come from."""
+
+    async def read(self, namespace: str, name: str) -> Resource | None:
+        """Return the object, `None` when there is none."""
+        ...
+
+
+class SecretSource(Protocol):
+    """Where Secrets come from."""
+
+    async def read(self, namespace: str, name: str) -> SecretContent | None:
+        """Return the Secret's content, `None` when there is none."""
+        ...
+
+
+class Planner:
+    """Makes the targets of one object at a time; `again` has an object planned at a later instant."""
+
+    def __init__(
+        self,
+        *,
+        board: Board,
+        objects: ObjectReader,
+        secrets: SecretSource,
+        keys: KeyCache,
+        hosts: AllowedHosts,
+        numbers: NumberQueue,
+        again: Callable[[ObjectRef, float], None],
+        clock: Clock,
+    ) -> None:
+        self._board = board
+        self._objects = objects
+        self._secrets = secrets
+        self._keys = keys
+        self._hosts = hosts
+        self._numbers = numbers
+        self._again = again
+        self._clock = clock
+
+    async def plan(self, ref: ObjectRef) -> Entry | None:
+        """Bring the board up to date about an object; `None` when it is gone or going.
+
+        Raises:
+            ClusterError: the API server did not answer; nothing was changed.
+        """
+        entry = self._board.get(ref)
+        if entry is None or entry.object_stale:
+            resource = await self._objects.read(*ref)
+            if resource is None or resource.deleted:
+                self.forget(ref)
+                return None
+            entry = self.adopt(resource)
+        if entry.secrets_stale:
+            await self._plan(ref, entry)
+        return entry
+
+    def adopt(self, resource: Resource) -> Entry:
+        """Take in an object as it was just read."""
+        known = self._board.get(resource.ref)
+        if known and known.resource.uid != resource.uid:
+            self.forget(resource.ref)
+        entry = self._board.adopt(resource)
+        entry.secrets_stale = True
+        self._wake(self._board.claims.place(resource))
+        return entry
+
+    def forget(self, ref: ObjectRef) -> None:
+        """Let go of an object: nobody is told, since the API knows no way to take a key back."""
+        entry = self._board.forget(ref)
+        if entry:
+            self._stop(ref, entry)
+            self._wake(self._board.claims.drop(entry.resource))
+
+    def _wake(self, others: Iterable[ObjectRef]) -> None:
+        for ref in others:
+            other = self._board.get(ref)
+            if other:
+                other.secrets_stale = True
+                self._again(ref, self._clock())
+
+    def _stop(self, ref: ObjectRef, entry: Entry) -> None:
+        for number in entry.known:
+            self._numbers.stop(NumberRef(ref, number))
+
+    async def _plan(self, ref: ObjectRef, entry: Entry) -> None:
+        spec = entry.resource.spec
+        entry.secrets_stale = False
+        if isinstance(spec, InvalidSpec):
+            entry.key = Obstacle(ObjectReason.INVALID_SPEC, str(spec))
+            self._stop(ref, entry)
+            return
+        try:
+            found = await self._read_secrets(ref, spec)
+            if self._is_a_moment_ago(ref, entry, found):
+                return
+            self._board.refer(ref, entry, {name: one.version if one else "" for name, one in found.items()})
+            entry.key = await self._key(spec, found)
+        except BaseException:
+            entry.secrets_stale = True
+            raise
+        if isinstance(entry.key, Obstacle):
+            self._stop(ref, entry)
+        else:
+            self._place(ref, entry, entry.key, spec, found)
+
+    async def _read_secrets(self, ref: ObjectRef, spec: Spec) -> dict[str, SecretContent | None]:
+        names = sorted(spec.secrets)
+        return dict(zip(names, await asyncio.gather(*(self._read_secret(ref, name) for name in names)), strict=True))
+
+    async def _read_secret(self, ref: ObjectRef, name: str) -> SecretContent | None:
+        try:
+            return await self._secrets.read(ref.namespace, name)
+        except Forbidden:
+            # Nobody tells when a role is mended, so this is looked at again before long.
+            self._look_again(ref, _FORBIDDEN_SECONDS)
+            return None
+
+    def _is_a_moment_ago(self, ref: ObjectRef, entry: Entry, found: dict[str, SecretContent | None]) -> bool:
+        """Tell whether a Secret that was there is missing, and has not been for long."""
+        now = self._clock()
+        if not any(content is None and entry.secrets.get(name) for name, content in found.items()):
+            entry.missing_since = None
+            return False
+        if entry.missing_since is None:
+            entry.missing_since = now
+        if now - entry.missing_since >= VANISHED_SECONDS:
+            entry.missing_since = None
+            return False
+        self._look_again(ref, entry.missing_since + VANISHED_SECONDS - now)
+        return True
+
+    def _look_again(self, ref: ObjectRef, seconds: float) -> None:
+        entry = self._board.get(ref)
+        if entry:
+            entry.secrets_stale = True
+            self._again(ref, self._clock() + seconds)
+
+    async def _key(self, spec: Spec, found: dict[str, SecretContent | None]) -> PublicKey | Obstacle:
+        content = found[spec.key.secret]
+        if content is None:
+            return Obstacle(ObjectReason.SECRET_NOT_FOUND, f"Secret {spec.key.secret} does not exist (yet)")
+        try:
+            return await self._keys.parse(content.data, spec.key.entry, spec.passphrase_entry)
+        except InvalidKey as fault:
+            return Obstacle(ObjectReason.INVALID_KEY, f"Secret {spec.key.secret}: {fault}")
+
+    def _place(
+        self, ref: ObjectRef, entry: Entry, key: PublicKey, spec: Spec, found: dict[str, SecretContent | None]
+    ) -> None:
+        claimed = self._board.claims.lost(entry.resource, spec)
+        secrets = {name: one.data if one else None for name, one in found.items()}
+        targets = targets_of(entry.resource, spec, key, secrets, self._hosts, claimed)
+        for number in entry.known.keys() - {target.number for target in targets}:
+            self._numbers.stop(NumberRef(ref, number))
+            self._board.drop(ref, number)
+        for target in targets:
+            self._aim(ref, entry, target, suspended=spec.suspend)
+
+    def _aim(self, ref: ObjectRef, entry: Entry, target: Target, *, suspended: bool) -> None:
+        """Set a number's target, and have it worked on when that changed anything."""
+        now = self._clock()
+        number = NumberRef(ref, target.number)
+        before = entry.known.get(target.number)
+        if before and before.target == target:
+            seen = before
+        elif before:
+            self._numbers.interrupt(number)
+            seen = retarget(before, target, now)
+        else:
+            # A number that was well is looked at again at some time within its interval, so that a restart does
+            # not have all of them asked at once.
+            due = now + target.interval * random.random()  # noqa: S311 - jitter
+            seen = recover(target, entry.resource.recorded, entry.resource.generation, due)
+        if target.problem and seen is not before:
+            seen = after_failure(seen, target.problem, now, 0.5)
+        self._board.put(ref, seen)
+        if suspended:
+            self._numbers.stop(number)
+        else:
+            at = max(seen.retry_at, seen.due) if seen.tried else max(seen.retry_at, now)
+            new_key = before is not None and before.target.key != target.key
+            self._numbers.enqueue(number, seen, at, new_key=new_key)

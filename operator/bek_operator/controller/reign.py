@@ -1,0 +1,184 @@
+"""The reign: from taking charge to the end of it, one board and the rooms that work on it.
+
+Watch, plan, sign, report: hints about objects and Secrets come in here, objects are planned and reported one pass
+at a time, numbers are signed beside them.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from bek_operator.cluster.errors import ClusterError, NotFound
+from bek_operator.controller.board import Board, Entry, NumberRef
+from bek_operator.controller.clock import Clock
+from bek_operator.controller.key_cache import KeyCache
+from bek_operator.controller.numbers import NumberQueue
+from bek_operator.controller.plan import ObjectReader, Planner, SecretSource
+from bek_operator.controller.report import EventPoster, Reporter, StatusWriter
+from bek_operator.controller.schedule import Priority, Schedule
+from bek_operator.controller.sign import Signer
+from bek_operator.controller.workers import RetryLater, Workers
+from bek_operator.model.endpoint import Endpoint
+from bek_operator.model.hosts import AllowedHosts
+from bek_operator.model.observation import Observation
+from bek_operator.model.spec import ObjectRef, Resource
+from bek_operator.whatsapp.protocol import Backend
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 600.0
+_PASSES_AT_ONCE = 8
+
+
+class ObjectStore(ObjectReader, StatusWriter, Protocol):
+    """The BusinessEncryptionKeys of the served namespaces."""
+
+    def list(self) -> AsyncIterator[Resource]:
+        """Yield every object."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the reign works with."""
+
+    objects: ObjectStore
+    secrets: SecretSource
+    events: EventPoster
+    backend: Backend[Endpoint]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much is done at once: numbers in all, and numbers of one API host."""
+
+    numbers: int
+    per_host: int
+
+
+class Reign:
+    """Takes charge of all objects when run, until cancelled."""
+
+    def __init__(self, ports: Ports, hosts: AllowedHosts, limits: Limits, clock: Clock) -> None:
+        self._ports = ports
+        self._clock = clock
+        self._board = Board()
+        self.settled = asyncio.Event()
+        self._objects: Workers[ObjectRef] = Workers("objects", Schedule(), self._pass, _PASSES_AT_ONCE, clock)
+        schedule: Schedule[NumberRef] = Schedule(
+            lane_limit=lambda _: limits.per_host, suspects=max(limits.numbers // 2, 1)
+        )
+        self._signing: Workers[NumberRef] = Workers("numbers", schedule, self._sign, limits.numbers, clock)
+        self._numbers = NumberQueue(self._signing)
+        self._planner = Planner(
+            board=self._board,
+            objects=ports.objects,
+            secrets=ports.secrets,
+            keys=KeyCache(),
+            hosts=hosts,
+            numbers=self._numbers,
+            again=self._objects.add,
+            clock=clock,
+        )
+        self._signer = Signer(
+            board=self._board, backend=ports.backend, wait=self._wait, report=self._number_changed, clock=clock
+        )
+        self._reporter = Reporter(
+            board=self._board,
+            objects=ports.objects,
+            events=ports.events,
+            again=self._objects.add,
+            recorded=self._recorded,
+            clock=clock,
+        )
+
+    def object_hint(self, namespace: str, name: str, version: str) -> None:
+        """Hear that an object was added, changed or (without version) deleted; nothing is believed of it."""
+        ref = ObjectRef(namespace, name)
+        entry = self._board.get(ref)
+        if entry:
+            if version and version == entry.resource.version:
+                return
+            entry.object_stale = True
+        self._objects.add(ref, self._clock(), priority=Priority.PERSON)
+
+    def secret_hint(self, namespace: str, name: str, version: str) -> None:
+        """Hear that a Secret was added, changed or (without version) deleted."""
+        for ref in self._board.referrers(namespace, name):
+            entry = self._board.get(ref)
+            if entry and (not version or entry.secrets.get(name) != version):
+                entry.secrets_stale = True
+                self._objects.add(ref, self._clock(), priority=Priority.KEY)
+
+    async def run(self) -> None:
+        """Take charge: read all objects once, then work on what is due until cancelled."""
+        await self._take_up()
+        self.settled.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._objects.run())
+            group.create_task(self._signing.run())
+            group.create_task(self._sweep())
+
+    async def _take_up(self) -> None:
+        """Read every object before the first is worked on, so that claims are known when the first one is planned."""
+        pause = 0.5
+        while True:
+            try:
+                async for resource in self._ports.objects.list():
+                    if not resource.deleted:
+                        self._planner.adopt(resource)
+                        self._objects.add(resource.ref, self._clock())
+            except NotFound:
+                log.warning("the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ and wait")
+            except ClusterError as error:
+                log.warning("the objects cannot be listed: %s", error)
+            else:
+                log.info("took charge", extra={"objects": len(self._board)})
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 15.0)
+
+    async def _sweep(self) -> None:
+        """List the objects now and then: a watch that had to begin anew does not tell what went meanwhile."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                found = {resource.ref: resource.version async for resource in self._ports.objects.list()}
+            except ClusterError as error:
+                log.warning("the objects cannot be listed: %s", error)
+                continue
+            for ref in {*found, *self._board}:
+                self.object_hint(ref.namespace, ref.name, found.get(ref, ""))
+
+    async def _pass(self, ref: ObjectRef) -> None:
+        try:
+            entry = await self._planner.plan(ref)
+            if entry:
+                await self._reporter.report(ref, entry)
+        except ClusterError as error:
+            raise RetryLater(str(error)) from error
+
+    async def _sign(self, ref: NumberRef) -> None:
+        await self._signer.sign(ref)
+
+    def _wait(self, ref: NumberRef, seen: Observation, until: float | None) -> None:
+        entry = self._board.get(ref.object)
+        if entry is None:
+            return
+        if until is None:
+            entry.unrecorded.add(ref.number)
+        else:
+            self._numbers.enqueue(ref, seen, until)
+
+    def _number_changed(self, ref: NumberRef) -> None:
+        self._objects.add(ref.object, self._clock(), priority=Priority.REPAIR)
+
+    def _recorded(self, ref: ObjectRef, entry: Entry) -> None:
+        """Go on with the numbers whose next publish waited for the status to show the last one."""
+        for number in entry.unrecorded:
+            seen = entry.known.get(number)
+            if seen:
+                self._numbers.enqueue(NumberRef(ref, number), seen, self._clock())
+        entry.unrecorded.clear()

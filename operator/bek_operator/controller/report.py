@@ -1,0 +1,91 @@
+"""Report: write an object's status when it says something new, and tell of it in events."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from bek_operator.cluster.errors import Conflict, NotFound
+from bek_operator.controller.board import Board, Entry
+from bek_operator.controller.clock import Clock
+from bek_operator.model.spec import ObjectRef, Resource
+from bek_operator.model.status import status_of
+from bek_operator.model.transitions import Happening, happenings
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_WRITES = 1.0
+"""Between two writes of one object while more of its numbers are still coming in."""
+
+
+class StatusWriter(Protocol):
+    """Where a status goes."""
+
+    async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> str:
+        """Replace the status of this very object at this very version; return its new resourceVersion."""
+        ...
+
+
+class EventPoster(Protocol):
+    """Where events go."""
+
+    async def post(self, resource: Resource, happenings: Iterable[Happening]) -> None:
+        """Post what happened to an object."""
+        ...
+
+
+class Reporter:
+    """Writes one object's status at a time.
+
+    `again` has an object reported at a later instant, `recorded` is told when the status shows what was done.
+    """
+
+    def __init__(
+        self,
+        *,
+        board: Board,
+        objects: StatusWriter,
+        events: EventPoster,
+        again: Callable[[ObjectRef, float], None],
+        recorded: Callable[[ObjectRef, Entry], None],
+        clock: Clock,
+    ) -> None:
+        self._board = board
+        self._objects = objects
+        self._events = events
+        self._again = again
+        self._recorded = recorded
+        self._clock = clock
+
+    async def report(self, ref: ObjectRef, entry: Entry) -> None:
+        """Write the status if it differs from the one that the API server holds.
+
+        Raises:
+            ClusterError: it could not be written.
+        """
+        now = self._clock()
+        if entry.key is None:
+            return
+        status = status_of(entry.resource, entry.key, entry.known, now)
+        if status != entry.resource.status:
+            next_write = entry.written_at + SECONDS_BETWEEN_WRITES
+            if entry.unfinished and now < next_write:
+                self._again(ref, next_write)
+                return
+            if not await self._write(ref, entry, status):
+                return
+        self._recorded(ref, entry)
+
+    async def _write(self, ref: ObjectRef, entry: Entry, status: dict[str, Any]) -> bool:
+        before = entry.resource
+        causes = {number: seen.cause for number, seen in entry.known.items() if seen.cause}
+        try:
+            version = await self._objects.write_status(before, status)
+        except (Conflict, NotFound):
+            entry.object_stale = True
+            self._again(ref, self._clock())
+            return False
+        if self._board.get(ref) is not entry:
+            return False
+        self._board.wrote(ref, version, status, self._clock())
+        await self._events.post(before, happenings(before.status, status, causes))
+        return True

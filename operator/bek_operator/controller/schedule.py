@@ -1,0 +1,172 @@
+"""The schedule: what is to be worked on, when, and what goes first.
+
+One entry per key and never two at work on one key. A key that is added while it is worked on is due again
+afterwards; of several additions the earliest and the most urgent win. What is due is picked by priority, and
+within a priority lane by lane in turn, so that a slow host holds no more than its share; those that failed the
+last time hold no more than theirs, whatever lane they are in.
+
+Pure: time comes in as an argument, in the seconds of any one clock.
+"""
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Priority(IntEnum):
+    """What goes first."""
+
+    PERSON = 0
+    """Somebody changed something and watches."""
+    KEY = 1
+    """A new key has to reach a number."""
+    REPAIR = 2
+    """A number lacks the key, or its status is waited for."""
+    CHECK = 3
+    """A number is due to be looked at."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    at: float
+    priority: Priority
+    lane: str
+    suspect: bool
+    serial: int
+    queued: bool = False
+
+    @property
+    def level(self) -> tuple[Priority, bool]:
+        return self.priority, self.suspect
+
+
+class Schedule(Generic[K]):
+    """Entries by key; `lane_limit` tells how many of a lane may be worked on at once, `suspects` of the failing."""
+
+    def __init__(self, *, lane_limit: Callable[[str], int] | None = None, suspects: int | None = None) -> None:
+        self._lane_limit = lane_limit
+        self._suspects = suspects
+        self._entries: dict[K, _Entry] = {}
+        self._running: dict[K, _Entry] = {}
+        self._later: list[tuple[float, int, K]] = []
+        self._levels: dict[tuple[Priority, bool], _Lanes[K]] = defaultdict(_Lanes)
+        self._in_lane: dict[str, int] = defaultdict(int)
+        self._suspects_running = 0
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def running(self) -> int:
+        """Return how many keys are being worked on."""
+        return len(self._running)
+
+    def add(
+        self, key: K, at: float, *, priority: Priority = Priority.CHECK, lane: str = "", suspect: bool = False
+    ) -> None:
+        """Have a key worked on at an instant or as soon after as there is room."""
+        known = self._entries.get(key)
+        self._serial += 1
+        entry = _Entry(at, priority, lane, suspect, self._serial)
+        if known:
+            if known.at <= at and known.priority <= priority and known.lane == lane:
+                return
+            entry.at, entry.priority = min(known.at, at), min(known.priority, priority)
+        self._entries[key] = entry
+        if key not in self._running:
+            heapq.heappush(self._later, (entry.at, entry.serial, key))
+
+    def cancel(self, key: K) -> None:
+        """Forget that a key was to be worked on; one at work goes on to its end."""
+        self._entries.pop(key, None)
+
+    def pick(self, now: float) -> K | None:
+        """Hand out the most urgent key that is due and has room in its lane; `done` must follow."""
+        self._queue_due(now)
+        for level in sorted(self._levels):
+            if level[1] and self._suspects is not None and self._suspects_running >= self._suspects:
+                continue
+            found = self._levels[level].take(self._is_waiting, self._has_room)
+            if found:
+                key, _ = found
+                entry = self._entries.pop(key)
+                self._running[key] = entry
+                self._in_lane[entry.lane] += 1
+                self._suspects_running += entry.suspect
+                return key
+        return None
+
+    def done(self, key: K) -> None:
+        """Say that the work on a key has ended; it may be picked again if it was added meanwhile."""
+        entry = self._running.pop(key)
+        self._suspects_running -= entry.suspect
+        self._in_lane[entry.lane] -= 1
+        if not self._in_lane[entry.lane]:
+            del self._in_lane[entry.lane]
+        for lanes in self._levels.values():
+            lanes.reopen(entry.lane)
+        again = self._entries.get(key)
+        if again:
+            heapq.heappush(self._later, (again.at, again.serial, key))
+
+    def next_at(self) -> float | None:
+        """Return when the next entry that is not due yet will be; `None` when there is none."""
+        while self._later and not self._is_waiting(self._later[0][2], self._later[0][1]):
+            heapq.heappop(self._later)
+        return self._later[0][0] if self._later else None
+
+    def _queue_due(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            _, serial, key = heapq.heappop(self._later)
+            if self._is_waiting(key, serial):
+                entry = self._entries[key]
+                self._levels[entry.level].put(entry.lane, (key, serial))
+
+    def _is_waiting(self, key: K, serial: int) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry.serial == serial and key not in self._running
+
+    def _has_room(self, lane: str) -> bool:
+        return self._lane_limit is None or self._in_lane.get(lane, 0) < self._lane_limit(lane)
+
+
+class _Lanes(Generic[K]):
+    """The due keys of one level, lane by lane; lanes without room are set aside until one of theirs is done."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[tuple[K, int]]] = {}
+        self._turns: deque[str] = deque()
+        self._full: set[str] = set()
+
+    def put(self, lane: str, item: tuple[K, int]) -> None:
+        if lane not in self._queues:
+            self._queues[lane] = deque()
+            self._turns.append(lane)
+        self._queues[lane].append(item)
+
+    def take(self, is_waiting: Callable[[K, int], bool], has_room: Callable[[str], bool]) -> tuple[K, int] | None:
+        while self._turns:
+            lane = self._turns.popleft()
+            if not has_room(lane):
+                self._full.add(lane)
+                continue
+            queue = self._queues[lane]
+            item = queue.popleft()
+            if queue:
+                self._turns.append(lane)
+            else:
+                del self._queues[lane]
+            if is_waiting(*item):
+                return item
+        return None
+
+    def reopen(self, lane: str) -> None:
+        if lane in self._full:
+            self._full.discard(lane)
+            self._turns.append(lane)

@@ -1,0 +1,114 @@
+"""Sign: see to it that one number holds its target's key, against the one API of that number.
+
+What to do next is decided by `model.decision`, what an answer means by `model.outcomes`; here the calls are made,
+until there is nothing to do but wait.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from functools import partial
+
+from bek_operator.controller.board import Board, NumberRef
+from bek_operator.controller.clock import Clock
+from bek_operator.model.answers import Failure
+from bek_operator.model.decision import Publish, Read, Wait, decide
+from bek_operator.model.endpoint import Endpoint
+from bek_operator.model.observation import Observation
+from bek_operator.model.outcomes import after_failure, after_publish, after_read
+from bek_operator.model.target import Target
+from bek_operator.whatsapp.protocol import Backend
+
+
+class Signer:
+    """Works on one number at a time.
+
+    `wait` takes a number that has nothing to do before an instant (`None`: before its status is written);
+    `report` is told of numbers whose row has changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        board: Board,
+        backend: Backend[Endpoint],
+        wait: Callable[[NumberRef, Observation, float | None], None],
+        report: Callable[[NumberRef], None],
+        clock: Clock,
+    ) -> None:
+        self._board = board
+        self._backend = backend
+        self._wait = wait
+        self._report = report
+        self._clock = clock
+
+    async def sign(self, ref: NumberRef) -> None:
+        """Call the number's API as often as it takes, then leave the number to its due time."""
+        entry = self._board.get(ref.object)
+        before = self._board.observation(ref)
+        if entry is None or before is None:
+            return
+        entry.active.add(ref.number)
+        try:
+            until = await self._work(ref)
+        finally:
+            entry.active.discard(ref.number)
+            seen = self._board.observation(ref)
+            if seen is None or seen.shown != before.shown:
+                self._report(ref)
+        if seen:
+            self._wait(ref, seen, until)
+
+    async def _work(self, ref: NumberRef) -> float | None:
+        """Work until there is nothing to do; return until when."""
+        while True:
+            seen = self._board.observation(ref)
+            if seen is None:
+                return None
+            now = self._clock()
+            if seen.target.problem or not seen.target.endpoint:
+                return self._endure(ref, seen, now)
+            match decide(seen, now, recorded=self._board.is_recorded(ref, seen)):
+                case Wait(until):
+                    return until
+                case Read():
+                    await self._read(ref, seen.target, seen.target.endpoint)
+                case Publish():
+                    await self._publish(ref, seen.target, seen.target.endpoint)
+
+    def _endure(self, ref: NumberRef, seen: Observation, now: float) -> float | None:
+        """Let a problem that the plan found count like a failed call."""
+        problem = seen.target.problem
+        if problem and now >= seen.due:
+            update = partial(after_failure, failure=problem, now=now, jitter=_jitter())
+            learned = self._board.learn(ref, seen.target, update, published_at=None)
+            return learned.due if learned else None
+        return seen.due
+
+    async def _read(self, ref: NumberRef, target: Target, endpoint: Endpoint) -> None:
+        answer = await self._backend.read(endpoint)
+        now = self._clock()
+        if isinstance(answer, Failure):
+            update = partial(after_failure, failure=answer, now=now, jitter=_jitter())
+        else:
+            update = partial(after_read, reading=answer, now=now, jitter=_jitter())
+        self._board.learn(ref, target, update, published_at=None)
+
+    async def _publish(self, ref: NumberRef, target: Target, endpoint: Endpoint) -> None:
+        """Publish; nothing interrupts that, since only its end tells what the API holds."""
+        call = asyncio.create_task(self._backend.publish(endpoint, target.key.pem))
+        interrupted = False
+        while not call.done():
+            try:
+                await asyncio.wait({call})
+            except asyncio.CancelledError:
+                interrupted = True
+        now = self._clock()
+        update = partial(after_publish, answer=call.result(), now=now)
+        self._board.learn(ref, target, update, published_at=now)
+        if interrupted:
+            raise asyncio.CancelledError
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 - spreads calls, keeps no secret

@@ -1,0 +1,63 @@
+"""Watch: kopf lists and follows the BusinessEncryptionKeys, and every event is but a hint.
+
+Only `on.event` is used: kopf's other handlers would put finalizers or annotations on the objects.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import kopf
+
+from bek_operator.cluster.client import Access
+from bek_operator.cluster.objects import GROUP, PLURAL, VERSION
+
+Hint = Callable[[str, str, str], None]
+"""Takes namespace, name and resourceVersion; the latter is empty for an object that is gone."""
+
+
+async def watch_objects(
+    hint: Hint, access: Callable[[], Awaitable[Access]], namespaces: Sequence[str], stop: asyncio.Event
+) -> None:
+    """Run kopf until `stop` is set or a signal ends the process; raises what ended it otherwise."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=registry, id="settings")
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.peering.standalone = True
+        settings.scanning.disabled = True
+        settings.posting.enabled = False
+        settings.networking.request_timeout = 30
+        settings.networking.trust_env = False
+        settings.watching.chunk_size = 200
+        settings.queueing.idle_timeout = 1.0
+        # Nothing is stored on objects; should a handler ever do, then under our own name.
+        settings.persistence.finalizer = f"{GROUP}/kopf"
+        settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
+        settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, v1=False)
+
+    @kopf.on.login(registry=registry, id="access")
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return _connection(await access())
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="hint")
+    async def tell(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf names its arguments
+        metadata = body["metadata"]
+        hint(metadata["namespace"], metadata["name"], "" if type == "DELETED" else metadata["resourceVersion"])
+
+    await kopf.operator(
+        registry=registry, clusterwide=not namespaces, namespaces=namespaces, standalone=True, stop_flag=stop
+    )
+
+
+def _connection(access: Access) -> kopf.ConnectionInfo:
+    return kopf.ConnectionInfo(
+        server=access.server,
+        ca_path=access.ca_file,
+        insecure=not access.verify,
+        certificate_path=access.certificate_file,
+        private_key_path=access.key_file,
+        scheme=access.scheme,
+        token=access.token,
+        expiration=access.expires,
+    )

@@ -1,0 +1,58 @@
+"""Logging: one line for each record, as text or as JSON."""
+
+import json
+import logging
+import sys
+from typing import Any
+
+from bek_operator.model.times import rfc3339
+
+_PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "settings"}
+_TALKATIVE = ("aiohttp.access", "asyncio", "hpack", "httpcore", "httpx", "kubernetes")
+
+
+def set_up_logging(level: str, form: str) -> None:
+    """Send every record to standard error.
+
+    Client libraries are kept at warnings: at lower levels they print URLs and headers.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if form == "json" else _Text())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kopf").setLevel(max(logging.INFO, root.level))
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in record.__dict__.items()
+        if name not in _PLAIN and not name.startswith(("_", "k8s"))
+    }
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": rfc3339(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: str(value) for name, value in _extras(record).items()},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Text(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        head, newline, rest = super().format(record).partition("\n")
+        extras = " ".join(f"{name}={value}" for name, value in _extras(record).items())
+        return f"{head} {extras}".rstrip() + newline + rest

@@ -1,0 +1,55 @@
+"""The decision: what to do next about one number."""
+
+from dataclasses import dataclass
+
+from bek_operator.model.observation import Observation
+from bek_operator.model.reasons import Reason
+
+FRESH_SECONDS = 600.0
+"""A read younger than this (and than the interval) need not be repeated before something is done about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Ask the API which key it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Hand over the key; the last answer was understood and showed that it is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing before `until`; `None`: until the status shows what was done."""
+
+    until: float | None
+
+
+Decision = Read | Publish | Wait
+
+
+def decide(seen: Observation, now: float, *, recorded: bool) -> Decision:
+    """Decide what to do about a number whose target has an endpoint.
+
+    `recorded` tells whether the status shows our last publish of the current key: another one is not made before
+    that, so that a crash costs one publish and no more.
+    """
+    if now < seen.retry_at:
+        return Wait(seen.retry_at)
+    if seen.failures and now < seen.due:
+        return Wait(seen.due)
+    if _may_publish(seen, now):
+        return Publish() if recorded or not seen.publishes else Wait(None)
+    if not seen.tried or now >= seen.due:
+        return Read()
+    return Wait(seen.due)
+
+
+def _may_publish(seen: Observation, now: float) -> bool:
+    """Tell whether the last answer is good enough to act upon, and asks for a publish that nothing holds back."""
+    if seen.read_at is None or now - seen.read_at >= min(seen.target.interval, FRESH_SECONDS):
+        return False
+    if seen.read_at < seen.due <= now:
+        return False
+    return seen.target.publish and seen.finding is not Reason.SIGNED and now >= seen.publish_due

@@ -1,0 +1,64 @@
+"""Endpoints: where a number's API is, as whom it is called and what is trusted there."""
+
+from dataclasses import dataclass, field
+
+from bek_operator.model.hidden import Hidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Url:
+    """An https URL in vetted parts; calls are made from these and never from a text that is parsed twice.
+
+    Attributes:
+        host: Lower-case host name or IPv4 literal that is connected to.
+        port: 1 to 65535.
+        path: Empty, or starting with a slash and not ending with one.
+    """
+
+    host: str
+    port: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"https://{self.authority}{self.path}"
+
+    @property
+    def authority(self) -> str:
+        """Return host and port as the `Host` header has them."""
+        return self.host if self.port == 443 else f"{self.host}:{self.port}"  # noqa: PLR2004 - https
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What a server's certificate is checked against.
+
+    Attributes:
+        authorities: PEM certificates of the only CAs to trust; `None` for the system's.
+        server_name: The name that the certificate must carry (and that is sent as SNI).
+    """
+
+    authorities: str | None
+    server_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnPremisesEndpoint:
+    """The On-Premises API of one number: an API pod of its own, opened by user and password."""
+
+    url: Url
+    trust: Trust
+    username: str = field(repr=False)
+    password: Hidden
+
+    @property
+    def identity(self) -> str:
+        """Return what makes two entries lead to the same number: for claims, and for the brake."""
+        return str(self.url)
+
+    @property
+    def lane(self) -> str:
+        """Return what calls share a limit: the API's host and port."""
+        return self.url.authority
+
+
+Endpoint = OnPremisesEndpoint

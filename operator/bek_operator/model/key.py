@@ -1,0 +1,212 @@
+"""Keys: which public key a Secret holds, and which one an API reports.
+
+Only the public half leaves this module, and no message quotes what was read.
+
+    ValueError
+      InvalidKey     a Secret holds no usable key
+      UnreadableKey  an API answered something else than a public key
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
+from bek_operator.model.key_parts import (
+    CERTIFICATES,
+    LIBRARY_ERRORS,
+    NEEDED,
+    PRIVATE_KEYS,
+    PUBLIC_KEYS,
+    from_certificate,
+    from_private,
+    from_public,
+    refuse_other_labels,
+)
+from bek_operator.model.pem import UnusableError, blocks_of_bytes, blocks_of_text, decode_base64
+
+ENTRIES: Final = ("public.pem", "private.pem", "tls.crt", "tls.key")
+"""The entries that are looked for when none is named; no others ever."""
+
+MAX_ENTRY_BYTES: Final = 64 * 1024
+MAX_PASSPHRASE_BYTES: Final = 1024
+MAX_REMOTE_CHARACTERS: Final = 8 * 1024
+"""An RSA key of 16,384 bits takes 2,900."""
+
+_MAX_MESSAGE: Final = 256
+_MAX_SHOWN: Final = 63
+_MAX_LISTED: Final = 4
+
+
+class InvalidKey(ValueError):
+    """A Secret holds no usable key; the message says what was found and what is needed, in our own words."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_cut(message, _MAX_MESSAGE))
+
+
+class UnreadableKey(ValueError):
+    """An API answered something else than a public key."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """The public half of a key that WhatsApp takes.
+
+    Attributes:
+        pem: What is published: SubjectPublicKeyInfo as PEM, LF newlines, one at the end.
+        fingerprint: `sha256:` and 64 hex digits, of the DER SubjectPublicKeyInfo.
+    """
+
+    pem: str = field(repr=False)
+    fingerprint: str
+
+    @property
+    def key_id(self) -> str:
+        """Return the first twelve digits of the fingerprint, for people."""
+        return self.fingerprint.removeprefix("sha256:")[:12]
+
+
+def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, passphrase_entry: str | None) -> PublicKey:
+    """Find the one public key that a Secret's decoded data stands for.
+
+    A named entry is the only one looked at; otherwise all of `ENTRIES` that are there count, and must agree.
+    With a passphrase named, an encrypted private key must open even beside a public part: what answers the
+    Flows could not open it either. Without, the public part is enough.
+
+    Computes for up to a second where a key was encrypted with much effort.
+
+    Raises:
+        InvalidKey: There is no usable key, or more than one.
+    """
+    found: dict[str, PublicKey] = {}
+    locked: list[str] = []
+    for name in _present(data, entry):
+        try:
+            key = _read_entry(data[name], lambda: _passphrases(data, passphrase_entry))
+        except UnusableError as fault:
+            raise InvalidKey(f"{_shown(name)} {fault}") from None
+        if key is None:
+            locked.append(name)
+        else:
+            found[name] = key
+    if not found:
+        raise InvalidKey(
+            f"{_shown(locked[0])} is encrypted; keySecretRef.passphraseKey must name its passphrase's entry"
+        )
+    (first, key), *others = found.items()
+    for name, other in others:
+        if other != key:
+            raise InvalidKey(f"{_shown(first)} and {_shown(name)} belong to different keys; they must agree")
+    return key
+
+
+def remote_fingerprint(text: str) -> str | None:
+    """Return the fingerprint of the public key that an API answered; `None` if that is blank.
+
+    Of any kind and size: a key that could not be ours is still somebody's.
+
+    Raises:
+        UnreadableKey: It is no public key.
+    """
+    if len(text) > MAX_REMOTE_CHARACTERS:
+        raise UnreadableKey("the answer is too large for a public key")
+    return _remote_fingerprint(text)
+
+
+# All numbers of an object answer the same text, check after check.
+@lru_cache(maxsize=1024)
+def _remote_fingerprint(text: str) -> str | None:
+    try:
+        if not (blocks := blocks_of_text(text)):
+            # Without BEGIN and END lines it may still be nothing but a key.
+            der = decode_base64(text)
+            return _fingerprint(_der(load_der_public_key(der))) if der else None
+        (block,) = blocks
+        refuse_other_labels([block], PUBLIC_KEYS)
+        return _fingerprint(_der(load_der_public_key(block.der)))
+    except LIBRARY_ERRORS:
+        raise UnreadableKey("the answer is no readable public key") from None
+
+
+def _present(data: Mapping[str, bytes], entry: str | None) -> list[str]:
+    if entry is not None:
+        if entry not in data:
+            raise InvalidKey(f"the Secret has no entry {_shown(entry)}; {_listed(data)}")
+        return [entry]
+    present = [name for name in ENTRIES if name in data]
+    if not present:
+        raise InvalidKey(
+            f"the Secret has none of {', '.join(ENTRIES)}; name an entry in keySecretRef.key; {_listed(data)}"
+        )
+    # A Secret of type kubernetes.io/tls has both of its entries even while one has nothing to hold.
+    return [name for name in present if data[name].strip()] or present
+
+
+def _passphrases(data: Mapping[str, bytes], entry: str | None) -> tuple[bytes, ...]:
+    """Return what to try in turn: the entry as it is, then without the newline that an editor leaves."""
+    if entry is None:
+        return ()
+    if entry not in data:
+        raise InvalidKey(f"the Secret has no entry {_shown(entry)} to take the passphrase from; {_listed(data)}")
+    value = data[entry]
+    if len(value) > MAX_PASSPHRASE_BYTES:
+        raise InvalidKey(f"{_shown(entry)} is too long for a passphrase: over {MAX_PASSPHRASE_BYTES} bytes")
+    bare = value.removesuffix(b"\n").removesuffix(b"\r")
+    if not bare:
+        raise InvalidKey(f"{_shown(entry)} is empty; the passphrase of the private key is needed")
+    return tuple(dict.fromkeys((value, bare)))
+
+
+def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> PublicKey | None:
+    """Return the one key of an entry; `None` if all of it is encrypted and no passphrase was named."""
+    if len(raw) > MAX_ENTRY_BYTES:
+        raise UnusableError(f"is too large for a key: over {MAX_ENTRY_BYTES // 1024} KiB")
+    if not raw.strip():
+        raise UnusableError(f"is empty; {NEEDED}")
+    blocks = blocks_of_bytes(raw)
+    refuse_other_labels(blocks, CERTIFICATES | PRIVATE_KEYS | PUBLIC_KEYS)
+    private = [block for block in blocks if block.label in PRIVATE_KEYS]
+    certificates = [block for block in blocks if block.label in CERTIFICATES]
+    if len(private) > 1:
+        raise UnusableError("holds several private keys; one is needed")
+    parts = [from_public(block) for block in blocks if block.label in PUBLIC_KEYS]
+    parts += [from_certificate(block) for block in certificates[:1]]
+    parts += [part for block in private if (part := from_private(block, passphrases))]
+    keys = {_published(part) for part in parts}
+    if len(keys) > 1:
+        raise UnusableError("holds parts of different keys; one key is needed")
+    return keys.pop() if keys else None
+
+
+def _published(key: PublicKeyTypes) -> PublicKey:
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return PublicKey(pem=pem.decode(), fingerprint=_fingerprint(_der(key)))
+
+
+def _der(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _fingerprint(der: bytes) -> str:
+    return f"sha256:{hashlib.sha256(der).hexdigest()}"
+
+
+def _listed(data: Mapping[str, bytes]) -> str:
+    """Say which entries there are: some names, never what they hold."""
+    names = sorted(data)
+    shown = ", ".join(_cut(name, _MAX_SHOWN // 2) for name in names[:_MAX_LISTED])
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return f"it has {shown}{more}" if names else "it is empty"
+
+
+def _shown(name: str) -> str:
+    return _cut(name, _MAX_SHOWN)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,0 +1,75 @@
+"""Transitions: what is worth an event, by comparing the status that was with the one that is."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bek_operator.model.reasons import ObjectReason, Reason
+
+_QUIET = frozenset({ObjectReason.PROGRESSING, ObjectReason.SUSPENDED})
+_NUMBERS_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something to tell in an event; equal ones are merged."""
+
+    reason: str
+    note: str
+    warning: bool
+
+
+def happenings(before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapping[str, Reason]) -> list[Happening]:
+    """Tell what changed; `causes` names why a number was last published to."""
+    return [*_publishes(before, after, causes), *_readiness(before, after)]
+
+
+def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Happening]:
+    was, now = _ready(before), _ready(after)
+    if (was.get("status"), was.get("reason")) == (now["status"], now["reason"]) or now["reason"] in _QUIET:
+        return
+    yield Happening(now["reason"], now["message"], now["status"] != "True")
+
+
+def _publishes(
+    before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapping[str, Reason]
+) -> Iterable[Happening]:
+    rows = {row["phoneNumber"]: row for row in before.get("phoneNumbers") or ()}
+    same_key = before.get("publicKeyFingerprint") == after.get("publicKeyFingerprint")
+    published: dict[Reason | None, list[str]] = defaultdict(list)
+    for row in after["phoneNumbers"]:
+        was = rows.get(row["phoneNumber"], {})
+        if not row.get("publishes") or (_publish(row) == _publish(was) and same_key):
+            continue
+        lost = same_key and was.get("reason") == Reason.SIGNED
+        published[causes.get(row["phoneNumber"]) if lost else None].append(row["phoneNumber"])
+    for cause, numbers in sorted(published.items(), key=lambda item: str(item[0])):
+        if cause is None:
+            yield Happening("Published", f"published key {after.get('keyID')} to {_named(numbers)}", warning=False)
+        else:
+            yield Happening(str(cause), f"{_LOST[cause]} {_named(numbers)}; published the key again", warning=True)
+
+
+def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "Ready":
+            found: Mapping[str, Any] = condition
+            return found
+    return {}
+
+
+def _publish(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row.get("lastPublishTime"), row.get("publishes")
+
+
+def _named(numbers: list[str]) -> str:
+    more = len(numbers) - _NUMBERS_NAMED
+    return ", ".join(numbers[:_NUMBERS_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+_LOST = {
+    Reason.NOT_PUBLISHED: "the API had lost the key of",
+    Reason.STALE_SIGNATURE: "the signature was lost on",
+    Reason.FOREIGN_KEY: "somebody else had published another key to",
+}

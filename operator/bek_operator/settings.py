@@ -1,0 +1,121 @@
+"""Settings: read once from flags and environment, all faults reported together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bek_operator.model.hosts import AllowedHosts
+
+_LEVELS = ("debug", "info", "warning", "error")
+_FORMATS = ("json", "text")
+
+
+class InvalidSettings(ValueError):
+    """Some settings cannot be used; one line for each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen; an empty host means every interface."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How this process behaves.
+
+    Attributes:
+        namespaces: The namespaces to serve; all of them when empty.
+        hosts: What an object may make the operator call.
+        concurrency: Numbers signed at once.
+        concurrency_per_host: The same for one API host.
+        watch_secrets: Whether Secrets are watched; otherwise a change is found at the next sweep of the objects.
+        secret_selector: Label selector that narrows that watch; empty for every Secret.
+        health: Where `/healthz` and `/readyz` are served.
+        log_format: `json` or `text`.
+    """
+
+    namespaces: tuple[str, ...] = ()
+    hosts: AllowedHosts
+    concurrency: int = 50
+    concurrency_per_host: int = 8
+    watch_secrets: bool = True
+    secret_selector: str = ""
+    health: Address
+    log_level: str = "info"
+    log_format: str = "text"
+
+
+def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bool) -> Settings:
+    """Turn texts, by the names of the flags without dashes in front, into settings.
+
+    Raises:
+        InvalidSettings: names every fault.
+    """
+    faults: list[str] = []
+    reader = _Reader(given, faults)
+    namespaces = tuple(reader.items("namespace"))
+    concurrency = reader.count("concurrency", 50, 1000)
+    concurrency_per_host = reader.count("concurrency-per-host", 8, 1000)
+    watch_secrets = reader.choice("watch-secrets", "on", ("on", "off")) == "on"
+    health = reader.address("health-address", ":8081")
+    log_level = reader.choice("log-level", "info", _LEVELS)
+    log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
+    hosts = reader.hosts("allow-host")
+    if faults:
+        raise InvalidSettings("\n".join(faults))
+    return Settings(
+        namespaces=namespaces,
+        hosts=hosts,
+        concurrency=concurrency,
+        concurrency_per_host=concurrency_per_host,
+        watch_secrets=watch_secrets,
+        secret_selector=reader.text("secret-selector", ""),
+        health=health,
+        log_level=log_level,
+        log_format=log_format,
+    )
+
+
+class _Reader:
+    def __init__(self, given: Mapping[str, str | Sequence[str] | None], faults: list[str]) -> None:
+        self._given = given
+        self._faults = faults
+
+    def text(self, name: str, default: str) -> str:
+        value = self._given.get(name)
+        return value if isinstance(value, str) else default
+
+    def items(self, name: str) -> list[str]:
+        value = self._given.get(name) or ()
+        parts = value.split(",") if isinstance(value, str) else [part for one in value for part in one.split(",")]
+        return [part.strip() for part in parts if part.strip()]
+
+    def count(self, name: str, default: int, most: int) -> int:
+        text = self.text(name, str(default))
+        if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most:
+            return int(text)
+        self._faults.append(f"--{name}: must be a whole number from 1 to {most}, not {text!r}")
+        return default
+
+    def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
+        text = self.text(name, default)
+        if text not in choices:
+            self._faults.append(f"--{name}: must be one of {', '.join(choices)}, not {text!r}")
+        return text
+
+    def address(self, name: str, default: str) -> Address:
+        text = self.text(name, default)
+        host, colon, port = text.rpartition(":")
+        if colon and port.isascii() and port.isdigit() and int(port[:9]) <= 65535:  # noqa: PLR2004 - the last port
+            return Address(host=host.strip("[]"), port=int(port))
+        self._faults.append(f"--{name}: must be host:port or :port, not {text!r}")
+        return Address(host="", port=0)
+
+    def hosts(self, name: str) -> AllowedHosts:
+        try:
+            return AllowedHosts.parse(self.items(name))
+        except ValueError as fault:
+            self._faults.append(f"--{name}: {fault}")
+            return AllowedHosts.parse([])

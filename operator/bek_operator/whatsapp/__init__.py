@@ -1,0 +1,1 @@
+"""WhatsApp's APIs behind one small protocol; the only package that calls them."""

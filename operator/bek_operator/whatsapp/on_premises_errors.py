@@ -1,0 +1,140 @@
+"""What the On-Premises API's errors mean: the documented codes, and HTTP statuses where no code is recognised."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bek_operator.model.answers import Cure, Failure, Pace
+from bek_operator.model.reasons import Reason
+
+ACCESS_DENIED: Final = 1005
+NOT_FOUND: Final = 1006
+
+_UNAUTHORIZED = 401
+_REDIRECT = range(300, 400)
+_REFUSED = range(400, 500)
+_BROKEN = range(500, 600)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an error means to us; `certain` if a publish that met it was surely not carried out."""
+
+    reason: Reason
+    words: str
+    cure: Cure = Cure.PERSON
+    pace: Pace = Pace.NORMAL
+    certain: bool = True
+
+
+_BUSY = Meaning(
+    Reason.RATE_LIMITED, "the API asks for fewer requests; they are repeated more slowly", Cure.TIME, Pace.SLOW
+)
+_UNREGISTERED = "the number must be registered anew with this API deployment"
+_MISUNDERSTOOD = "the API does not take this request; it takes client version 2.51 or newer"
+
+CODES: Final[Mapping[int, Meaning]] = {
+    429: _BUSY,
+    430: Meaning(Reason.NOT_REGISTERED, f"the number's certificate is not signed; {_UNREGISTERED}"),
+    432: Meaning(Reason.NOT_REGISTERED, f"the number's certificate has another id; {_UNREGISTERED}"),
+    433: Meaning(Reason.NOT_REGISTERED, f"the number's identity changed by a registration; {_UNREGISTERED}"),
+    1000: Meaning(
+        Reason.SERVICE_NOT_READY,
+        "the API failed for a reason of its own; if it goes on, look at the pods' logs",
+        Cure.BOUNDED,
+        certain=False,
+    ),
+    1004: Meaning(Reason.UNSUPPORTED, "the API says that it exists already, which makes no sense here"),
+    ACCESS_DENIED: Meaning(
+        Reason.ACCESS_DENIED,
+        "access denied: check user name and password, the number's name certificate, and whether the API client "
+        "expired (the last did on 23 Oct 2025)",
+    ),
+    NOT_FOUND: Meaning(
+        Reason.UNSUPPORTED, "the API does not know this path; check the URL and for client version 2.51 or newer"
+    ),
+    1008: Meaning(Reason.UNSUPPORTED, f"a parameter is missing: {_MISUNDERSTOOD}"),
+    1009: Meaning(Reason.KEY_REJECTED, "the API does not accept the public key; RSA with 2048 bits is needed"),
+    1010: Meaning(Reason.UNSUPPORTED, f"a parameter is not known: {_MISUNDERSTOOD}"),
+    1011: Meaning(Reason.SERVICE_NOT_READY, "the API is up, its core is not ready yet", Cure.TIME),
+    1013: Meaning(Reason.ACCESS_DENIED, "the API does not know this user; check user name and password"),
+    1014: Meaning(
+        Reason.SERVICE_NOT_READY,
+        "internal error of the API: its core may be down, or the client older than version 2.51",
+        Cure.BOUNDED,
+        certain=False,
+    ),
+    1015: _BUSY,
+    1016: Meaning(
+        Reason.RATE_LIMITED,
+        "the API is overloaded, usually by callbacks that its webhook does not take",
+        Cure.TIME,
+        Pace.SLOW,
+    ),
+    1017: Meaning(Reason.SERVICE_NOT_READY, "the API is electing its primary master", Cure.TIME, Pace.SOON),
+    1018: Meaning(Reason.SERVICE_NOT_READY, "the API is electing its primary core", Cure.TIME, Pace.SOON),
+    1021: Meaning(Reason.ACCESS_DENIED, "the API refuses this user; check user name and password"),
+    1022: Meaning(Reason.UNSUPPORTED, "the API wants a webhook URL, which makes no sense here"),
+    1023: Meaning(Reason.SERVICE_NOT_READY, "the API cannot use its database at the moment", Cure.TIME, certain=False),
+    1024: Meaning(
+        Reason.PASSWORD_CHANGE_REQUIRED,
+        "the user's first password must be changed by hand, then put into the Secret",
+    ),
+    1025: Meaning(Reason.UNSUPPORTED, f"the request is not valid: {_MISUNDERSTOOD}"),
+    1031: Meaning(Reason.ACCESS_DENIED, "the user is locked; unlock it, or log in as another"),
+}
+
+_STATUSES: Final[Mapping[int, Meaning]] = {
+    _UNAUTHORIZED: Meaning(Reason.ACCESS_DENIED, "access denied: check user name and password"),
+    403: Meaning(Reason.ACCESS_DENIED, "access denied: check user name and password, and any proxy in between"),
+    404: Meaning(
+        Reason.INVALID_ANSWER, "nothing is there, and it is not the API that says so; check the URL", Cure.BOUNDED
+    ),
+    429: _BUSY,
+}
+_REDIRECTED = Meaning(
+    Reason.INVALID_ANSWER, "a redirect, which is not followed; check the URL", Cure.BOUNDED, certain=False
+)
+_SERVER_FAULT = Meaning(
+    Reason.SERVICE_NOT_READY, "the API, or a proxy in front of it, is not ready", Cure.TIME, certain=False
+)
+_UNRECOGNISED = Meaning(
+    Reason.INVALID_ANSWER, "the API refuses with an error that it does not document", Cure.BOUNDED, certain=False
+)
+_NOT_UNDERSTOOD = Meaning(
+    Reason.INVALID_ANSWER, "the answer is not this API's; check the URL", Cure.BOUNDED, certain=False
+)
+
+
+def failure(
+    status: int, codes: Iterable[int] = (), *, retry_after: float | None = None, publish: bool = False
+) -> Failure:
+    """Say what an answer means that is not a success: the first code that is recognised, or else its HTTP status."""
+    codes = tuple(codes)
+    code = next((code for code in codes if code in CODES), codes[0] if codes else None)
+    meaning = CODES.get(code or 0) or _by_status(status, told=bool(codes))
+    shown = f"HTTP {status}" if code is None else f"code {code}"
+    return Failure(
+        reason=meaning.reason,
+        message=f"{meaning.words} ({shown})",
+        cure=meaning.cure,
+        pace=meaning.pace,
+        retry_after=retry_after,
+        code=code,
+        unknown=publish and not meaning.certain and status not in _REFUSED,
+    )
+
+
+def is_expired_token(status: int, found: Failure) -> bool:
+    """Tell whether a new login may help."""
+    return found.code == ACCESS_DENIED or (found.code not in CODES and status == _UNAUTHORIZED)
+
+
+def _by_status(status: int, *, told: bool) -> Meaning:
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if status in _BROKEN:
+        return _SERVER_FAULT
+    if status in _REDIRECT:
+        return _REDIRECTED
+    return _UNRECOGNISED if told or status in _REFUSED else _NOT_UNDERSTOOD

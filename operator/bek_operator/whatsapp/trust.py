@@ -1,0 +1,70 @@
+"""Trust: which certificates a server may show, as contexts of the TLS library."""
+
+import ssl
+from typing import Final
+
+from bek_operator.model.endpoint import Trust
+from bek_operator.whatsapp.recent import Recent
+
+MAX_CHARACTERS: Final = 64 * 1024
+MAX_CERTIFICATES: Final = 100
+
+_BEGIN = "-----BEGIN CERTIFICATE-----"
+_END = "-----END CERTIFICATE-----"
+
+
+def check_authorities(text: str) -> None:
+    """Make sure that a text holds certificates to trust.
+
+    Raises:
+        ValueError: It does not; the message says what was found, shows nothing of it, and may be shown.
+    """
+    _context(text)
+
+
+class Contexts:
+    """One TLS context for each set of authorities, made when it is first needed: it takes milliseconds."""
+
+    def __init__(self, size: int = 256) -> None:
+        self._made: Recent[str | None, ssl.SSLContext] = Recent(size)
+
+    def of(self, trust: Trust) -> ssl.SSLContext:
+        """Return the context that trusts these authorities; the name is checked for each connection.
+
+        Raises:
+            ValueError: The authorities cannot be read.
+        """
+        context = self._made.get(trust.authorities)
+        if context is None:
+            context = _context(trust.authorities)
+            self._made.put(trust.authorities, context)
+        return context
+
+
+def _context(authorities: str | None) -> ssl.SSLContext:
+    # Not ssl.create_default_context(): from Python 3.13 on it is strict about the form of certificates and refuses
+    # many a self-signed one, which the API's own images make.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A server's own certificate, or an intermediate one, may be all that is to be trusted.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if authorities is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    else:
+        _load(context, authorities)
+    return context
+
+
+def _load(context: ssl.SSLContext, text: str) -> None:
+    count = text.count(_BEGIN)
+    if len(text) > MAX_CHARACTERS or count > MAX_CERTIFICATES:
+        raise ValueError(f"is larger than {MAX_CHARACTERS // 1024} KiB or {MAX_CERTIFICATES} certificates")
+    if not count:
+        raise ValueError(f"holds no certificate in PEM form (none begins with {_BEGIN})")
+    if text.count(_END) != count:
+        raise ValueError("holds a certificate that is cut short")
+    try:
+        # Comments between the certificates may be in any language; the library takes ASCII only.
+        context.load_verify_locations(cadata=text.encode("ascii", "replace").decode())
+    except ssl.SSLError:
+        raise ValueError("holds a certificate that cannot be read") from None
