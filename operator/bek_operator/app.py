@@ -27,9 +27,7 @@ async def run(settings: Settings) -> None:
     """Run the operator until a signal or a fault ends it; a fault is raised."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(await Client.connect())
-        http = Http(
-            Addresses(settings.hosts.names_address), user_agent=f"bek-operator/{version('bek-operator')}"
-        )
+        http = Http(Addresses(settings.hosts.names_address), user_agent=f"bek-operator/{version('bek-operator')}")
         stack.push_async_callback(http.close)
         reign = Reign(
             Ports(
@@ -44,29 +42,37 @@ async def run(settings: Settings) -> None:
         )
         health = Health(settings.health.host, settings.health.port, is_ready=reign.settled.is_set)
         await stack.enter_async_context(health)
-        await _run_together(settings, client, reign)
+        await _run_together(settings, client, reign, http)
 
 
-async def _run_together(settings: Settings, client: Client, reign: Reign) -> None:
+async def _run_together(settings: Settings, client: Client, reign: Reign, http: Http) -> None:
     """Run the reign and the watches beside it; the end of any one is the end of all."""
     stop = asyncio.Event()
-    watch = SecretWatch(client, settings.namespaces, settings.secret_selector, reign.secret_hint)
+    secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, reign.secret_hint)
+    ours = [asyncio.create_task(reign.run(), name="reign")]
+    if settings.watch_secrets:
+        ours.append(asyncio.create_task(secrets.run(), name="secrets"))
+
+    async def end_ours() -> None:
+        for task in ours:
+            task.cancel()
+        await asyncio.wait(ours)
+        await http.close()
 
     async def follow() -> None:
         await reign.settled.wait()
-        await watch_objects(reign.object_hint, client.access, settings.namespaces, stop)
+        await watch_objects(reign.object_hint, client.access, settings.namespaces, stop, end_ours)
 
-    tasks = [asyncio.create_task(reign.run(), name="reign"), asyncio.create_task(follow(), name="objects")]
-    if settings.watch_secrets:
-        tasks.append(asyncio.create_task(watch.run(), name="secrets"))
+    following = asyncio.create_task(follow(), name="objects")
+    done, _ = await asyncio.wait([following, *ours], return_when=asyncio.FIRST_COMPLETED)
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            task.result()
+            if not task.cancelled():
+                task.result()
     finally:
         stop.set()
-        for task in tasks:
-            if task.get_name() != "objects" or not reign.settled.is_set():
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if not reign.settled.is_set():
+            following.cancel()
+        await end_ours()
+        await asyncio.wait([following])
         log.info("stopped")

@@ -17,9 +17,17 @@ Hint = Callable[[str, str, str], None]
 
 
 async def watch_objects(
-    hint: Hint, access: Callable[[], Awaitable[Access]], namespaces: Sequence[str], stop: asyncio.Event
+    hint: Hint,
+    access: Callable[[], Awaitable[Access]],
+    namespaces: Sequence[str],
+    stop: asyncio.Event,
+    at_end: Callable[[], Awaitable[None]],
 ) -> None:
-    """Run kopf until `stop` is set or a signal ends the process; raises what ended it otherwise."""
+    """Run kopf until `stop` is set or a signal ends the process; raises what ended it otherwise.
+
+    `at_end` is called when the streams have ended. It has to end every task that was started after kopf, which
+    would otherwise wait five seconds for what it takes for its own.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry, id="settings")
@@ -35,6 +43,10 @@ async def watch_objects(
         settings.persistence.finalizer = f"{GROUP}/kopf"
         settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
         settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, v1=False)
+
+    @kopf.on.cleanup(registry=registry, id="end")
+    async def end(**_: Any) -> None:
+        await at_end()
 
     @kopf.on.login(registry=registry, id="access")
     async def login(**_: Any) -> kopf.ConnectionInfo:

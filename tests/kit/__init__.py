@@ -1,0 +1,1 @@
+"""What the tests and the demo are made with: a real API server, simulators, keys."""

