@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,16 +12,19 @@ import pytest
 from kit.apiserver import ApiServer
 from kit.binaries import MissingBinaryError, ensure
 from kit.gobuild import BuildError
+from kit.on_premises import OnPremises, numbers
+from kit.operator_process import OperatorProcess
+from kit.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the servers, where they are missing, in plain sight and outside of any test's time limit."""
-    if session.config.option.collectonly or not any(
-        "api_server" in _fixtures(item) for item in session.items
-    ):
+    if session.config.option.collectonly or not any("api_server" in _fixtures(item) for item in session.items):
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     try:
@@ -49,7 +53,43 @@ def namespace(api_server: ApiServer, request: pytest.FixtureRequest) -> Iterator
     api_server.kubectl("create", "namespace", name)
     yield name
     # Nobody empties a deleted namespace here: that is the controller manager's work.
-    kinds = api_server.kubectl(
-        "api-resources", "--api-group=bek.dev", "--namespaced", "--output=name"
-    ).stdout.split()
+    kinds = api_server.kubectl("api-resources", "--api-group=bek.dev", "--namespaced", "--output=name").stdout.split()
     api_server.kubectl("delete", ",".join([*kinds, "secrets"]), "--all", f"--namespace={name}")
+
+
+@pytest.fixture(scope="session")
+def installed(api_server: ApiServer) -> ApiServer:
+    """Provide the API server with what `kubectl apply -k deploy/default` installs."""
+    api_server.kubectl("apply", "--kustomize", str(DEPLOY / "default"))
+    api_server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+    return api_server
+
+
+@pytest.fixture(scope="session")
+def operator_process(installed: ApiServer) -> Iterator[OperatorProcess]:
+    """Provide the operator, under its shipped service account; it may be down when a test is done with it."""
+    with OperatorProcess(installed, ["--allow-host=127.0.0.1:*", "--log-level=debug"]) as process:
+        yield process
+
+
+@pytest.fixture
+def operator(operator_process: OperatorProcess) -> Iterator[OperatorProcess]:
+    """Provide the running operator; it serves every namespace, and is one for the whole session."""
+    operator_process.ensure_running()
+    yield operator_process
+    operator_process.ensure_running()
+
+
+@pytest.fixture
+def simulator() -> Iterator[OnPremises]:
+    """Provide three API pods, one for each of three numbers."""
+    with OnPremises(numbers(3)) as running:
+        yield running
+
+
+@pytest.fixture
+def scene(operator: OperatorProcess, installed: ApiServer, namespace: str, simulator: OnPremises) -> Scene:
+    """Provide a namespace with the login and the CA of the simulator, and a running operator."""
+    scene = Scene(installed, namespace, simulator, operator)
+    scene.put_access()
+    return scene

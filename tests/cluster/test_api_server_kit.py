@@ -75,9 +75,7 @@ def test_audit_log_shows_refused_requests(api_server: ApiServer, namespace: str)
     mark = api_server.audit_mark()
     api_server.kubectl("delete", "configmap", "x", kubeconfig=config, check=False)
     refused = [
-        event
-        for event in api_server.audit(mark)
-        if event.user.endswith(f":{namespace}:nobody") and event.is_refused
+        event for event in api_server.audit(mark) if event.user.endswith(f":{namespace}:nobody") and event.is_refused
     ]
     assert [(event.verb, event.resource) for event in refused] == [("delete", "configmaps")]
 
@@ -90,8 +88,7 @@ def test_outage_loses_no_data(api_server: ApiServer, namespace: str) -> None:
     with api_server.outage(), pytest.raises(KubectlError, match="refused"):
         api_server.kubectl("get", "configmap", "kept", kubeconfig=config)
     assert (
-        api_server.kubectl("get", "configmap", "kept", "--output=name", kubeconfig=config).stdout
-        == "configmap/kept\n"
+        api_server.kubectl("get", "configmap", "kept", "--output=name", kubeconfig=config).stdout == "configmap/kept\n"
     )
     assert api_server.url == url
 
@@ -107,18 +104,14 @@ def test_foreign_kubeconfig_is_ignored(
     monkeypatch.setenv("HOME", str(tmp_path))
     seen = api_server.kubectl("config", "view", "--output=jsonpath={.clusters[*].cluster.server}").stdout
     assert seen == api_server.url
-    assert (
-        api_server.kubectl("get", "namespace", namespace, "--output=name").stdout
-        == f"namespace/{namespace}\n"
-    )
+    assert api_server.kubectl("get", "namespace", namespace, "--output=name").stdout == f"namespace/{namespace}\n"
     assert list(tmp_path.rglob("*")) == [elsewhere.parent, elsewhere]
 
 
 def test_pods_need_no_controller_manager(api_server: ApiServer, namespace: str) -> None:
     """A Pod is accepted though nobody made its service account."""
     assert (
-        api_server.kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=POD).stdout
-        == "pod/pod created\n"
+        api_server.kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=POD).stdout == "pod/pod created\n"
     )
 
 
@@ -129,9 +122,7 @@ def test_pod_security_is_enforced(api_server: ApiServer, namespace: str) -> None
         api_server.kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=POD)
 
 
-def test_failed_start_is_explained_and_leaves_nothing(
-    stand_in: Callable[[str], Binaries], tmp_path: Path
-) -> None:
+def test_failed_start_is_explained_and_leaves_nothing(stand_in: Callable[[str], Binaries], tmp_path: Path) -> None:
     """A server that ends at once is reported with its last words, and etcd and all files are gone."""
     server = ApiServer(stand_in(f"pwd > {tmp_path}/seen; echo bad flag; exit 3"))
     with pytest.raises(ApiServerError, match=r"kube-apiserver ended with exit status 3:\nbad flag"):

@@ -356,6 +356,13 @@ def test_one_entry_beyond_the_bound_is_refused(
     assert f"must have at most {most} items" in message
 
 
+def test_object_without_a_spec_is_refused(create: Callable[[Manifest], httpx.Response]) -> None:
+    """An object that asks for nothing is a mistake."""
+    body = small()
+    del body["spec"]
+    assert causes_of(create(body)) == [("spec", "Required value")]
+
+
 def test_field_that_does_not_exist_is_refused(create: Callable[[Manifest], httpx.Response]) -> None:
     """A misspelled field is an error to clients that ask for strictness, as kubectl does."""
     answer = create(changed(small(), {"supsend": True}))

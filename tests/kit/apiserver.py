@@ -31,9 +31,7 @@ class KubectlError(Exception):
     """Kubectl ended with an error; the message holds what it wrote, `result` all of it."""
 
     def __init__(self, arguments: tuple[str, ...], result: subprocess.CompletedProcess[str]) -> None:
-        super().__init__(
-            f"kubectl {' '.join(arguments)}: exit status {result.returncode}: {result.stderr.strip()}"
-        )
+        super().__init__(f"kubectl {' '.join(arguments)}: exit status {result.returncode}: {result.stderr.strip()}")
         self.result = result
 
 
@@ -168,13 +166,9 @@ class ApiServer:
         content = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {"name": "bek", "cluster": {"server": self.url, "certificate-authority-data": certificate}}
-            ],
+            "clusters": [{"name": "bek", "cluster": {"server": self.url, "certificate-authority-data": certificate}}],
             "users": [{"name": name, "user": {"token": token or self.admin_token}}],
-            "contexts": [
-                {"name": "bek", "context": {"cluster": "bek", "user": name, "namespace": namespace}}
-            ],
+            "contexts": [{"name": "bek", "context": {"cluster": "bek", "user": name, "namespace": namespace}}],
             "current-context": "bek",
         }
         servers.write_private(path, yaml.safe_dump(content, sort_keys=False))

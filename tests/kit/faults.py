@@ -229,6 +229,7 @@ class Endless:
             await response.write(b'{"business_public_key": "')
             while exchange.connected:
                 await response.write(b"A" * 65536)
+                await asyncio.sleep(0)  # a write to a connection that was reset never gives way by itself
         except ConnectionError:  # the client has had enough
             exchange.sent = False
         return response

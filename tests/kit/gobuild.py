@@ -64,6 +64,7 @@ def build_servers(into: Path, env: Mapping[str, str]) -> None:
     go_env.pop("GOROOT", None)
     flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={_linker_flags(version)}"]
     with Keeper("go", into.parent) as keeper:
+        go_env["GOTMPDIR"] = str(keeper.folder)
         go = go_on_path(go_env, oldest_go(go_mod))
         if go is None:
             go = _go_of_this_environment(keeper, env)

@@ -62,6 +62,11 @@ class OperatorProcess:
         if wait:
             wait_until_up("the operator", self._process, self.is_ready, self.log)
 
+    def ensure_running(self) -> None:
+        """Start it if it is down."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+
     def is_ready(self) -> bool:
         """Ask `/readyz`."""
         try:

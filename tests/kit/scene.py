@@ -11,6 +11,7 @@ from typing import Any
 from kit.apiserver import ApiServer
 from kit.keys import KeyPair
 from kit.on_premises import OnPremises
+from kit.operator_process import OperatorProcess
 from kit.pod import PASSWORD, USERNAME
 
 KEY_SECRET, LOGIN_SECRET, CA_SECRET = "flows-key", "whatsapp-admin", "whatsapp-ca"
@@ -18,12 +19,15 @@ _POLL_SECONDS = 0.05
 
 
 class Scene:
-    """One namespace of an API server, and the simulator that its numbers live on."""
+    """One namespace of an API server, the simulator that its numbers live on, and the operator that serves it."""
 
-    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises) -> None:
+    def __init__(
+        self, api_server: ApiServer, namespace: str, simulator: OnPremises, operator: OperatorProcess
+    ) -> None:
         self.api_server = api_server
         self.namespace = namespace
         self.simulator = simulator
+        self.operator = operator
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """Run kubectl in the namespace; return what it prints."""

@@ -136,9 +136,7 @@ def wait_until_up(name: str, process: subprocess.Popen[bytes], is_up: Callable[[
             status = process.wait(POLL_SECONDS)
         except subprocess.TimeoutExpired:
             if time.monotonic() > deadline:
-                raise ApiServerError(
-                    f"{name} was not ready after {START_SECONDS:.0f} s:\n{tail(log)}"
-                ) from None
+                raise ApiServerError(f"{name} was not ready after {START_SECONDS:.0f} s:\n{tail(log)}") from None
         else:
             last_words = tail(log)
             kind = PortTakenError if "address already in use" in last_words else ApiServerError

@@ -77,9 +77,8 @@ def test_url_in_parts(text: str, url: Url) -> None:
 )
 def test_not_a_url(text: str) -> None:
     """Whatever two parsers could understand differently is refused."""
-    with pytest.raises(ValueError, match=r"^must ") as fault:
+    with pytest.raises(ValueError, match=r"^must "):
         parse_url(text)
-    assert text == "" or text not in str(fault.value)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_odd_numbers(host: str) -> None:
         AllowedHosts.parse([host])
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.text(alphabet="a1-.:/~_@%{0x", max_size=20))
 def test_any_text(text: str) -> None:
     """Whatever is parsed is written again as it was, but for what means nothing."""
     try:

@@ -230,9 +230,7 @@ def test_long_work_is_reported_while_it_lasts() -> None:
     assert out.getvalue().endswith("kit: building: done after 0 s\n")
 
 
-@pytest.mark.parametrize(
-    "path", [MODULE / "go.mod", MODULE / "go.sum", GO_REQUIREMENTS], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [MODULE / "go.mod", MODULE / "go.sum", GO_REQUIREMENTS], ids=lambda path: path.name)
 def test_locks_name_no_registry(path: Path) -> None:
     """Pinned modules and packages come from whatever registry the machine is set up for."""
     text = path.read_text(encoding="utf-8")

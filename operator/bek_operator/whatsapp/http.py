@@ -6,6 +6,7 @@ because httpx searches its whole pool for every request: with more than some twe
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ from bek_operator.whatsapp.trust import Contexts
 _LONGEST_HEADER = 4096
 _LONGEST_SHOWN_NAME = 60
 _CHAIN = 10
+
+_SERVER_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,9 @@ class Http:
         await self._addresses.close()
 
     async def _request(self, call: _Call) -> Answer:
+        if not _SERVER_NAME.fullmatch(call.trust.server_name):
+            # Without a name httpx would check the certificate for the address.
+            raise CertificateRefusedError("there is no proper name to check the server's certificate for")
         try:
             context = self._contexts.of(call.trust)
         except ValueError as fault:

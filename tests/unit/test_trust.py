@@ -1,0 +1,74 @@
+"""Certificates to trust are read as people write them, and bounded before they are."""
+
+import ssl
+
+import pytest
+
+from bek_operator.model.endpoint import Trust
+from bek_operator.whatsapp.trust import MAX_CERTIFICATES, MAX_CHARACTERS, Contexts, check_authorities
+from kit.tls import self_signed
+
+PEM = self_signed().pem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PEM,
+        PEM + PEM,
+        PEM + self_signed("other").pem,
+        PEM.replace("\n", "\r\n"),
+        PEM.rstrip(),
+        f"# Autorité de certification\n\n{PEM}\nsubject=CN = whätsapp\n",
+    ],
+    ids=["one", "twice", "two", "CRLF", "no newline", "comments"],
+)
+def test_usable(text: str) -> None:
+    """One certificate or several, with comments in any language, are fine."""
+    check_authorities(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds no certificate"),
+        ("hello", "holds no certificate"),
+        (self_signed().private, "holds no certificate"),
+        (PEM[:-40], "cut short"),
+        (PEM + PEM[:200], "cut short"),
+        (PEM + PEM.replace("M", "N"), "cannot be read"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
+        ("-----BEGIN CERTIFICATE----------END CERTIFICATE-----", "cannot be read"),
+        ("\x00" + PEM, "cannot be read"),
+        (PEM + " " * MAX_CHARACTERS, "larger than 64 KiB"),
+        ("-----BEGIN CERTIFICATE-----" * (MAX_CERTIFICATES + 1), "larger than 64 KiB or 100 certificates"),
+    ],
+)
+def test_unusable(text: str, words: str) -> None:
+    """What cannot be used is refused in words that show nothing of it."""
+    with pytest.raises(ValueError, match=words) as fault:
+        check_authorities(text)
+    assert "MI" not in str(fault.value)
+    with pytest.raises(ValueError, match=words):
+        Contexts().of(Trust(authorities=text, server_name="whatsapp"))
+
+
+def test_context_is_strict() -> None:
+    """Certificate and name are always checked, with TLS 1.2 at least."""
+    for authorities in (PEM, None):
+        context = Contexts().of(Trust(authorities=authorities, server_name="whatsapp"))
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_made_once() -> None:
+    """There is one context for each set of authorities, whatever the name, until others take its place."""
+    contexts = Contexts(size=2)
+    first = contexts.of(Trust(authorities=PEM, server_name="one"))
+    assert contexts.of(Trust(authorities=PEM, server_name="two")) is first
+    assert contexts.of(Trust(authorities=PEM + PEM, server_name="one")) is not first
+    assert contexts.of(Trust(authorities=PEM, server_name="one")) is first
+    for count in (3, 4):
+        contexts.of(Trust(authorities=PEM * count, server_name="one"))
+    assert contexts.of(Trust(authorities=PEM, server_name="one")) is not first
