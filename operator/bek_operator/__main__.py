@@ -37,12 +37,13 @@ def main() -> None:
 
 
 def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    given, unknown = _parser().parse_known_args(arguments)
+    bare = _without_value(arguments)
+    given, unknown = _parser().parse_known_args([one for one in arguments if one not in bare])
     texts = {
         name: getattr(given, name) or environment.get(f"BEK_{name.upper().replace('-', '_')}")
         for name in (*_LISTS, *_VALUES)
     }
-    faults = [f"{argument}: no such setting" for argument in unknown]
+    faults = [*(f"{flag}: needs a value" for flag in bare), *(f"{argument}: no such setting" for argument in unknown)]
     try:
         settings = read_settings(texts, in_pod=in_pod())
     except InvalidSettings as found:
@@ -56,6 +57,13 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         print(f"bek-operator: {error}", file=sys.stderr)  # noqa: T201 - a command line
         return 1
     return 0
+
+
+def _without_value(arguments: Sequence[str]) -> Sequence[str]:
+    """Return the flags that no value follows: argparse would end at the first of them."""
+    flags = {f"--{name}" for name in (*_LISTS, *_VALUES)}
+    following = [*arguments[1:], "--"]
+    return [one for one, then in zip(arguments, following, strict=True) if one in flags and then.startswith("--")]
 
 
 def _refuse(faults: Sequence[str]) -> int:

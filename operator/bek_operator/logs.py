@@ -8,13 +8,13 @@ from typing import Any
 from bek_operator.model.times import rfc3339
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "settings"}
-_TALKATIVE = ("aiohttp.access", "asyncio", "hpack", "httpcore", "httpx", "kubernetes")
+_TALKATIVE = ("aiohttp.access", "asyncio", "hpack", "httpcore", "httpx", "kopf.objects", "kubernetes")
 
 
 def set_up_logging(level: str, form: str) -> None:
     """Send every record to standard error.
 
-    Client libraries are kept at warnings: at lower levels they print URLs and headers.
+    Libraries are kept at warnings: at lower levels they print URLs and headers, or a line for every event.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())

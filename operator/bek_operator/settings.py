@@ -1,5 +1,6 @@
 """Settings: read once from flags and environment, all faults reported together."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,17 @@ from bek_operator.model.hosts import AllowedHosts
 
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("json", "text")
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LISTENER = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[-A-Za-z0-9.]*):(?P<port>[0-9]{1,5})")
+_LAST_PORT = 65535
+
+# A label selector as the API server reads it: `app=x, tier in (a, b), !old`.
+_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEY = rf"(?:[a-z0-9](?:[-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}"
+_VALUE = rf"\s*(?:{_NAME})?\s*"
+_REQUIREMENT = rf"\s*(?:!\s*{_KEY}|{_KEY}(?:\s*(?:==?|!=){_VALUE}|\s+(?:in|notin)\s*\({_VALUE}(?:,{_VALUE})*\))?)\s*"
+_SELECTOR = re.compile(rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*")
 
 
 class InvalidSettings(ValueError):
@@ -48,17 +60,18 @@ class Settings:
 
 
 def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bool) -> Settings:
-    """Turn texts, by the names of the flags without dashes in front, into settings.
+    """Turn texts, by the names of the flags without dashes in front, into settings; an empty one counts as not given.
 
     Raises:
         InvalidSettings: names every fault.
     """
     faults: list[str] = []
     reader = _Reader(given, faults)
-    namespaces = tuple(reader.items("namespace"))
+    namespaces = reader.namespaces("namespace")
     concurrency = reader.count("concurrency", 50, 1000)
     concurrency_per_host = reader.count("concurrency-per-host", 8, 1000)
     watch_secrets = reader.choice("watch-secrets", "on", ("on", "off")) == "on"
+    secret_selector = reader.selector("secret-selector")
     health = reader.address("health-address", ":8081")
     log_level = reader.choice("log-level", "info", _LEVELS)
     log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
@@ -71,7 +84,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         concurrency=concurrency,
         concurrency_per_host=concurrency_per_host,
         watch_secrets=watch_secrets,
-        secret_selector=reader.text("secret-selector", ""),
+        secret_selector=secret_selector,
         health=health,
         log_level=log_level,
         log_format=log_format,
@@ -85,12 +98,25 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         value = self._given.get(name)
-        return value if isinstance(value, str) else default
+        return value if isinstance(value, str) and value else default
 
     def items(self, name: str) -> list[str]:
         value = self._given.get(name) or ()
         parts = value.split(",") if isinstance(value, str) else [part for one in value for part in one.split(",")]
-        return [part.strip() for part in parts if part.strip()]
+        return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+    def namespaces(self, name: str) -> tuple[str, ...]:
+        found = self.items(name)
+        for one in found:
+            if not _DNS_LABEL.fullmatch(one):
+                self._faults.append(f"--{name}: must be the name of a namespace, not {one!r}")
+        return tuple(found)
+
+    def selector(self, name: str) -> str:
+        text = self.text(name, "")
+        if text and not _SELECTOR.fullmatch(text):
+            self._faults.append(f"--{name}: must be a label selector such as app=flows,tier in (a,b), not {text!r}")
+        return text
 
     def count(self, name: str, default: int, most: int) -> int:
         text = self.text(name, str(default))
@@ -107,9 +133,9 @@ class _Reader:
 
     def address(self, name: str, default: str) -> Address:
         text = self.text(name, default)
-        host, colon, port = text.rpartition(":")
-        if colon and port.isascii() and port.isdigit() and int(port[:9]) <= 65535:  # noqa: PLR2004 - the last port
-            return Address(host=host.strip("[]"), port=int(port))
+        found = _LISTENER.fullmatch(text)
+        if found and int(found["port"]) <= _LAST_PORT:
+            return Address(host=found["host"].strip("[]"), port=int(found["port"]))
         self._faults.append(f"--{name}: must be host:port or :port, not {text!r}")
         return Address(host="", port=0)
 

@@ -54,7 +54,7 @@ def namespace(api_server: ApiServer, request: pytest.FixtureRequest) -> Iterator
     yield name
     # Nobody empties a deleted namespace here: that is the controller manager's work.
     kinds = api_server.kubectl("api-resources", "--api-group=bek.dev", "--namespaced", "--output=name").stdout.split()
-    api_server.kubectl("delete", ",".join([*kinds, "secrets"]), "--all", f"--namespace={name}")
+    api_server.kubectl("delete", ",".join([*kinds, "secrets"]), "--all", "--wait=false", f"--namespace={name}")
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ def error(
     return Reply.json({"errors": [member], **meta(version)}, status or STATUSES.get(code, 400), headers)
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the API, not an error of the simulator
+class Refusal(Exception):
     """The API refuses a request with one of its codes."""
 
     def __init__(self, code: int, details: str, status: int | None = None) -> None:

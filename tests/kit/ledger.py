@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["login", "read", "publish", "other"]
 
@@ -27,6 +27,11 @@ class Record:
         host: The Host header.
         server_name: The name asked for in the TLS handshake.
         peer: The client's port: requests on one connection have it in common.
+        token: The name that the simulator gave to the token or API key which it carried, where it knows one.
+        encoding: How a publish brought the key: form, multipart, json or query.
+        parameters: The names of the parameters in its query.
+        code: The error code of the answer, where the simulator refused by one of its own.
+        trace: The trace id that its answer carried.
     """
 
     at: float
@@ -43,6 +48,11 @@ class Record:
     host: str = ""
     server_name: str | None = None
     peer: int = 0
+    token: str = ""
+    encoding: str = ""
+    parameters: tuple[str, ...] = ()
+    code: int | str | None = None
+    trace: str = ""
 
 
 class Ledger:
@@ -97,11 +107,15 @@ class Ledger:
             self.bell.notify_all()
             return len(self._records) - 1
 
+    def note(self, place: int, **facts: Any) -> None:
+        """Add to a record what became known later."""
+        with self.bell:
+            self._records[place] = replace(self._records[place], **facts)
+            self.bell.notify_all()
+
     def carried_out(self, place: int) -> None:
         """Note that a publish took effect."""
-        with self.bell:
-            self._records[place] = replace(self._records[place], carried_out=True)
-            self.bell.notify_all()
+        self.note(place, carried_out=True)
 
     def answered(self, place: int, status: int | None) -> None:
         """Note that a request has been dealt with."""

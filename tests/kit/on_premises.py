@@ -16,9 +16,8 @@ It runs in a thread of its own; all that it offers may be called from any other 
 import asyncio
 import re
 import resource
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -32,12 +31,12 @@ from kit.exchange import Exchange, Reply
 from kit.ledger import Record
 from kit.listener import Listener, server_name
 from kit.pod import Pod
-from kit.pod_api import BODY_LIMIT, Call
+from kit.pod_api import Call
+from kit.simulator import Simulator, Visit
 from kit.tls import Certificate, self_signed
 
 _BY_PATH = re.compile(r"/([0-9]{7,15})(/.*)", re.DOTALL)
 _BY_HOST = re.compile(r"[^.:]*?([0-9]{7,15})")
-_SHOWN = 20
 _ROOM = 400
 """File descriptors that a process needs besides the pods' ports."""
 
@@ -47,14 +46,13 @@ def numbers(count: int) -> list[str]:
     return [f"+1555{index:07}" for index in range(1, count + 1)]
 
 
-class OnPremises:
+class OnPremises(Simulator):
     """A set of pods and their front, running between entering and leaving.
 
     Attributes:
         certificate: What the front and every pod show unless told otherwise.
         pods: By phone number.
         strays: Paths of requests at the front that belong to no pod.
-        peak: The most requests that were being answered at once, over all pods.
     """
 
     def __init__(
@@ -65,12 +63,10 @@ class OnPremises:
         certificate: Certificate | None = None,
         host: str = "127.0.0.1",
     ) -> None:
+        super().__init__()
         self.certificate = certificate or self_signed()
         self.pods: dict[str, Pod] = {}
         self.strays: list[str] = []
-        self.peak = 0
-        self._bell = threading.Condition()
-        self._busy = 0
         self._host = host
         self._own_ports = own_ports
         self._numbers = list(phone_numbers)
@@ -112,11 +108,10 @@ class OnPremises:
                 self.certificate,
                 host or self._host,
             )
+        pod.door = self._doors[pod] = Door(self._background, listener)
+        if listener is not None:
             self._background.run(listener.open())
             pod.address = listener.address
-        door = Door(self._background, listener)
-        pod.door = door
-        self._doors[pod] = door
         with self._bell:
             self.pods[number] = self._by_digits[pod.digits] = pod
         return pod
@@ -137,52 +132,12 @@ class OnPremises:
         return f"https://{self._host}:{self.port}/{{digits}}"
 
     @property
-    def requests(self) -> list[Record]:
-        """Every request at any pod so far, oldest first."""
-        records = [record for pod in self.pods.values() for record in pod.requests]
-        return sorted(records, key=lambda record: record.at)
-
-    @property
     def logins(self) -> int:
         """How many logins were tried."""
         return sum(pod.logins for pod in self.pods.values())
 
-    @property
-    def reads(self) -> int:
-        """How many times a key was asked for."""
-        return sum(pod.reads for pod in self.pods.values())
-
-    @property
-    def publishes(self) -> int:
-        """How many times a key was to be published, whatever came of it."""
-        return sum(pod.publishes for pod in self.pods.values())
-
-    @property
-    def scandals(self) -> list[str]:
-        """What no client may ever do and one did."""
-        return [f"{pod.number}: {scandal}" for pod in self.pods.values() for scandal in pod.scandals]
-
-    def all_hold(self, public: str) -> bool:
-        """Tell whether every pod is VALID for this key."""
-        return all(pod.holds(public) for pod in self.pods.values())
-
-    def forget_requests(self) -> None:
-        """Start counting anew."""
-        with self._bell:
-            for pod in self.pods.values():
-                pod.forget_requests()
-            self.peak = 0
-
-    def wait_until(self, predicate: Callable[[], bool], timeout: float = 10, what: str = "it") -> None:
-        """Wait for a state of the simulator, looking again after each request and each change by a test.
-
-        Raises:
-            TimeoutError: It did not come about; the message tells what was counted.
-        """
-        with self._bell:
-            if not self._bell.wait_for(predicate, timeout):
-                states = "\n".join(map(repr, list(self.pods.values())[:_SHOWN]))
-                raise TimeoutError(f"{what} did not come about within {timeout} s:\n{states}")
+    def _homes(self) -> Iterable[Pod]:
+        return self.pods.values()
 
     async def _end(self) -> None:
         await self._front.end()
@@ -205,56 +160,20 @@ class OnPremises:
         return await self._serve(pod, request, path)
 
     async def _serve(self, pod: Pod, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        """Record a request and answer it, properly or by the fault that is due.
-
-        Without a fault all of it happens under the lock, so that no test sees half of it.
-        """
+        """Record a request and answer it, properly or by the fault that is due."""
         with self._doors[pod].holding(request.transport):
             if pod.state == "frozen":
                 await asyncio.Event().wait()  # ends with the connection
             if pod.state == "stopped":
                 return Exchange(request, Reply).hang_up()
-            call = await _receive(request, path)
-            with self._bell:
-                self._busy += 1
-                self.peak = max(self.peak, self._busy)
+            call = await Call.receive(request, path)
+
+            def arrive() -> Visit:
                 place = pod.open(_record(pod, call, request))
                 exchange = Exchange(request, lambda: _carry_out(pod, call, place))
-                fault = pod.next_fault(call.kind)
-                if fault is None:
-                    self._done(pod, place, exchange.reply.status)
-                    return exchange.reply.response()
-            status: int | None = None
-            try:
-                response = await fault(exchange)
-                if exchange.sent:
-                    status = response.status
-                return response
-            finally:
-                self._done(pod, place, status)
+                return Visit(ledger=pod, place=place, exchange=exchange, fault=pod.next_fault(call.kind))
 
-    def _done(self, pod: Pod, place: int, status: int | None) -> None:
-        with self._bell:
-            self._busy -= 1
-            pod.answered(place, status)
-
-
-async def _receive(request: web.BaseRequest, path: str) -> Call:
-    """Read a request up to the limit of its body."""
-    body = b""
-    while len(body) <= BODY_LIMIT and (part := await request.content.readany()):
-        body += part
-    headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        known = headers.get(name.lower())
-        headers[name.lower()] = value if known is None else f"{known}, {value}"
-    return Call(
-        method=request.method,
-        path=path,
-        query=request.rel_url.raw_query_string,
-        headers=headers,
-        body=body if len(body) <= BODY_LIMIT else None,
-    )
+            return await self._meet(arrive)
 
 
 def _record(pod: Pod, call: Call, request: web.BaseRequest) -> Record:
@@ -277,7 +196,7 @@ def _record(pod: Pod, call: Call, request: web.BaseRequest) -> Record:
 def _carry_out(pod: Pod, call: Call, place: int) -> Reply:
     """Let the pod answer, and note what it did."""
     with pod.bell:
-        if pod_api.brings_private_key(call):
+        if call.brings_private_key:
             pod.scandals.append("a private key was sent")
         reply = pod_api.handle(pod, call)
         if call.kind == "publish" and reply.status == HTTPStatus.OK:

@@ -1,10 +1,10 @@
 """The operator as a process of its own, under the service account that it is shipped with."""
 
+import http.client
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +15,7 @@ from kit.servers import free_port, wait_until_up
 NAMESPACE, SERVICE_ACCOUNT = "bek-system", "bek-operator"
 SOURCE = Path(__file__).parents[2] / "operator"
 _STOP_SECONDS = 20.0
+_TOKEN_LIFE = "168h"  # nobody renews it here, and a demo may be left standing over a weekend
 
 
 class OperatorProcess:
@@ -69,10 +70,12 @@ class OperatorProcess:
 
     def is_ready(self) -> bool:
         """Ask `/readyz`."""
+        # http.client, because it knows no proxies.
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+            with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)) as connection:
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
             return False
 
     def stop(self) -> int:
@@ -92,5 +95,5 @@ class OperatorProcess:
     def _kubeconfig(self) -> Path:
         if self._admin:
             return self._api_server.kubeconfig()
-        token = self._api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT)
+        token = self._api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT, duration=_TOKEN_LIFE)
         return self._api_server.kubeconfig(token, name=self._name)

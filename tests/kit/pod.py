@@ -5,15 +5,13 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from kit import envelope, keys
+from kit import envelope
 from kit.door import Door
 from kit.envelope import Refusal
-from kit.exchange import Fault
-from kit.ledger import Kind, Ledger
+from kit.signed_number import SignedNumber
 from kit.tls import Certificate
 
 USERNAME = "flows"
@@ -30,69 +28,38 @@ _MISSING: Mapping[Unset, tuple[str, ...]] = {
     "no members": ("business_public_key", "business_public_key_signature_status"),
 }
 
-F = TypeVar("F", bound=Fault)
 
-
-@dataclass(slots=True)
-class _Planned:
-    kind: Kind | Literal["any"]
-    fault: Fault
-    left: int | None
-
-
-class Pod(Ledger):
+class Pod(SignedNumber):
     """A simulated pod; plain attributes may be set at any time.
 
     Attributes:
-        number: The phone number in E.164.
         username: The only user's name; `admin` with the password `secret` must change it first.
         password: The only user's password.
         token_life: How long a token from now on lives.
         expires_after: What logins say instead of the token's true end.
         version: The client version; before 2.51 the encryption path is unknown.
-        registered: Whether the number is; otherwise settings are refused with `unregistered_code`.
+        unregistered_code: What settings are refused with while the number is not registered.
         unset: How a read answers while there is no key.
-        reads_until_valid: How many reads after a publish still see MISMATCH; `None` for until `release`.
-        forgetful: Whether publishes are accepted and come to nothing.
-        rival: A second writer's public key, which replaces every key that is published.
-        wrap: How a key is written when it is read, for PEM that does not come back as it was sent.
-        scandals: What no client may ever do and one did, in words.
         state: Whether it can be reached.
     """
 
     def __init__(self, number: str, bell: threading.Condition | None = None) -> None:
-        super().__init__(bell or threading.Condition())
-        self.number = number
+        super().__init__(number, bell)
         self.username = USERNAME
         self.password = PASSWORD
         self.token_life = timedelta(days=7)
         self.expires_after: str | None = None
         self.version = envelope.VERSION
-        self.registered = True
         self.unregistered_code = 433
         self.unset: Unset = "blank"
-        self.reads_until_valid: int | None = 0
-        self.forgetful = False
-        self.rival: str | None = None
-        self.wrap: Callable[[str], str] = str
-        self.scandals: list[str] = []
         self.state: State = "up"
         self.address: tuple[str, int] | None = None
         self.door: Door | None = None
-        self._key: str | None = None
-        self._valid = False
-        self._reads_left: int | None = 0
         self._tokens: dict[str, datetime] = {}
-        self._faults: list[_Planned] = []
 
     def __repr__(self) -> str:
         """Show what a failed assertion needs."""
         return f"<Pod {self.number} {self.state}, {self.signature} {self.fingerprint}; {self.summary()}>"
-
-    @property
-    def digits(self) -> str:
-        """The number without its plus."""
-        return self.number.removeprefix("+")
 
     @property
     def url(self) -> str:
@@ -100,51 +67,6 @@ class Pod(Ledger):
         if self.address is None:
             raise LookupError(f"{self.number} has no port of its own; it is reached through the front")
         return f"https://{self.address[0]}:{self.address[1]}"
-
-    @property
-    def key(self) -> str | None:
-        """The public key that it holds, as it was sent."""
-        return self._key
-
-    @property
-    def fingerprint(self) -> str | None:
-        """The fingerprint of the key that it holds."""
-        key = self._key
-        return None if key is None else keys.fingerprint(key)
-
-    @property
-    def signature(self) -> str:
-        """The status that a read shows, or `VALID` and `MISMATCH` where it would show none."""
-        return "VALID" if self._valid else "MISMATCH"
-
-    def holds(self, public: str) -> bool:
-        """Tell whether it is VALID for this key."""
-        key = self._key
-        same = key is not None and (key == public or keys.fingerprint(key) == keys.fingerprint(public))
-        return same and self._valid
-
-    # What happens to a number.
-
-    def re_register(self) -> None:
-        """Register the number anew: the key stays, its signature no longer fits."""
-        with self.bell:
-            self.registered = True
-            self._set(self._key, valid=False)
-
-    def overwrite(self, public: str) -> None:
-        """Publish a key as a second writer would; it is VALID at once."""
-        with self.bell:
-            self._set(public, valid=True)
-
-    def lose_key(self) -> None:
-        """Forget the key, as after a restore without the database."""
-        with self.bell:
-            self._set(None, valid=False)
-
-    def release(self) -> None:
-        """Let the signature of the key that was published become VALID now."""
-        with self.bell:
-            self._set(self._key, valid=self._key is not None)
 
     def expire_tokens(self) -> None:
         """Let no token count that was issued so far."""
@@ -172,32 +94,6 @@ class Pod(Ledger):
             raise LookupError(f"{self.number} has no door that could show one")
         self.door.show(certificate)
 
-    # Misbehaviour.
-
-    def fail(self, kind: Kind | Literal["any"], fault: F, times: int | None = 1) -> F:
-        """Meet the next requests of a kind with a fault, after those already queued; `None` is for ever."""
-        with self.bell:
-            self._faults.append(_Planned(kind, fault, times))
-        return fault
-
-    def heal(self) -> None:
-        """Drop every fault that is queued; a request that one has already met goes on."""
-        with self.bell:
-            self._faults.clear()
-
-    def next_fault(self, kind: Kind) -> Fault | None:
-        """Take the fault that is due for a request."""
-        with self.bell:
-            for planned in self._faults:
-                if planned.kind not in (kind, "any"):
-                    continue
-                if planned.left is not None:
-                    planned.left -= 1
-                    if planned.left <= 0:
-                        self._faults.remove(planned)
-                return planned.fault
-            return None
-
     # What the API does, see pod_api.
 
     def issue_token(self) -> tuple[str, str]:
@@ -218,35 +114,18 @@ class Pod(Ledger):
 
     def show_key(self) -> dict[str, object]:
         """Answer a read."""
-        if self._key is None:
+        if self.key is None:
             if self.unset == "not found":
                 raise Refusal(1006, "No key has been set")
             members = {"business_public_key": "", "business_public_key_signature_status": self.signature}
             for name in _MISSING[self.unset]:
                 del members[name]
             return {**members}
-        if self._reads_left == 0:
-            self._valid, self._reads_left = True, None
-        elif self._reads_left is not None:
-            self._reads_left -= 1
+        self.look()
         return {
-            "business_public_key": self.wrap(self._key),
+            "business_public_key": self.wrap(self.key),
             "business_public_key_signature_status": self.signature,
         }
-
-    def take_key(self, public: str) -> None:
-        """Carry out a publish."""
-        if self.forgetful:
-            return
-        if self.rival is not None:
-            self._set(self.rival, valid=True)
-            return
-        self._set(public, valid=self.reads_until_valid == 0)
-        self._reads_left = self.reads_until_valid or None
-
-    def _set(self, key: str | None, *, valid: bool) -> None:
-        self._key, self._valid, self._reads_left = key, valid, None
-        self.bell.notify_all()
 
     def _move(self, state: State, act: Callable[[Door], None]) -> None:
         with self.bell:

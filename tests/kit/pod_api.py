@@ -6,16 +6,11 @@ Knows neither sockets nor faults; the pod's lock is held by whoever calls.
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-from kit import envelope
+from kit import envelope, public_pem
+from kit.call import Call as BaseCall
 from kit.envelope import Refusal
 from kit.exchange import Reply
 from kit.keys import fingerprint
@@ -26,29 +21,16 @@ if TYPE_CHECKING:
 
 LOGIN = "/v1/users/login"
 ENCRYPTION = "/v1/settings/business/whatsapp_business_encryption"
-BODY_LIMIT = 64 * 1024
 FIRST_VERSION = (2, 51)
 """Older clients do not know the encryption path."""
 
-_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\r?\n(?:[A-Za-z0-9+/=]{1,76}\r?\n)+-----END PUBLIC KEY-----\s*", re.ASCII)
 _PASSWORD = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])(?=.*[^A-Za-z0-9]).{8,64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request as far as a pod looks at it.
+class Call(BaseCall):
+    """A request as far as a pod looks at it."""
 
-    Attributes:
-        path: As it came, without the query.
-        headers: By lower-case name; a repeated one has all its values, joined by commas.
-        body: `None` when it was longer than `BODY_LIMIT`.
-    """
-
-    method: str
-    path: str
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=b"", repr=False)
+    __slots__ = ()
 
     @property
     def kind(self) -> Kind:
@@ -59,11 +41,6 @@ class Call:
             ("POST", ENCRYPTION): "publish",
         }
         return kinds.get((self.method, self.path), "other")
-
-    @property
-    def content_type(self) -> str:
-        """The media type of the body, without parameters."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def handle(pod: "Pod", call: Call) -> Reply:
@@ -88,12 +65,6 @@ def offered_fingerprint(call: Call) -> str | None:
         return fingerprint(_published_key(call)) if call.kind == "publish" else None
     except Refusal:
         return None
-
-
-def brings_private_key(call: Call) -> bool:
-    """Tell whether a private key is anywhere in the request."""
-    body = (call.body or b"").decode("utf-8", "replace")
-    return any("PRIVATE KEY" in unquote_plus(part) for part in (body, call.query, *call.headers.values()))
 
 
 def _route(pod: "Pod", call: Call) -> dict[str, object]:
@@ -175,14 +146,8 @@ def _published_key(call: Call) -> str:
     if [name for name, _ in form if name != "public_key"] or len(form) > 1:
         raise Refusal(1010, "Only public_key is known, and only once")
     pem = form[0][1]
-    if not _PEM.fullmatch(pem):
-        raise Refusal(1009, "public_key is not a public key in PEM")
-    try:
-        key = load_pem_public_key(pem.encode())
-    except (ValueError, UnsupportedAlgorithm) as cause:
-        raise Refusal(1009, "public_key cannot be read") from cause
-    if not isinstance(key, RSAPublicKey) or key.key_size != 2048:
-        raise Refusal(1009, "public_key is not an RSA key of 2048 bits")
+    if (complaint := public_pem.complaint(pem)) is not None:
+        raise Refusal(1009, f"public_key {complaint}")
     return pem
 
 

@@ -3,15 +3,17 @@
 Everything goes through the real kubectl, as a user's would.
 """
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kit.apiserver import ApiServer
+from kit.audit import AuditEvent
 from kit.keys import KeyPair
 from kit.on_premises import OnPremises
-from kit.operator_process import OperatorProcess
+from kit.operator_process import NAMESPACE, SERVICE_ACCOUNT, OperatorProcess
 from kit.pod import PASSWORD, USERNAME
 
 KEY_SECRET, LOGIN_SECRET, CA_SECRET = "flows-key", "whatsapp-admin", "whatsapp-ca"
@@ -21,9 +23,7 @@ _POLL_SECONDS = 0.05
 class Scene:
     """One namespace of an API server, the simulator that its numbers live on, and the operator that serves it."""
 
-    def __init__(
-        self, api_server: ApiServer, namespace: str, simulator: OnPremises, operator: OperatorProcess
-    ) -> None:
+    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises, operator: OperatorProcess) -> None:
         self.api_server = api_server
         self.namespace = namespace
         self.simulator = simulator
@@ -38,8 +38,8 @@ class Scene:
         """Apply objects as `kubectl apply` does."""
         self.kubectl("apply", "--filename=-", stdin="\n---\n".join(json.dumps(one) for one in objects))
 
-    def put_secret(self, name: str, entries: Mapping[str, str], **more: Any) -> None:
-        """Create or replace a Secret."""
+    def put_secret(self, name: str, entries: Mapping[str, str | bytes], **more: Any) -> None:
+        """Create or replace a Secret, with exactly these entries."""
         self.apply(secret(name, entries, **more))
 
     def put_key(self, pair: KeyPair, name: str = KEY_SECRET) -> None:
@@ -101,6 +101,25 @@ class Scene:
         """Return the reason of a number's row, empty before there is one."""
         return str(self.rows(name).get(number, {}).get("reason", ""))
 
+    def request_check(self, value: str = "now", name: str = "flows") -> None:
+        """Ask for a check of every number at once."""
+        self.kubectl("annotate", "--overwrite", "bek", name, f"bek.dev/requested-at={value}")
+
+    def handled(self, name: str = "flows") -> str:
+        """Return the last such request that was met."""
+        return str(self.get(name).get("status", {}).get("lastHandledReconcileAt", ""))
+
+    def events(self, name: str = "flows") -> list[tuple[str, str, str]]:
+        """Return type, reason and note of every event on an object."""
+        found = json.loads(self.kubectl("get", "events.events.k8s.io", "--output=json"))["items"]
+        return [(one["type"], one["reason"], one["note"]) for one in found if one["regarding"]["name"] == name]
+
+    def writes(self, since: int) -> list[AuditEvent]:
+        """Return what the operator wrote into the namespace since a mark of the audit log."""
+        user = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+        told = self.api_server.audit(since)
+        return [one for one in told if one.is_write and one.user == user and one.namespace == self.namespace]
+
     def wait_ready(self, name: str = "flows", seconds: int = 30) -> None:
         """Wait as a user does, with `kubectl wait`."""
         self.kubectl("wait", "--for=condition=Ready", f"bek/{name}", f"--timeout={seconds}s")
@@ -124,6 +143,12 @@ def conditions(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {one["type"]: one for one in body.get("status", {}).get("conditions", ())}
 
 
-def secret(name: str, entries: Mapping[str, str], **more: Any) -> dict[str, Any]:
+def secret(name: str, entries: Mapping[str, str | bytes], **more: Any) -> dict[str, Any]:
     """Return a Secret; `more` are top-level members such as `immutable`."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": dict(entries), **more}
+    # Not `stringData`: what was once applied by it is not removed again by applying it without.
+    data = {entry: base64.b64encode(_bytes(value)).decode() for entry, value in entries.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data, **more}
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value

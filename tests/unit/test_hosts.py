@@ -189,6 +189,7 @@ def test_cloud_host() -> None:
         "what*.example.com",
         "*.*.example.com",
         "*.1",
+        "*.192.0.2.7",
         "*.0x7f",
         "https://whatsapp.example.com",
         "whatsapp.example.com/path",

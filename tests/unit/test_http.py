@@ -397,6 +397,12 @@ class TestFaults:
         async with calling(None, "127.0.0.2", "127.0.0.1") as call, serving(proper()) as server:
             assert (await call(server, "POST", content=b"")).status == 200
 
+    async def test_unreachable(self) -> None:
+        """An address that no way leads to is told apart from one that refuses."""
+        async with calling(None, "255.255.255.255") as call, serving(proper()) as server:
+            with pytest.raises(NotConnectedError, match=r"^the address cannot be reached$"):
+                await call(server)
+
     async def test_address_off_limits(self) -> None:
         """A host that leads to the loopback, among others, is not called at all."""
         async with serving(proper()) as server:
@@ -424,7 +430,11 @@ class TestFaults:
         context.set_ciphers("ALL:@SECLEVEL=0")
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             context.maximum_version = ssl.TLSVersion.TLSv1_1
-        server = Server(Served.request)  # type: ignore[arg-type] # what it returns is of no interest
+
+        async def listening(served: Served) -> None:
+            await served.request()
+
+        server = Server(listening)
         listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
         server.port = listener.sockets[0].getsockname()[1]
         async with calling() as call:

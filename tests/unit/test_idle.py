@@ -10,8 +10,13 @@ class Bench:
 
     def __init__(self, *, seconds: float = 4.0, size: int = 10) -> None:
         self.now = 0.0
+        self.looked = asyncio.Semaphore(0)
         self.closed: list[str] = []
-        self.idle: Idle[str, str] = Idle(self._close, seconds=seconds, size=size, clock=lambda: self.now)
+        self.idle: Idle[str, str] = Idle(self._close, seconds=seconds, size=size, clock=self._clock)
+
+    def _clock(self) -> float:
+        self.looked.release()
+        return self.now
 
     async def _close(self, thing: str) -> None:
         self.closed.append(thing)
@@ -46,6 +51,17 @@ async def test_bounded() -> None:
     assert bench.idle.take("a") == "three"
     await bench.idle.close()
     assert bench.closed == ["one", "two"]
+
+
+async def test_not_swept_early() -> None:
+    """What is not due yet survives the sweeps until then."""
+    bench = Bench(seconds=0.01)
+    await bench.idle.keep("lane", "one")
+    for _ in range(4):
+        await asyncio.wait_for(bench.looked.acquire(), 5)
+    assert bench.closed == []
+    assert bench.idle.take("lane") == "one"
+    await bench.idle.close()
 
 
 async def test_swept() -> None:

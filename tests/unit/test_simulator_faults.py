@@ -137,6 +137,16 @@ class TestReach:
         with socket.create_connection(("127.0.0.9", int(pod.url.rpartition(":")[2])), 5):
             pass
 
+    def test_behind_front_only(self, connect: Connect, simulator: OnPremises) -> None:
+        """A pod may do without a port of its own."""
+        pod = simulator.add("+15550003333", own_port=False)
+        for impossible in (lambda: pod.url, lambda: pod.show_certificate(self_signed())):
+            with pytest.raises(LookupError):
+                impossible()
+        assert connect(pod.number, url=simulator.url.format(digits=pod.digits)).read().status_code == 200
+        pod.stop()
+        pod.start()
+
     def test_thousand(self) -> None:
         """A thousand pods start and end in seconds, each with its port."""
         began = time.monotonic()

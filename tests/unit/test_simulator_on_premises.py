@@ -43,6 +43,13 @@ class TestLogin:
         left = datetime.fromisoformat(user["expires_after"]) - datetime.now(UTC)
         assert timedelta(days=6, hours=23) < left <= timedelta(days=7)
 
+    def test_wrong_end(self, connect: Connect, simulator: OnPremises) -> None:
+        """A login can name an end that is none; the token works all the same."""
+        simulator[ONE].expires_after = "next week"
+        client = connect(ONE)
+        assert client.login().json()["users"][0]["expires_after"] == "next week"
+        assert client.read().status_code == 200
+
     @pytest.mark.parametrize(
         "more",
         [

@@ -4,10 +4,11 @@ Everything goes through `request` with a path of the REST API: the generated mod
 parse every answer into objects that the next line turns back into dictionaries.
 """
 
+import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -123,15 +124,20 @@ class Client:
         return answer
 
     async def stream(
-        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], seconds: float
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the objects of a watch until the server ends it or `seconds` have gone by.
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], seconds: float, silence: float
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the objects of a watch until the server ends it.
 
         Raises:
-            ClusterError: the watch could not be started or broke.
+            ClusterError: the watch could not be started or broke, lasted longer than `seconds`, or nothing was heard
+                of it for the seconds of `silence`: a connection that is cut without a word looks like that.
         """
         async with self._send("GET", path, query, None, headers, seconds) as response:
-            async for line in response.content:
+            while True:
+                async with asyncio.timeout(silence):
+                    line = await response.content.readline()
+                if not line:
+                    return
                 try:
                     event = json.loads(line)
                 except ValueError:
@@ -167,8 +173,21 @@ class Client:
                     error = _STATUS_ERRORS.get(response.status, Unavailable)
                     raise error(f"{method} {path}: HTTP {response.status}")
                 yield response
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, config.ConfigException, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Turn what is missing or odd in an answer into an error of our own.
+
+    Raises:
+        Unavailable: the answer does not have the form of `what`: a proxy's, or a server that is not well.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError):
+        raise Unavailable(f"the answer does not have the form of {what}") from None
 
 
 def name_in_path(name: str) -> str:

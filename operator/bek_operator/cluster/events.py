@@ -3,9 +3,9 @@
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bek_operator.cluster.client import Client, name_in_path
 from bek_operator.cluster.errors import ClusterError, NotFound
@@ -16,12 +16,13 @@ from bek_operator.model.transitions import Happening
 log = logging.getLogger(__name__)
 
 _CONTROLLER = "bek.dev/operator"
-_MERGED_SECONDS = 3600.0
+_MERGED = timedelta(hours=1)
 _REMEMBERED = 4096
-_LONGEST_NOTE = 1024
+_LONGEST_PREFIX = 200
+_LONGEST_NOTE_BYTES = 1024
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Posted:
     name: str
     count: int
@@ -31,9 +32,12 @@ class _Posted:
 class Events:
     """Posts events; a failure to do so is logged and forgotten, since the status says it all."""
 
-    def __init__(self, client: Client, instance: str) -> None:
+    def __init__(
+        self, client: Client, instance: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._client = client
         self._instance = instance[:128]
+        self._now = now
         self._posted: OrderedDict[tuple[str, Happening], _Posted] = OrderedDict()
 
     async def post(self, resource: Resource, happenings: Iterable[Happening]) -> None:
@@ -45,13 +49,14 @@ class Events:
                 log.warning("an event could not be posted: %s", error)
 
     async def _post(self, resource: Resource, happening: Happening) -> None:
-        now = datetime.now(UTC)
-        known = self._posted.get((resource.uid, happening))
-        if known and (now - known.at).total_seconds() < _MERGED_SECONDS and await self._merge(resource, known, now):
-            return
-        name = await self._create(resource, happening, now)
-        self._posted[resource.uid, happening] = _Posted(name, 1, now)
-        self._posted.move_to_end((resource.uid, happening))
+        key, now = (resource.uid, happening), self._now()
+        known = self._posted.get(key)
+        if known and now - known.at < _MERGED and await self._merge(resource, known, now):
+            posted = _Posted(known.name, known.count + 1, now)
+        else:
+            posted = _Posted(await self._create(resource, happening, now), 1, now)
+        self._posted[key] = posted
+        self._posted.move_to_end(key)
         while len(self._posted) > _REMEMBERED:
             self._posted.popitem(last=False)
 
@@ -66,11 +71,10 @@ class Events:
             )
         except NotFound:
             return False
-        known.count, known.at = known.count + 1, now
         return True
 
     async def _create(self, resource: Resource, happening: Happening, now: datetime) -> str:
-        name = f"{resource.ref.name[:200]}.{secrets.token_hex(8)}"
+        name = f"{resource.ref.name[:_LONGEST_PREFIX].rstrip('-.')}.{secrets.token_hex(8)}"
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -79,7 +83,7 @@ class Events:
             "type": "Warning" if happening.warning else "Normal",
             "reason": happening.reason,
             "action": "Reconcile",
-            "note": happening.note[:_LONGEST_NOTE],
+            "note": _cut(happening.note),
             "reportingController": _CONTROLLER,
             "reportingInstance": self._instance,
             "regarding": {
@@ -96,6 +100,11 @@ class Events:
 
 def _path(resource: Resource) -> str:
     return f"/apis/events.k8s.io/v1/namespaces/{name_in_path(resource.ref.namespace)}/events"
+
+
+def _cut(note: str) -> str:
+    """Return as much of a note as the API server takes; it counts bytes."""
+    return note.encode(errors="replace")[:_LONGEST_NOTE_BYTES].decode(errors="ignore")
 
 
 def _micro(moment: datetime) -> str:

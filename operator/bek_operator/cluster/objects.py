@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from bek_operator.cluster.client import Client, name_in_path
+from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import NotFound
 from bek_operator.model.spec import Resource, read_resource
 
@@ -28,9 +28,11 @@ class Objects:
             query = {"limit": str(_PAGE)}
             while True:
                 page = await self._client.request("GET", path, query=query)
-                for item in page.get("items") or ():
-                    yield read_resource(item)
-                token = page.get("metadata", {}).get("continue")
+                with understood(f"a list of {PLURAL}"):
+                    resources = [read_resource(item) for item in page["items"] or ()]
+                    token = page["metadata"].get("continue")
+                for resource in resources:
+                    yield resource
                 if not token:
                     break
                 query["continue"] = token
@@ -42,9 +44,11 @@ class Objects:
             ClusterError: the API server did not answer.
         """
         try:
-            return read_resource(await self._client.request("GET", _path(namespace, name)))
+            body = await self._client.request("GET", _path(namespace, name))
         except NotFound:
             return None
+        with understood(f"a {KIND}"):
+            return read_resource(body)
 
     async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> str:
         """Replace the status of this very object at this very version; return its new resourceVersion.
@@ -68,7 +72,8 @@ class Objects:
         }
         path = _path(resource.ref.namespace, resource.ref.name) + "/status"
         answer = await self._client.request("PUT", path, body=body)
-        written: str = answer["metadata"]["resourceVersion"]
+        with understood(f"a {KIND}"):
+            written: str = answer["metadata"]["resourceVersion"]
         return written
 
 

@@ -6,10 +6,11 @@ thousand unrelated Secrets cost a second of CPU at start and no memory; what hin
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
-from bek_operator.cluster.client import Client, name_in_path
+from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import ClusterError, Gone
 
 Hint = Callable[[str, str, str], None]
@@ -23,6 +24,10 @@ _WATCH_HEADERS = {"Accept": f"application/json;as=PartialObjectMetadata;{_META}"
 _NEVER_REFERRED_TO = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 _PAGE = 1000
 _WATCH_SECONDS = 300
+_SILENCE_SECONDS = 90.0
+"""A server that is well sends a bookmark every minute, even where nothing happens."""
+
+_FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
 
@@ -44,17 +49,20 @@ class SecretWatch:
                 group.create_task(self._watch_path(path, sleep))
 
     async def _watch_path(self, path: str, sleep: Callable[[float], Awaitable[None]]) -> None:
-        pause = 0.5
+        """List once, then go on from the last version that was seen, until that is too old."""
+        pause = _FIRST_PAUSE
+        version: str | None = None
         while True:
             try:
-                version = await self._list(path)
-                pause = 0.5
-                while True:
-                    version = await self._follow(path, version)
+                if version is None:
+                    version = await self._list(path)
+                async for latest in self._follow(path, version):
+                    version, pause = latest, _FIRST_PAUSE
             except Gone:
+                version = None
                 log.debug("the watch on Secrets is too far behind and lists them again")
             except ClusterError as error:
-                log.warning("the watch on Secrets broke: %s; it begins anew", error)
+                log.warning("the watch on Secrets broke: %s; it goes on before long", error)
             await sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -62,15 +70,18 @@ class SecretWatch:
         query = {**self._query, "limit": str(_PAGE)}
         while True:
             page = await self._client.request("GET", path, query=query, headers=_LIST_HEADERS)
-            for item in page.get("items") or ():
-                self._tell(item)
-            metadata = page["metadata"]
-            if not metadata.get("continue"):
-                version: str = metadata["resourceVersion"]
+            with understood("a list of Secrets"):
+                hints = [_hint_of(item) for item in page["items"] or ()]
+                version: str = page["metadata"]["resourceVersion"]
+                token = page["metadata"].get("continue")
+            for hint in hints:
+                self._hint(*hint)
+            if not token:
                 return version
-            query["continue"] = metadata["continue"]
+            query["continue"] = token
 
-    async def _follow(self, path: str, version: str) -> str:
+    async def _follow(self, path: str, version: str) -> AsyncIterator[str]:
+        """Tell of every event; yield the version to go on from, as often as there is a new one."""
         query = {
             **self._query,
             "watch": "true",
@@ -78,16 +89,22 @@ class SecretWatch:
             "resourceVersion": version,
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        events = self._client.stream(path, query=query, headers=_WATCH_HEADERS, seconds=_WATCH_SECONDS + 30)
-        async for event in events:
-            body = event.get("object") or {}
-            if event.get("type") == "ERROR":
-                raise Gone("the watch on Secrets has to begin anew")
-            version = body["metadata"]["resourceVersion"]
-            if event["type"] != "BOOKMARK":
-                self._tell(body, gone=event["type"] == "DELETED")
-        return version
+        stream = self._client.stream(
+            path, query=query, headers=_WATCH_HEADERS, seconds=_WATCH_SECONDS + 30, silence=_SILENCE_SECONDS
+        )
+        async with aclosing(stream) as events:
+            async for event in events:
+                with understood("an event of a watch"):
+                    kind, body = event["type"], event["object"]
+                    if kind == "ERROR":
+                        raise Gone("the watch on Secrets has to begin anew")
+                    latest: str = body["metadata"]["resourceVersion"]
+                    hint = None if kind == "BOOKMARK" else _hint_of(body, gone=kind == "DELETED")
+                if hint:
+                    self._hint(*hint)
+                yield latest
 
-    def _tell(self, body: dict[str, Any], *, gone: bool = False) -> None:
-        metadata = body["metadata"]
-        self._hint(metadata["namespace"], metadata["name"], "" if gone else metadata["resourceVersion"])
+
+def _hint_of(body: dict[str, Any], *, gone: bool = False) -> tuple[str, str, str]:
+    metadata = body["metadata"]
+    return metadata["namespace"], metadata["name"], "" if gone else metadata["resourceVersion"]

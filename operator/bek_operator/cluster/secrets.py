@@ -1,10 +1,9 @@
 """Secrets, one at a time and only read; the operator never writes to one."""
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 
-from bek_operator.cluster.client import Client, name_in_path
+from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import NotFound
 
 
@@ -33,12 +32,13 @@ class SecretReader:
             body = await self._client.request("GET", path)
         except NotFound:
             return None
-        data = {entry: _decoded(text) for entry, text in (body.get("data") or {}).items()}
-        return SecretContent(body["metadata"]["resourceVersion"], data)
+        with understood("a Secret"):
+            data = {entry: _decoded(text) for entry, text in (body.get("data") or {}).items()}
+            return SecretContent(body["metadata"]["resourceVersion"], data)
 
 
 def _decoded(text: str | None) -> bytes:
     try:
         return base64.b64decode(text or "", validate=True)
-    except binascii.Error:  # the API server checks it; an entry that is not base64 is as good as empty
+    except ValueError:  # the API server checks it; an entry that is not base64 is as good as empty
         return b""

@@ -32,11 +32,11 @@ class Entry:
 
     Attributes:
         key: The Secret's key or why there is none; `None` before the first plan.
-        known: By number, in no particular order.
+        known: By number, in the order of the spec that was planned last.
         secrets: By name, the resourceVersion at the last plan; empty for one that was not there.
-        object_stale: The object has to be read again before anything is decided.
-        secrets_stale: The same for its Secrets.
+        secrets_stale: The Secrets have to be read again before anything is decided.
         missing_since: When a Secret that had been there was found missing.
+        untried: Numbers that were not looked at since their target was set.
         active: Numbers that are being worked on.
         unrecorded: Numbers whose next publish waits for the status to show the last one.
         written_at: When the status was last written by this process.
@@ -46,7 +46,6 @@ class Entry:
     key: PublicKey | Obstacle | None = None
     known: dict[str, Observation] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
-    object_stale: bool = False
     secrets_stale: bool = True
     missing_since: float | None = None
     untried: set[str] = field(default_factory=set)
@@ -67,6 +66,7 @@ class Board:
         self.claims = Claims()
         self._entries: dict[ObjectRef, Entry] = {}
         self._referrers: dict[tuple[str, str], set[ObjectRef]] = defaultdict(set)
+        self._unread: dict[ObjectRef, str] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -78,13 +78,30 @@ class Board:
         """Return what is known of an object."""
         return self._entries.get(ref)
 
+    def hear(self, ref: ObjectRef, version: str = "") -> bool:
+        """Take note that an object has changed, as far as one can tell; tell whether that is news.
+
+        What this process has read or written itself is none.
+        """
+        entry = self._entries.get(ref)
+        if entry and version and version == entry.resource.version:
+            return False
+        self._unread[ref] = version
+        return True
+
+    def begin_reading(self, ref: ObjectRef) -> bool:
+        """Tell whether an object has to be read; from now on whatever is heard of it is news again."""
+        return self._unread.pop(ref, None) is not None or ref not in self._entries
+
     def adopt(self, resource: Resource) -> Entry:
-        """Take in an object as it was just read; one that was re-created under its name is another."""
+        """Take in an object as it was just read."""
         entry = self._entries.get(resource.ref)
-        if entry is None or entry.resource.uid != resource.uid:
+        if entry is None:
             entry = self._entries[resource.ref] = Entry(resource=resource)
-        entry.resource = resource
-        entry.object_stale = False
+        before, entry.resource = entry.resource, resource
+        if (before.generation, before.request) != (resource.generation, resource.request):
+            entry.secrets_stale = True
+        self._has_version(resource.ref, resource.version)
         return entry
 
     def refer(self, ref: ObjectRef, entry: Entry, secrets: Mapping[str, str]) -> None:
@@ -154,7 +171,7 @@ class Board:
         if seen.target == target:
             seen = update(seen)
         elif published_at is not None:
-            seen = disturbed(seen, published_at)
+            seen = disturbed(seen, target, published_at)
         self.put(ref.object, seen)
         return seen
 
@@ -170,3 +187,9 @@ class Board:
         entry = self._entries[ref]
         entry.resource = replace(entry.resource, version=version, status=status, recorded=read_status(status))
         entry.written_at = now
+        self._has_version(ref, version)
+
+    def _has_version(self, ref: ObjectRef, version: str) -> None:
+        """Forget a hint that came before the answer which it was about."""
+        if self._unread.get(ref) == version:
+            del self._unread[ref]

@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping
 
 from bek_operator.model.key import InvalidKey, PublicKey, public_key_from_secret
+from bek_operator.whatsapp.recent import Recent
 
 _KEPT = 1024
 
@@ -17,7 +17,7 @@ class KeyCache:
 
     def __init__(self) -> None:
         self._digest_key = secrets.token_bytes(32)
-        self._parsed: OrderedDict[bytes, PublicKey | InvalidKey] = OrderedDict()
+        self._parsed: Recent[bytes, PublicKey | InvalidKey] = Recent(_KEPT)
 
     async def parse(self, data: Mapping[str, bytes], entry: str | None, passphrase_entry: str | None) -> PublicKey:
         """Return the public key of a Secret; decrypting may take long and happens in a thread.
@@ -26,12 +26,10 @@ class KeyCache:
             InvalidKey: the Secret holds no usable key.
         """
         digest = self._digest(data, entry, passphrase_entry)
-        if digest not in self._parsed:
-            self._parsed[digest] = await asyncio.to_thread(_parse, data, entry, passphrase_entry)
-            while len(self._parsed) > _KEPT:
-                self._parsed.popitem(last=False)
-        found = self._parsed[digest]
-        self._parsed.move_to_end(digest)
+        found = self._parsed.get(digest)
+        if found is None:
+            found = await asyncio.to_thread(_parse, data, entry, passphrase_entry)
+            self._parsed.put(digest, found)
         if isinstance(found, InvalidKey):
             raise InvalidKey(str(found))
         return found

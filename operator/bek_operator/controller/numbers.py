@@ -13,13 +13,17 @@ class NumberQueue:
     def __init__(self, workers: Workers[NumberRef]) -> None:
         self._workers = workers
 
-    def enqueue(self, ref: NumberRef, seen: Observation, at: float, *, new_key: bool = False) -> None:
-        """Have a number worked on; what a person waits for goes before what nobody would miss."""
+    def enqueue(self, ref: NumberRef, seen: Observation, at: float, *, before: Observation | None = None) -> None:
+        """Have a number worked on; what a person waits for goes before what nobody would miss.
+
+        `before` is what was known of it for its last target.
+        """
         if not seen.tried:
+            new_key = before is not None and before.target.key != seen.target.key
             priority = Priority.KEY if new_key else Priority.PERSON
         else:
             priority = Priority.CHECK if seen.reason is Reason.SIGNED else Priority.REPAIR
-        self._workers.add(ref, at, priority=priority, lane=seen.target.lane, suspect=seen.failures > 0)
+        self._workers.add(ref, at, priority=priority, lane=seen.target.lane, suspect=_is_suspect(seen, before))
 
     def interrupt(self, ref: NumberRef) -> None:
         """End the call that is under way for a number, unless it publishes."""
@@ -29,3 +33,10 @@ class NumberQueue:
         """Leave a number alone from now on."""
         self._workers.cancel(ref)
         self._workers.interrupt(ref)
+
+
+def _is_suspect(seen: Observation, before: Observation | None) -> bool:
+    """Tell whether a call may well hang: the last one failed, at this same endpoint, or it did before a restart."""
+    if seen.failures or seen.reason is Reason.UNREACHABLE:
+        return True
+    return before is not None and before.failures > 0 and before.target.endpoint == seen.target.endpoint

@@ -71,31 +71,38 @@ class Planner:
         self._clock = clock
 
     async def plan(self, ref: ObjectRef) -> Entry | None:
-        """Bring the board up to date about an object; `None` when it is gone or going.
+        """Bring the board up to date about an object; `None` where there is nothing to report.
+
+        That is when the object is gone or going, or when one of its Secrets may come back in a moment.
 
         Raises:
             ClusterError: the API server did not answer; nothing was changed.
         """
+        if self._board.begin_reading(ref):
+            await self._read(ref)
         entry = self._board.get(ref)
-        if entry is None or entry.object_stale:
-            resource = await self._objects.read(*ref)
-            if resource is None or resource.deleted:
-                self.forget(ref)
-                return None
-            entry = self.adopt(resource)
-        if entry.secrets_stale:
-            await self._plan(ref, entry)
+        if entry and entry.secrets_stale and not await self._plan(ref, entry):
+            return None
         return entry
 
-    def adopt(self, resource: Resource) -> Entry:
-        """Take in an object as it was just read."""
+    async def _read(self, ref: ObjectRef) -> None:
+        try:
+            resource = await self._objects.read(*ref)
+        except BaseException:
+            self._board.hear(ref)
+            raise
+        if resource is None or resource.deleted:
+            self.forget(ref)
+        else:
+            self.adopt(resource)
+
+    def adopt(self, resource: Resource) -> None:
+        """Take in an object as it was just read; one that was re-created under its name is another."""
         known = self._board.get(resource.ref)
         if known and known.resource.uid != resource.uid:
             self.forget(resource.ref)
-        entry = self._board.adopt(resource)
-        entry.secrets_stale = True
+        self._board.adopt(resource)
         self._wake(self._board.claims.place(resource))
-        return entry
 
     def forget(self, ref: ObjectRef) -> None:
         """Let go of an object: nobody is told, since the API knows no way to take a key back."""
@@ -113,28 +120,35 @@ class Planner:
 
     def _stop(self, ref: ObjectRef, entry: Entry) -> None:
         for number in entry.known:
-            self._numbers.stop(NumberRef(ref, number))
+            self._stop_number(ref, entry, number)
 
-    async def _plan(self, ref: ObjectRef, entry: Entry) -> None:
+    def _stop_number(self, ref: ObjectRef, entry: Entry, number: str) -> None:
+        self._numbers.stop(NumberRef(ref, number))
+        entry.unrecorded.discard(number)
+
+    async def _plan(self, ref: ObjectRef, entry: Entry) -> bool:
+        """Make an object's targets from its Secrets; tell whether that was to be done now."""
         spec = entry.resource.spec
+        # Whatever is heard of a Secret from here on is news: it may not be in what is read.
         entry.secrets_stale = False
-        if isinstance(spec, InvalidSpec):
-            entry.key = Obstacle(ObjectReason.INVALID_SPEC, str(spec))
-            self._stop(ref, entry)
-            return
         try:
-            found = await self._read_secrets(ref, spec)
-            if self._is_a_moment_ago(ref, entry, found):
-                return
-            self._board.refer(ref, entry, {name: one.version if one else "" for name, one in found.items()})
-            entry.key = await self._key(spec, found)
+            if isinstance(spec, InvalidSpec):
+                entry.key = Obstacle(ObjectReason.INVALID_SPEC, spec.message)
+            else:
+                self._board.refer(ref, entry, {name: entry.secrets.get(name, "") for name in spec.secrets})
+                found = await self._read_secrets(ref, spec)
+                if self._is_a_moment_ago(ref, entry, found):
+                    return False
+                self._board.refer(ref, entry, {name: one.version if one else "" for name, one in found.items()})
+                entry.key = await self._key(spec, found)
+                if isinstance(entry.key, PublicKey):
+                    self._place(ref, entry, entry.key, spec, found)
         except BaseException:
             entry.secrets_stale = True
             raise
         if isinstance(entry.key, Obstacle):
             self._stop(ref, entry)
-        else:
-            self._place(ref, entry, entry.key, spec, found)
+        return True
 
     async def _read_secrets(self, ref: ObjectRef, spec: Spec) -> dict[str, SecretContent | None]:
         names = sorted(spec.secrets)
@@ -184,10 +198,11 @@ class Planner:
         secrets = {name: one.data if one else None for name, one in found.items()}
         targets = targets_of(entry.resource, spec, key, secrets, self._hosts, claimed)
         for number in entry.known.keys() - {target.number for target in targets}:
-            self._numbers.stop(NumberRef(ref, number))
+            self._stop_number(ref, entry, number)
             self._board.drop(ref, number)
         for target in targets:
             self._aim(ref, entry, target, suspended=spec.suspend)
+        entry.known = {target.number: entry.known[target.number] for target in targets}
 
     def _aim(self, ref: ObjectRef, entry: Entry, target: Target, *, suspended: bool) -> None:
         """Set a number's target, and have it worked on when that changed anything."""
@@ -203,13 +218,12 @@ class Planner:
             # A number that was well is looked at again at some time within its interval, so that a restart does
             # not have all of them asked at once.
             due = now + target.interval * random.random()  # noqa: S311 - jitter
-            seen = recover(target, entry.resource.recorded, entry.resource.generation, due)
+            seen = recover(target, entry.resource.recorded, entry.resource.generation, now=now, due=due)
         if target.problem and seen is not before:
             seen = after_failure(seen, target.problem, now, 0.5)
         self._board.put(ref, seen)
         if suspended:
-            self._numbers.stop(number)
+            self._stop_number(ref, entry, target.number)
         else:
             at = max(seen.retry_at, seen.due) if seen.tried else max(seen.retry_at, now)
-            new_key = before is not None and before.target.key != target.key
-            self._numbers.enqueue(number, seen, at, new_key=new_key)
+            self._numbers.enqueue(number, seen, at, before=before)

@@ -6,6 +6,7 @@ at a time, numbers are signed beside them.
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -97,12 +98,8 @@ class Reign:
     def object_hint(self, namespace: str, name: str, version: str) -> None:
         """Hear that an object was added, changed or (without version) deleted; nothing is believed of it."""
         ref = ObjectRef(namespace, name)
-        entry = self._board.get(ref)
-        if entry:
-            if version and version == entry.resource.version:
-                return
-            entry.object_stale = True
-        self._objects.add(ref, self._clock(), priority=Priority.PERSON)
+        if self._board.hear(ref, version):
+            self._objects.add(ref, self._clock(), priority=Priority.PERSON)
 
     def secret_hint(self, namespace: str, name: str, version: str) -> None:
         """Hear that a Secret was added, changed or (without version) deleted."""
@@ -123,25 +120,30 @@ class Reign:
 
     async def _take_up(self) -> None:
         """Read every object before the first is worked on, so that claims are known when the first one is planned."""
+        found = await self._list_patiently()
+        for resource in found:
+            self._planner.adopt(resource)
+            self._objects.add(resource.ref, self._clock())
+        log.info("took charge", extra={"objects": len(found)})
+
+    async def _list_patiently(self) -> list[Resource]:
         pause = 0.5
         while True:
             try:
-                async for resource in self._ports.objects.list():
-                    if not resource.deleted:
-                        self._planner.adopt(resource)
-                        self._objects.add(resource.ref, self._clock())
+                return [resource async for resource in self._ports.objects.list() if not resource.deleted]
             except NotFound:
                 log.warning("the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ and wait")
             except ClusterError as error:
                 log.warning("the objects cannot be listed: %s", error)
-            else:
-                log.info("took charge", extra={"objects": len(self._board)})
-                return
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
 
     async def _sweep(self) -> None:
-        """List the objects now and then: a watch that had to begin anew does not tell what went meanwhile."""
+        """List the objects now and then: a watch that had to begin anew does not tell what went meanwhile.
+
+        Their Secrets are read again, too, spread over the time to the next sweep: not every one of them need be
+        watched, and of those that are the same holds.
+        """
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
@@ -151,6 +153,10 @@ class Reign:
                 continue
             for ref in {*found, *self._board}:
                 self.object_hint(ref.namespace, ref.name, found.get(ref, ""))
+                entry = self._board.get(ref)
+                if entry:
+                    entry.secrets_stale = True
+                    self._objects.add(ref, self._clock() + SWEEP_SECONDS * random.random())  # noqa: S311 - spreads reads
 
     async def _pass(self, ref: ObjectRef) -> None:
         try:

@@ -62,30 +62,29 @@ class Reporter:
         Raises:
             ClusterError: it could not be written.
         """
-        now = self._clock()
         if entry.key is None:
             return
-        status = status_of(entry.resource, entry.key, entry.known, now)
-        if status != entry.resource.status:
-            next_write = entry.written_at + SECONDS_BETWEEN_WRITES
-            if entry.unfinished and now < next_write:
-                self._again(ref, next_write)
-                return
-            if not await self._write(ref, entry, status):
-                return
-        self._recorded(ref, entry)
-
-    async def _write(self, ref: ObjectRef, entry: Entry, status: dict[str, Any]) -> bool:
+        now = self._clock()
+        next_write = entry.written_at + SECONDS_BETWEEN_WRITES
+        if entry.unfinished and now < next_write:
+            self._again(ref, next_write)
+            return
         before = entry.resource
+        status = status_of(before, entry.key, entry.known, now)
+        if status == before.status:
+            self._recorded(ref, entry)
+            return
         causes = {number: seen.cause for number, seen in entry.known.items() if seen.cause}
+        if await self._write(ref, before, status):
+            self._recorded(ref, entry)
+            await self._events.post(before, happenings(before.status, status, causes))
+
+    async def _write(self, ref: ObjectRef, resource: Resource, status: dict[str, Any]) -> bool:
         try:
-            version = await self._objects.write_status(before, status)
+            version = await self._objects.write_status(resource, status)
         except (Conflict, NotFound):
-            entry.object_stale = True
+            self._board.hear(ref)
             self._again(ref, self._clock())
             return False
-        if self._board.get(ref) is not entry:
-            return False
         self._board.wrote(ref, version, status, self._clock())
-        await self._events.post(before, happenings(before.status, status, causes))
         return True

@@ -9,13 +9,15 @@ Pure: time comes in as an argument, in the seconds of any one clock.
 """
 
 import heapq
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+
+_STALE_TOLERATED = 64
 
 
 class Priority(IntEnum):
@@ -38,7 +40,7 @@ class _Entry:
     lane: str
     suspect: bool
     serial: int
-    queued: bool = False
+    wanted: bool = True
 
     @property
     def level(self) -> tuple[Priority, bool]:
@@ -62,29 +64,30 @@ class Schedule(Generic[K]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def running(self) -> int:
-        """Return how many keys are being worked on."""
-        return len(self._running)
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
 
     def add(
         self, key: K, at: float, *, priority: Priority = Priority.CHECK, lane: str = "", suspect: bool = False
     ) -> None:
         """Have a key worked on at an instant or as soon after as there is room."""
         known = self._entries.get(key)
+        if known and known.at <= at and known.priority <= priority and known.lane == lane:
+            return
         self._serial += 1
         entry = _Entry(at, priority, lane, suspect, self._serial)
         if known:
-            if known.at <= at and known.priority <= priority and known.lane == lane:
-                return
             entry.at, entry.priority = min(known.at, at), min(known.priority, priority)
+            entry.suspect = suspect or (known.suspect and known.lane == lane)
         self._entries[key] = entry
         if key not in self._running:
-            heapq.heappush(self._later, (entry.at, entry.serial, key))
+            self._put_off(key, entry)
 
     def cancel(self, key: K) -> None:
         """Forget that a key was to be worked on; one at work goes on to its end."""
         self._entries.pop(key, None)
+        if key in self._running:
+            self._running[key].wanted = False
 
     def pick(self, now: float) -> K | None:
         """Hand out the most urgent key that is due and has room in its lane; `done` must follow."""
@@ -92,9 +95,8 @@ class Schedule(Generic[K]):
         for level in sorted(self._levels):
             if level[1] and self._suspects is not None and self._suspects_running >= self._suspects:
                 continue
-            found = self._levels[level].take(self._is_waiting, self._has_room)
-            if found:
-                key, _ = found
+            key = self._levels[level].take(self._is_waiting, self._has_room)
+            if key is not None:
                 entry = self._entries.pop(key)
                 self._running[key] = entry
                 self._in_lane[entry.lane] += 1
@@ -102,8 +104,11 @@ class Schedule(Generic[K]):
                 return key
         return None
 
-    def done(self, key: K) -> None:
-        """Say that the work on a key has ended; it may be picked again if it was added meanwhile."""
+    def done(self, key: K, *, again_at: float | None = None) -> None:
+        """Say that the work on a key has ended; it may be picked again if it was added meanwhile.
+
+        Work that failed is tried `again_at`, as one that failed, unless it was cancelled.
+        """
         entry = self._running.pop(key)
         self._suspects_running -= entry.suspect
         self._in_lane[entry.lane] -= 1
@@ -113,7 +118,10 @@ class Schedule(Generic[K]):
             lanes.reopen(entry.lane)
         again = self._entries.get(key)
         if again:
-            heapq.heappush(self._later, (again.at, again.serial, key))
+            self._put_off(key, again)
+        if again_at is not None and entry.wanted:
+            last = again or entry
+            self.add(key, again_at, priority=last.priority, lane=last.lane, suspect=True)
 
     def next_at(self) -> float | None:
         """Return when the next entry that is not due yet will be; `None` when there is none."""
@@ -121,12 +129,19 @@ class Schedule(Generic[K]):
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
 
+    def _put_off(self, key: K, entry: _Entry) -> None:
+        heapq.heappush(self._later, (entry.at, entry.serial, key))
+        if len(self._later) > 2 * len(self._entries) + _STALE_TOLERATED:
+            # What was replaced or cancelled would stay until its time, which may be a week away.
+            self._later = [item for item in self._later if self._is_waiting(item[2], item[1])]
+            heapq.heapify(self._later)
+
     def _queue_due(self, now: float) -> None:
         while self._later and self._later[0][0] <= now:
             _, serial, key = heapq.heappop(self._later)
             if self._is_waiting(key, serial):
                 entry = self._entries[key]
-                self._levels[entry.level].put(entry.lane, (key, serial))
+                self._levels[entry.level].put(entry.lane, key, serial)
 
     def _is_waiting(self, key: K, serial: int) -> bool:
         entry = self._entries.get(key)
@@ -140,30 +155,30 @@ class _Lanes(Generic[K]):
     """The due keys of one level, lane by lane; lanes without room are set aside until one of theirs is done."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, deque[tuple[K, int]]] = {}
+        self._queues: dict[str, OrderedDict[K, int]] = {}
         self._turns: deque[str] = deque()
         self._full: set[str] = set()
 
-    def put(self, lane: str, item: tuple[K, int]) -> None:
+    def put(self, lane: str, key: K, serial: int) -> None:
         if lane not in self._queues:
-            self._queues[lane] = deque()
+            self._queues[lane] = OrderedDict()
             self._turns.append(lane)
-        self._queues[lane].append(item)
+        self._queues[lane][key] = serial
 
-    def take(self, is_waiting: Callable[[K, int], bool], has_room: Callable[[str], bool]) -> tuple[K, int] | None:
+    def take(self, is_waiting: Callable[[K, int], bool], has_room: Callable[[str], bool]) -> K | None:
         while self._turns:
             lane = self._turns.popleft()
             if not has_room(lane):
                 self._full.add(lane)
                 continue
             queue = self._queues[lane]
-            item = queue.popleft()
+            key, serial = queue.popitem(last=False)
             if queue:
                 self._turns.append(lane)
             else:
                 del self._queues[lane]
-            if is_waiting(*item):
-                return item
+            if is_waiting(key, serial):
+                return key
         return None
 
     def reopen(self, lane: str) -> None:

@@ -16,8 +16,14 @@ from bek_operator.model.decision import Publish, Read, Wait, decide
 from bek_operator.model.endpoint import Endpoint
 from bek_operator.model.observation import Observation
 from bek_operator.model.outcomes import after_failure, after_publish, after_read
+from bek_operator.model.reasons import Reason
 from bek_operator.model.target import Target
 from bek_operator.whatsapp.protocol import Backend
+
+_LOST = Failure(
+    reason=Reason.INVALID_ANSWER, message="an error of the operator itself; its log tells more", unknown=True
+)
+"""What is known of a publish that ended in an error which nobody foresaw: the key may have arrived."""
 
 
 class Signer:
@@ -103,9 +109,10 @@ class Signer:
                 await asyncio.wait({call})
             except asyncio.CancelledError:
                 interrupted = True
+        answer = _LOST if call.cancelled() or call.exception() else call.result()
         now = self._clock()
-        update = partial(after_publish, answer=call.result(), now=now)
-        self._board.learn(ref, target, update, published_at=now)
+        self._board.learn(ref, target, partial(after_publish, answer=answer, now=now), published_at=now)
+        call.result()
         if interrupted:
             raise asyncio.CancelledError
 

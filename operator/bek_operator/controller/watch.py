@@ -4,7 +4,8 @@ Only `on.event` is used: kopf's other handlers would put finalizers or annotatio
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -14,6 +15,13 @@ from bek_operator.cluster.objects import GROUP, PLURAL, VERSION
 
 Hint = Callable[[str, str, str], None]
 """Takes namespace, name and resourceVersion; the latter is empty for an object that is gone."""
+
+
+class _Patience:
+    """Pauses without end: kopf would give up on an API server that is away for a minute, and end the process."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1.0, 2.0, 4.0, 8.0), repeat(15.0))
 
 
 async def watch_objects(
@@ -37,6 +45,7 @@ async def watch_objects(
         settings.posting.enabled = False
         settings.networking.request_timeout = 30
         settings.networking.trust_env = False
+        settings.networking.error_backoffs = _Patience()
         settings.watching.chunk_size = 200
         settings.queueing.idle_timeout = 1.0
         # Nothing is stored on objects; should a handler ever do, then under our own name.

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Hashable
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from bek_operator.controller.clock import Clock
 from bek_operator.controller.schedule import Priority, Schedule
@@ -25,7 +26,12 @@ class Workers(Generic[K]):
     """At most `size` pieces of work at once, each for a key that the schedule picked."""
 
     def __init__(
-        self, name: str, schedule: Schedule[K], work: Callable[[K], Awaitable[None]], size: int, clock: Clock
+        self,
+        name: str,
+        schedule: Schedule[K],
+        work: Callable[[K], Coroutine[Any, Any, None]],
+        size: int,
+        clock: Clock,
     ) -> None:
         self._name = name
         self._schedule = schedule
@@ -49,7 +55,7 @@ class Workers(Generic[K]):
         self._failures.pop(key, None)
 
     def interrupt(self, key: K) -> None:
-        """End the work that is under way on a key, where it stands."""
+        """End the work that is under way on a key, where it stands; what comes next is for the caller to decide."""
         task = self._tasks.get(key)
         if task:
             task.cancel()
@@ -62,16 +68,21 @@ class Workers(Generic[K]):
                 self._start_due()
                 await self._sleep()
         finally:
-            for task in self._tasks.values():
+            tasks = list(self._tasks.values())
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            if tasks:
+                await asyncio.wait(tasks)
 
     def _start_due(self) -> None:
         while len(self._tasks) < self._size:
             key = self._schedule.pick(self._clock())
             if key is None:
                 return
-            self._tasks[key] = asyncio.create_task(self._do(key), name=f"{self._name} {key}")
+            task = asyncio.create_task(self._work(key), name=f"{self._name} {key}")
+            self._tasks[key] = task
+            # Not a `finally` around the work: a task that is interrupted before its first step never gets there.
+            task.add_done_callback(partial(self._ended, key))
 
     async def _sleep(self) -> None:
         at = self._schedule.next_at() if len(self._tasks) < self._size else None
@@ -82,26 +93,27 @@ class Workers(Generic[K]):
         except TimeoutError:
             pass
 
-    async def _do(self, key: K) -> None:
-        try:
-            await self._work(key)
+    def _ended(self, key: K, task: asyncio.Task[None]) -> None:
+        del self._tasks[key]
+        error = None if task.cancelled() else task.exception()
+        # What was interrupted is somebody else's to go on with; a cancellation that nobody asked for is an error.
+        stray = task.cancelled() and not task.cancelling()
+        self._schedule.done(key, again_at=self._next_try(key) if error or stray else None)
+        if not (error or stray) or key not in self._schedule:
             self._failures.pop(key, None)
-        except asyncio.CancelledError:
-            # Interrupted by another target, or by the end of the process: in both cases somebody else decides
-            # what comes next. Being cancelled is not passed on, since nobody awaits this task for its outcome.
-            pass
-        except RetryLater as reason:
-            self._again(key)
-            log.warning("%s: %s", self._name, reason, extra={"key": str(key)})
-        except Exception:
-            self._again(key)
-            log.exception("%s: an unexpected error; trying again later", self._name, extra={"key": str(key)})
-        finally:
-            del self._tasks[key]
-            self._schedule.done(key)
-            self._wake.set()
+        if error:
+            self._complain(key, error)
+        self._wake.set()
 
-    def _again(self, key: K) -> None:
+    def _complain(self, key: K, error: BaseException) -> None:
+        if isinstance(error, RetryLater):
+            log.warning("%s: %s", self._name, error, extra={"key": str(key)})
+        else:
+            log.error(
+                "%s: an unexpected error; trying again later", self._name, exc_info=error, extra={"key": str(key)}
+            )
+
+    def _next_try(self, key: K) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        pause = min(_FIRST_PAUSE * 2 ** min(failures - 1, 20), _LONGEST_PAUSE)
-        self._schedule.add(key, self._clock() + pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+        pause = min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 20), _LONGEST_PAUSE)
+        return self._clock() + pause * random.uniform(0.8, 1.2)  # noqa: S311 - jitter

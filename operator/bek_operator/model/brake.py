@@ -21,4 +21,4 @@ def next_publish(publishes: int, published_at: float) -> float:
     if not holds(publishes):
         return published_at
     doublings = min(publishes - _FREE_PUBLISHES, 10)
-    return published_at + min(_FIRST_WAIT * float(2**doublings), _LONGEST_WAIT)
+    return published_at + min(_FIRST_WAIT * 2.0**doublings, _LONGEST_WAIT)

@@ -18,9 +18,10 @@ _Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Claim:
+    """The older claim is the smaller one."""
+
     created: float
     name: str
-    namespace: str
     uid: str
 
 
@@ -48,7 +49,7 @@ class Claims:
         concerned: set[ObjectRef] = set()
         for place in before ^ places:
             others = self._claims[place]
-            concerned.update(ObjectRef(other.namespace, other.name) for other in others if other.uid != claim.uid)
+            concerned.update(ObjectRef(place[0], other.name) for other in others if other.uid != claim.uid)
             if place in places:
                 others.add(claim)
             else:
@@ -67,9 +68,9 @@ class Claims:
         lowest: dict[_Place, str] = {}
         mine = _claim(resource)
         claiming = resource.uid in self._places
-        for place, number in sorted(_places(resource, spec), key=lambda found: int(found[1][1:])):
+        for place, number in sorted(_places(resource, spec), key=lambda found: int(found[1])):
             first = lowest.setdefault(place, number)
-            owner = min(self._claims[place]) if claiming and place in self._claims else mine
+            owner = min(self._claims.get(place, ()), default=mine) if claiming else mine
             if first != number:
                 lost[number] = f"leads to the same endpoint as {first} of this object; remove one of them"
             elif owner != mine:
@@ -78,7 +79,7 @@ class Claims:
 
 
 def _claim(resource: Resource) -> _Claim:
-    return _Claim(resource.created, resource.ref.name, resource.ref.namespace, resource.uid)
+    return _Claim(resource.created, resource.ref.name, resource.uid)
 
 
 def _places(resource: Resource, spec: Spec) -> Iterator[tuple[_Place, str]]:

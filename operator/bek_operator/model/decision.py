@@ -37,8 +37,6 @@ def decide(seen: Observation, now: float, *, recorded: bool) -> Decision:
     """
     if now < seen.retry_at:
         return Wait(seen.retry_at)
-    if seen.failures and now < seen.due:
-        return Wait(seen.due)
     if _may_publish(seen, now):
         return Publish() if recorded or not seen.publishes else Wait(None)
     if not seen.tried or now >= seen.due:
@@ -48,8 +46,9 @@ def decide(seen: Observation, now: float, *, recorded: bool) -> Decision:
 
 def _may_publish(seen: Observation, now: float) -> bool:
     """Tell whether the last answer is good enough to act upon, and asks for a publish that nothing holds back."""
+    if not seen.target.publish or seen.finding is Reason.SIGNED or now < seen.publish_due:
+        return False
     if seen.read_at is None or now - seen.read_at >= min(seen.target.interval, FRESH_SECONDS):
         return False
-    if seen.read_at < seen.due <= now:
-        return False
-    return seen.target.publish and seen.finding is not Reason.SIGNED and now >= seen.publish_due
+    # A check that has come due since goes first.
+    return not seen.read_at < seen.due <= now

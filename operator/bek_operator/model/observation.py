@@ -6,7 +6,6 @@ decides what of it is still worth something for another target; `outcomes` tells
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bek_operator.model import brake
 from bek_operator.model.answers import Cure, Failure, Pace, SignatureStatus
@@ -14,11 +13,14 @@ from bek_operator.model.reasons import Group, Reason, group_of
 from bek_operator.model.recorded import Recorded, Row
 from bek_operator.model.target import Target
 
+BOUNDED_TRIES = 5
+"""How often a failure that is not sure to pass is met before a person is asked to look."""
+
 _NOT_LOOKED_AT = "not looked at yet"
 _FIRST_AND_LONGEST_DELAY = {Pace.SOON: (1.0, 30.0), Pace.NORMAL: (2.0, 300.0), Pace.SLOW: (30.0, 1800.0)}
+_UNKNOWN_DELAYS = (30.0, brake.SETTLING_SECONDS)
 _LONGEST_REFUSAL_DELAY = 86400.0
-_MAY_BE_BOUNDED = (Reason.SERVICE_NOT_READY, Reason.INVALID_ANSWER)
-_REFUSALS = (Reason.KEY_REJECTED, Reason.NOT_ELIGIBLE)
+_REFUSALS_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.NOT_ELIGIBLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +37,11 @@ class Observation:
         read_at: The last understood answer of this endpoint to this process.
         published_at: Our last publish, of whatever key.
         publishes: How often the current key was published; the brake's memory.
-        cause: Why it was last published, for the event.
+        cause: Why it was last published, for the event; `None` unless that was accepted.
         accepted: A publish was accepted, and the number was not VALID since.
-        refusal: The API's refusal of the current key, and `refused_at` when that was; `refusals` in a row.
-        failures: Failed checks in a row, the first of them at `failing_since`.
+        refusal: Why the last publish of the current key was not accepted, at `refused_at`; `refusals` in a row.
+        failures: Failed checks in a row, the first of them at `failing_since`; of the last ones `bounded` in a row
+            were not sure to pass.
         due: When to call again, whatever happens.
         retry_at: Until when the server asked to be left alone.
     """
@@ -60,6 +63,7 @@ class Observation:
     refusals: int = 0
     failures: int = 0
     failing_since: float = 0.0
+    bounded: int = 0
     due: float = 0.0
     retry_at: float = 0.0
 
@@ -104,45 +108,39 @@ class Observation:
         return due
 
 
-def recover(target: Target, recorded: Recorded, generation: int, due: float) -> Observation:
+def recover(target: Target, recorded: Recorded, generation: int, *, now: float, due: float) -> Observation:
     """Take a number up where the status left it; `due` is when to look at it if all was well."""
     row = recorded.rows.get(target.number)
     if row is None or row.api != target.api.name:
         return Observation(target=target)
-    seen = Observation(target=target, status=row.status, fingerprint=row.fingerprint, published_at=row.published_at)
-    if recorded.fingerprint != target.key.fingerprint:
+    # A time that is still to come is that of a clock that went wrong; the brake must not wait for it.
+    published_at = None if row.published_at is None else min(row.published_at, now)
+    seen = Observation(target=target, status=row.status, fingerprint=row.fingerprint, published_at=published_at)
+    signed = row.reason is Reason.SIGNED
+    if recorded.fingerprint != target.key.fingerprint or (signed and seen.finding is not Reason.SIGNED):
         return seen
     asked_again = target.request not in {"", recorded.request}
     if not asked_again:
-        seen = replace(
-            seen,
-            publishes=row.publishes,
-            accepted=row.reason is Reason.PENDING and row.publishes > 0,
-            **_refused(row),
-        )
-    if recorded.generation != generation or asked_again:
-        return replace(seen, reason=Reason.SIGNED, message="") if row.reason is Reason.SIGNED else seen
+        seen = _with_publishes(seen, row)
+    tried = recorded.settled and recorded.generation == generation and not asked_again
+    person = group_of(row.reason) is Group.PERSON or row.reason == recorded.stalled
     return replace(
         seen,
         reason=row.reason,
         message=row.message,
-        tried=row.reason is not Reason.PENDING or row.publishes > 0,
-        person=_left_to_a_person(row, recorded, target),
-        due=due if row.reason is Reason.SIGNED else 0.0,
+        tried=tried,
+        person=person,
+        bounded=BOUNDED_TRIES if person and tried else 0,
+        due=due if signed and tried else 0.0,
     )
 
 
-def _refused(row: Row) -> dict[str, Any]:
-    if row.reason not in _REFUSALS:
-        return {}
+def _with_publishes(seen: Observation, row: Row) -> Observation:
+    seen = replace(seen, publishes=row.publishes, accepted=row.reason is Reason.PENDING and row.publishes > 0)
+    if row.reason not in _REFUSALS_OF_THE_KEY:
+        return seen
     refusal = Failure(reason=row.reason, message=row.message, cure=Cure.PERSON)
-    return {"refusal": refusal, "refused_at": row.published_at or 0.0, "refusals": 1}
-
-
-def _left_to_a_person(row: Row, recorded: Recorded, target: Target) -> bool:
-    if group_of(row.reason) is Group.TIME:
-        return not target.publish or (recorded.stalled and row.reason in _MAY_BE_BOUNDED)
-    return group_of(row.reason) is Group.PERSON
+    return replace(seen, refusal=refusal, refused_at=seen.published_at or 0.0, refusals=max(row.publishes, 1))
 
 
 def retarget(seen: Observation, target: Target, now: float) -> Observation:
@@ -156,14 +154,17 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
         return seen
     if before.address != target.address:
         return Observation(target=target)
-    kept = replace(seen, target=target)
+    kept = replace(seen, target=target, due=min(seen.due, now + target.interval))
     if before.endpoint != target.endpoint:
         kept = replace(kept, read_at=None, due=now)
+        if seen.refusal and not is_of_the_key(seen.refusal):
+            kept = replace(kept, refusal=None, refusals=0)
     if seen.failures:
-        kept = replace(kept, failures=0, due=now)
+        kept = replace(kept, failures=0, bounded=0, due=now)
     if before.key != target.key:
         kept = replace(_forget_publishes(kept), tried=False, person=False)
-        waiting = now < seen.retry_at and not seen.person
+        # What the API asks us to wait for is worth showing until the new key has its turn.
+        waiting = now < seen.retry_at and group_of(seen.reason) is Group.TIME
         return kept if waiting else replace(kept, reason=Reason.PENDING, message=_NOT_LOOKED_AT)
     if target.request not in {"", before.request}:
         return replace(_forget_publishes(kept), read_at=None, tried=False)
@@ -176,14 +177,20 @@ def _forget_publishes(seen: Observation) -> Observation:
     return replace(seen, publishes=0, accepted=False, refusal=None, refusals=0, cause=None)
 
 
+def is_of_the_key(refusal: Failure) -> bool:
+    """Tell whether a publish was refused for the key itself, rather than for who published it or when."""
+    return refusal.reason in _REFUSALS_OF_THE_KEY
+
+
 def _refusal_delay(refusal: Failure, refusals: int, interval: float) -> float:
-    doublings = min(refusals - 1, 20)
     if refusal.cure is Cure.PERSON:
-        return min(interval * float(2**doublings), _LONGEST_REFUSAL_DELAY)
+        return min(interval * 2.0 ** min(refusals - 1, 20), _LONGEST_REFUSAL_DELAY)
+    if refusal.unknown:
+        return _UNKNOWN_DELAYS[min(refusals, len(_UNKNOWN_DELAYS)) - 1]
     return backoff(refusal.pace, refusals)
 
 
 def backoff(pace: Pace, tries: int) -> float:
     """Return the seconds to wait after so many failed tries in a row."""
     first, longest = _FIRST_AND_LONGEST_DELAY[pace]
-    return float(min(first * 2 ** min(tries - 1, 20), longest))
+    return min(first * 2.0 ** min(tries - 1, 20), longest)

@@ -6,13 +6,13 @@ Pure: every function takes the instant it happens at, and jitter as a share from
 from dataclasses import replace
 
 from bek_operator.model import brake
-from bek_operator.model.answers import Accepted, Cure, Failure, Reading
-from bek_operator.model.observation import Observation, backoff
+from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading
+from bek_operator.model.observation import BOUNDED_TRIES, Observation, backoff, is_of_the_key
 from bek_operator.model.reasons import Reason
+from bek_operator.model.target import Target
 
 PATIENCE_CHECKS = 3
 PATIENCE_SECONDS = 300.0
-BOUNDED_TRIES = 5
 LONGEST_RETRY_AFTER = 3600.0
 
 _SLOWEST_SETTLING = 60.0
@@ -33,6 +33,7 @@ def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -
         tried=True,
         person=False,
         failures=0,
+        bounded=0,
         due=now + _spread(seen.target.interval, jitter),
         retry_at=0.0,
     )
@@ -54,87 +55,90 @@ def _held_back(known: Observation, finding: Reason, now: float) -> Observation:
         return replace(known, reason=finding, message=_FOUND[finding], accepted=False)
     if known.refusal:
         return _refused(known, known.refusal)
-    if known.accepted and known.published_at is not None and now < known.published_at + brake.SETTLING_SECONDS:
-        waited = now - known.published_at
+    waited = now - (known.published_at or 0.0)
+    if known.accepted and waited < brake.SETTLING_SECONDS:
         pause = min(max(waited, 1.0), _SLOWEST_SETTLING)
-        return replace(
-            known,
-            reason=Reason.PENDING,
-            message="the key was accepted and is not VALID yet",
-            due=min(known.due, now + pause),
-        )
+        return replace(known, reason=Reason.PENDING, message=_ACCEPTED, due=min(known.due, now + pause))
     if finding is Reason.FOREIGN_KEY:
         return replace(known, reason=Reason.CONTENDED, message=_CONTENDED, person=True)
     return replace(known, reason=Reason.SIGNATURE_MISMATCH, message=_MISMATCH, person=True)
 
 
 def _refused(known: Observation, refusal: Failure) -> Observation:
-    person = refusal.cure is Cure.PERSON or (refusal.cure is Cure.BOUNDED and known.refusals >= BOUNDED_TRIES)
+    exhausted = known.refusals >= BOUNDED_TRIES or brake.holds(known.publishes)
+    person = refusal.cure is Cure.PERSON or (refusal.cure is Cure.BOUNDED and exhausted)
     return replace(known, reason=refusal.reason, message=refusal.message, person=person)
 
 
 def after_failure(seen: Observation, failure: Failure, now: float, jitter: float) -> Observation:
-    """Take in a check that told nothing; a signed number stays so until that has lasted."""
+    """Take in a check that told nothing; a number that is signed stays so until that has lasted.
+
+    Where something has changed since the number was last looked at, it is not known to be signed, and somebody
+    may be waiting for the answer.
+    """
     failures = seen.failures + 1
     since = seen.failing_since if seen.failures else now
-    person = failure.cure is Cure.PERSON or (failure.cure is Cure.BOUNDED and failures >= BOUNDED_TRIES)
-    patient = (
-        seen.reason is Reason.SIGNED
-        and not person
-        and not (failures >= PATIENCE_CHECKS and now - since >= PATIENCE_SECONDS)
-    )
-    # The hidden failure of a patient number shows nowhere, so its checks go on at the pace of the failure: a
-    # passing fault is over before anybody would have wanted to know.
-    pause = seen.target.interval if person else min(backoff(failure.pace, failures), seen.target.interval)
-    return replace(
+    bounded = seen.bounded + 1 if failure.cure is Cure.BOUNDED else 0
+    lasting = failures >= PATIENCE_CHECKS and now - since >= PATIENCE_SECONDS
+    patient = seen.reason is Reason.SIGNED and seen.tried and failure.cure is not Cure.PERSON and not lasting
+    person = failure.cure is Cure.PERSON or (bounded >= BOUNDED_TRIES and not patient)
+    known = replace(
         seen,
-        reason=Reason.SIGNED if patient else failure.reason,
-        message=seen.message if patient else failure.message,
         tried=True,
         person=person,
+        read_at=None,
         failures=failures,
         failing_since=since,
-        due=now + _spread(pause, jitter),
+        bounded=bounded,
+        due=now + _spread(_pause(failure, failures, seen.target.interval, person=person), jitter),
         retry_at=_retry_at(failure, now),
     )
+    return known if patient else replace(known, reason=failure.reason, message=failure.message)
+
+
+def _pause(failure: Failure, failures: int, interval: float, *, person: bool) -> float:
+    """Return how long to wait before a failed check is repeated.
+
+    Where only a person can help that is as long as between two checks, otherwise as long at most: unless the API
+    is to be spared.
+    """
+    if person:
+        return interval
+    pause = backoff(failure.pace, failures)
+    return pause if failure.pace is Pace.SLOW else min(pause, interval)
 
 
 def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> Observation:
     """Take in what a publish led to; whatever it was, a read comes next.
 
-    One that was accepted, may have been carried out, or was refused for good counts for the brake; one that the
-    API turned away for the moment (not ready, too many requests) does not.
+    One that was accepted, may have been carried out, or was refused for the key itself counts for the brake. One
+    that the API turned away for other reasons (not ready, too many requests, access denied) does not.
     """
-    cause = seen.finding
-    counted = replace(
-        seen, published_at=now, publishes=seen.publishes + 1, cause=cause, read_at=None, due=now, tried=True
-    )
+    seen = replace(seen, tried=True, read_at=None)
+    published = replace(seen, published_at=now, publishes=seen.publishes + 1, cause=None)
     if isinstance(answer, Accepted):
-        return replace(counted, accepted=True, refusal=None, refusals=0)
-    if answer.unknown:
-        pause = backoff(answer.pace, 1)
-        return replace(
-            counted,
-            reason=answer.reason,
-            message=answer.message,
-            due=now + pause,
-            retry_at=_retry_at(answer, now),
-        )
-    refused = counted if answer.cure is Cure.PERSON else replace(seen, tried=True)
+        return replace(published, cause=seen.finding, accepted=True, refusal=None, refusals=0, due=now)
     refused = replace(
-        refused,
+        published if answer.unknown or is_of_the_key(answer) else seen,
         refusal=answer,
         refused_at=now,
         refusals=seen.refusals + 1,
-        read_at=None,
         retry_at=_retry_at(answer, now),
     )
-    return _refused(replace(refused, due=min(refused.publish_due, now + seen.target.interval)), answer)
+    soon = now + backoff(answer.pace, 1)
+    due = soon if answer.unknown else min(refused.publish_due, now + seen.target.interval)
+    return _refused(replace(refused, due=due), answer)
 
 
-def disturbed(seen: Observation, now: float) -> Observation:
-    """Take in that a publish for another target ended after this one was set: what was read is worth nothing."""
-    return replace(seen, read_at=None, due=min(seen.due, now), tried=False)
+def disturbed(seen: Observation, published: Target, now: float) -> Observation:
+    """Take in that a publish for another target ended after this one was set: what was read is worth nothing.
+
+    Where it was of the same key to the same address, it counts for the brake.
+    """
+    seen = replace(seen, read_at=None, due=min(seen.due, now), tried=False)
+    if published.address != seen.target.address:
+        return seen
+    return replace(seen, published_at=now, publishes=seen.publishes + (published.key == seen.target.key))
 
 
 def _retry_at(failure: Failure, now: float) -> float:
@@ -151,6 +155,7 @@ _FOUND = {
     Reason.STALE_SIGNATURE: "the API holds the key, with a signature that is not VALID any more",
     Reason.FOREIGN_KEY: "the API holds another key",
 }
+_ACCEPTED = "the key was accepted and is not VALID yet"
 _CONTENDED = (
     "somebody else keeps publishing another key; find the other writer, then set the bek.dev/requested-at annotation"
 )

@@ -1,12 +1,18 @@
-"""What a status says, read back: the operator's only memory across a restart."""
+"""What a status says, read back: the operator's only memory across a restart.
+
+The CRD's schema has checked it, but not always this version of it: what is not understood counts as not there.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bek_operator.model.answers import SignatureStatus
-from bek_operator.model.reasons import Reason
+from bek_operator.model.fields import objects, typed
+from bek_operator.model.reasons import ObjectReason, Reason
 from bek_operator.model.times import instant
+
+_SETTLED = [ObjectReason.SUCCEEDED, *Reason]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,48 +31,65 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A status in values; rows that this version does not understand are left out.
+    """A status in values.
 
     Attributes:
         generation: The generation that the status speaks of; -1 before the first one.
         fingerprint: The key that the rows speak of.
-        stalled: Whether a person was asked to act.
+        settled: Whether every number had been tried for that generation, and for that key.
+        stalled: The reason that a person was asked to act for; empty when nobody was.
+        request: The last `requested-at` that every number was tried for.
     """
 
     generation: int
     fingerprint: str | None
-    stalled: bool
+    settled: bool
+    stalled: str
     request: str
     rows: Mapping[str, Row]
 
 
 def read_status(status: Mapping[str, Any]) -> Recorded:
-    """Read a status of this or an older version; what is not understood counts as not there."""
-    rows = (_read_row(entry) for entry in status.get("phoneNumbers") or ())
+    """Read a status of this or another version."""
+    generation = typed(status.get("observedGeneration"), int)
+    stalled = condition_of(status, "Stalled")
+    rows = (_read_row(number, row) for number, row in rows_of(status).items())
     return Recorded(
-        generation=status.get("observedGeneration", -1),
-        fingerprint=status.get("publicKeyFingerprint"),
-        stalled=any(
-            condition.get("type") == "Stalled" and condition.get("status") == "True"
-            for condition in status.get("conditions") or ()
-        ),
-        request=status.get("lastHandledReconcileAt", ""),
+        generation=-1 if generation is None else generation,
+        fingerprint=typed(status.get("publicKeyFingerprint"), str),
+        settled=condition_of(status, "Ready").get("reason") in _SETTLED,
+        stalled=typed(stalled.get("reason"), str) or "" if stalled.get("status") == "True" else "",
+        request=typed(status.get("lastHandledReconcileAt"), str) or "",
         rows={row.number: row for row in rows if row},
     )
 
 
-def _read_row(entry: Mapping[str, Any]) -> Row | None:
-    word = entry.get("signatureStatus")
+def rows_of(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the rows of a status by number, as they are written."""
+    return {
+        number: row
+        for row in objects(status.get("phoneNumbers"))
+        if (number := typed(row.get("phoneNumber"), str)) is not None
+    }
+
+
+def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """Return a condition of a status as it is written, empty where there is none."""
+    return next((one for one in objects(status.get("conditions")) if one.get("type") == kind), {})
+
+
+def _read_row(number: str, row: Mapping[str, Any]) -> Row | None:
+    word = row.get("signatureStatus")
     try:
         return Row(
-            number=entry["phoneNumber"],
-            api=entry.get("api", ""),
-            status=SignatureStatus(word) if word else None,
-            reason=Reason(entry["reason"]),
-            message=entry.get("message", ""),
-            fingerprint=entry.get("observedFingerprint"),
-            published_at=instant(entry.get("lastPublishTime")),
-            publishes=entry.get("publishes", 0),
+            number=number,
+            api=typed(row.get("api"), str) or "",
+            status=None if word is None else SignatureStatus(word),
+            reason=Reason(typed(row.get("reason"), str) or ""),
+            message=typed(row.get("message"), str) or "",
+            fingerprint=typed(row.get("observedFingerprint"), str),
+            published_at=instant(row.get("lastPublishTime")),
+            publishes=max(typed(row.get("publishes"), int) or 0, 0),
         )
-    except (KeyError, ValueError):
+    except ValueError:
         return None

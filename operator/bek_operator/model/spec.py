@@ -5,19 +5,31 @@ newer CRD let through is refused with `InvalidSpec`, which names the field.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from bek_operator.model.fields import Fields, Malformed, typed
 from bek_operator.model.recorded import Recorded, read_status
 from bek_operator.model.times import instant
 
 REQUESTED_AT = "bek.dev/requested-at"
+
 _LONGEST_REQUEST = 64
+_LONGEST_LABEL = 63
+_LONGEST_NAME = 253
+_LONGEST_URL = 1024
+_LONGEST_SHOWN = 40
+_PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_INTERVALS = range(10, 604800 + 1)
 
 
-class InvalidSpec(ValueError):
-    """The object's spec is not one that this version understands; the message names the field."""
+@dataclass(frozen=True, slots=True)
+class InvalidSpec:
+    """Why the object's spec is not one that this version understands; the message names the field."""
+
+    message: str
 
 
 class ObjectRef(NamedTuple):
@@ -120,20 +132,22 @@ class Resource:
 def read_resource(body: Mapping[str, Any]) -> Resource:
     """Turn what the API server returned into a value; never raises for what a user wrote."""
     metadata = body["metadata"]
+    spec: Spec | InvalidSpec
     try:
-        spec: Spec | InvalidSpec = _read_spec(body.get("spec") or {})
-    except InvalidSpec as fault:
-        spec = fault
-    except (KeyError, TypeError, AttributeError):
-        spec = InvalidSpec("the spec does not have the form of bek.dev/v1alpha1; apply the CRD of this version")
-    status = body.get("status") or {}
+        spec = _read_spec(Fields(body).part("spec"))
+    except Malformed as fault:
+        spec = InvalidSpec(f"{fault}; apply the CRD of this version to have it checked")
+    status = body.get("status")
+    if not isinstance(status, Mapping):
+        status = {}
+    request = typed((metadata.get("annotations") or {}).get(REQUESTED_AT), str)
     return Resource(
         ref=ObjectRef(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         generation=metadata.get("generation", 0),
         version=metadata["resourceVersion"],
         created=instant(metadata.get("creationTimestamp")) or 0.0,
-        request=_echo((metadata.get("annotations") or {}).get(REQUESTED_AT, "")),
+        request=_echo(request or ""),
         spec=spec,
         status=status,
         recorded=read_status(status),
@@ -148,39 +162,56 @@ def _echo(request: str) -> str:
     return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read_spec(spec: Mapping[str, Any]) -> Spec:
-    apis = {entry["name"]: _read_api(entry) for entry in spec.get("apis") or ()}
-    fallback = apis["default"] if "default" in apis else next(iter(apis.values())) if len(apis) == 1 else None
-    numbers: dict[str, Number] = {}
-    for entry in spec.get("phoneNumbers") or ():
-        number, name = entry["phoneNumber"], entry.get("api")
-        api = apis.get(name) if name else fallback
-        if api is None:
-            raise InvalidSpec(f"`phoneNumbers`: {number} names no entry of `apis`")
-        numbers[number] = Number(number=number, api=api)
-    if "keySecretRef" not in spec or not numbers:
-        raise InvalidSpec("`keySecretRef`, `apis` and `phoneNumbers` must be set")
-    key = spec["keySecretRef"]
+def _read_spec(spec: Fields) -> Spec:
+    key = spec.part("keySecretRef")
+    apis = {api.name: api for api in map(_read_api, spec.parts("apis"))}
+    numbers = [_read_number(entry, apis) for entry in spec.parts("phoneNumbers")]
+    interval = spec.get("intervalSeconds", int)
+    if interval is not None and interval not in _INTERVALS:
+        raise Malformed(f"`spec.intervalSeconds` must be from {_INTERVALS[0]} to {_INTERVALS[-1]}")
+    policy = spec.get("publishPolicy", str) or "IfNeeded"
+    if policy not in {"IfNeeded", "Never"}:
+        raise Malformed("`spec.publishPolicy` must be IfNeeded or Never")
     return Spec(
-        key=EntryRef(secret=key["name"], entry=key.get("key")),
-        passphrase_entry=key.get("passphraseKey"),
-        numbers=tuple(numbers.values()),
-        interval=spec.get("intervalSeconds"),
-        publish=spec.get("publishPolicy", "IfNeeded") != "Never",
-        suspend=bool(spec.get("suspend", False)),
+        key=EntryRef(secret=key.text("name", _LONGEST_NAME), entry=key.optional_text("key", _LONGEST_NAME)),
+        passphrase_entry=key.optional_text("passphraseKey", _LONGEST_NAME),
+        numbers=tuple({number.number: number for number in numbers}.values()),
+        interval=interval,
+        publish=policy == "IfNeeded",
+        suspend=spec.get("suspend", bool) or False,
     )
 
 
-def _read_api(entry: Mapping[str, Any]) -> Api:
-    if entry["type"] != "OnPremises":
-        return UnsupportedApi(name=entry["name"], type=str(entry["type"]))
-    member = entry["onPremises"]
-    tls = member.get("tls") or {}
-    authorities = tls.get("caSecretRef")
+def _read_number(entry: Fields, apis: Mapping[str, Api]) -> Number:
+    number = entry.text("phoneNumber", _LONGEST_LABEL)
+    if not _PHONE_NUMBER.fullmatch(number):
+        raise Malformed('`spec.phoneNumbers[].phoneNumber` must be "+" and 7 to 15 digits, the first not 0')
+    name = entry.optional_text("api", _LONGEST_LABEL)
+    if name is None:
+        api = apis.get("default") or (next(iter(apis.values())) if len(apis) == 1 else None)
+    else:
+        api = apis.get(name)
+    if api is None:
+        raise Malformed(f"`spec.phoneNumbers[].api` of {number} must be the name of an entry of `apis`")
+    return Number(number=number, api=api)
+
+
+def _read_api(entry: Fields) -> Api:
+    name = entry.text("name", _LONGEST_LABEL)
+    kind = entry.text("type", _LONGEST_NAME)
+    if kind != "OnPremises":
+        return UnsupportedApi(name=name, type=kind[:_LONGEST_SHOWN])
+    member = entry.part("onPremises")
+    tls = member.optional_part("tls")
+    authorities = tls.optional_part("caSecretRef") if tls else None
     return OnPremisesApi(
-        name=entry["name"],
-        url=member["url"],
-        credentials=EntryRef(secret=member["credentialsSecretRef"]["name"]),
-        authorities=authorities and EntryRef(secret=authorities["name"], entry=authorities["key"]),
-        server_name=tls.get("serverName"),
+        name=name,
+        url=member.text("url", _LONGEST_URL),
+        credentials=EntryRef(secret=member.part("credentialsSecretRef").text("name", _LONGEST_NAME)),
+        authorities=_read_entry_ref(authorities) if authorities else None,
+        server_name=tls.optional_text("serverName", _LONGEST_NAME) if tls else None,
     )
+
+
+def _read_entry_ref(ref: Fields) -> EntryRef:
+    return EntryRef(secret=ref.text("name", _LONGEST_NAME), entry=ref.text("key", _LONGEST_NAME))

@@ -7,11 +7,13 @@ from typing import Any
 from bek_operator.model.key import PublicKey
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Group, ObjectReason, Reason, gravity
-from bek_operator.model.spec import Resource, Spec
-from bek_operator.model.times import rfc3339
+from bek_operator.model.recorded import condition_of, rows_of
+from bek_operator.model.spec import InvalidSpec, Number, Resource
+from bek_operator.model.times import instant, rfc3339
 
 _LONGEST_ROW_MESSAGE = 256
 _LONGEST_MESSAGE = 1024
+_MOST_PUBLISHES = 2**31 - 1
 _NUMBERS_NAMED = 3
 
 
@@ -35,10 +37,22 @@ def status_of(
     resource: Resource, key: PublicKey | Obstacle, known: Mapping[str, Observation], now: float
 ) -> dict[str, Any]:
     """Return the whole status; what the last one says is taken from `resource.status`."""
-    before = resource.status
-    rows = _rows(resource, key, known)
-    verdict = _verdict(resource, key, known)
-    signed = sum(row["reason"] == Reason.SIGNED for row in rows)
+    spec, before = resource.spec, rows_of(resource.status)
+    fingerprint, handled = resource.recorded.fingerprint, resource.recorded.request
+    if isinstance(spec, InvalidSpec):
+        rows = list(before.values())
+        verdict = _hindered(Obstacle(ObjectReason.INVALID_SPEC, spec.message), suspended=False)
+    elif isinstance(key, Obstacle):
+        rows = [before.get(number.number) or _unseen(number) for number in spec.numbers]
+        verdict = _hindered(key, suspended=spec.suspend)
+    else:
+        seen = [known[number.number] for number in spec.numbers if number.number in known]
+        tried = sum(one.tried for one in seen)
+        rows = [_row(number, known.get(number.number)) for number in spec.numbers]
+        verdict = _verdict(seen, tried, len(rows), key, suspended=spec.suspend)
+        fingerprint = key.fingerprint
+        handled = resource.request if resource.request and tried == len(rows) else handled
+    signed = sum(row.get("reason") == Reason.SIGNED for row in rows)
     status: dict[str, Any] = {
         "observedGeneration": resource.generation,
         "conditions": _conditions(resource, verdict, now),
@@ -47,44 +61,22 @@ def status_of(
         "signed": f"{signed}/{len(rows)}",
         "phoneNumbers": rows,
     }
-    fingerprint = key.fingerprint if isinstance(key, PublicKey) else before.get("publicKeyFingerprint")
     if fingerprint:
         status["publicKeyFingerprint"] = fingerprint
         status["keyID"] = fingerprint.removeprefix("sha256:")[:12]
-    handled = _handled(resource, key, known)
     if handled:
         status["lastHandledReconcileAt"] = handled
     return status
 
 
-def _handled(resource: Resource, key: PublicKey | Obstacle, known: Mapping[str, Observation]) -> str:
-    """Echo the request for a check once every number was tried for it."""
-    tried = isinstance(key, PublicKey) and all(seen.tried for seen in known.values())
-    return resource.request if resource.request and tried else resource.recorded.request
+def _unseen(number: Number) -> Mapping[str, Any]:
+    return {"phoneNumber": number.number, "api": number.api.name, "reason": str(Reason.PENDING)}
 
 
-def _rows(resource: Resource, key: PublicKey | Obstacle, known: Mapping[str, Observation]) -> list[dict[str, Any]]:
-    before = {row.get("phoneNumber"): row for row in resource.status.get("phoneNumbers") or ()}
-    if not isinstance(resource.spec, Spec):
-        return list(before.values())
-    rows = []
-    for number in resource.spec.numbers:
-        seen = known.get(number.number)
-        if seen is not None and isinstance(key, PublicKey):
-            rows.append(_row(seen))
-        elif number.number in before:
-            rows.append(before[number.number])
-        else:
-            rows.append({"phoneNumber": number.number, "api": number.api.name, "reason": str(Reason.PENDING)})
-    return rows
-
-
-def _row(seen: Observation) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "phoneNumber": seen.target.number,
-        "api": seen.target.api.name,
-        "reason": str(seen.reason),
-    }
+def _row(number: Number, seen: Observation | None) -> Mapping[str, Any]:
+    if seen is None:
+        return _unseen(number)
+    row: dict[str, Any] = {"phoneNumber": number.number, "api": number.api.name, "reason": str(seen.reason)}
     if seen.status:
         row["signatureStatus"] = str(seen.status)
     if seen.message:
@@ -94,33 +86,31 @@ def _row(seen: Observation) -> dict[str, Any]:
     if seen.published_at is not None:
         row["lastPublishTime"] = rfc3339(seen.published_at)
     if seen.publishes:
-        row["publishes"] = seen.publishes
+        row["publishes"] = min(seen.publishes, _MOST_PUBLISHES)
     return row
 
 
-def _verdict(resource: Resource, key: PublicKey | Obstacle, known: Mapping[str, Observation]) -> _Verdict:
-    suspended = isinstance(resource.spec, Spec) and resource.spec.suspend
-    if isinstance(key, Obstacle):
-        if suspended:
-            return _Verdict(
-                ready=False, reason=ObjectReason.SUSPENDED, message=f"suspended; {key.message}", abnormal=None
-            )
-        abnormal = "Reconciling" if key.reason is ObjectReason.SECRET_NOT_FOUND else "Stalled"
-        return _Verdict(ready=False, reason=key.reason, message=key.message, abnormal=abnormal)
-    seen = list(known.values())
+def _hindered(obstacle: Obstacle, *, suspended: bool) -> _Verdict:
+    if suspended:
+        message = f"suspended; {obstacle.message}"
+        return _Verdict(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
+    abnormal = "Reconciling" if obstacle.reason is ObjectReason.SECRET_NOT_FOUND else "Stalled"
+    return _Verdict(ready=False, reason=obstacle.reason, message=obstacle.message, abnormal=abnormal)
+
+
+def _verdict(seen: Sequence[Observation], tried: int, total: int, key: PublicKey, *, suspended: bool) -> _Verdict:
     unsigned = [one for one in seen if one.reason is not Reason.SIGNED]
-    untried = sum(not one.tried for one in seen)
-    if not unsigned and not untried:
-        paused = "suspended; " if suspended else ""
-        message = f"{paused}{_numbers(len(seen))} signed with key {key.key_id}"
+    if tried == total and not unsigned:
+        message = f"{_numbers(total)} signed with key {key.key_id}"
+        message = f"suspended; {message}" if suspended else message
         return _Verdict(ready=True, reason=ObjectReason.SUCCEEDED, message=message, abnormal=None)
     if suspended:
-        message = f"suspended; {len(seen) - len(unsigned)} of {_numbers(len(seen))} known to be signed before"
+        message = f"suspended; {len(seen) - len(unsigned)} of {_numbers(total)} known to be signed before"
         return _Verdict(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
-    if untried:
-        message = f"{len(seen) - untried} of {_numbers(len(seen))} looked at since the last change"
+    if tried < total:
+        message = f"{tried} of {_numbers(total)} looked at since the last change"
         return _Verdict(ready=False, reason=ObjectReason.PROGRESSING, message=message, abnormal="Reconciling")
-    return _unsigned_verdict(unsigned, len(seen))
+    return _unsigned_verdict(unsigned, total)
 
 
 def _unsigned_verdict(unsigned: Sequence[Observation], total: int) -> _Verdict:
@@ -130,10 +120,11 @@ def _unsigned_verdict(unsigned: Sequence[Observation], total: int) -> _Verdict:
     more = f" and {len(alike) - _NUMBERS_NAMED} more" if len(alike) > _NUMBERS_NAMED else ""
     others = f"; {len(unsigned) - len(alike)} not signed for other reasons" if len(unsigned) > len(alike) else ""
     reason = ObjectReason.PROGRESSING if gravest.reason is Reason.PENDING else gravest.reason
+    what = gravest.message[:_LONGEST_ROW_MESSAGE]
     return _Verdict(
         ready=False,
         reason=reason,
-        message=f"{len(alike)} of {_numbers(total)}: {alike[0].message} ({named}{more}){others}",
+        message=f"{len(alike)} of {_numbers(total)}: {what} ({named}{more}){others}",
         abnormal="Stalled" if gravest.group is Group.PERSON else "Reconciling",
     )
 
@@ -143,18 +134,17 @@ def _numbers(count: int) -> str:
 
 
 def _conditions(resource: Resource, verdict: _Verdict, now: float) -> list[dict[str, Any]]:
-    before = {one.get("type"): one for one in resource.status.get("conditions") or ()}
     message = verdict.message[:_LONGEST_MESSAGE]
 
     def condition(kind: str, *, true: bool) -> dict[str, Any]:
         status = "True" if true else "False"
-        last = before.get(kind, {})
-        same = last.get("status") == status
+        last = condition_of(resource.status, kind)
+        since = instant(last.get("lastTransitionTime")) if last.get("status") == status else None
         return {
             "type": kind,
             "status": status,
             "observedGeneration": resource.generation,
-            "lastTransitionTime": last["lastTransitionTime"] if same else rfc3339(now),
+            "lastTransitionTime": rfc3339(now) if since is None else last["lastTransitionTime"],
             "reason": str(verdict.reason),
             "message": message,
         }

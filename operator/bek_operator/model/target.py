@@ -9,7 +9,7 @@ from bek_operator.model.hidden import Hidden
 from bek_operator.model.hosts import AllowedHosts, parse_url, qualify
 from bek_operator.model.key import PublicKey
 from bek_operator.model.reasons import Reason
-from bek_operator.model.spec import Api, EntryRef, Number, OnPremisesApi, Resource, Spec, UnsupportedApi
+from bek_operator.model.spec import Api, EntryRef, Number, Resource, Spec, UnsupportedApi
 
 Secrets = Mapping[str, Mapping[str, bytes] | None]
 """The decoded data of each Secret by name; `None` for one that does not exist."""
@@ -43,12 +43,22 @@ class Target:
     key: PublicKey
     publish: bool
     interval: float
-    request: str = field(default="")
+    request: str = ""
 
     @property
     def lane(self) -> str:
         """Return what shares a limit with it; nothing does without an endpoint."""
         return self.endpoint.lane if self.endpoint else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Access:
+    """How an entry of `apis` is called, with what its Secrets hold; the same for all its numbers."""
+
+    username: str = field(repr=False)
+    password: Hidden
+    authorities: str | None
+    server_name: str | None
 
 
 class _Problem(Exception):
@@ -69,9 +79,9 @@ def targets_of(
 
     `claimed` tells for each number that somebody else manages who that is.
     """
-    entries = {number.api: _Entry(number.api, secrets) for number in spec.numbers}
+    accesses = {api: _access(api, secrets) for api in {number.api for number in spec.numbers}}
     return tuple(
-        _target(resource, spec, key, number, entries[number.api], hosts, claimed.get(number.number))
+        _target(resource, spec, key, number, accesses[number.api], hosts, claimed.get(number.number))
         for number in spec.numbers
     )
 
@@ -81,27 +91,26 @@ def _target(
     spec: Spec,
     key: PublicKey,
     number: Number,
-    entry: "_Entry",
+    access: _Access | Failure,
     hosts: AllowedHosts,
     claimed: str | None,
 ) -> Target:
-    endpoint: Endpoint | None = None
-    problem: Failure | None = None
-    address = address_of(number, resource.ref.namespace)
+    namespace = resource.ref.namespace
+    address = address_of(number, namespace)
+    found: Endpoint | Failure
     if claimed:
-        problem = Failure(reason=Reason.DUPLICATE_NUMBER, message=claimed, cure=Cure.PERSON)
+        found = Failure(reason=Reason.DUPLICATE_NUMBER, message=claimed, cure=Cure.PERSON)
+    elif isinstance(access, Failure):
+        found = access
     else:
-        try:
-            endpoint = entry.endpoint(address, resource.ref.namespace, hosts)
-        except _Problem as found:
-            problem = found.failure
+        found = _endpoint(number.api.name, access, address, namespace, hosts)
     return Target(
         uid=resource.uid,
         number=number.number,
         api=number.api,
         address=str(address[0]) if address else "",
-        endpoint=endpoint,
-        problem=problem,
+        endpoint=None if isinstance(found, Failure) else found,
+        problem=found if isinstance(found, Failure) else None,
         key=key,
         publish=spec.publish,
         interval=float(spec.interval or ON_PREMISES_INTERVAL),
@@ -120,54 +129,42 @@ def address_of(number: Number, namespace: str) -> tuple[Url, str] | None:
     return replace(url, host=qualify(url.host, namespace)), url.host
 
 
-class _Entry:
-    """An entry of `apis` with what its Secrets hold, looked up once for all its numbers."""
+def _endpoint(
+    api: str, access: _Access, address: tuple[Url, str] | None, namespace: str, hosts: AllowedHosts
+) -> Endpoint | Failure:
+    if address is None:
+        message = f"`url` of api {api} is not a usable https URL"
+        return Failure(reason=Reason.HOST_NOT_ALLOWED, message=message, cure=Cure.PERSON)
+    url, written = address
+    if not hosts.allows(url, namespace):
+        return Failure(reason=Reason.HOST_NOT_ALLOWED, message=hosts.refusal(url), cure=Cure.PERSON)
+    return OnPremisesEndpoint(
+        url=url,
+        trust=Trust(authorities=access.authorities, server_name=access.server_name or written),
+        username=access.username,
+        password=access.password,
+    )
 
-    def __init__(self, api: Api, secrets: Secrets) -> None:
-        self._api = api
-        self._problem: _Problem | None = None
-        self._username = self._password = ""
-        self._authorities: str | None = None
-        if isinstance(api, UnsupportedApi):
-            self._problem = _Problem(
-                Reason.UNSUPPORTED, f"this version of the operator does not serve apis of type {api.type[:40]}"
-            )
-            return
-        try:
-            self._look_up(api, secrets)
-        except _Problem as problem:
-            self._problem = problem
 
-    def _look_up(self, api: OnPremisesApi, secrets: Secrets) -> None:
-        login = replace(api.credentials, entry="username")
-        self._username = _text(login, secrets, _LONGEST_CREDENTIAL)
-        self._password = _text(replace(login, entry="password"), secrets, _LONGEST_CREDENTIAL)
-        if ":" in self._username:
-            raise _Problem(
-                Reason.INVALID_CREDENTIALS, f"{_named(login)} must not contain a colon (it is sent as Basic login)"
-            )
-        if api.authorities:
-            self._authorities = _text(api.authorities, secrets, _LONGEST_AUTHORITIES)
+def _access(api: Api, secrets: Secrets) -> _Access | Failure:
+    try:
+        return _look_up(api, secrets)
+    except _Problem as problem:
+        return problem.failure
 
-    def endpoint(self, address: tuple[Url, str] | None, namespace: str, hosts: AllowedHosts) -> Endpoint:
-        """Return the endpoint of a number with this address.
 
-        Raises:
-            _Problem: when nobody can be called.
-        """
-        if self._problem:
-            raise self._problem
-        if address is None or isinstance(self._api, UnsupportedApi):
-            raise _Problem(Reason.HOST_NOT_ALLOWED, f"`url` of api {self._api.name} is not a usable https URL")
-        url, written = address
-        if not hosts.allows(url, namespace):
-            raise _Problem(Reason.HOST_NOT_ALLOWED, hosts.refusal(url))
-        return OnPremisesEndpoint(
-            url=url,
-            trust=Trust(authorities=self._authorities, server_name=self._api.server_name or written),
-            username=self._username,
-            password=Hidden(self._password),
+def _look_up(api: Api, secrets: Secrets) -> _Access:
+    if isinstance(api, UnsupportedApi):
+        raise _Problem(Reason.UNSUPPORTED, f"this version of the operator does not serve apis of type {api.type}")
+    login = replace(api.credentials, entry="username")
+    username = _text(login, secrets, _LONGEST_CREDENTIAL)
+    password = _text(replace(login, entry="password"), secrets, _LONGEST_CREDENTIAL)
+    if ":" in username:
+        raise _Problem(
+            Reason.INVALID_CREDENTIALS, f"{_named(login)} must not contain a colon (it is sent as Basic login)"
         )
+    authorities = _text(api.authorities, secrets, _LONGEST_AUTHORITIES) if api.authorities else None
+    return _Access(username=username, password=Hidden(password), authorities=authorities, server_name=api.server_name)
 
 
 def _text(ref: EntryRef, secrets: Secrets, longest: int) -> str:

@@ -9,11 +9,11 @@ def rfc3339(instant: float) -> str:
 
 
 def instant(text: object) -> float | None:
-    """Read an RFC 3339 instant; `None` for anything else."""
+    """Read an RFC 3339 instant since the epoch; `None` for anything else."""
     if not isinstance(text, str):
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment.timestamp() if moment.tzinfo else None
+    return moment.timestamp() if moment.tzinfo and moment.timestamp() >= 0 else None

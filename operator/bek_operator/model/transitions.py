@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bek_operator.model.reasons import ObjectReason, Reason
+from bek_operator.model.recorded import condition_of, rows_of
 
 _QUIET = frozenset({ObjectReason.PROGRESSING, ObjectReason.SUSPENDED})
 _NUMBERS_NAMED = 5
@@ -21,12 +22,12 @@ class Happening:
 
 
 def happenings(before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapping[str, Reason]) -> list[Happening]:
-    """Tell what changed; `causes` names why a number was last published to."""
+    """Tell what changed; `causes` names why a key was last published, for each number that has accepted it."""
     return [*_publishes(before, after, causes), *_readiness(before, after)]
 
 
 def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Happening]:
-    was, now = _ready(before), _ready(after)
+    was, now = condition_of(before, "Ready"), condition_of(after, "Ready")
     if (was.get("status"), was.get("reason")) == (now["status"], now["reason"]) or now["reason"] in _QUIET:
         return
     yield Happening(now["reason"], now["message"], now["status"] != "True")
@@ -35,28 +36,21 @@ def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[
 def _publishes(
     before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapping[str, Reason]
 ) -> Iterable[Happening]:
-    rows = {row["phoneNumber"]: row for row in before.get("phoneNumbers") or ()}
+    rows = rows_of(before)
     same_key = before.get("publicKeyFingerprint") == after.get("publicKeyFingerprint")
     published: dict[Reason | None, list[str]] = defaultdict(list)
-    for row in after["phoneNumbers"]:
-        was = rows.get(row["phoneNumber"], {})
-        if not row.get("publishes") or (_publish(row) == _publish(was) and same_key):
+    for number, row in rows_of(after).items():
+        was = rows.get(number, {})
+        cause = causes.get(number)
+        if cause is None or (same_key and _publish(row) == _publish(was)):
             continue
         lost = same_key and was.get("reason") == Reason.SIGNED
-        published[causes.get(row["phoneNumber"]) if lost else None].append(row["phoneNumber"])
+        published[cause if lost else None].append(number)
     for cause, numbers in sorted(published.items(), key=lambda item: str(item[0])):
         if cause is None:
             yield Happening("Published", f"published key {after.get('keyID')} to {_named(numbers)}", warning=False)
         else:
             yield Happening(str(cause), f"{_LOST[cause]} {_named(numbers)}; published the key again", warning=True)
-
-
-def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "Ready":
-            found: Mapping[str, Any] = condition
-            return found
-    return {}
 
 
 def _publish(row: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -1,0 +1,113 @@
+"""Deletion, restarts, crashes and outages: the operator owes nobody anything when it is not there."""
+
+import json
+
+import pytest
+
+from kit import keys
+from kit.audit import AuditEvent
+from kit.scene import Scene
+
+USER = "system:serviceaccount:bek-system:bek-operator"
+
+
+def operator_writes(events: list[AuditEvent]) -> list[AuditEvent]:
+    """Return what the operator wrote."""
+    return [event for event in events if event.is_write and event.user == USER]
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["operator up", "operator down"])
+def test_deletion_returns_at_once_and_calls_nobody(scene: Scene, *, running: bool) -> None:
+    """`kubectl delete` waits for nobody, and the numbers keep their key."""
+    scene.put_key(keys.rsa())
+    scene.apply(scene.manifest())
+    scene.wait_ready()
+    scene.simulator.forget_requests()
+    if not running:
+        scene.operator.kill()
+
+    scene.kubectl("delete", "bek", "--all", "--timeout=10s")
+    scene.operator.ensure_running()
+
+    assert scene.kubectl("get", "bek", "--output=name") == ""
+    assert scene.simulator.requests == []
+    assert scene.simulator.all_hold(keys.rsa().public)
+
+
+def test_a_restart_over_a_hundred_healthy_objects_publishes_and_writes_nothing(scene: Scene) -> None:
+    """After a restart there is no POST at any number and no write in the API server's audit log."""
+    listed = list(scene.simulator.pods)[:1]
+    for index in range(100 - len(listed)):
+        listed.append(f"+1557{index:07}")
+        scene.simulator.add(listed[-1], own_port=False)
+    scene.put_key(keys.rsa())
+    manifests = [scene.manifest(f"flows-{place}", [number]) for place, number in enumerate(listed)]
+    scene.kubectl("create", "--filename=-", stdin="\n---\n".join(json.dumps(one) for one in manifests))
+    scene.kubectl("wait", "--for=condition=Ready", "bek", "--all", "--timeout=60s")
+    assert scene.operator.stop() == 0
+    mark = scene.api_server.audit_mark()
+    scene.simulator.forget_requests()
+
+    scene.operator.start()
+    # A change that can only be seen by an operator that has read everything and works.
+    scene.kubectl("annotate", "bek", "flows-0", "bek.dev/requested-at=now")
+    scene.wait_for(lambda: scene.get("flows-0")["status"].get("lastHandledReconcileAt") == "now", "it works again")
+
+    written = operator_writes(scene.api_server.audit(mark))
+    assert scene.simulator.publishes == 0
+    assert [(event.verb, event.name) for event in written] == [("update", "flows-0")]
+
+
+def test_a_key_rotated_while_the_operator_was_down_is_published_afterwards(scene: Scene) -> None:
+    """What happened during the absence is made up for."""
+    scene.put_key(keys.rsa())
+    scene.apply(scene.manifest())
+    scene.wait_ready()
+    scene.operator.kill()
+    scene.put_key(keys.rsa("second"))
+
+    scene.operator.start()
+    scene.wait_for(lambda: scene.simulator.all_hold(keys.rsa("second").public), "the new key is everywhere")
+    scene.wait_for(
+        lambda: (
+            scene.get()["status"]["publicKeyFingerprint"] == keys.rsa("second").fingerprint
+            and scene.ready()[0] == "True"
+        ),
+        "the status tells",
+    )
+
+
+def test_a_crash_before_the_status_is_written_costs_one_publish_at_most(scene: Scene) -> None:
+    """A number that is never VALID is not published to again and again by a process that dies each time."""
+    first = next(iter(scene.simulator.pods))
+    pod = scene.simulator[first]
+    pod.forgetful = True
+    scene.put_key(keys.rsa())
+
+    scene.apply(scene.manifest(numbers=[first]))
+    pod.wait_until(lambda: pod.publishes == 1)
+    scene.operator.kill()
+    scene.operator.start()
+    scene.wait_for(lambda: scene.rows().get(first, {}).get("publishes", 0) >= 1, "the publish is on record")
+    scene.operator.kill()
+    scene.operator.start()
+    reads = pod.reads
+    pod.wait_until(lambda: pod.reads > reads)
+
+    assert pod.publishes <= 2
+
+
+def test_an_outage_of_the_api_server_is_outlived(scene: Scene) -> None:
+    """The operator goes on after the API server was away, without a restart of its own."""
+    scene.put_key(keys.rsa())
+    scene.apply(scene.manifest())
+    scene.wait_ready()
+    pid = scene.operator.pid
+
+    with scene.api_server.outage():
+        pass
+    scene.put_key(keys.rsa("second"))
+    scene.wait_for(lambda: scene.simulator.all_hold(keys.rsa("second").public), "the new key is everywhere", 60)
+
+    assert scene.operator.pid == pid
+    assert scene.operator.is_ready()

@@ -1,0 +1,145 @@
+"""`python -m kit.demo`: the operator at work, on a real API server that is this program's own.
+
+It starts everything that it needs, walks through the tour, and on a terminal stays up to be played with. Whatever
+KUBECONFIG says, no other cluster is called; however it ends, nothing is left behind.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+
+from kit.apiserver import ApiServer, KubectlError
+from kit.binaries import MissingBinaryError, ensure
+from kit.console import Console, Shell, StepFailedError, path_with
+from kit.gobuild import BuildError
+from kit.on_premises import OnPremises
+from kit.operator_process import OperatorProcess
+from kit.play import Play
+from kit.processes import tail
+from kit.scene import Scene
+from kit.servers import ApiServerError
+from kit.tour import NAMESPACE, NUMBERS, Tour
+
+_PAUSE_SECONDS = 0.8
+_CANNOT_START = (MissingBinaryError, BuildError, ApiServerError)
+_STEP_FAILED = (StepFailedError, KubectlError, ApiServerError, subprocess.SubprocessError)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asks for the end; the exit status tells which."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.strsignal(signum))
+        self.exit_status = 128 + signum
+
+
+def main() -> int:
+    """Run the demo; return the exit status."""
+    _raise_on_signals()
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    stays = terminal and os.environ.get("DEMO_EXIT", "0") in {"", "0"}
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    console = Console(sys.stdout, colour=sys.stdout.isatty() and not plain, pause=_PAUSE_SECONDS if terminal else 0.0)
+    try:
+        status = run(console, stays=stays)
+    except Ended as ended:
+        status = ended.exit_status
+    except _CANNOT_START as error:
+        console.bad(str(error))
+        return 1
+    except BrokenPipeError:
+        # Nobody reads any more; Python would write the rest once again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    with suppress(OSError):  # a terminal that was closed
+        console.say("All that was started here is gone again.")
+    return status
+
+
+def run(console: Console, *, stays: bool) -> int:
+    """Start everything, walk the tour, play if asked to, end everything; return the exit status."""
+    console.say(
+        "This demo starts a Kubernetes API server of its own, on this machine only. It calls no other cluster,\n"
+        "whatever your KUBECONFIG says, and at its end everything is removed. Ctrl-C ends it at any time."
+    )
+    if shutil.which("openssl") is None:
+        raise MissingBinaryError("The demo makes its keys with openssl, which is not on your PATH.")
+    binaries = ensure()
+    began = time.monotonic()
+    with ExitStack() as stack:
+        console.say("Starting etcd, kube-apiserver and three simulated WhatsApp API pods ...")
+        server = stack.enter_context(ApiServer(binaries))
+        simulator = stack.enter_context(OnPremises(NUMBERS, own_ports=False))
+        operator = OperatorProcess(server, [f"--allow-host=127.0.0.1:{simulator.port}"])
+        scene = Scene(server, NAMESPACE, simulator, operator)
+        stack.callback(_ignore_signals)  # the first thing that happens at the end
+        kubeconfig = server.kubeconfig(name="demo", namespace=NAMESPACE)
+        shell = shell_for(scene, console, kubeconfig)
+        if not walk(Tour(scene, shell), scene, console):
+            return 1
+        console.good(f"All of it came true, in {time.monotonic() - began:.0f} s.")
+        if stays:
+            play = Play(scene, shell, kubeconfig)
+            play.invite()
+            play.follow(sys.stdin)
+    return 0
+
+
+def shell_for(scene: Scene, console: Console, kubeconfig: Path) -> Shell:
+    """Return a shell for which there is no cluster but the scene's, and whose kubectl is ours."""
+    server = scene.api_server
+    return Shell(
+        console,
+        {
+            **server.keeper.clean_env(),
+            "KUBECONFIG": str(kubeconfig),
+            "PATH": path_with(server.binaries.kubectl.parent),
+        },
+    )
+
+
+def walk(tour: Tour, scene: Scene, console: Console) -> bool:
+    """Walk the tour; tell whether all of it came true, and if not, show what there is to know."""
+    try:
+        tour.walk()
+    except _STEP_FAILED as failed:
+        expected = f"Expected {failed}" if isinstance(failed, StepFailedError) else str(failed)
+        console.bad(f"This did not come true. {expected}")
+        with suppress(*_STEP_FAILED):
+            console.say("The object:")
+            console.show(scene.kubectl("get", "bek", "--output=yaml", "--request-timeout=10s", check=False))
+        console.say(f"The end of the operator's log, {scene.operator.log}:")
+        with suppress(FileNotFoundError):
+            console.show(tail(scene.operator.log))
+        return False
+    return True
+
+
+def _raise_on_signals() -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A hang-up is ignored where somebody asked for that with nohup.
+        if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, _raise_ended)
+
+
+def _raise_ended(signum: int, _: FrameType | None) -> None:
+    raise Ended(signum)
+
+
+def _ignore_signals() -> None:
+    """Let nothing interrupt the removal of what was started; it takes no time."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

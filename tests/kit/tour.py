@@ -1,0 +1,207 @@
+"""The tour: what the operator does, shown with kubectl, and nothing claimed that was not checked.
+
+Every step looks twice: at the object's status, and at the simulated pods themselves.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+
+from kit import keys
+from kit.console import Shell, StepFailedError
+from kit.on_premises import OnPremises
+from kit.pod import PASSWORD, USERNAME
+from kit.scene import CA_SECRET, KEY_SECRET, LOGIN_SECRET, Scene, conditions
+
+NUMBERS = ("+15550001111", "+15550002222", "+15550003333")
+NAMESPACE = "messaging"
+
+NEW_KEY = f"""\
+openssl genrsa 2048 |
+    kubectl create secret generic {KEY_SECRET} --from-file=private.pem=/dev/stdin --dry-run=client -o yaml |
+    kubectl apply -f -"""
+GET, GET_WIDE = "kubectl get bek", "kubectl get bek -o wide"
+EVENTS = "kubectl events --for bek/flows"
+ROWS = (
+    "kubectl get bek flows -o jsonpath='"
+    r'{range .status.phoneNumbers[*]}{.phoneNumber}{"\t"}{.reason}{"\t"}{.message}{"\n"}{end}'
+    "'"
+)
+
+
+class Tour:
+    """One walk through a scene whose simulator has the pods of `NUMBERS`.
+
+    `patience` is how many seconds each step may take to come true.
+    """
+
+    def __init__(self, scene: Scene, shell: Shell, *, patience: int = 30) -> None:
+        self._scene = scene
+        self._simulator = scene.simulator
+        self._shell = shell
+        self._console = shell.console
+        self._patience = patience
+
+    def walk(self) -> None:
+        """Take every step.
+
+        Raises:
+            StepFailedError: something did not come true.
+        """
+        for step in (self.install, self.sign, self.rotate, self.miss_a_pod, self.repair):
+            step()
+        if self._simulator.scandals:
+            raise StepFailedError(f"nothing but the public key to be sent: {'; '.join(self._simulator.scandals)}")
+
+    def install(self) -> None:
+        """Install the operator as it is shipped, and start it."""
+        self._console.heading("1. Install the operator")
+        self._shell.run("kubectl version")
+        self._shell.run("kubectl apply -k deploy/default")
+        self._shell.run("kubectl wait --for=condition=Established crd/businessencryptionkeys.bek.dev")
+        self._scene.operator.ensure_running()
+        self._console.say(
+            "This cluster has no nodes, so the Deployment stays without a Pod. The operator runs beside it, as a\n"
+            "process of its own, under the service account that was just installed."
+        )
+
+    def sign(self) -> None:
+        """Sign three numbers that hold no key yet."""
+        self._console.heading("2. One key, three phone numbers")
+        self._console.say("Three simulated API pods, one for each number. None of them holds a key:")
+        self._show_pods()
+        self._shell.run("kubectl apply -f deploy/demo/namespace.yaml")
+        self._shell.run(NEW_KEY)
+        self._shell.run(
+            f"kubectl create secret generic {LOGIN_SECRET} --from-literal=username={USERNAME} "
+            f"--from-literal=password={PASSWORD}"
+        )
+        ca = self._scene.api_server.folder / "whatsapp-ca.crt"
+        ca.write_text(self._simulator.certificate.authority, encoding="utf-8")
+        self._shell.run(f"kubectl create secret generic {CA_SECRET} --from-file=ca.crt={ca}")
+        self._shell.run("cat deploy/demo/key.yaml")
+        self._console.rest(3)
+        self._shell.run(
+            f"sed 's|https://whatsapp-{{digits}}|{self._simulator.url}|' deploy/demo/key.yaml | kubectl apply -f -"
+        )
+        self._shell.run(
+            f"kubectl wait --for=condition=Ready bek/flows --timeout={self._patience}s",
+            expected="all three numbers signed",
+        )
+        self._wait_signed()
+        self._shell_shows(GET_WIDE, "True", "3/3")
+        self._show_pods()
+
+    def rotate(self) -> None:
+        """Rotate the key."""
+        self._console.heading("3. Rotate the key")
+        self._console.say("A new key goes into the Secret; nothing else is touched.")
+        self._shell.run(NEW_KEY)
+        took = self._wait_signed()
+        self._console.say(f"{took:.1f} s later all three hold it:")
+        self._shell_shows(GET_WIDE, "True", "3/3", self._key().fingerprint.removeprefix("sha256:")[:12])
+        self._show_pods()
+
+    def miss_a_pod(self) -> None:
+        """Rotate the key while a pod is down, then bring the pod back."""
+        self._console.heading("4. Rotate it while a pod is down")
+        down = NUMBERS[1]
+        self._simulator[down].stop()
+        self._console.say(f"The API pod of {down} has just gone down, and now the key is rotated again.")
+        self._shell.run(NEW_KEY)
+        key = self._key()
+        others = [number for number in NUMBERS if number != down]
+        self._wait_for(
+            lambda: (
+                self._shown() == ("False", "2/3", key.fingerprint)
+                and self._scene.reason(down) == "Unreachable"
+                and all(self._simulator[number].holds(key.public) for number in others)
+            ),
+            f"2/3, {down} Unreachable and the new key on the other two pods",
+        )
+        self._console.say("The other two do not wait for it, and the status names what is wrong:")
+        self._shell_shows(GET, "False", "2/3", "Unreachable")
+        self._shell_shows(ROWS, "Unreachable")
+        self._show_pods()
+        self._simulator[down].start()
+        self._console.say("The pod comes back. The operator has been trying all along; nobody has to tell it.")
+        took = self._wait_signed()
+        self._console.say(f"{took:.1f} s later:")
+        self._shell_shows(GET_WIDE, "True", "3/3")
+        self._show_pods()
+
+    def repair(self) -> None:
+        """Lose a signature and see it repaired."""
+        self._console.heading("5. Lose a signature")
+        lost = NUMBERS[2]
+        publishes = self._simulator[lost].publishes
+        self._simulator[lost].re_register()
+        self._console.say(f"{lost} is registered anew, and its API no longer accepts the key's signature:")
+        self._show_pods()
+        self._console.say(
+            "Nobody tells the operator. It looks at each number regularly, here every 10 seconds, and repairs what\n"
+            "it finds. (Who can't wait for that sets the annotation bek.dev/requested-at.)"
+        )
+        began, key = time.monotonic(), self._key()
+        self._wait_for(
+            lambda: (
+                self._simulator[lost].publishes > publishes
+                and self._is_signed(key)
+                and "StaleSignature" in self._scene.kubectl("get", "events")
+            ),
+            f"the key published to {lost} again, 3/3 signed, and an event that tells of it",
+        )
+        self._console.say(f"{time.monotonic() - began:.1f} s later:")
+        self._shell_shows(GET_WIDE, "True", "3/3")
+        self._show_pods()
+        self._console.say("The object's events tell the whole story:")
+        self._shell_shows(EVENTS, "StaleSignature", "Published", "Unreachable")
+
+    def _shell_shows(self, line: str, *expected: str) -> None:
+        output = self._shell.run(line)
+        missing = [word for word in expected if word not in output]
+        if missing:
+            raise StepFailedError(f"{' and '.join(missing)} in what this prints: {line}")
+
+    def _show_pods(self) -> None:
+        self._console.show("\n")
+        self._console.aside(pods(self._simulator))
+
+    def _wait_signed(self) -> float:
+        """Wait for the Secret's key to be everywhere; return how long that took."""
+        began = time.monotonic()
+        key = self._key()
+        self._wait_for(lambda: self._is_signed(key), f"3/3 signed with key {key.fingerprint}, on every pod")
+        return time.monotonic() - began
+
+    def _is_signed(self, key: keys.KeyPair) -> bool:
+        return self._shown() == ("True", "3/3", key.fingerprint) and self._simulator.all_hold(key.public)
+
+    def _shown(self) -> tuple[str, str, str]:
+        """Return what the status says: whether it is Ready, how many are signed, with which key."""
+        found = self._scene.get()
+        status = found.get("status", {})
+        ready = conditions(found).get("Ready", {}).get("status", "")
+        return ready, status.get("signed", ""), status.get("publicKeyFingerprint", "")
+
+    def _key(self) -> keys.KeyPair:
+        """Compute, without the operator, what the Secret's key is."""
+        found = json.loads(self._scene.kubectl("get", "secret", KEY_SECRET, "--output=json"))
+        private = base64.b64decode(found["data"]["private.pem"]).decode()
+        return keys.KeyPair(private=private, public=keys.public_of(private))
+
+    def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            self._scene.wait_for(condition, what, self._patience)
+        except TimeoutError:
+            raise StepFailedError(f"{what}, within {self._patience} s") from None
+
+
+def pods(simulator: OnPremises) -> str:
+    """Return what each pod holds, one a line."""
+    lines = []
+    for number, pod in simulator.pods.items():
+        held = f"{pod.signature:8} key {pod.fingerprint.removeprefix('sha256:')[:12]}" if pod.fingerprint else "no key"
+        lines.append(f"pod of {number}: {held}{'' if pod.state == 'up' else f', {pod.state}'}")
+    return "\n".join(lines)
