@@ -66,10 +66,24 @@ def installed(api_server: ApiServer) -> ApiServer:
 
 
 @pytest.fixture(scope="session")
-def operator_process(installed: ApiServer) -> Iterator[OperatorProcess]:
+def started() -> list[OperatorProcess]:
+    """Provide the list of the operators that this session has started: the one below, or none yet."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def operator_process(installed: ApiServer, started: list[OperatorProcess]) -> Iterator[OperatorProcess]:
     """Provide the operator, under its shipped service account; it may be down when a test is done with it."""
     with OperatorProcess(installed, ["--allow-host=127.0.0.1:*", "--log-level=debug"]) as process:
+        started.append(process)
         yield process
+
+
+@pytest.fixture
+def no_operator(started: list[OperatorProcess]) -> None:
+    """See to it that nobody but the test itself touches its objects."""
+    for process in started:
+        process.stop()
 
 
 @pytest.fixture

@@ -70,8 +70,8 @@ def crd(api_server: ApiServer) -> ApiServer:
 
 
 @pytest.fixture
-def messaging(crd: ApiServer, namespace: str) -> Namespace:
-    """Provide a namespace in which objects can be created."""
+def messaging(crd: ApiServer, namespace: str, no_operator: None) -> Namespace:  # noqa: ARG001 - for what it does
+    """Provide a namespace in which objects can be created and stay as they are."""
     return Namespace(crd, namespace)
 
 

@@ -43,7 +43,8 @@ class Ended(KeyboardInterrupt):
 def main() -> int:
     """Run the demo; return the exit status."""
     _raise_on_signals()
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    # Python has no stdin where it was started without one.
+    terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     stays = terminal and os.environ.get("DEMO_EXIT", "0") in {"", "0"}
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if isinstance(sys.stdout, TextIOWrapper):
@@ -84,14 +85,14 @@ def run(console: Console, *, stays: bool) -> int:
         stack.callback(_ignore_signals)  # the first thing that happens at the end
         kubeconfig = server.kubeconfig(name="demo", namespace=NAMESPACE)
         shell = shell_for(scene, console, kubeconfig)
-        if not walk(Tour(scene, shell), scene, console):
-            return 1
-        console.good(f"All of it came true, in {time.monotonic() - began:.0f} s.")
-        if stays:
-            play = Play(scene, shell, kubeconfig)
-            play.invite()
-            play.follow(sys.stdin)
-    return 0
+        status = walk(Tour(scene, shell), scene, console)
+        if status == 0:
+            console.good(f"All of it came true, in {time.monotonic() - began:.0f} s.")
+            if stays:
+                play = Play(scene, shell, kubeconfig)
+                play.invite()
+                play.follow(sys.stdin)
+    return status
 
 
 def shell_for(scene: Scene, console: Console, kubeconfig: Path) -> Shell:
@@ -107,8 +108,8 @@ def shell_for(scene: Scene, console: Console, kubeconfig: Path) -> Shell:
     )
 
 
-def walk(tour: Tour, scene: Scene, console: Console) -> bool:
-    """Walk the tour; tell whether all of it came true, and if not, show what there is to know."""
+def walk(tour: Tour, scene: Scene, console: Console) -> int:
+    """Walk the tour; return the exit status, and where not all of it came true, show what there is to know."""
     try:
         tour.walk()
     except _STEP_FAILED as failed:
@@ -120,8 +121,8 @@ def walk(tour: Tour, scene: Scene, console: Console) -> bool:
         console.say(f"The end of the operator's log, {scene.operator.log}:")
         with suppress(FileNotFoundError):
             console.show(tail(scene.operator.log))
-        return False
-    return True
+        return 1
+    return 0
 
 
 def _raise_on_signals() -> None:

@@ -83,6 +83,28 @@ STATUSES: Mapping[int, int] = {
 TRANSIENT = frozenset({2, 4})
 """Codes whose documented examples say `is_transient`."""
 
+SHAPES: Mapping[str, str] = {
+    "data of null": '{"data": null}',
+    "data of text": '{"data": "VALID"}',
+    "item of null": '{"data": [null]}',
+    "item of a list": '{"data": [[]]}',
+    "empty item": '{"data": [{}]}',
+    "two items": '{"data": [{"business_public_key_signature_status": "VALID"}, {}]}',
+    "wrong types": '{"data": [{"business_public_key": 1, "business_public_key_signature_status": ["VALID"]}]}',
+    "unknown status": '{"data": [{"business_public_key": "", "business_public_key_signature_status": "valid"}]}',
+    "data and error": '{"data": [], "error": {"code": 190}}',
+    "error of null": '{"error": null}',
+    "error of text": '{"error": "190"}',
+    "error without a code": '{"error": {"message": "x"}}',
+    "code of text": '{"error": {"code": "OAuthException"}}',
+    "code of a fraction": '{"error": {"code": 190.5}}',
+    "large code": '{"error": {"code": ' + "9" * 5000 + "}}",
+    "success of text": '{"success": "true"}',
+    "success of a number": '{"success": 1}',
+    "success and error": '{"success": true, "error": {"code": 100}}',
+}
+"""JSON that is not what this API documents, beside the shapes in `kit.faults`; for `faults.text`."""
+
 _METHOD_ERRORS = frozenset({803})
 
 
@@ -166,7 +188,7 @@ def graph_error(
         members["is_transient"] = transient
     if details is not None:
         members["error_data"] = {"messaging_product": "whatsapp", "details": details}
-    permission = 200 <= number <= 299  # noqa: PLR2004 - a documented range of codes, not of statuses
+    permission = 200 <= number <= 299
     default = 403 if permission else STATUSES.get(number, 400)
     return GraphError(
         code=code,

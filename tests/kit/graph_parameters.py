@@ -59,9 +59,8 @@ def _form(call: Call) -> list[tuple[str, str]]:
 
 def _json(call: Call) -> list[tuple[str, str]]:
     document = json.loads(call.body or b"")
-    if not isinstance(document, dict):
-        raise TypeError("not an object") from None
-    return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in document.items()]
+    members = document.items() if isinstance(document, dict) else ()
+    return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in members]
 
 
 def _multipart(call: Call) -> list[tuple[str, str]]:

@@ -56,7 +56,7 @@ class Record:
 
 
 class Ledger:
-    """The records of one pod; readable from any thread, and cheap to count.
+    """The records of one number; readable from any thread, and cheap to count.
 
     `bell` is rung, with its lock held, after whatever a test may wait for.
     """

@@ -1,6 +1,7 @@
 """The operator as a process of its own, under the service account that it is shipped with."""
 
 import http.client
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -58,7 +59,13 @@ class OperatorProcess:
         self._process = self._api_server.keeper.spawn(
             self._name,
             [sys.executable, "-m", "bek_operator", f"--health-address=127.0.0.1:{self._port}", *self._arguments],
-            env={"KUBECONFIG": str(self._kubeconfig()), "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
+            env={
+                "KUBECONFIG": str(self._kubeconfig()),
+                "PYTHONPATH": str(SOURCE),
+                "PYTHONWARNINGS": "error",
+                # What a measurement of coverage needs to follow into this process.
+                **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+            },
         )
         if wait:
             wait_until_up("the operator", self._process, self.is_ready, self.log)

@@ -8,16 +8,16 @@ from kit import keys
 from kit.console import Shell, StepFailedError
 from kit.pod import Pod
 from kit.scene import Scene
-from kit.tour import EVENTS, GET_WIDE, NEW_KEY, pods
+from kit.tour import EVENTS, GET_WIDE, LOOK_NOW, NEW_KEY, pods
 
 _COMMAND_SECONDS = 20.0
 
-_ELSEWHERE = """\
+_ELSEWHERE = f"""\
   kubectl get bek -w                # leave it open, then make trouble below
   kubectl describe bek flows
   kubectl explain bek.spec
-  kubectl annotate bek flows --overwrite bek.dev/requested-at="$(date)"    # look at every number now
-  kubectl patch bek flows --type=merge -p '{"spec": {"suspend": true}}'
+  {LOOK_NOW}    # look at every number now
+  kubectl patch bek flows --type=merge -p '{{"spec": {{"suspend": true}}}}'
   kubectl delete secret flows-key   # `rotate` below makes another\
 """
 _HERE = """\

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TAIL_LINES = 15
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ")
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
 class Keeper:
@@ -33,12 +33,16 @@ class Keeper:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
-        self._watchdog = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.py")), str(self.folder)],
-            stdin=subprocess.PIPE,
-            # Ctrl-C in a terminal is for the owner, which ends things in good order.
-            start_new_session=True,
-        )
+        try:
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.py")), str(self.folder)],
+                stdin=subprocess.PIPE,
+                # Ctrl-C in a terminal is for the owner, which ends things in good order.
+                start_new_session=True,
+            )
+        except BaseException:  # Ctrl-C, too: it may come before anybody else knows of the folder
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     def __enter__(self) -> Self:
         """Return the keeper itself."""
@@ -97,7 +101,8 @@ class Keeper:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        return {**passed, "HOME": str(home)}
+        # What a killed program leaves in its folder for temporary files goes away with ours.
+        return {**passed, "HOME": str(home), "TMPDIR": str(home)}
 
     def _announce(self, sign: str, pid: int) -> None:
         pipe = self._watchdog.stdin

@@ -22,6 +22,7 @@ openssl genrsa 2048 |
     kubectl create secret generic {KEY_SECRET} --from-file=private.pem=/dev/stdin --dry-run=client -o yaml |
     kubectl apply -f -"""
 GET, GET_WIDE = "kubectl get bek", "kubectl get bek -o wide"
+LOOK_NOW = 'kubectl annotate bek flows --overwrite bek.dev/requested-at="$(date)"'
 EVENTS = "kubectl events --for bek/flows"
 ROWS = (
     "kubectl get bek flows -o jsonpath='"
@@ -36,7 +37,7 @@ class Tour:
     `patience` is how many seconds each step may take to come true.
     """
 
-    def __init__(self, scene: Scene, shell: Shell, *, patience: int = 30) -> None:
+    def __init__(self, scene: Scene, shell: Shell, *, patience: int = 60) -> None:
         self._scene = scene
         self._simulator = scene.simulator
         self._shell = shell
@@ -87,6 +88,7 @@ class Tour:
         )
         self._shell.run(
             f"kubectl wait --for=condition=Ready bek/flows --timeout={self._patience}s",
+            seconds=self._patience + 10,
             expected="all three numbers signed",
         )
         self._wait_signed()
@@ -107,21 +109,23 @@ class Tour:
         """Rotate the key while a pod is down, then bring the pod back."""
         self._console.heading("4. Rotate it while a pod is down")
         down = NUMBERS[1]
+        before = self._key()
         self._simulator[down].stop()
-        self._console.say(f"The API pod of {down} has just gone down, and now the key is rotated again.")
+        self._console.say(
+            f"The API pod of {down} goes down. Pods restart, so the operator would keep that to itself for some\n"
+            "minutes. Who wants to know now has every number looked at:"
+        )
+        self._shell.run(LOOK_NOW)
+        self._wait_for(lambda: self._is_missing(down, before), f"2/3, with {down} Unreachable")
+        self._shell_shows(GET, "False", "2/3", "Unreachable")
+        self._console.say("And now the key is rotated.")
         self._shell.run(NEW_KEY)
         key = self._key()
-        others = [number for number in NUMBERS if number != down]
         self._wait_for(
-            lambda: (
-                self._shown() == ("False", "2/3", key.fingerprint)
-                and self._scene.reason(down) == "Unreachable"
-                and all(self._simulator[number].holds(key.public) for number in others)
-            ),
-            f"2/3, {down} Unreachable and the new key on the other two pods",
+            lambda: self._is_missing(down, key), f"2/3, with {down} Unreachable and the new key on the other two pods"
         )
         self._console.say("The other two do not wait for it, and the status names what is wrong:")
-        self._shell_shows(GET, "False", "2/3", "Unreachable")
+        self._shell_shows(GET_WIDE, "False", "2/3", "Unreachable")
         self._shell_shows(ROWS, "Unreachable")
         self._show_pods()
         self._simulator[down].start()
@@ -141,7 +145,7 @@ class Tour:
         self._show_pods()
         self._console.say(
             "Nobody tells the operator. It looks at each number regularly, here every 10 seconds, and repairs what\n"
-            "it finds. (Who can't wait for that sets the annotation bek.dev/requested-at.)"
+            "it finds."
         )
         began, key = time.monotonic(), self._key()
         self._wait_for(
@@ -178,6 +182,13 @@ class Tour:
     def _is_signed(self, key: keys.KeyPair) -> bool:
         return self._shown() == ("True", "3/3", key.fingerprint) and self._simulator.all_hold(key.public)
 
+    def _is_missing(self, down: str, key: keys.KeyPair) -> bool:
+        return (
+            self._shown() == ("False", "2/3", key.fingerprint)
+            and self._scene.reason(down) == "Unreachable"
+            and all(self._simulator[number].holds(key.public) for number in NUMBERS if number != down)
+        )
+
     def _shown(self) -> tuple[str, str, str]:
         """Return what the status says: whether it is Ready, how many are signed, with which key."""
         found = self._scene.get()
@@ -203,5 +214,5 @@ def pods(simulator: OnPremises) -> str:
     lines = []
     for number, pod in simulator.pods.items():
         held = f"{pod.signature:8} key {pod.fingerprint.removeprefix('sha256:')[:12]}" if pod.fingerprint else "no key"
-        lines.append(f"pod of {number}: {held}{'' if pod.state == 'up' else f', {pod.state}'}")
+        lines.append(f"pod of {number}: {held}{'' if pod.state == 'up' else ', down'}")
     return "\n".join(lines)

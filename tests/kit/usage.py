@@ -4,8 +4,8 @@ import json
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypedDict, Unpack
 
 from kit.graph_errors import GraphError, graph_error
 
@@ -59,44 +59,47 @@ class Usage:
     regain: int
 
 
-class Limit:
-    """So many calls an hour for each account; plain attributes may be set at any time.
+class Options(TypedDict, total=False):
+    """How a limit behaves.
 
     Attributes:
-        calls_per_hour: How many calls are answered.
-        per: Who shares them.
-        window: Whether the hour is the last one or the clock's own.
-        error: What the others are answered with.
-        retry_after: The Retry-After of such answers; `seconds` for the truth.
+        window: Whether the hour is the last one, as it is by default, or the clock's own.
+        error: What calls beyond it are answered with.
+        retry_after: The Retry-After of such answers; `seconds` for the truth, nothing by default.
         cputime_per_call: Percent of the allowed computing time that a call takes; it may run out first.
         time_per_call: Percent of the allowed time that a call takes, likewise.
         counts_refused: Whether refused calls count too, and so prolong the refusal.
-        shown: Whether answers tell the usage.
+        shown: Whether answers tell the usage, as they do by default.
+    """
+
+    window: Literal["sliding", "hourly"]
+    error: GraphError
+    retry_after: str | None
+    cputime_per_call: float
+    time_per_call: float
+    counts_refused: bool
+    shown: bool
+
+
+class Limit:
+    """So many calls an hour for each account; plain attributes, also those of `Options`, may be set at any time.
+
+    Attributes:
+        calls_per_hour: How many calls are answered, 1 at least.
+        per: Who shares them.
         refused: How many calls were refused.
     """
 
-    def __init__(
-        self,
-        calls_per_hour: int,
-        per: Per,
-        *,
-        window: Literal["sliding", "hourly"] = "sliding",
-        error: GraphError | None = None,
-        retry_after: str | None = None,
-        cputime_per_call: float = 0,
-        time_per_call: float = 0,
-        counts_refused: bool = False,
-        shown: bool = True,
-    ) -> None:
+    def __init__(self, calls_per_hour: int, per: Per, **options: Unpack[Options]) -> None:
         self.calls_per_hour = calls_per_hour
         self.per = per
-        self.window = window
-        self.error = error or _ERRORS[per]
-        self.retry_after = retry_after
-        self.cputime_per_call = cputime_per_call
-        self.time_per_call = time_per_call
-        self.counts_refused = counts_refused
-        self.shown = shown
+        self.window = options.get("window", "sliding")
+        self.error = options.get("error", _ERRORS[per])
+        self.retry_after = options.get("retry_after")
+        self.cputime_per_call = options.get("cputime_per_call", 0.0)
+        self.time_per_call = options.get("time_per_call", 0.0)
+        self.counts_refused = options.get("counts_refused", False)
+        self.shown = options.get("shown", True)
         self.refused = 0
         self._calls: defaultdict[tuple[str, ...], deque[float]] = defaultdict(deque)
 
@@ -113,14 +116,7 @@ class Limit:
             return self.error
         wait = math.ceil(self._wait(calls, now))
         after = str(wait) if self.retry_after == "seconds" else self.retry_after
-        return GraphError(
-            code=self.error.code,
-            status=self.error.status,
-            message=self.error.message,
-            type=self.error.type,
-            more=self.error.more,
-            headers={**self.error.headers, "Retry-After": after},
-        )
+        return replace(self.error, headers={**self.error.headers, "Retry-After": after})
 
     def usage(self, account: tuple[str, ...], now: float) -> Usage:
         """Tell how much is used."""
@@ -169,7 +165,7 @@ def headers(limits: Iterable[Limit], payer: Payer, now: float) -> dict[str, str]
         if limit.per in {"app", "token"}:
             app.append(usage)
             continue
-        entry = {
+        entry: dict[str, object] = {
             "type": "whatsapp_business_management" if limit.per == "app+waba" else "whatsapp",
             "call_count": usage.call_count,
             "total_cputime": usage.total_cputime,

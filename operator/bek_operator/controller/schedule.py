@@ -120,8 +120,8 @@ class Schedule(Generic[K]):
         if again:
             self._put_off(key, again)
         if again_at is not None and entry.wanted:
-            last = again or entry
-            self.add(key, again_at, priority=last.priority, lane=last.lane, suspect=True)
+            lane = again.lane if again else entry.lane
+            self.add(key, again_at, priority=entry.priority, lane=lane, suspect=True)
 
     def next_at(self) -> float | None:
         """Return when the next entry that is not due yet will be; `None` when there is none."""

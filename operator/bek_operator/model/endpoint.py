@@ -61,4 +61,29 @@ class OnPremisesEndpoint:
         return self.url.authority
 
 
-Endpoint = OnPremisesEndpoint
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudEndpoint:
+    """One number at the Cloud API, or at a provider that speaks its protocol under an address of its own.
+
+    Attributes:
+        url: Everything before `/whatsapp_business_encryption`.
+        identity: What makes two entries lead to the same number.
+        header: The name of the header that carries the token.
+        token: The access token or API key, bare.
+        app_secret: What a proof of the token is made with, where the app demands one.
+    """
+
+    url: Url
+    trust: Trust
+    identity: str
+    header: str = "Authorization"
+    token: Hidden
+    app_secret: Hidden | None = None
+
+    @property
+    def lane(self) -> str:
+        """Return what calls share a limit: the token, at its API's host."""
+        return f"{self.url.authority}#{self.token.tag}"
+
+
+Endpoint = OnPremisesEndpoint | CloudEndpoint

@@ -14,7 +14,7 @@ from bek_operator.model.recorded import Recorded, Row
 from bek_operator.model.target import Target
 
 BOUNDED_TRIES = 5
-"""How often a failure that is not sure to pass is met before a person is asked to look."""
+"""How often in a row a failure that is not sure to pass is met before a person is asked to look."""
 
 _NOT_LOOKED_AT = "not looked at yet"
 _FIRST_AND_LONGEST_DELAY = {Pace.SOON: (1.0, 30.0), Pace.NORMAL: (2.0, 300.0), Pace.SLOW: (30.0, 1800.0)}
@@ -182,12 +182,18 @@ def is_of_the_key(refusal: Failure) -> bool:
     return refusal.reason in _REFUSALS_OF_THE_KEY
 
 
+def needs_a_person(cure: Cure, tries: int) -> bool:
+    """Tell whether what failed so often in a row is not going to pass unless somebody does something."""
+    return cure is Cure.PERSON or (cure is Cure.BOUNDED and tries >= BOUNDED_TRIES)
+
+
 def _refusal_delay(refusal: Failure, refusals: int, interval: float) -> float:
-    if refusal.cure is Cure.PERSON:
-        return min(interval * 2.0 ** min(refusals - 1, 20), _LONGEST_REFUSAL_DELAY)
     if refusal.unknown:
         return _UNKNOWN_DELAYS[min(refusals, len(_UNKNOWN_DELAYS)) - 1]
-    return backoff(refusal.pace, refusals)
+    if not needs_a_person(refusal.cure, refusals):
+        return backoff(refusal.pace, refusals)
+    doublings = refusals - (1 if refusal.cure is Cure.PERSON else BOUNDED_TRIES)
+    return min(interval * 2.0 ** min(doublings, 20), _LONGEST_REFUSAL_DELAY)
 
 
 def backoff(pace: Pace, tries: int) -> float:

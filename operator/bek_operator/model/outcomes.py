@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bek_operator.model import brake
 from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading
-from bek_operator.model.observation import BOUNDED_TRIES, Observation, backoff, is_of_the_key
+from bek_operator.model.observation import Observation, backoff, is_of_the_key, needs_a_person
 from bek_operator.model.reasons import Reason
 from bek_operator.model.target import Target
 
@@ -58,15 +58,16 @@ def _held_back(known: Observation, finding: Reason, now: float) -> Observation:
     waited = now - (known.published_at or 0.0)
     if known.accepted and waited < brake.SETTLING_SECONDS:
         pause = min(max(waited, 1.0), _SLOWEST_SETTLING)
-        return replace(known, reason=Reason.PENDING, message=_ACCEPTED, due=min(known.due, now + pause))
+        message = _NOT_SHOWN_YET if finding is Reason.FOREIGN_KEY else _ACCEPTED
+        return replace(known, reason=Reason.PENDING, message=message, due=min(known.due, now + pause))
     if finding is Reason.FOREIGN_KEY:
         return replace(known, reason=Reason.CONTENDED, message=_CONTENDED, person=True)
     return replace(known, reason=Reason.SIGNATURE_MISMATCH, message=_MISMATCH, person=True)
 
 
 def _refused(known: Observation, refusal: Failure) -> Observation:
-    exhausted = known.refusals >= BOUNDED_TRIES or brake.holds(known.publishes)
-    person = refusal.cure is Cure.PERSON or (refusal.cure is Cure.BOUNDED and exhausted)
+    braked = refusal.cure is Cure.BOUNDED and brake.holds(known.publishes)
+    person = braked or needs_a_person(refusal.cure, known.refusals)
     return replace(known, reason=refusal.reason, message=refusal.message, person=person)
 
 
@@ -81,7 +82,7 @@ def after_failure(seen: Observation, failure: Failure, now: float, jitter: float
     bounded = seen.bounded + 1 if failure.cure is Cure.BOUNDED else 0
     lasting = failures >= PATIENCE_CHECKS and now - since >= PATIENCE_SECONDS
     patient = seen.reason is Reason.SIGNED and seen.tried and failure.cure is not Cure.PERSON and not lasting
-    person = failure.cure is Cure.PERSON or (bounded >= BOUNDED_TRIES and not patient)
+    person = needs_a_person(failure.cure, bounded) and not patient
     known = replace(
         seen,
         tried=True,
@@ -156,6 +157,7 @@ _FOUND = {
     Reason.FOREIGN_KEY: "the API holds another key",
 }
 _ACCEPTED = "the key was accepted and is not VALID yet"
+_NOT_SHOWN_YET = "the key was accepted, but the API still shows another key"
 _CONTENDED = (
     "somebody else keeps publishing another key; find the other writer, then set the bek.dev/requested-at annotation"
 )

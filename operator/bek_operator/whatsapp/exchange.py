@@ -79,9 +79,10 @@ class Caller(Protocol):
         trust: Trust,
         *,
         headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> Answer:
-        """Send one request and return the whole answer, within a bounded time.
+        """Send one request and return the whole answer, within a bounded time; `query` is shown nowhere.
 
         Raises:
             HttpError: There is no answer; nothing else is raised for what a server or a network did.

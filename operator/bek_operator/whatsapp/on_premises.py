@@ -1,8 +1,6 @@
 """The On-Premises API: log in, ask for the key, hand over the key."""
 
 import base64
-import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,8 +9,8 @@ from urllib.parse import urlencode
 
 from bek_operator.model.answers import Accepted, Failure, Reading
 from bek_operator.model.endpoint import OnPremisesEndpoint
-from bek_operator.whatsapp.exchange import Answer, Caller, HttpError
-from bek_operator.whatsapp.failures import no_answer
+from bek_operator.whatsapp.calls import Call, make
+from bek_operator.whatsapp.exchange import Answer, Caller
 from bek_operator.whatsapp.on_premises_answers import acceptance_from, login_from, reading_from
 from bek_operator.whatsapp.on_premises_errors import is_expired_token
 from bek_operator.whatsapp.tokens import Login, Tokens
@@ -23,8 +21,6 @@ ENCRYPTION: Final = "/v1/settings/business/whatsapp_business_encryption"
 R = TypeVar("R")
 Kind = Literal["login", "read", "publish"]
 Parse = Callable[[Answer, datetime], R | Failure]
-
-_log = logging.getLogger(__name__)
 
 
 class OnPremises:
@@ -92,27 +88,13 @@ class OnPremises:
         content: bytes | None,
     ) -> tuple[R | Failure, int]:
         """Make one call; return what it said and its HTTP status (0 without one)."""
-        path = LOGIN if kind == "login" else ENCRYPTION
-        url = replace(endpoint.url, path=endpoint.url.path + path)
-        begun = time.monotonic()
-        found: R | Failure
-        try:
-            method: Literal["GET", "POST"] = "GET" if kind == "read" else "POST"
-            answer = await self._http.request(method, url, endpoint.trust, headers=headers, content=content)
-        except HttpError as error:
-            status, found = 0, no_answer(error, endpoint.url.authority, publish=kind == "publish")
-        else:
-            status, found = answer.status, parse(answer, self._now())
-        failed = found if isinstance(found, Failure) else None
-        _log.debug(
-            "Called an API.",
-            extra={
-                "lane": endpoint.lane,
-                "kind": kind,
-                "status": status,
-                "code": failed.code if failed else None,
-                "reason": str(failed.reason) if failed else None,
-                "ms": round((time.monotonic() - begun) * 1000),
-            },
+        call = Call(
+            kind=kind,
+            lane=endpoint.lane,
+            url=replace(endpoint.url, path=endpoint.url.path + (LOGIN if kind == "login" else ENCRYPTION)),
+            trust=endpoint.trust,
+            headers=headers,
+            content=content,
         )
-        return found, status
+        found, answer = await make(self._http, call, lambda answer: parse(answer, self._now()))
+        return found, answer.status if answer else 0

@@ -1,26 +1,20 @@
 """What the On-Premises API's answers say, read with suspicion: anything may come in any form."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
-from bek_operator.model.answers import Accepted, Failure, Reading, SignatureStatus
-from bek_operator.model.key import remote_fingerprint
+from bek_operator.model.answers import Accepted, Failure, Reading
+from bek_operator.whatsapp.documents import KEY, STATUS, Document, code_of, document_of, reading_of
 from bek_operator.whatsapp.exchange import Answer
+from bek_operator.whatsapp.meanings import SUCCESS
 from bek_operator.whatsapp.on_premises_errors import NOT_FOUND, failure
 from bek_operator.whatsapp.retry_after import retry_after
 from bek_operator.whatsapp.tokens import Login, life_until, token_from
 
 T = TypeVar("T")
-Document = Mapping[str, Any]
 
-_KEY: Final = "business_public_key"
-_STATUS: Final = "business_public_key_signature_status"
-
-_SUCCESS = range(200, 300)
 _MISSING = 404
-# Longer numbers are no codes, and could be something that was echoed.
 _MOST_DIGITS = 6
 
 
@@ -55,8 +49,8 @@ def _understood(
     answer: Answer, now: datetime, read: Callable[[Document], T | None], *, publish: bool = False
 ) -> T | Failure:
     """Return what a success says, or what it means that it is none."""
-    document = _document(answer.body)
-    if answer.status in _SUCCESS and document is not None and not document.get("errors"):
+    document = document_of(answer.body)
+    if answer.status in SUCCESS and document is not None and not document.get("errors"):
         found = read(document)
         if found is not None:
             return found
@@ -68,32 +62,17 @@ def _understood(
     )
 
 
-def _document(body: bytes) -> Document | None:
-    try:
-        document = json.loads(body)
-    # A few kilobytes of brackets are nested deeper than the parser can go.
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
 def _codes(document: Document) -> tuple[int, ...]:
-    """Return the codes of the error envelope, in its order; some clients write them as texts."""
+    """Return the codes of the error envelope, in its order."""
     errors = document.get("errors")
     if not isinstance(errors, list):
         return ()
-    texts = (str(error.get("code")) for error in errors if isinstance(error, dict))
-    return tuple(int(text) for text in texts if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS)
+    codes = (code_of(error.get("code"), _MOST_DIGITS) for error in errors if isinstance(error, dict))
+    return tuple(code for code in codes if code is not None)
 
 
 def _reading(document: Document) -> Reading | None:
-    key, word = document.get(_KEY), document.get(_STATUS)
-    if word is None and not key:
+    if document.get(STATUS) is None and not document.get(KEY):
         # Nothing but the envelope: this API, holding no key. Without even that it may be anything.
         return Reading(status=None, fingerprint=None) if isinstance(document.get("meta"), dict) else None
-    if not isinstance(word, str) or not isinstance(key, str | None):
-        return None
-    try:
-        return Reading(status=SignatureStatus(word), fingerprint=remote_fingerprint(key) if key else None)
-    except ValueError:
-        return None
+    return reading_of(document)

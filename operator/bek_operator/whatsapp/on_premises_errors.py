@@ -1,40 +1,20 @@
 """What the On-Premises API's errors mean: the documented codes, and HTTP statuses where no code is recognised."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from bek_operator.model.answers import Cure, Failure, Pace
 from bek_operator.model.reasons import Reason
+from bek_operator.whatsapp.meanings import BUSY, FORBIDDEN, REFUSED, UNAUTHORIZED, Meaning, meaning_of_status
 
 ACCESS_DENIED: Final = 1005
 NOT_FOUND: Final = 1006
 
-_UNAUTHORIZED = 401
-_REDIRECT = range(300, 400)
-_REFUSED = range(400, 500)
-_BROKEN = range(500, 600)
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What an error means to us; `certain` if a publish that met it was surely not carried out."""
-
-    reason: Reason
-    words: str
-    cure: Cure = Cure.PERSON
-    pace: Pace = Pace.NORMAL
-    certain: bool = True
-
-
-_BUSY = Meaning(
-    Reason.RATE_LIMITED, "the API asks for fewer requests; they are repeated more slowly", Cure.TIME, Pace.SLOW
-)
 _UNREGISTERED = "the number must be registered anew with this API deployment"
 _MISUNDERSTOOD = "the API does not take this request; it takes client version 2.51 or newer"
 
 CODES: Final[Mapping[int, Meaning]] = {
-    429: _BUSY,
+    429: BUSY,
     430: Meaning(Reason.NOT_REGISTERED, f"the number's certificate is not signed; {_UNREGISTERED}"),
     432: Meaning(Reason.NOT_REGISTERED, f"the number's certificate has another id; {_UNREGISTERED}"),
     433: Meaning(Reason.NOT_REGISTERED, f"the number's identity changed by a registration; {_UNREGISTERED}"),
@@ -64,7 +44,7 @@ CODES: Final[Mapping[int, Meaning]] = {
         Cure.BOUNDED,
         certain=False,
     ),
-    1015: _BUSY,
+    1015: BUSY,
     1016: Meaning(
         Reason.RATE_LIMITED,
         "the API is overloaded, usually by callbacks that its webhook does not take",
@@ -85,25 +65,9 @@ CODES: Final[Mapping[int, Meaning]] = {
 }
 
 _STATUSES: Final[Mapping[int, Meaning]] = {
-    _UNAUTHORIZED: Meaning(Reason.ACCESS_DENIED, "access denied: check user name and password"),
-    403: Meaning(Reason.ACCESS_DENIED, "access denied: check user name and password, and any proxy in between"),
-    404: Meaning(
-        Reason.INVALID_ANSWER, "nothing is there, and it is not the API that says so; check the URL", Cure.BOUNDED
-    ),
-    429: _BUSY,
+    UNAUTHORIZED: Meaning(Reason.ACCESS_DENIED, "access denied: check user name and password"),
+    FORBIDDEN: Meaning(Reason.ACCESS_DENIED, "access denied: check user name and password, and any proxy in between"),
 }
-_REDIRECTED = Meaning(
-    Reason.INVALID_ANSWER, "a redirect, which is not followed; check the URL", Cure.BOUNDED, certain=False
-)
-_SERVER_FAULT = Meaning(
-    Reason.SERVICE_NOT_READY, "the API, or a proxy in front of it, is not ready", Cure.TIME, certain=False
-)
-_UNRECOGNISED = Meaning(
-    Reason.INVALID_ANSWER, "the API refuses with an error that it does not document", Cure.BOUNDED, certain=False
-)
-_NOT_UNDERSTOOD = Meaning(
-    Reason.INVALID_ANSWER, "the answer is not this API's; check the URL", Cure.BOUNDED, certain=False
-)
 
 
 def failure(
@@ -112,29 +76,15 @@ def failure(
     """Say what an answer means that is not a success: the first code that is recognised, or else its HTTP status."""
     codes = tuple(codes)
     code = next((code for code in codes if code in CODES), codes[0] if codes else None)
-    meaning = CODES.get(code or 0) or _by_status(status, told=bool(codes))
-    shown = f"HTTP {status}" if code is None else f"code {code}"
-    return Failure(
-        reason=meaning.reason,
-        message=f"{meaning.words} ({shown})",
-        cure=meaning.cure,
-        pace=meaning.pace,
-        retry_after=retry_after,
+    meaning = CODES.get(code or 0) or meaning_of_status(status, _STATUSES, told=bool(codes))
+    return meaning.failure(
+        f"HTTP {status}" if code is None else f"code {code}",
         code=code,
-        unknown=publish and not meaning.certain and status not in _REFUSED,
+        retry_after=retry_after,
+        unknown=publish and not meaning.certain and status not in REFUSED,
     )
 
 
 def is_expired_token(status: int, found: Failure) -> bool:
     """Tell whether a new login may help."""
-    return found.code == ACCESS_DENIED or (found.code not in CODES and status == _UNAUTHORIZED)
-
-
-def _by_status(status: int, *, told: bool) -> Meaning:
-    if status in _STATUSES:
-        return _STATUSES[status]
-    if status in _BROKEN:
-        return _SERVER_FAULT
-    if status in _REDIRECT:
-        return _REDIRECTED
-    return _UNRECOGNISED if told or status in _REFUSED else _NOT_UNDERSTOOD
+    return found.code == ACCESS_DENIED or (found.code not in CODES and status == UNAUTHORIZED)

@@ -1,0 +1,73 @@
+"""Calls: send one, read its answer, and tell the log how it went."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from bek_operator.model.answers import Cure, Failure
+from bek_operator.model.endpoint import Trust, Url
+from bek_operator.whatsapp.exchange import Answer, Caller, HttpError
+from bek_operator.whatsapp.failures import no_answer
+
+R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is to be sent.
+
+    Attributes:
+        kind: What for.
+        lane: What the call shares a limit with; for the log.
+        query: Parameters behind the path, not encoded yet.
+        content: The body; without one and for a read there is none.
+    """
+
+    kind: Literal["login", "read", "publish"]
+    lane: str
+    url: Url
+    trust: Trust
+    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes | None = field(default=None, repr=False)
+
+
+async def make(http: Caller, call: Call, parse: Callable[[Answer], R | Failure]) -> tuple[R | Failure, Answer | None]:
+    """Make one call; return what it said, and the answer itself if there was one."""
+    begun = time.monotonic()
+    answer: Answer | None = None
+    found: R | Failure
+    try:
+        answer = await http.request(
+            "GET" if call.kind == "read" else "POST",
+            call.url,
+            call.trust,
+            headers=call.headers,
+            query=call.query,
+            content=call.content,
+        )
+    except HttpError as error:
+        found = no_answer(error, call.url.authority, publish=call.kind == "publish")
+    else:
+        found = parse(answer)
+    failed = found if isinstance(found, Failure) else None
+    # What does not pass by itself may end at the API's support, which asks for the trace.
+    lasting = failed is not None and failed.trace is not None and failed.cure is not Cure.TIME
+    _log.log(
+        logging.WARNING if lasting else logging.DEBUG,
+        "Called an API.",
+        extra={
+            "lane": call.lane,
+            "kind": call.kind,
+            "status": answer.status if answer else 0,
+            "code": failed.code if failed else None,
+            "reason": str(failed.reason) if failed else None,
+            "trace": failed.trace if failed else None,
+            "ms": round((time.monotonic() - begun) * 1000),
+        },
+    )
+    return found, answer

@@ -1,0 +1,178 @@
+"""The demo: all that it shows comes true, no other cluster is called, and nothing is left behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from kit import keys
+from kit.apiserver import ApiServer
+from kit.console import ROOT, Console
+from kit.demo import shell_for, walk
+from kit.on_premises import OnPremises
+from kit.operator_process import OperatorProcess
+from kit.play import Play
+from kit.scene import Scene
+from kit.tour import NUMBERS, Tour
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{{name: precious, cluster: {{server: "http://127.0.0.1:{port}"}}}}]
+users: [{{name: somebody, user: {{token: "0123456789"}}}}]
+contexts: [{{name: precious, context: {{cluster: precious, user: somebody}}}}]
+current-context: precious
+"""
+
+
+class Home:
+    """Somebody's home on a machine where every way to a cluster leads to one that must not be called."""
+
+    def __init__(self, folder: Path, api_server: ApiServer) -> None:
+        self.precious = socket.create_server(("127.0.0.1", 0))
+        self.precious.settimeout(0)
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        port = self.precious.getsockname()[1]
+        config = folder / ".kube" / "config"
+        config.parent.mkdir()
+        config.write_text(KUBECONFIG.format(port=port), encoding="utf-8")
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), f"http://127.0.0.1:{port}")
+        self.env = {
+            "HOME": str(folder),
+            "KUBECONFIG": str(config),
+            # What a pod of that cluster would find.
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(port),
+            **proxies,
+            "KUBEBUILDER_ASSETS": str(api_server.binaries.etcd.parent),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("operator", "tests")),
+            "TMPDIR": str(self.temporary),
+        }
+
+    def start_demo(self, **env: str) -> subprocess.Popen[str]:
+        """Start the demo without a terminal."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "kit.demo"],
+            env={**self.env, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def was_left_alone(self) -> bool:
+        """Tell whether nobody so much as connected to the precious cluster."""
+        try:
+            self.precious.accept()
+        except BlockingIOError:
+            return True
+        return False
+
+    def leftovers(self) -> list[str]:
+        """Return files, and processes that work in our folder for temporary files or were told of it."""
+        found = [str(file) for file in self.temporary.rglob("*")]
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                told = (process / "cmdline").read_text(errors="replace")
+                if str(self.temporary) in f"{process.joinpath('cwd').readlink()} {told}":
+                    found.append(told.replace("\0", " "))
+        return found
+
+
+@pytest.fixture
+def home(api_server: ApiServer) -> Iterator[Home]:
+    """Provide a home whose path is short enough for a socket's name."""
+    with tempfile.TemporaryDirectory(prefix="home-") as folder:
+        home = Home(Path(folder), api_server)
+        yield home
+        home.precious.close()
+
+
+def shell_in(scene: Scene, out: StringIO) -> tuple[Console, Path]:
+    """Return what the demo speaks through, and a kubeconfig for the scene's namespace."""
+    path = scene.api_server.folder / f"{scene.namespace}.kubeconfig"
+    return Console(out), scene.api_server.kubeconfig(namespace=scene.namespace, path=path)
+
+
+def test_all_of_the_tour_comes_true(home: Home) -> None:
+    """Without a terminal the demo shows everything, ends by itself, and calls no cluster but its own."""
+    with home.start_demo() as demo:
+        told, _ = demo.communicate()
+
+    assert demo.returncode == 0, told
+    for milestone in ("3/3", "2/3", "Unreachable", "StaleSignature", "All of it came true", "gone again"):
+        assert milestone in told
+    assert "\033" not in told
+    assert home.was_left_alone()
+    assert home.leftovers() == []
+
+
+@pytest.mark.parametrize("moment", ["Starting etcd", "One key, three phone numbers"])
+def test_ctrl_c_ends_the_demo_at_any_moment(home: Home, moment: str) -> None:
+    """An interrupt is told by the exit status, without a traceback, and everything is gone."""
+    with home.start_demo() as demo:
+        assert demo.stdout
+        assert any(moment in line for line in demo.stdout)
+        # To all of its group, as a terminal does.
+        os.killpg(demo.pid, signal.SIGINT)
+        rest, _ = demo.communicate()
+
+    assert demo.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in rest
+    assert home.leftovers() == []
+
+
+def test_a_machine_without_openssl_is_told_so(home: Home) -> None:
+    """What is missing is named before anything is started."""
+    with home.start_demo(PATH=str(home.temporary)) as demo:
+        told, _ = demo.communicate()
+
+    assert demo.returncode == 1
+    assert "openssl, which is not on your PATH" in told
+    assert home.leftovers() == []
+
+
+def test_a_tour_that_does_not_come_true_fails(installed: ApiServer, namespace: str, operator: OperatorProcess) -> None:
+    """The exit status is 1, and the reader gets the expectation, the object and the operator's last words."""
+    out = StringIO()
+    with OnPremises(NUMBERS, own_ports=False) as simulator:
+        simulator[NUMBERS[1]].stop()
+        scene = Scene(installed, namespace, simulator, operator)
+        console, kubeconfig = shell_in(scene, out)
+        status = walk(Tour(scene, shell_for(scene, console, kubeconfig), patience=2), scene, console)
+
+    told = out.getvalue()
+    assert status == 1
+    assert "Expected all three numbers signed" in told
+    assert "reason: Unreachable" in told
+    assert not set(operator.log.read_text(encoding="utf-8").splitlines()).isdisjoint(told.splitlines())
+
+
+def test_the_prompt_makes_trouble_for_the_pods(scene: Scene) -> None:
+    """Each command does what the help says, nonsense is answered with the help, and `quit` ends it."""
+    out = StringIO()
+    console, kubeconfig = shell_in(scene, out)
+    play = Play(scene, shell_for(scene, console, kubeconfig), kubeconfig)
+    first, second, third = scene.simulator.pods.values()
+    second.overwrite(keys.rsa().public)
+    asked = ["down 1", "lose 2", f"overwrite {third.number}", "up 9", "kubectl bogus", "kubectl auth whoami", "quit"]
+
+    play.follow(StringIO("\n".join([*asked, "up 1"])))
+
+    told = out.getvalue()
+    assert (first.state, second.signature, third.signature) == ("stopped", "MISMATCH", "VALID")
+    assert f"pod of {first.number}: no key, down" in told
+    assert "That is none of these" in told
+    assert 'unknown command "bogus"' in told
+    assert "admin" in told

@@ -1,0 +1,373 @@
+"""What a number is told to suffer from when its API cannot be used, and that nothing is published on a guess."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kit import faults, keys
+from kit.exchange import Fault
+from kit.ledger import Kind
+from kit.pod import PASSWORD, USERNAME, Pod
+from kit.scene import CA_SECRET, LOGIN_SECRET, Scene, conditions, secret
+from kit.tls import self_signed
+
+TIME, PERSON = "Reconciling", "Stalled"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A fault, and what is to be told: the reason, who must act, and some words of the message."""
+
+    fault: Fault
+    reason: str
+    abnormal: str
+    words: str
+
+
+def first_pod(scene: Scene) -> Pod:
+    """Return the pod of the first number."""
+    return next(iter(scene.simulator.pods.values()))
+
+
+def told(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the reason of an object's Ready condition and the abnormal condition beside it."""
+    found = conditions(body)
+    beside = [kind for kind in found if kind != "Ready"]
+    return found.get("Ready", {}).get("reason", "Progressing"), " ".join(beside)
+
+
+def go_through(scene: Scene, kind: Kind, cases: Mapping[str, Case]) -> list[Pod]:
+    """Have each case met by a number and an object of its own, compare what is told of it, then heal them all."""
+    scene.put_key(keys.rsa())
+    pods = [scene.simulator.add(f"+1558{index:07}", own_port=False) for index in range(len(cases))]
+    for pod, case in zip(pods, cases.values(), strict=True):
+        pod.fail(kind, case.fault, None)
+    names = {name.lower().replace(" ", "-"): name for name in cases}
+    manifests = [scene.manifest(name, [pod.number]) for name, pod in zip(names, pods, strict=True)]
+    scene.kubectl("create", "--filename=-", stdin="\n---\n".join(map(json.dumps, manifests)))
+    scene.wait_for(lambda: all(told(one)[0] != "Progressing" for one in scene.objects()), "all are looked at")
+
+    found = {names[one["metadata"]["name"]]: one for one in scene.objects()}
+    said = {name: conditions(one)["Ready"]["message"] for name, one in found.items()}
+    assert {name: told(one) for name, one in found.items()} == {
+        name: (case.reason, case.abnormal) for name, case in cases.items()
+    }
+    assert {name: said[name] for name, case in cases.items() if case.words not in said[name]} == {}
+    publishes = {name: pod.publishes for name, pod in zip(cases, pods, strict=True)}
+    for pod in pods:
+        pod.heal()
+    scene.kubectl("annotate", "bek", "--all", "bek.dev/requested-at=healed")
+    scene.wait_for(lambda: all(told(one) == ("Succeeded", "") for one in scene.objects()), "all are well")
+    assert publishes == dict.fromkeys(cases, 0 if kind != "publish" else 1)
+    return pods
+
+
+PROXY_PAGE = "the answer is not this API's; check the URL (HTTP 200)"
+CUT = "the connection broke off, or what came over it was not HTTP"
+
+FAILING_READS: Mapping[str, Case] = {
+    "code 429": Case(faults.error(429), "RateLimited", TIME, "asks for fewer requests"),
+    "code 433": Case(faults.error(433), "NotRegistered", PERSON, "must be registered anew"),
+    "code 1000": Case(faults.error(1000), "ServiceNotReady", TIME, "(code 1000)"),
+    "code 1005": Case(faults.error(1005), "AccessDenied", PERSON, "access denied: check user name and password"),
+    "code 1006 under another status": Case(faults.error(1006, status=400), "Unsupported", PERSON, "check the URL"),
+    "code 1011": Case(faults.error(1011), "ServiceNotReady", TIME, "its core is not ready yet"),
+    "code 1014": Case(faults.error(1014), "ServiceNotReady", TIME, "internal error of the API"),
+    "code 1015": Case(faults.rate_limited(), "RateLimited", TIME, "asks for fewer requests"),
+    "code 1016": Case(faults.error(1016), "RateLimited", TIME, "the API is overloaded"),
+    "code 1017": Case(faults.error(1017), "ServiceNotReady", TIME, "electing its primary master"),
+    "code 1023": Case(faults.error(1023), "ServiceNotReady", TIME, "cannot use its database"),
+    "code 1031": Case(faults.error(1031), "AccessDenied", PERSON, "the user is locked"),
+    "code under 200": Case(faults.error(1011, status=200), "ServiceNotReady", TIME, "(code 1011)"),
+    "unknown code": Case(faults.error(2999, status=400), "InvalidAnswer", TIME, "(code 2999)"),
+    "page under 200": Case(faults.page(), "InvalidAnswer", TIME, PROXY_PAGE),
+    "page under 403": Case(faults.page(403), "AccessDenied", PERSON, "any proxy in between (HTTP 403)"),
+    "page under 404": Case(faults.page(404), "InvalidAnswer", TIME, "it is not the API that says so"),
+    "page under 502": Case(faults.page(502), "ServiceNotReady", TIME, "(HTTP 502)"),
+    "odd reason phrase": Case(faults.odd_reason(), "ServiceNotReady", TIME, "(code 1011)"),
+    "malformed": Case(faults.text('{"business_public_key": "-----BEG'), "InvalidAnswer", TIME, PROXY_PAGE),
+    "bare object": Case(faults.text("{}"), "InvalidAnswer", TIME, PROXY_PAGE),
+    "redirect": Case(faults.redirect("/15550000001/v1/users/login"), "InvalidAnswer", TIME, "is not followed"),
+    "permanent redirect": Case(faults.redirect("https://127.0.0.1:1/", 308), "InvalidAnswer", TIME, "(HTTP 308)"),
+    "huge": Case(faults.Huge(), "InvalidAnswer", TIME, "the answer is larger than 65536 bytes"),
+    "endless": Case(faults.Endless(), "InvalidAnswer", TIME, "the answer is larger than 65536 bytes"),
+    "endless headers": Case(faults.Endless("headers"), "Unreachable", TIME, CUT),
+    "packed": Case(faults.GzipBomb(), "InvalidAnswer", TIME, "Content-Encoding, which was not asked for"),
+    "cut off before the answer": Case(faults.CutOff(), "Unreachable", TIME, CUT),
+    "cut off in the head": Case(faults.CutOff(within="head"), "Unreachable", TIME, CUT),
+    "cut off in the body": Case(faults.CutOff(within="body"), "Unreachable", TIME, CUT),
+    "reset": Case(faults.CutOff(reset=True), "Unreachable", TIME, CUT),
+}
+
+FAILING_LOGINS: Mapping[str, Case] = {
+    "code 1005": FAILING_READS["code 1005"],
+    "code 1011": FAILING_READS["code 1011"],
+    "code 1015": FAILING_READS["code 1015"],
+    "code 1024": Case(faults.error(1024), "PasswordChangeRequired", PERSON, "must be changed by hand"),
+    "page under 200": FAILING_READS["page under 200"],
+    "no token": Case(faults.text('{"users": [], "meta": {}}'), "InvalidAnswer", TIME, PROXY_PAGE),
+    "redirect": FAILING_READS["redirect"],
+    "cut off": FAILING_READS["cut off before the answer"],
+}
+
+FAILING_PUBLISHES: Mapping[str, Case] = {
+    "code 1000": FAILING_READS["code 1000"],
+    "code 1008": Case(faults.error(1008), "Unsupported", PERSON, "it takes client version 2.51 or newer"),
+    "code 1009": Case(faults.error(1009), "KeyRejected", PERSON, "does not accept the public key"),
+    "code 1011": FAILING_READS["code 1011"],
+    "code 1014": FAILING_READS["code 1014"],
+    "code 1015": FAILING_READS["code 1015"],
+    "page under 200": FAILING_READS["page under 200"],
+    "redirect": FAILING_READS["redirect"],
+    "endless": FAILING_READS["endless"],
+    "cut off": FAILING_READS["cut off before the answer"],
+}
+
+
+def test_a_failing_read_is_told_and_nothing_is_published(scene: Scene) -> None:
+    """Whatever a read fails by, the object says so, says who must act, and no key is handed over on a guess."""
+    bystander = first_pod(scene)
+
+    pods = go_through(scene, "read", FAILING_READS)
+
+    assert [pod.publishes for pod in pods] == [1] * len(pods)
+    assert bystander.requests == []
+    assert scene.simulator.strays == []
+
+
+def test_a_failing_login_is_told_and_nothing_is_published(scene: Scene) -> None:
+    """The same goes for what a login fails by."""
+    pods = go_through(scene, "login", FAILING_LOGINS)
+
+    assert [pod.publishes for pod in pods] == [1] * len(pods)
+    assert scene.simulator.scandals == []
+
+
+def test_a_failing_publish_is_told_and_followed_by_a_read(scene: Scene) -> None:
+    """Whatever a publish fails by is told, and the next call asks what has become of it."""
+    pods = go_through(scene, "publish", FAILING_PUBLISHES)
+
+    for pod in pods:
+        kinds = [record.kind for record in pod.requests if record.kind != "login"]
+        assert kinds == ["read", "publish", "read", "publish", "read"]
+
+
+def test_a_publish_that_is_cut_off_after_it_took_effect_is_not_repeated(scene: Scene) -> None:
+    """A read finds the key where the answer to the publish was lost."""
+    pod = first_pod(scene)
+    pod.fail("publish", faults.CutOff(carried_out=True))
+    scene.put_key(keys.rsa())
+
+    scene.apply(scene.manifest(numbers=[pod.number]))
+    scene.wait_for(lambda: scene.ready() == ("False", "Unreachable"), "the lost answer is told")
+    scene.wait_ready()
+
+    assert pod.publishes == 1
+
+
+def test_a_wrong_password_is_told_and_heals_with_its_secret(scene: Scene) -> None:
+    """Correcting the login Secret is all it takes."""
+    scene.put_access("guessed")
+    scene.put_key(keys.rsa())
+
+    scene.apply(scene.manifest())
+    scene.wait_for(lambda: told(scene.get()) == ("AccessDenied", PERSON), "access is denied")
+    assert scene.get()["status"]["signed"] == "0/3"
+    assert scene.simulator.reads == scene.simulator.publishes == 0
+
+    scene.put_access(PASSWORD)
+    scene.wait_ready()
+    assert scene.simulator.all_hold(keys.rsa().public)
+
+
+def test_the_first_password_is_left_to_a_person(scene: Scene) -> None:
+    """A deployment that nobody has logged into yet is told, and its password is not changed."""
+    pod = first_pod(scene)
+    pod.username, pod.password = "admin", "secret"
+    scene.put_secret(LOGIN_SECRET, {"username": "admin", "password": "secret"})
+    scene.put_key(keys.rsa())
+
+    scene.apply(scene.manifest(numbers=[pod.number]))
+    scene.wait_for(lambda: told(scene.get()) == ("PasswordChangeRequired", PERSON), "the first login is told")
+    assert pod.scandals == []
+
+    pod.password = "Brand-New-9"
+    scene.put_secret(LOGIN_SECRET, {"username": "admin", "password": "Brand-New-9"})
+    scene.wait_ready()
+
+
+def test_a_token_that_expires_early_is_replaced_unnoticed(scene: Scene) -> None:
+    """One refusal leads to one login, and to no word in the status."""
+    scene.put_key(keys.rsa())
+    scene.apply(scene.manifest())
+    scene.wait_ready()
+    scene.simulator.forget_requests()
+    for pod in scene.simulator.pods.values():
+        pod.expire_tokens()
+
+    scene.check()
+
+    assert scene.ready() == ("True", "Succeeded")
+    for pod in scene.simulator.pods.values():
+        assert [record.kind for record in pod.requests] == ["read", "login", "read"]
+
+
+def test_another_certificate_is_told_and_heals_with_the_ca_secret(scene: Scene) -> None:
+    """Nothing is sent to a pod whose certificate is not trusted, until the CA Secret says that it is."""
+    pod = first_pod(scene)
+    scene.put_key(keys.rsa())
+    scene.apply(scene.manifest(numbers=[pod.number], apis=[scene.api(url=pod.url)]))
+    scene.wait_ready()
+    scene.simulator.forget_requests()
+    renewed = self_signed()
+    pod.show_certificate(renewed)
+
+    scene.check()
+    assert told(scene.get()) == ("CertificateNotTrusted", PERSON)
+    assert "is not from an authority that is trusted for it" in scene.rows()[pod.number]["message"]
+    assert pod.requests == []
+
+    scene.put_secret(CA_SECRET, {"ca.crt": scene.simulator.certificate.pem + renewed.pem})
+    scene.wait_ready()
+    assert pod.publishes == 0
+
+
+def test_a_certificate_is_checked_for_its_name_and_its_dates(scene: Scene) -> None:
+    """The name is the one that `serverName` gives, or else the host's; an expired certificate is none."""
+    by_name, wrong_name, expired = scene.simulator.pods.values()
+    by_name.show_certificate(elsewhere := self_signed("elsewhere.example"))
+    wrong_name.show_certificate(elsewhere)
+    expired.show_certificate(old := self_signed(start=datetime.now(UTC) - timedelta(days=9), life=timedelta(days=1)))
+    scene.put_secret(CA_SECRET, {"ca.crt": elsewhere.pem + old.pem})
+    scene.put_key(keys.rsa())
+
+    apis = [scene.api(f"pod-{pod.digits}", pod.url) for pod in (by_name, wrong_name, expired)]
+    apis[0]["onPremises"]["tls"]["serverName"] = "elsewhere.example"
+    apis[1]["onPremises"]["tls"]["serverName"] = "whatsapp-web-service"
+    phones = [{"phoneNumber": pod.number, "api": f"pod-{pod.digits}"} for pod in scene.simulator.pods.values()]
+    scene.apply(scene.manifest(apis=apis, phoneNumbers=phones))
+    scene.wait_for(lambda: told(scene.get()) == ("CertificateNotTrusted", PERSON), "two are refused")
+
+    rows = scene.rows()
+    assert rows[by_name.number]["reason"] == "Signed"
+    assert rows[wrong_name.number]["message"].endswith("certificate is not for the name whatsapp-web-service")
+    assert rows[expired.number]["message"].endswith("certificate has expired")
+    assert "2 of 3 numbers: " in conditions(scene.get())["Ready"]["message"]
+
+
+def test_access_that_cannot_be_used_is_told_and_heals_with_its_secret(scene: Scene) -> None:
+    """A CA that is none and a login that cannot be sent are named by Secret and entry, before any call."""
+    certificate = scene.simulator.certificate.pem
+    login: dict[str, str | bytes] = {"username": USERNAME, "password": PASSWORD}
+    broken: dict[str, tuple[dict[str, str | bytes], str, str]] = {
+        "no-pem": ({**login, "ca.crt": "hello"}, "InvalidCredentials", "no certificate in PEM form"),
+        "cut-short": ({**login, "ca.crt": certificate[:200]}, "InvalidCredentials", "a certificate that is cut short"),
+        "no-ca": (login, "CredentialsNotFound", "entry ca.crt of Secret no-ca does not exist (yet)"),
+        "empty": (
+            {"username": USERNAME, "password": "", "ca.crt": certificate},
+            "InvalidCredentials",
+            "entry password of Secret empty is empty",
+        ),
+        "colon": (
+            {"username": "a:b", "password": PASSWORD, "ca.crt": certificate},
+            "InvalidCredentials",
+            "entry username of Secret colon must not contain a colon",
+        ),
+        "no-text": (
+            {"username": USERNAME, "password": b"\xff\xfe", "ca.crt": certificate},
+            "InvalidCredentials",
+            "entry password of Secret no-text is not UTF-8 text",
+        ),
+    }
+    scene.put_key(keys.rsa())
+    manifests = []
+    for index, name in enumerate(broken):
+        api = scene.api()
+        api["onPremises"]["credentialsSecretRef"]["name"] = api["onPremises"]["tls"]["caSecretRef"]["name"] = name
+        pod = scene.simulator.add(f"+1559{index:07}", own_port=False)
+        manifests.append(scene.manifest(name, [pod.number], apis=[api]))
+
+    scene.apply(*(secret(name, entries) for name, (entries, *_) in broken.items()), *manifests)
+    scene.wait_for(lambda: all(told(one)[0] != "Progressing" for one in scene.objects()), "all are looked at")
+    found = {one["metadata"]["name"]: conditions(one)["Ready"] for one in scene.objects()}
+
+    assert {name: one["reason"] for name, one in found.items()} == {name: row[1] for name, row in broken.items()}
+    for name, (_, _, words) in broken.items():
+        assert words in found[name]["message"]
+    assert scene.simulator.requests == []
+
+    scene.apply(*(secret(name, {**login, "ca.crt": certificate}) for name in broken))
+    scene.wait_for(lambda: all(told(one) == ("Succeeded", "") for one in scene.objects()), "all are well")
+
+
+def test_a_server_that_asks_for_patience_is_left_alone(scene: Scene) -> None:
+    """Retry-After is honoured even when a person asks for a check, and holds up no other number."""
+    limited, other, _ = scene.simulator.pods.values()
+    limited.fail("read", faults.rate_limited("1800"))
+    scene.put_key(keys.rsa())
+    scene.apply(scene.manifest(numbers=[limited.number, other.number]))
+    scene.wait_for(lambda: told(scene.get()) == ("RateLimited", TIME), "the limit is told")
+
+    scene.ask_for_check("impatiently")
+    other.wait_until(lambda: other.reads == 3, what="the other number is looked at again")
+    scene.put_key(keys.rsa("second"))
+    scene.wait_for(lambda: other.holds(keys.rsa("second").public), "the other number has the new key")
+
+    assert limited.reads == 1
+    assert limited.publishes == 0
+    assert scene.reason(limited.number) == "RateLimited"
+
+
+def test_hosts_and_types_that_are_not_served_are_told_apart(scene: Scene) -> None:
+    """Nobody is called where the operator was not allowed to, or does not know how to; the flag is named."""
+    apis = [
+        scene.api("outside", "https://whatsapp.example.com"),
+        {"name": "meta", "type": "Cloud", "cloud": {"tokenSecretRef": {"name": "meta-token", "key": "token"}}},
+        scene.api(),
+    ]
+    first, second, third = scene.simulator.pods
+    scene.put_key(keys.rsa())
+
+    scene.apply(
+        scene.manifest(
+            apis=apis,
+            phoneNumbers=[
+                {"phoneNumber": first},
+                {"phoneNumber": second, "api": "outside"},
+                {"phoneNumber": third, "api": "meta", "phoneNumberID": "106540352242922"},
+            ],
+        )
+    )
+    scene.wait_for(lambda: told(scene.get()) == ("HostNotAllowed", PERSON), "the host is refused")
+
+    rows = scene.rows()
+    assert {number: row["reason"] for number, row in rows.items()} == {
+        first: "Signed",
+        second: "HostNotAllowed",
+        third: "Unsupported",
+    }
+    assert "start the operator with --allow-host=whatsapp.example.com" in rows[second]["message"]
+    assert "does not serve apis of type Cloud" in rows[third]["message"]
+
+
+def test_a_signed_number_stays_signed_through_one_failing_check(scene: Scene) -> None:
+    """A passing fault is no write, no event and no alert."""
+    pod, other, _ = scene.simulator.pods.values()
+    scene.put_key(keys.rsa())
+    scene.apply(scene.manifest(numbers=[pod.number]))
+    scene.wait_ready()
+    scene.simulator.forget_requests()
+    mark = scene.api_server.audit_mark()
+    pod.fail("read", faults.error(1011))
+
+    # Another login has the number looked at by the operator's own decision.
+    pod.password = other.password = "Another-Horse-8"
+    scene.put_access("Another-Horse-8")
+    pod.wait_until(lambda: pod.reads == 2, what="the check that fails, and the one after it")
+    scene.apply(scene.manifest("later", [other.number]))
+    scene.wait_ready("later")
+
+    assert scene.reason(pod.number) == "Signed"
+    assert [one for one in scene.writes(mark) if one.name == "flows"] == []

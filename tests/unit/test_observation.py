@@ -1,0 +1,292 @@
+"""What is known of a number after a restart, and after its target has changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bek_operator.model.answers import SignatureStatus
+from bek_operator.model.decision import Publish, Read, Wait, decide
+from bek_operator.model.observation import BOUNDED_TRIES, Observation, recover, retarget
+from bek_operator.model.outcomes import after_failure
+from bek_operator.model.reasons import Group, Reason
+from bek_operator.model.recorded import read_status
+from bek_operator.model.target import Target
+from kit.builders import (
+    BROKEN,
+    BUSY,
+    NOW,
+    NUMBER,
+    REJECTED,
+    UNREACHABLE,
+    api,
+    endpoint,
+    observation,
+    public_key,
+    signed,
+    target,
+)
+
+DUE = NOW + 300
+OURS, OTHER = public_key().fingerprint, public_key("other").fingerprint
+
+
+def status(ready: str = "Succeeded", stalled: str = "", **row: Any) -> dict[str, Any]:
+    """Return a status with one row, of a number that is signed unless told; Ready and Stalled have these reasons."""
+    conditions = [{"type": "Ready", "status": "False", "reason": ready}]
+    if stalled:
+        conditions.append({"type": "Stalled", "status": "True", "reason": stalled})
+    shown = {
+        "phoneNumber": NUMBER,
+        "api": "default",
+        "reason": "Signed",
+        "signatureStatus": "VALID",
+        "observedFingerprint": OURS,
+        **row,
+    }
+    return {
+        "observedGeneration": 1,
+        "publicKeyFingerprint": OURS,
+        "lastHandledReconcileAt": "then",
+        "conditions": conditions,
+        "phoneNumbers": [shown],
+    }
+
+
+def recovered(written: dict[str, Any], aim: Target | None = None, generation: int = 1) -> Observation:
+    """Return what is known of the number after a restart."""
+    return recover(aim or target(), read_status(written), generation, now=NOW, due=DUE)
+
+
+def test_a_signed_number_is_signed_after_a_restart() -> None:
+    """It is known to be signed as it was, and is looked at when told, not at once."""
+    known = recovered(status(lastPublishTime="2026-11-22T09:00:00Z", publishes=2))
+    assert (known.reason, known.message, known.tried, known.group) == (Reason.SIGNED, "", True, Group.DONE)
+    assert (known.status, known.fingerprint) == (SignatureStatus.VALID, OURS)
+    assert (known.published_at, known.publishes, known.read_at) == (NOW - 3600, 2, None)
+    assert decide(known, NOW, recorded=True) == Wait(DUE)
+
+
+def test_what_was_wrong_is_looked_at_at_once() -> None:
+    """The row stays as it was until the first read of the new process."""
+    known = recovered(status("Unreachable", reason="Unreachable", message="no answer"))
+    assert (known.reason, known.message, known.tried, known.group) == (
+        Reason.UNREACHABLE,
+        "no answer",
+        True,
+        Group.TIME,
+    )
+    assert decide(known, NOW, recorded=True) == Read()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param({}, id="no status"),
+        pytest.param(status(phoneNumber="+15559999999"), id="another number"),
+        pytest.param(status(api="other"), id="a number on another API"),
+        pytest.param(status(reason="Splendid"), id="a reason of another version"),
+    ],
+)
+def test_a_number_that_the_status_does_not_show_is_new(written: dict[str, Any]) -> None:
+    """Nothing is believed of it."""
+    assert recovered(written) == Observation(target=target())
+
+
+def test_after_a_rotation_meanwhile_the_new_key_is_looked_for() -> None:
+    """What the API held is still shown, but it says nothing about the new key, nor does the brake."""
+    known = recovered(status(publishes=3, lastPublishTime="2026-11-22T09:59:00Z"), target(key=public_key("new")))
+    assert (known.reason, known.tried, known.publishes) == (Reason.PENDING, False, 0)
+    assert (known.status, known.fingerprint, known.published_at) == (SignatureStatus.VALID, OURS, NOW - 60)
+
+
+@pytest.mark.parametrize("row", [{"observedFingerprint": OTHER}, {"signatureStatus": "MISMATCH"}], ids=str)
+def test_a_row_that_contradicts_itself_is_not_believed(row: dict[str, Any]) -> None:
+    """Signed means VALID for the status' own key; a row that says otherwise is looked at anew."""
+    known = recovered(status(**row))
+    assert (known.reason, known.tried) == (Reason.PENDING, False)
+
+
+@pytest.mark.parametrize(
+    ("written", "aim", "generation"),
+    [
+        pytest.param(status(), target(), 2, id="the spec was edited"),
+        pytest.param(status(), target(request="now"), 1, id="a check was asked for"),
+        *(
+            pytest.param(status(ready), target(), 1, id=f"the object was {ready}")
+            for ready in ("Progressing", "Suspended", "SecretNotFound", "InvalidKey", "InvalidSpec")
+        ),
+    ],
+)
+def test_a_number_that_was_not_looked_at_since_the_last_change_is_not_claimed_to_be(
+    written: dict[str, Any], aim: Target, generation: int
+) -> None:
+    """The row stays as last seen, and the number is read before the object can be ready."""
+    known = recovered(written, aim, generation)
+    assert (known.reason, known.tried) == (Reason.SIGNED, False)
+    assert decide(known, NOW, recorded=True) == Read()
+
+
+@pytest.mark.parametrize(("request_", "publishes"), [("then", 2), ("", 2), ("now", 0)])
+def test_the_brake_remembers_unless_a_check_was_asked_for(request_: str, publishes: int) -> None:
+    """A new request clears the count, one that was met already does not."""
+    written = status("NotPublished", reason="NotPublished", publishes=2)
+    assert recovered(written, target(request=request_)).publishes == publishes
+
+
+def test_an_accepted_key_is_waited_for_after_a_restart() -> None:
+    """The five minutes that an accepted publish is given go on."""
+    row = {"reason": "Pending", "signatureStatus": "MISMATCH", "lastPublishTime": "2026-11-22T09:59:00Z"}
+    known = recovered(status("Progressing", publishes=1, **row))
+    assert (known.accepted, known.publish_due) == (True, NOW + 240)
+
+
+def test_a_refused_key_is_not_tried_at_once_after_a_restart() -> None:
+    """Publishes stay as rare as they were."""
+    row = {"reason": "KeyRejected", "message": "no", "publishes": 3, "lastPublishTime": "2026-11-22T10:00:00Z"}
+    known = recovered(status("KeyRejected", "KeyRejected", **row))
+    assert (known.refusals, known.group) == (3, Group.PERSON)
+    assert known.publish_due == NOW + 3600
+    assert recovered(status("KeyRejected", "KeyRejected", reason="KeyRejected")).refusals == 1
+
+
+@pytest.mark.parametrize(
+    ("stalled", "reason", "group"),
+    [
+        ("", "ServiceNotReady", Group.TIME),
+        ("ServiceNotReady", "ServiceNotReady", Group.PERSON),
+        ("NotPublished", "NotPublished", Group.PERSON),
+        ("AccessDenied", "ServiceNotReady", Group.TIME),
+        ("AccessDenied", "AccessDenied", Group.PERSON),
+    ],
+)
+def test_who_must_act_is_known_after_a_restart(stalled: str, reason: str, group: Group) -> None:
+    """A reason that time may heal is a person's where the object is stalled for it."""
+    assert recovered(status(stalled or reason, stalled, reason=reason)).group is group
+
+
+def test_a_stalled_number_stays_so_when_it_fails_again_after_a_restart() -> None:
+    """The tries that are not sure to help were used up before."""
+    known = recovered(status("InvalidAnswer", "InvalidAnswer", reason="InvalidAnswer"))
+    assert known.bounded == BOUNDED_TRIES
+    assert after_failure(known, BROKEN, NOW, 0.5).group is Group.PERSON
+
+
+def test_a_publish_that_is_still_to_come_was_now() -> None:
+    """A clock that went wrong cannot make the brake hold for longer than ever."""
+    row = {"reason": "Contended", "publishes": 3, "lastPublishTime": "2031-01-01T00:00:00Z"}
+    assert recovered(status("Contended", "Contended", **row)).publish_due == NOW + 3600
+
+
+def test_a_publish_that_the_status_does_not_date_holds_nothing_back() -> None:
+    """A count alone, without a time, is no brake."""
+    known = recovered(status("NotPublished", reason="NotPublished", publishes=9, lastPublishTime="once"))
+    assert (known.published_at, known.publish_due) == (None, 0.0)
+
+
+def known(**more: Any) -> Observation:
+    """Return a signed number with everything that a target change might clear."""
+    return signed(publishes=2, published_at=NOW - 60, cause=Reason.FOREIGN_KEY, retry_at=NOW + 10, **more)
+
+
+def test_the_same_target_changes_nothing() -> None:
+    """Not even the value."""
+    one = known()
+    assert retarget(one, target(), NOW) is one
+
+
+@pytest.mark.parametrize(
+    "aim", [target(interval=60.0), target(request="")], ids=["another interval", "a request withdrawn"]
+)
+def test_what_does_not_concern_the_number_leaves_it_alone(aim: Target) -> None:
+    """An interval or a request that is withdrawn needs no look at the number, and clears nothing."""
+    before = known(tried=True)
+    before = replace(before, target=target(request="then"))
+    after = retarget(before, aim, NOW)
+    assert after.shown == before.shown
+    assert (after.publishes, after.read_at, after.retry_at) == (2, NOW, NOW + 10)
+
+
+def test_a_shorter_interval_counts_from_now() -> None:
+    """A check that would have been due in a week is due within the new interval."""
+    week = signed(target(interval=604800.0))
+    assert retarget(week, target(interval=10.0), NOW).due == NOW + 10
+    assert retarget(signed(), target(interval=604800.0), NOW).due == NOW + 600
+
+
+def test_another_address_is_another_number_as_far_as_one_can_tell() -> None:
+    """Nothing that was known is worth anything, and no limit holds."""
+    aim = target(endpoint=endpoint("+15550009999"))
+    assert retarget(known(), aim, NOW) == Observation(target=aim)
+
+
+def test_another_login_keeps_what_is_known_but_not_what_was_read() -> None:
+    """The brake stays, the row too; the next decision needs a new read, which is due now."""
+    aim = target(endpoint=endpoint(password="new"))
+    after = retarget(known(failures=2), aim, NOW)
+    assert after.shown == known().shown
+    assert (after.read_at, after.due, after.failures, after.retry_at) == (None, NOW, 0, NOW + 10)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kept"), [(REJECTED, REJECTED), (BUSY, None)], ids=["of the key", "of who published it"]
+)
+def test_another_login_may_publish_what_the_last_one_could_not(refusal: Any, kept: Any) -> None:
+    """A refusal of the key itself stays, any other is worth another try."""
+    after = retarget(known(refusal=refusal, refusals=3), target(endpoint=endpoint(password="new")), NOW)
+    assert after.refusal == kept
+
+
+def test_a_new_key_goes_out_on_what_was_read_before() -> None:
+    """No second read is needed, no brake holds, and the row speaks of the new key."""
+    after = retarget(known(), target(key=public_key("new")), NOW + 20)
+    assert (after.reason, after.tried, after.publishes, after.cause) == (Reason.PENDING, False, 0, None)
+    assert (after.status, after.fingerprint, after.published_at) == (SignatureStatus.VALID, OURS, NOW - 60)
+    assert decide(after, NOW + 20, recorded=False) == Publish()
+
+
+def test_a_new_key_needs_a_read_where_the_last_one_failed() -> None:
+    """A failed check leaves nothing to publish on."""
+    failed = after_failure(signed(), UNREACHABLE, NOW, 0.5)
+    assert decide(retarget(failed, target(key=public_key("new")), NOW), NOW, recorded=True) == Read()
+
+
+def test_a_new_key_waits_for_a_server_that_asked_to_be_left_alone() -> None:
+    """The row goes on saying why, but never that the new key is signed."""
+    aim = target(key=public_key("new"))
+    busy = after_failure(observation(), replace(BUSY, retry_after=60.0), NOW, 0.5)
+    after = retarget(busy, aim, NOW)
+    assert (after.reason, after.message, after.tried) == (Reason.RATE_LIMITED, BUSY.message, False)
+    assert decide(after, NOW, recorded=True) == Wait(NOW + 60)
+    hidden = after_failure(signed(), replace(BUSY, retry_after=60.0), NOW, 0.5)
+    assert hidden.reason is Reason.SIGNED
+    assert retarget(hidden, aim, NOW).reason is Reason.PENDING
+
+
+def test_a_request_clears_the_brake_and_the_back_off() -> None:
+    """Everything is looked at anew, but for what the server asked for."""
+    before = known(failures=2, refusal=BUSY, refusals=3, accepted=True)
+    after = retarget(before, target(request="now"), NOW)
+    assert (after.publishes, after.accepted, after.refusal, after.failures, after.tried) == (0, False, None, 0, False)
+    assert (after.reason, after.read_at, after.publish_due) == (Reason.SIGNED, None, 0.0)
+    assert decide(after, NOW, recorded=True) == Wait(NOW + 10)
+    assert decide(after, NOW + 10, recorded=True) == Read()
+
+
+@pytest.mark.parametrize(
+    "aim", [target(publish=False), target(api=api(url="https://whatsapp-{digits}/"))], ids=["policy", "api"]
+)
+def test_an_edit_that_may_matter_has_the_number_looked_at(aim: Target) -> None:
+    """The brake stays where key and address do."""
+    after = retarget(known(person=True), aim, NOW + 10)
+    assert (after.tried, after.person, after.publishes) == (False, False, 2)
+
+
+def test_the_policy_may_change_to_publishing() -> None:
+    """What was only reported is repaired on the last read."""
+    missing = observation(
+        target(publish=False), reason=Reason.NOT_PUBLISHED, tried=True, person=True, read_at=NOW, due=DUE
+    )
+    assert decide(retarget(missing, target(), NOW), NOW, recorded=True) == Publish()

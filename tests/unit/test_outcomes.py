@@ -1,0 +1,274 @@
+"""How an answer changes what is known of a number."""
+
+from __future__ import annotations
+
+import pytest
+
+from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading, SignatureStatus
+from bek_operator.model.outcomes import after_failure, after_publish, after_read, disturbed
+from bek_operator.model.reasons import Group, Reason
+from bek_operator.model.target import Target
+from kit.builders import (
+    BROKEN,
+    BUSY,
+    DENIED,
+    LOST_ANSWER,
+    NOW,
+    REJECTED,
+    UNREACHABLE,
+    endpoint,
+    failure,
+    mismatch,
+    observation,
+    public_key,
+    signed,
+    target,
+    valid,
+)
+
+HOUR = 3600.0
+FOREIGN = valid(public_key("other"))
+NEVER = target(publish=False)
+
+
+@pytest.mark.parametrize(
+    ("reading", "reason"),
+    [
+        pytest.param(valid(), Reason.SIGNED, id="our key, VALID"),
+        pytest.param(mismatch(public_key()), Reason.STALE_SIGNATURE, id="our key, MISMATCH"),
+        pytest.param(FOREIGN, Reason.FOREIGN_KEY, id="another key, VALID"),
+        pytest.param(mismatch(public_key("other")), Reason.FOREIGN_KEY, id="another key, MISMATCH"),
+        pytest.param(mismatch(), Reason.NOT_PUBLISHED, id="no key, MISMATCH"),
+        pytest.param(Reading(status=None, fingerprint=None), Reason.NOT_PUBLISHED, id="nothing there"),
+        pytest.param(Reading(status=SignatureStatus.VALID, fingerprint=None), Reason.NOT_PUBLISHED, id="VALID nothing"),
+    ],
+)
+def test_a_read_tells_what_the_number_holds(reading: Reading, reason: Reason) -> None:
+    """What was read is kept as it was said, and is named after its comparison with the target's key."""
+    known = after_read(observation(failures=2, failing_since=1.0, bounded=2, retry_at=NOW), reading, NOW, 0.5)
+    assert (known.reason, known.finding) == (reason, reason)
+    assert (known.status, known.fingerprint) == (reading.status, reading.fingerprint)
+    assert (known.tried, known.read_at, known.failures, known.bounded, known.retry_at) == (True, NOW, 0, 0, 0.0)
+    assert known.group is (Group.DONE if reason is Reason.SIGNED else Group.TIME)
+    assert known.due == (NOW + 600 if reason is Reason.SIGNED else NOW)
+    assert bool(known.message) == (reason is not Reason.SIGNED)
+
+
+@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
+def test_checks_are_spread(jitter: float, seconds: float) -> None:
+    """Two checks are an interval apart, a tenth more or less."""
+    assert after_read(observation(), valid(), NOW, jitter).due == NOW + seconds
+
+
+@pytest.mark.parametrize("reading", [FOREIGN, mismatch(), mismatch(public_key())], ids=["other", "none", "stale"])
+def test_where_nothing_is_ever_published_a_person_must(reading: Reading) -> None:
+    """With the policy Never a number without the key is a person's matter, and is looked at as often as any."""
+    known = after_read(observation(NEVER), reading, NOW, 0.5)
+    assert (known.group, known.due) == (Group.PERSON, NOW + 600)
+
+
+@pytest.mark.parametrize(
+    ("reading", "reason"),
+    [
+        (FOREIGN, Reason.CONTENDED),
+        (mismatch(), Reason.SIGNATURE_MISMATCH),
+        (mismatch(public_key()), Reason.SIGNATURE_MISMATCH),
+    ],
+    ids=["somebody else's key", "no key", "our key, never VALID"],
+)
+def test_while_the_brake_holds_a_person_is_asked(reading: Reading, reason: Reason) -> None:
+    """The reason tells a fight from a signature that does not hold; checks go on up to the next publish."""
+    braked = observation(publishes=3, published_at=NOW - HOUR + 100)
+    known = after_read(braked, reading, NOW, 0.5)
+    assert (known.reason, known.group, known.due) == (reason, Group.PERSON, NOW + 100)
+    assert after_read(braked, reading, NOW + 100, 0.5).reason is known.finding
+
+
+@pytest.mark.parametrize(("waited", "pause"), [(0, 1), (1, 1), (16, 16), (240, 60), (290, 10)])
+def test_an_accepted_key_is_looked_at_ever_more_slowly_for_five_minutes(waited: float, pause: float) -> None:
+    """The pause grows with the time that has passed, up to a minute, and never beyond the end of the five."""
+    known = after_read(observation(publishes=1, published_at=NOW - waited, accepted=True), mismatch(), NOW, 0.5)
+    assert (known.reason, known.group, known.due) == (Reason.PENDING, Group.NOBODY, NOW + pause)
+
+
+def test_an_accepted_key_that_becomes_valid_is_settled() -> None:
+    """Once VALID, a lost signature is repaired at once, however young the publish."""
+    pending = observation(publishes=1, published_at=NOW - 60, accepted=True)
+    known = after_read(after_read(pending, valid(), NOW, 0.5), mismatch(), NOW + 10, 0.5)
+    assert known.reason is Reason.NOT_PUBLISHED
+
+
+@pytest.mark.parametrize(
+    ("age", "publishes"), [(HOUR - 1, 3), (HOUR, 3), (HOUR + 1, 0)], ids=["within the hour", "at the hour", "after it"]
+)
+def test_a_number_that_was_signed_for_an_hour_is_forgiven(age: float, publishes: int) -> None:
+    """The brake counts anew for a number that was still Signed over an hour after our last publish."""
+    known = after_read(signed(publishes=3, published_at=NOW - age), FOREIGN, NOW, 0.5)
+    assert known.publishes == publishes
+
+
+def test_a_number_that_was_not_signed_is_not_forgiven() -> None:
+    """Time alone forgives nothing."""
+    known = after_read(observation(publishes=3, published_at=NOW - 50 * HOUR), FOREIGN, NOW, 0.5)
+    assert known.publishes == 3
+
+
+def test_an_accepted_publish_is_counted_and_read_back() -> None:
+    """The next call is a read, and the event can tell why it was published."""
+    before = after_read(observation(publishes=1, published_at=1.0, refusal=BUSY, refusals=3), FOREIGN, NOW, 0.5)
+    known = after_publish(before, Accepted(), NOW)
+    assert (known.publishes, known.published_at, known.accepted, known.cause) == (2, NOW, True, Reason.FOREIGN_KEY)
+    assert (known.refusal, known.refusals, known.read_at, known.due, known.tried) == (None, 0, None, NOW, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts", "seconds", "group"),
+    [
+        pytest.param(BUSY, False, 30, Group.TIME, id="too many requests"),
+        pytest.param(failure(pace=Pace.SOON), False, 1, Group.TIME, id="not the master"),
+        pytest.param(failure(), False, 2, Group.TIME, id="never sent"),
+        pytest.param(BROKEN, False, 2, Group.TIME, id="not understood"),
+        pytest.param(DENIED, False, 600, Group.PERSON, id="not allowed to"),
+        pytest.param(REJECTED, True, 600, Group.PERSON, id="the key is refused"),
+        pytest.param(LOST_ANSWER, True, 2, Group.TIME, id="outcome unknown: read soon"),
+    ],
+)
+def test_a_publish_that_is_not_accepted_shows_why(
+    answer: Failure, *, counts: bool, seconds: float, group: Group
+) -> None:
+    """It counts for the brake if the key may have arrived or was itself refused; a read comes before the next."""
+    before = after_read(observation(), mismatch(), NOW, 0.5)
+    known = after_publish(before, answer, NOW)
+    assert (known.reason, known.message, known.group) == (answer.reason, answer.message, group)
+    assert (known.publishes, known.published_at) == ((1, NOW) if counts else (0, None))
+    assert (known.read_at, known.due, known.accepted, known.cause) == (None, NOW + seconds, False, None)
+
+
+def test_a_refusal_stays_until_its_time_is_over() -> None:
+    """Reads in between find the key missing as before, and say what the last publish met with."""
+    refused = after_publish(after_read(observation(), mismatch(), NOW, 0.5), REJECTED, NOW)
+    known = after_read(refused, mismatch(), NOW + 300, 0.5)
+    assert (known.reason, known.message, known.group) == (REJECTED.reason, REJECTED.message, Group.PERSON)
+    assert after_read(known, mismatch(), NOW + 600, 0.5).reason is Reason.NOT_PUBLISHED
+    assert after_read(known, valid(), NOW + 300, 0.5).refusal is None
+
+
+@pytest.mark.parametrize(("refusals", "person"), [(3, False), (4, True)])
+def test_a_publish_that_is_turned_away_too_often_needs_a_person(refusals: int, *, person: bool) -> None:
+    """What is not sure to pass is tried five times before it says so, with the same reason."""
+    known = after_publish(observation(refusals=refusals), BROKEN, NOW)
+    assert (known.person, known.reason) == (person, BROKEN.reason)
+
+
+def test_a_publish_of_unknown_outcome_under_the_brake_may_need_a_person() -> None:
+    """With three of them the tries are used up for now, where it is not sure that time heals it."""
+    unknown = failure(Reason.INVALID_ANSWER, cure=Cure.BOUNDED, unknown=True)
+    assert after_publish(observation(publishes=2, published_at=1.0), unknown, NOW).person
+    assert not after_publish(observation(publishes=1, published_at=1.0), unknown, NOW).person
+
+
+@pytest.mark.parametrize(
+    ("asked", "until"),
+    [(None, 0.0), (30.0, NOW + 30), (7200.0, NOW + HOUR), (0.0, 0.0)],
+    ids=["no", "yes", "much", "none"],
+)
+def test_what_a_server_asks_for_is_bounded_by_an_hour(asked: float | None, until: float) -> None:
+    """Reads and publishes alike note how long to leave the server alone."""
+    answer = failure(Reason.RATE_LIMITED, retry_after=asked)
+    assert after_failure(observation(), answer, NOW, 0.5).retry_at == until
+    assert after_publish(observation(), answer, NOW).retry_at == until
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries", "seconds"),
+    [
+        pytest.param(UNREACHABLE, 1, 2, id="soon at first"),
+        pytest.param(UNREACHABLE, 4, 16, id="twice as long each time"),
+        pytest.param(UNREACHABLE, 30, 300, id="up to five minutes"),
+        pytest.param(failure(pace=Pace.SOON), 30, 30, id="or half a minute, where it is soon over"),
+        pytest.param(BUSY, 1, 30, id="slower where the server is to be spared"),
+        pytest.param(BUSY, 30, 1800, id="up to half an hour"),
+        pytest.param(DENIED, 1, 600, id="at the next check where a person must act"),
+    ],
+)
+def test_a_failed_check_is_repeated_at_its_pace(answer: Failure, tries: int, seconds: float) -> None:
+    """How soon a failed check is worth repeating depends on the failure."""
+    known = after_failure(observation(failures=tries - 1, failing_since=NOW), answer, NOW, 0.5)
+    assert known.due == NOW + seconds
+    assert (known.tried, known.read_at) == (True, None)
+
+
+@pytest.mark.parametrize(("answer", "seconds"), [(UNREACHABLE, 10), (BUSY, 1800)], ids=["as often", "yet slower"])
+def test_a_short_interval_speeds_up_what_need_not_be_spared(answer: Failure, seconds: float) -> None:
+    """A failing number is looked at as often as any, unless its server asked for fewer requests."""
+    known = after_failure(observation(target(interval=10.0), failures=30), answer, NOW, 0.5)
+    assert known.due == NOW + seconds
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds", "stays"),
+    [(0, 0, True), (1, 400, True), (2, 299, True), (2, 300, False), (5, 10, True)],
+    ids=["the first", "two in a long time", "three in a short time", "three in five minutes", "many in a short time"],
+)
+@pytest.mark.parametrize("answer", [UNREACHABLE, BUSY, BROKEN], ids=["unreachable", "busy", "not understood"])
+def test_a_signed_number_stays_so_until_failures_last(
+    answer: Failure, failures: int, seconds: float, *, stays: bool
+) -> None:
+    """Three failed checks in a row and five minutes, both, make a signed number show what is wrong."""
+    before = signed(failures=failures, failing_since=NOW - seconds, bounded=failures)
+    known = after_failure(before, answer, NOW, 0.5)
+    assert (known.reason is Reason.SIGNED) == stays
+    assert (known.status, known.fingerprint) == (before.status, before.fingerprint)
+    if stays:
+        assert known.shown == before.shown
+    else:
+        assert (known.reason, known.message) == (answer.reason, answer.message)
+
+
+def test_a_signed_number_does_not_wait_for_a_person() -> None:
+    """What only a person can mend is told at once."""
+    known = after_failure(signed(), DENIED, NOW, 0.5)
+    assert (known.reason, known.group) == (Reason.ACCESS_DENIED, Group.PERSON)
+
+
+def test_a_change_ends_the_patience() -> None:
+    """A number that was signed before something changed is not claimed to be so while it cannot be looked at."""
+    known = after_failure(signed(tried=False), UNREACHABLE, NOW, 0.5)
+    assert (known.reason, known.tried) == (Reason.UNREACHABLE, True)
+
+
+@pytest.mark.parametrize(("bounded", "person"), [(0, False), (3, False), (4, True)])
+def test_a_check_that_is_not_sure_to_pass_needs_a_person_in_the_end(bounded: int, *, person: bool) -> None:
+    """The fifth such failure in a row asks for a person, with the same reason."""
+    known = after_failure(observation(failures=bounded, bounded=bounded, failing_since=NOW), BROKEN, NOW, 0.5)
+    assert (known.person, known.reason) == (person, BROKEN.reason)
+
+
+def test_only_failures_of_that_kind_count_towards_a_person() -> None:
+    """A pod that could not be reached for long, and then starts up, is given the same number of tries."""
+    known = observation()
+    for answer in [UNREACHABLE] * 9 + [BROKEN]:
+        known = after_failure(known, answer, NOW, 0.5)
+    assert (known.failures, known.bounded, known.person) == (10, 1, False)
+
+
+def test_a_publish_for_another_target_makes_what_was_read_worthless() -> None:
+    """Whatever was read before, the number is read again, and soon."""
+    known = disturbed(signed(publishes=1, published_at=1.0), target(key=public_key("other")), NOW)
+    assert (known.read_at, known.due, known.tried) == (None, NOW, False)
+    assert (known.publishes, known.published_at) == (1, NOW)
+
+
+@pytest.mark.parametrize(
+    ("published", "publishes", "published_at"),
+    [
+        pytest.param(target(interval=60.0), 2, NOW, id="the same key to the same address"),
+        pytest.param(target(endpoint=endpoint("+15550009999")), 1, 1.0, id="the same key elsewhere"),
+    ],
+)
+def test_a_publish_for_another_target_may_count_for_the_brake(
+    published: Target, publishes: int, published_at: float
+) -> None:
+    """It does where it put the same key in the same place."""
+    known = disturbed(signed(publishes=1, published_at=1.0), published, NOW)
+    assert (known.publishes, known.published_at) == (publishes, published_at)

@@ -1,0 +1,213 @@
+"""House rules that nobody would notice breaking: what the documents promise, what the manifests and locks hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from bek_operator.model.reasons import ObjectReason, Reason
+from kit.binaries import packaged_kubectl
+from kit.crd import CRD_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REASONS = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCKS = sorted(ROOT.glob("requirements*.txt"))
+
+OURS = (".ci", "crds", "deploy", "docs", "operator", "tests")
+MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users)/\w")
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_requirements_file_pins_by_hash_and_names_no_index(lock: Path) -> None:
+    """Everything is one version with hashes, and where it comes from is left to whoever installs it."""
+    lines = [line.strip() for line in lock.read_text(encoding="utf-8").splitlines()]
+    said = [line.rstrip(" \\") for line in lines if line and not line.startswith("#")]
+    pins = [line for line in said if not line.startswith("--hash=sha256:")]
+
+    assert [line for line in pins if not re.fullmatch(r"[a-z0-9.-]+==[\w.]+( ; .+)?", line)] == []
+    assert len(said) >= 2 * len(pins)
+    assert [line for line in lines if "://" in line or MACHINE_PATH.search(line)] == []
+
+
+def test_the_requirements_files_hold_what_the_project_asks_for() -> None:
+    """A dependency that is new in pyproject.toml is locked as well."""
+    asked = {
+        "requirements.txt": PROJECT["project"]["dependencies"],
+        "requirements-dev.txt": PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"],
+        "requirements-build.txt": PROJECT["build-system"]["requires"],
+    }
+    locked = {name: set(re.findall(r"^([\w.-]+)==", _text(ROOT / name), re.MULTILINE)) for name in asked}
+
+    assert {name: {_name(one) for one in wanted} - locked[name] for name, wanted in asked.items()} == {
+        name: set() for name in asked
+    }
+
+
+def test_every_make_target_that_a_document_names_exists() -> None:
+    """Whoever copies a command from README or CONTRIBUTING finds it."""
+    documents = README + _text(ROOT / "CONTRIBUTING.md")
+    named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)\b", documents, re.MULTILINE))
+    there = set(re.findall(r"^\.PHONY: ([a-z]+)$", _text(ROOT / "Makefile"), re.MULTILINE))
+
+    assert {"demo", "test"} <= named <= there
+
+
+def test_every_file_that_a_document_names_exists() -> None:
+    """Links and paths in the documents lead somewhere."""
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    links = [
+        document.parent / link
+        for document in documents
+        for link in re.findall(r"\]\((?!https:)([^)#]+)\)", _text(document))
+    ]
+    paths = [
+        ROOT / path for path in re.findall(r"`((?:deploy|docs|crds|tests)/[\w/.-]*)`", "".join(map(_text, documents)))
+    ]
+
+    assert links
+    assert [str(path) for path in (*links, *paths) if not path.exists()] == []
+
+
+@pytest.mark.parametrize("reason", [*Reason, *ObjectReason])
+def test_every_reason_is_documented(reason: str) -> None:
+    """Whoever sees a reason in a status finds what to do about it."""
+    assert re.search(rf"^\|[^|]*`{reason}`", REASONS, re.MULTILINE)
+
+
+def test_every_flag_is_documented_and_every_documented_flag_exists() -> None:
+    """The README's table has what `--help` has, with the environment variable of each setting."""
+    told = subprocess.run(
+        [sys.executable, "-m", "bek_operator", "--help"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    flags = set(re.findall(r"^ +(?:-h, )?--([a-z-]+)", told, re.MULTILINE))
+    rows = [line for line in README.splitlines() if line.startswith("| `--")]
+    documented = {flag for row in rows for flag in re.findall(r"`--([a-z-]+)`", row.split("|")[1])}
+
+    assert documented == flags
+    for flag in flags - {"help", "version"}:
+        assert f"`BEK_{flag.upper().replace('-', '_')}`" in README
+
+
+def test_every_field_of_the_spec_is_documented() -> None:
+    """The README's table of fields leaves none out."""
+    version = yaml.safe_load(_text(CRD_FILE))["spec"]["versions"][0]
+    names = set(_fields(version["schema"]["openAPIV3Schema"]["properties"]["spec"]))
+    section = README.partition("## Fields")[2].partition("\n## ")[0]
+
+    assert {name for name in names if not re.search(rf"\b{name}\b", section)} == set()
+
+
+def test_no_role_has_a_wildcard_and_none_but_the_operator_writes_a_status() -> None:
+    """Rights are spelled out, Secrets are only read, and a status is the operator's word alone."""
+    roles = [body for body in _shipped() if body["kind"] in {"ClusterRole", "Role"}]
+    rules = [(role["metadata"]["name"], rule) for role in roles for rule in role["rules"]]
+
+    assert rules
+    assert [name for name, rule in rules if "*" in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]] == []
+    assert {verb for _, rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]} == {
+        "get",
+        "list",
+        "watch",
+    }
+    assert {name for name, rule in rules if any(one.endswith("/status") for one in rule["resources"])} == {
+        "bek-operator"
+    }
+
+
+def test_the_image_that_is_deployed_is_this_version() -> None:
+    """A release raises every version number at once."""
+    version = PROJECT["project"]["version"]
+    (deployment,) = [body for body in _shipped() if body["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+
+    assert container["image"] == f"bek-operator:{version}"
+    assert f"bek-operator:{version} " in README
+    assert f"\n## {version}" in _text(ROOT / "CHANGELOG.md")
+
+
+def test_kustomize_follows_the_names_of_secrets_into_an_object(tmp_path: Path) -> None:
+    """With the component, a prefix and a generator's suffix reach every reference to a Secret."""
+    names = ["flows-key", "whatsapp-admin", "whatsapp-ca", "meta-token", "meta-app"]
+    sample = yaml.safe_load(_text(ROOT / "deploy" / "samples" / "mixed.yaml"))
+    sample["spec"]["apis"][1]["cloud"]["appSecretRef"] = {"name": "meta-app", "key": "secret"}
+    (tmp_path / "key.yaml").write_text(yaml.safe_dump(sample), encoding="utf-8")
+    overlay = {
+        "namePrefix": "eu-",
+        "resources": ["key.yaml"],
+        "components": [os.path.relpath(ROOT / "deploy" / "components" / "secret-names", tmp_path)],
+        "secretGenerator": [{"name": name, "literals": ["entry=value"]} for name in names],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+
+    bodies = _kustomize(tmp_path)
+
+    made = {body["metadata"]["name"] for body in bodies if body["kind"] == "Secret"}
+    (key,) = [body["spec"] for body in bodies if body["kind"] == "BusinessEncryptionKey"]
+    assert set(_references(key)) == made
+    assert all(re.fullmatch(rf"eu-({'|'.join(names)})-\w+", name) for name in made)
+
+
+def test_no_file_mentions_a_path_of_the_machine_it_was_written_on() -> None:
+    """What is in the repository is true on any machine."""
+    there = [path for path in ROOT.iterdir() if path.is_file()]
+    there += [path for name in OURS for path in (ROOT / name).rglob("*") if path.is_file()]
+    kept = [path for path in there if "__pycache__" not in path.parts and not path.name.startswith(".coverage")]
+
+    assert [str(path.relative_to(ROOT)) for path in kept if MACHINE_PATH.search(_text(path))] == []
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[str]:
+    for name, inner in schema.get("properties", {}).items():
+        yield name
+        yield from _fields(inner)
+    if "items" in schema:
+        yield from _fields(schema["items"])
+
+
+def _references(value: object) -> Iterator[str]:
+    """Yield the names in every member that is called …SecretRef."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _references(one)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name.lower().endswith("secretref"):
+                yield inner["name"]
+            else:
+                yield from _references(inner)
+
+
+def _shipped() -> list[dict[str, Any]]:
+    return _kustomize(ROOT / "deploy" / "default")
+
+
+def _kustomize(folder: Path) -> list[dict[str, Any]]:
+    built = subprocess.run(
+        [str(packaged_kubectl()), "kustomize", str(folder)], capture_output=True, text=True, check=True
+    ).stdout
+    return [body for body in yaml.safe_load_all(built) if body]

@@ -1,0 +1,267 @@
+"""The schedule: what is picked when, and what has to wait for room."""
+
+from dataclasses import dataclass
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from bek_operator.controller.schedule import Priority, Schedule
+
+LANES = ("a", "b", "c")
+LANE_LIMIT, SUSPECTS = 2, 2
+
+
+def picked(schedule: Schedule[str], now: float) -> list[str]:
+    """Return everything that may be worked on at once, in the order that it is picked."""
+    keys = []
+    while (key := schedule.pick(now)) is not None:
+        keys.append(key)
+    return keys
+
+
+def test_a_key_is_picked_when_it_is_due_and_not_before() -> None:
+    """Nothing is handed out early, and the schedule tells how long nothing will be."""
+    schedule: Schedule[str] = Schedule()
+    schedule.add("x", 10.0)
+    assert schedule.pick(9.9) is None
+    assert schedule.next_at() == 10.0
+    assert schedule.pick(10.0) == "x"
+    assert schedule.next_at() is None
+
+
+def test_of_several_additions_the_earliest_and_the_most_urgent_win() -> None:
+    """A key that is added for later is not put off by that, and loses no urgency."""
+    schedule: Schedule[str] = Schedule()
+    schedule.add("x", 10.0, priority=Priority.PERSON)
+    schedule.add("x", 5.0, priority=Priority.CHECK)
+    schedule.add("x", 20.0, priority=Priority.REPAIR)
+    schedule.add("other", 1.0, priority=Priority.KEY)
+    assert len(schedule) == 2
+    assert picked(schedule, 5.0) == ["x", "other"]
+    schedule.done("x")
+    assert picked(schedule, 100.0) == []
+
+
+def test_a_key_that_is_at_work_is_not_picked_again_before_it_is_done() -> None:
+    """An addition meanwhile is kept for afterwards, and is not forgotten."""
+    schedule: Schedule[str] = Schedule()
+    schedule.add("x", 0.0)
+    assert schedule.pick(0.0) == "x"
+    schedule.add("x", 1.0)
+    schedule.add("x", 3.0)
+    assert schedule.pick(2.0) is None
+    assert schedule.next_at() is None
+    schedule.done("x")
+    assert schedule.pick(2.0) == "x"
+
+
+def test_a_cancelled_key_is_not_picked() -> None:
+    """Cancelling forgets what was waiting, in a queue as well as for its time."""
+    schedule: Schedule[str] = Schedule(lane_limit=lambda _: 1)
+    schedule.add("x", 0.0)
+    schedule.add("queued", 0.0)
+    assert schedule.pick(0.0) == "x"
+    assert schedule.pick(0.0) is None
+    schedule.add("x", 1.0)
+    for key in ("x", "queued"):
+        schedule.cancel(key)
+    schedule.done("x")
+    assert picked(schedule, 10.0) == []
+    assert "x" not in schedule
+
+
+def test_what_is_urgent_goes_first_and_what_failed_goes_after_its_equals() -> None:
+    """Priorities are in order; within one, those that failed the last time wait for those that did not."""
+    schedule: Schedule[str] = Schedule()
+    schedule.add("check", 0.0)
+    schedule.add("sick", 0.0, priority=Priority.PERSON, suspect=True)
+    schedule.add("repair", 0.0, priority=Priority.REPAIR)
+    schedule.add("key", 0.0, priority=Priority.KEY)
+    schedule.add("person", 0.0, priority=Priority.PERSON)
+    assert picked(schedule, 0.0) == ["person", "sick", "key", "repair", "check"]
+
+
+def test_lanes_take_turns_and_hold_no_more_than_their_share() -> None:
+    """A host with many due numbers gets its limit, and others are served in between."""
+    schedule: Schedule[str] = Schedule(lane_limit=lambda _: 2)
+    for key in ("a1", "a2", "a3", "b1", "c1"):
+        schedule.add(key, 0.0, lane=key[0])
+    assert picked(schedule, 0.0) == ["a1", "b1", "c1", "a2"]
+    schedule.done("b1")
+    assert schedule.pick(0.0) is None
+    schedule.done("a1")
+    assert schedule.pick(0.0) == "a3"
+
+
+def test_a_lane_without_room_is_served_again_on_every_level() -> None:
+    """Room that is given back goes to the most urgent key of the lane, though all levels had set it aside."""
+    schedule: Schedule[str] = Schedule(lane_limit=lambda _: 1)
+    schedule.add("at work", 0.0, lane="a")
+    assert schedule.pick(0.0) == "at work"
+    schedule.add("check", 0.0, lane="a")
+    schedule.add("repair", 0.0, lane="a", priority=Priority.REPAIR)
+    assert schedule.pick(0.0) is None
+    schedule.done("at work")
+    assert schedule.pick(0.0) == "repair"
+    schedule.done("repair")
+    assert schedule.pick(0.0) == "check"
+
+
+def test_the_failing_share_a_limit_whatever_lane_they_are_in() -> None:
+    """Many sick numbers leave room for a healthy one that is less urgent than they are."""
+    schedule: Schedule[str] = Schedule(suspects=2)
+    for key in ("s1", "s2", "s3"):
+        schedule.add(key, 0.0, lane=key, priority=Priority.PERSON, suspect=True)
+    schedule.add("well", 0.0, lane="well")
+    assert picked(schedule, 0.0) == ["s1", "s2", "well"]
+    schedule.done("s1")
+    assert schedule.pick(0.0) == "s3"
+
+
+def test_a_suspect_stays_one_in_its_lane_until_it_was_worked_on() -> None:
+    """Another addition for the same host does not clear it; one for another host does."""
+    schedule: Schedule[str] = Schedule(suspects=0)
+    for key in ("x", "y"):
+        schedule.add(key, 5.0, lane="a", suspect=True)
+    schedule.add("x", 0.0, lane="a", priority=Priority.KEY)
+    schedule.add("y", 0.0, lane="b", priority=Priority.KEY)
+    assert picked(schedule, 10.0) == ["y"]
+
+
+def test_failed_work_is_tried_again_as_what_it_was() -> None:
+    """It keeps priority and lane, counts as failing, and goes by the earlier of two times."""
+    schedule: Schedule[str] = Schedule(lane_limit=lambda _: 1)
+    schedule.add("x", 0.0, priority=Priority.KEY, lane="a")
+    schedule.add("other", 0.0, lane="a")
+    assert schedule.pick(0.0) == "x"
+    schedule.add("x", 60.0, lane="a")
+    schedule.done("x", again_at=1.0)
+    assert picked(schedule, 1.0) == ["x"]
+
+
+def test_failed_work_that_was_cancelled_is_not_tried_again() -> None:
+    """Whoever was told to leave a key alone does so, however the work on it ends."""
+    schedule: Schedule[str] = Schedule()
+    schedule.add("x", 0.0)
+    assert schedule.pick(0.0) == "x"
+    schedule.cancel("x")
+    schedule.done("x", again_at=1.0)
+    assert picked(schedule, 10.0) == []
+
+
+def test_nothing_is_kept_of_what_was_replaced() -> None:
+    """A year of edits to a number that is checked weekly takes no memory."""
+    schedule: Schedule[str] = Schedule()
+    for at in range(10_000):
+        schedule.add("x", at + 7 * 86400.0)
+        schedule.add("x", float(at), priority=Priority.KEY)
+        assert schedule.pick(float(at)) == "x"
+        schedule.done("x")
+        schedule.add("x", at + 7 * 86400.0)
+        schedule.cancel("x")
+    assert len(schedule._later) < 200
+
+
+@dataclass(slots=True)
+class _Expected:
+    at: float
+    priority: Priority
+    lane: str
+    suspect: bool
+
+    @property
+    def level(self) -> tuple[Priority, bool]:
+        return self.priority, self.suspect
+
+
+class ScheduleMachine(RuleBasedStateMachine):
+    """Holds the schedule against a list that is searched from end to end."""
+
+    keys = st.integers(0, 7)
+    lanes = st.sampled_from(LANES)
+    delays = st.floats(0, 5)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedule: Schedule[int] = Schedule(lane_limit=lambda _: LANE_LIMIT, suspects=SUSPECTS)
+        self.now = 0.0
+        self.waiting: dict[int, _Expected] = {}
+        self.running: dict[int, _Expected] = {}
+        self.wanted: set[int] = set()
+
+    def _add(self, key: int, at: float, priority: Priority, lane: str, *, suspect: bool) -> None:
+        known = self.waiting.get(key)
+        if known and known.at <= at and known.priority <= priority and known.lane == lane:
+            return
+        if known:
+            suspect = suspect or (known.suspect and known.lane == lane)
+            at, priority = min(at, known.at), min(priority, known.priority)
+        self.waiting[key] = _Expected(at, priority, lane, suspect)
+
+    def _eligible(self) -> dict[int, _Expected]:
+        in_lane = [one.lane for one in self.running.values()]
+        sick = sum(one.suspect for one in self.running.values())
+        return {
+            key: one
+            for key, one in self.waiting.items()
+            if one.at <= self.now
+            and key not in self.running
+            and in_lane.count(one.lane) < LANE_LIMIT
+            and (not one.suspect or sick < SUSPECTS)
+        }
+
+    @rule(key=keys, delay=delays, priority=st.sampled_from(Priority), lane=lanes, suspect=st.booleans())
+    def add(self, key: int, delay: float, priority: Priority, lane: str, *, suspect: bool) -> None:
+        """Add a key."""
+        self.schedule.add(key, self.now + delay, priority=priority, lane=lane, suspect=suspect)
+        self._add(key, self.now + delay, priority, lane, suspect=suspect)
+
+    @rule(key=keys)
+    def cancel(self, key: int) -> None:
+        """Cancel a key."""
+        self.schedule.cancel(key)
+        self.waiting.pop(key, None)
+        self.wanted.discard(key)
+
+    @rule(delay=delays)
+    def let_time_go_by(self, delay: float) -> None:
+        """Let time go by."""
+        self.now += delay
+
+    @rule()
+    def pick(self) -> None:
+        """Pick one of the most urgent keys that there is room for."""
+        eligible = self._eligible()
+        key = self.schedule.pick(self.now)
+        if key is None:
+            assert not eligible
+            later = [one.at for name, one in self.waiting.items() if one.at > self.now and name not in self.running]
+            assert self.schedule.next_at() == min(later, default=None)
+            return
+        assert eligible[key].level == min(one.level for one in eligible.values())
+        self.running[key] = self.waiting.pop(key)
+        self.wanted.add(key)
+
+    @rule(key=keys, fails=st.booleans(), delay=delays)
+    def end(self, key: int, delay: float, *, fails: bool) -> None:
+        """End the work on a key, well or not."""
+        if key not in self.running:
+            return
+        ended = self.running.pop(key)
+        self.schedule.done(key, again_at=self.now + delay if fails else None)
+        if fails and key in self.wanted:
+            lane = self.waiting.get(key, ended).lane
+            self._add(key, self.now + delay, ended.priority, lane, suspect=True)
+        self.wanted.discard(key)
+
+    @invariant()
+    def there_is_one_entry_for_each_key(self) -> None:
+        """The schedule holds what the list holds, and hardly more."""
+        assert len(self.schedule) == len(self.waiting)
+        assert all(key in self.schedule for key in self.waiting)
+        assert len(self.schedule._later) <= 2 * len(self.waiting) + 65
+
+
+TestScheduleMachine = ScheduleMachine.TestCase
+TestScheduleMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -1,0 +1,177 @@
+"""Which key belongs where: targets, made from an object and the Secrets that it names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bek_operator.model.answers import Cure
+from bek_operator.model.endpoint import OnPremisesEndpoint
+from bek_operator.model.hosts import AllowedHosts
+from bek_operator.model.reasons import Reason
+from bek_operator.model.target import targets_of
+from kit.builders import (
+    LOGIN_SECRET,
+    NUMBER,
+    OTHER_NUMBER,
+    PASSWORD,
+    on_premises,
+    public_key,
+    resource,
+    secrets,
+    spec_body,
+    spec_of,
+    target,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bek_operator.model.target import Target
+
+
+def targets(
+    spec: dict[str, Any] | None = None,
+    found: Mapping[str, Mapping[str, bytes] | None] | None = None,
+    allow: str = "",
+    claimed: Mapping[str, str] | None = None,
+    **more: Any,
+) -> tuple[Target, ...]:
+    """Return the targets of an object with this spec; `more` are arguments of `resource`."""
+    one = resource(spec, **more)
+    hosts = AllowedHosts.parse(allow.split(",") if allow else ())
+    return targets_of(one, spec_of(one), public_key(), secrets() if found is None else found, hosts, claimed or {})
+
+
+def with_url(url: str, **more: Any) -> dict[str, Any]:
+    """Return a spec whose only API has this URL."""
+    return spec_body(apis=[on_premises(url=url, **more)])
+
+
+def called(aim: Target) -> OnPremisesEndpoint:
+    """Return where a number is called, which it must be."""
+    assert aim.problem is None
+    assert isinstance(aim.endpoint, OnPremisesEndpoint)
+    return aim.endpoint
+
+
+def test_each_number_has_an_endpoint_of_its_own() -> None:
+    """The digits of the number go into the URL, and the spec's order stays."""
+    found = targets(spec_body([OTHER_NUMBER, NUMBER]), request="now")
+    assert [aim.number for aim in found] == [OTHER_NUMBER, NUMBER]
+    where = called(found[1])
+    assert str(where.url) == found[1].address == "https://whatsapp-15550001111.messaging.svc"
+    assert (where.username, where.password.reveal()) == ("admin", PASSWORD)
+    assert (found[1].uid, found[1].key, found[1].request) == ("uid-of-messaging-flows", public_key(), "now")
+    assert (found[1].publish, found[1].interval, found[1].lane) == (True, 600.0, where.lane)
+
+
+def test_interval_and_policy_are_the_objects() -> None:
+    """An interval that is given counts, and so does the policy never to publish."""
+    [aim] = targets(spec_body(intervalSeconds=10, publishPolicy="Never"))
+    assert (aim.interval, aim.publish) == (10.0, False)
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "name"),
+    [
+        pytest.param("https://whatsapp-web", {}, "whatsapp-web", id="the host as it was written"),
+        pytest.param(
+            "https://whatsapp-{digits}",
+            {"tls": {"serverName": "whatsapp-web"}},
+            "whatsapp-web",
+            id="the name that is given",
+        ),
+    ],
+)
+def test_the_certificate_is_for_the_host_as_written_or_for_the_name_given(
+    url: str, more: dict[str, Any], name: str
+) -> None:
+    """A Service is called by its long name, but its certificate knows only what people write."""
+    [aim] = targets(with_url(url, **more))
+    assert called(aim).trust.server_name == name
+
+
+def test_authorities_are_those_of_the_secret() -> None:
+    """The entry that is named holds the CAs to trust, otherwise it is the system's."""
+    spec = with_url("https://whatsapp-web", tls={"caSecretRef": {"name": "ca", "key": "ca.crt"}})
+    [aim] = targets(spec, secrets(ca={"ca.crt": b"-----BEGIN CERTIFICATE-----"}))
+    assert called(aim).trust.authorities == "-----BEGIN CERTIFICATE-----"
+    [aim] = targets()
+    assert called(aim).trust.authorities is None
+
+
+def test_newlines_that_an_editor_leaves_are_not_part_of_a_password() -> None:
+    """A line end at the end of an entry goes, one within it stays."""
+    [aim] = targets(found={LOGIN_SECRET: {"username": b"admin\n", "password": b"a\nb\r\n"}})
+    assert (called(aim).username, called(aim).password.reveal()) == ("admin", "a\nb")
+
+
+def login(**entries: bytes) -> dict[str, Mapping[str, bytes] | None]:
+    """Return the Secrets with other entries for the login."""
+    return secrets(**{LOGIN_SECRET: {"username": b"admin", "password": b"secret", **entries}})
+
+
+CA = with_url("https://whatsapp-web", tls={"caSecretRef": {"name": "ca", "key": "ca.crt"}})
+CLOUD = spec_body(apis=[{"name": "meta", "type": "Cloud", "cloud": {}}])
+
+PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes] | None], Reason, Cure, str]] = {
+    "another type": (CLOUD, secrets(), Reason.UNSUPPORTED, Cure.PERSON, "type Cloud"),
+    "no Secret": (None, {}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, f"Secret {LOGIN_SECRET} does not exist (yet)"),
+    "a Secret that is gone": (None, {LOGIN_SECRET: None}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "does not exist"),
+    "no entry": (None, {LOGIN_SECRET: {}}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "entry username of Secret"),
+    "no CA": (CA, secrets(ca=None), Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "Secret ca does not exist (yet)"),
+    "an empty password": (None, login(password=b"\n"), Reason.INVALID_CREDENTIALS, Cure.PERSON, "is empty"),
+    "a password that is no text": (None, login(password=b"\xff"), Reason.INVALID_CREDENTIALS, Cure.PERSON, "UTF-8"),
+    "a colon": (None, login(username=b"a:b"), Reason.INVALID_CREDENTIALS, Cure.PERSON, "must not contain a colon"),
+    "a huge password": (None, login(password=b"x" * 1025), Reason.INVALID_CREDENTIALS, Cure.PERSON, "longer than"),
+    "a huge CA": (CA, secrets(ca={"ca.crt": b"x" * 65537}), Reason.INVALID_CREDENTIALS, Cure.PERSON, "longer than"),
+    "a URL that is none": (with_url("http://web"), secrets(), Reason.HOST_NOT_ALLOWED, Cure.PERSON, "not a usable"),
+    "a host elsewhere": (with_url("https://a.example"), secrets(), Reason.HOST_NOT_ALLOWED, Cure.PERSON, "a.example"),
+    "another port": (with_url("https://web:9090"), secrets(), Reason.HOST_NOT_ALLOWED, Cure.PERSON, "--allow-host"),
+    "another namespace": (with_url("https://web.other.svc"), secrets(), Reason.HOST_NOT_ALLOWED, Cure.PERSON, "other"),
+}
+
+
+@pytest.mark.parametrize(("spec", "found", "reason", "cure", "words"), PROBLEMS.values(), ids=PROBLEMS.keys())
+def test_what_keeps_a_number_from_being_called_is_told(
+    spec: dict[str, Any] | None,
+    found: Mapping[str, Mapping[str, bytes] | None],
+    reason: Reason,
+    cure: Cure,
+    words: str,
+) -> None:
+    """Each problem has its reason, says whether time heals it, and leaves nobody to call."""
+    [aim] = targets(spec, found)
+    assert (aim.endpoint, aim.lane) == (None, "")
+    assert aim.problem is not None
+    assert (aim.problem.reason, aim.problem.cure) == (reason, cure)
+    assert words in aim.problem.message
+
+
+def test_hosts_that_the_operator_allows_are_called() -> None:
+    """What `--allow-host` names may be called, wherever it is."""
+    [aim] = targets(with_url("https://a.example:8443/{digits}"), allow="a.example:8443")
+    assert str(called(aim).url) == f"https://a.example:8443/{NUMBER[1:]}"
+
+
+def test_a_number_that_somebody_else_manages_is_not_called() -> None:
+    """A lost claim goes before everything else that may be wrong, and the other numbers stay as they are."""
+    found = targets(spec_body([NUMBER, OTHER_NUMBER]), claimed={NUMBER: "is managed by another"})
+    assert found[0].endpoint is None
+    assert found[0].problem is not None
+    assert (found[0].problem.reason, found[0].problem.message) == (Reason.DUPLICATE_NUMBER, "is managed by another")
+    assert called(found[1]).lane
+
+
+def test_secrets_that_are_the_same_make_the_same_target() -> None:
+    """Nothing is different about a Secret that was only touched; a new password is another target."""
+    assert targets() == targets()
+    assert targets(found=login(password=b"new")) != targets()
+
+
+def test_what_is_built_for_tests_is_like_the_real_thing() -> None:
+    """The builders' target is what the model makes of the builders' object."""
+    [aim] = targets()
+    assert aim == target()

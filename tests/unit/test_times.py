@@ -1,0 +1,27 @@
+"""Instants, as a status has them and as the operator counts."""
+
+import pytest
+
+from bek_operator.model.times import instant, rfc3339
+from kit.builders import NOW
+
+
+def test_an_instant_is_written_as_kubernetes_does() -> None:
+    """Whole seconds, in UTC, with a Z."""
+    assert rfc3339(NOW + 0.9) == "2026-11-22T10:00:00Z"
+
+
+@pytest.mark.parametrize("text", ["2026-11-22T10:00:00Z", "2026-11-22T12:00:00+02:00", "2026-11-22T10:00:00.000000Z"])
+def test_an_instant_is_read_in_any_of_its_spellings(text: str) -> None:
+    """The same instant may be written in several ways."""
+    assert instant(text) == NOW
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 5, [], "", "soon", "2026-11-22T10:00:00", "2026-11-22T23:59:60Z", "0001-01-01T00:00:00+14:00"],
+    ids=repr,
+)
+def test_what_is_no_instant_is_none(value: object) -> None:
+    """A time without zone, one before all clocks, and what is no time at all count as not there."""
+    assert instant(value) is None

@@ -1,0 +1,110 @@
+"""What is worth an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bek_operator.model.reasons import Reason
+from bek_operator.model.transitions import Happening, happenings
+from kit.builders import NUMBER, OTHER_NUMBER
+
+EARLIER, LATER = "2026-11-22T09:00:00Z", "2026-11-22T10:00:00Z"
+
+
+def status(*rows: dict[str, Any], ready: str = "True", reason: str = "Succeeded", key: str = "aa") -> dict[str, Any]:
+    """Return a status with these rows."""
+    return {
+        "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": "a sentence"}],
+        "publicKeyFingerprint": f"sha256:{key}",
+        "keyID": key,
+        "phoneNumbers": list(rows),
+    }
+
+
+def row(number: str = NUMBER, reason: str = "Signed", publishes: int = 1, at: str = EARLIER) -> dict[str, Any]:
+    """Return a row of a number that was published to."""
+    return {"phoneNumber": number, "reason": reason, "publishes": publishes, "lastPublishTime": at}
+
+
+def test_nothing_happens_when_nothing_changes() -> None:
+    """Counts, messages and requests are no news, nor is a publish that was told before."""
+    before = status(row())
+    after = {**status(row()), "lastHandledReconcileAt": "now"}
+    assert happenings(before, after, {NUMBER: Reason.NOT_PUBLISHED}) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "ready", "reason", "expected"),
+    [
+        pytest.param(
+            {}, "True", "Succeeded", [Happening("Succeeded", "a sentence", warning=False)], id="ready at last"
+        ),
+        pytest.param(
+            status(), "False", "Unreachable", [Happening("Unreachable", "a sentence", warning=True)], id="not any more"
+        ),
+        pytest.param(
+            status(ready="False", reason="Unreachable"),
+            "False",
+            "AccessDenied",
+            [Happening("AccessDenied", "a sentence", warning=True)],
+            id="for another reason",
+        ),
+        pytest.param(status(ready="False", reason="Unreachable"), "False", "Unreachable", [], id="still not"),
+        pytest.param(status(), "False", "Progressing", [], id="at work, which is no news"),
+        pytest.param(status(), "False", "Suspended", [], id="suspended, which somebody knows"),
+        pytest.param({"conditions": "gone", "phoneNumbers": 5}, "False", "Progressing", [], id="after nonsense"),
+    ],
+)
+def test_readiness_is_told_when_status_or_reason_change(
+    before: dict[str, Any], ready: str, reason: str, expected: list[Happening]
+) -> None:
+    """What is not ready is a warning; what passes by itself is not told."""
+    assert happenings(before, status(ready=ready, reason=reason), {}) == expected
+
+
+def test_a_first_publish_is_told_once_for_all_numbers() -> None:
+    """Numbers are named up to five, the rest is counted."""
+    numbers = [f"+1555000111{i}" for i in range(7)]
+    before = status(*(row(number, "Pending", 0) for number in numbers))
+    after = status(*(row(number) for number in numbers))
+    causes = dict.fromkeys(numbers, Reason.NOT_PUBLISHED)
+    [happening] = happenings(before, after, causes)
+    assert happening == Happening(
+        "Published", f"published key aa to {', '.join(numbers[:5])} and 2 more", warning=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (Reason.FOREIGN_KEY, f"somebody else had published another key to {NUMBER}; published the key again"),
+        (Reason.STALE_SIGNATURE, f"the signature was lost on {NUMBER}; published the key again"),
+        (Reason.NOT_PUBLISHED, f"the API had lost the key of {NUMBER}; published the key again"),
+    ],
+)
+def test_a_repair_tells_what_was_lost(cause: Reason, words: str) -> None:
+    """A number that was signed and had to be published to again is a warning, by its cause."""
+    found = happenings(status(row()), status(row(publishes=2, at=LATER)), {NUMBER: cause})
+    assert found == [Happening(str(cause), words, warning=True)]
+
+
+def test_a_new_key_is_no_loss() -> None:
+    """A rotated key is published, whatever the number held before, and even at the same instant as the last."""
+    found = happenings(status(row()), status(row(), key="bb"), {NUMBER: Reason.FOREIGN_KEY})
+    assert found == [Happening("Published", f"published key bb to {NUMBER}", warning=False)]
+
+
+def test_a_publish_that_was_not_accepted_is_not_told_as_one() -> None:
+    """A refused key, and one of unknown fate, count in the row but have no cause to tell of."""
+    after = status(row(reason="KeyRejected", publishes=2, at=LATER))
+    assert happenings(status(row(reason="KeyRejected")), after, {}) == []
+
+
+def test_causes_are_told_apart() -> None:
+    """Repairs and first publishes of one write are different events."""
+    before = status(row(), row(OTHER_NUMBER, "Pending", 0))
+    after = status(row(publishes=2, at=LATER), row(OTHER_NUMBER))
+    causes = {NUMBER: Reason.STALE_SIGNATURE, OTHER_NUMBER: Reason.STALE_SIGNATURE}
+    assert [one.reason for one in happenings(before, after, causes)] == ["Published", "StaleSignature"]
