@@ -122,10 +122,8 @@ def test_a_rotation_back_and_forth_ends_with_what_the_secret_holds(scene: Scene)
     """Keys that follow each other faster than they can be published do not get into each other's way."""
     start(scene)
 
-    for _ in range(3):
-        scene.put_key(keys.rsa("second"))
-        scene.put_key(keys.rsa())
-    scene.put_key(keys.rsa("third"))
+    for name in ("second", "third", "second", "third"):
+        scene.put_key(keys.rsa(name))
     wait_signed(scene, keys.rsa("third"))
 
     assert scene.simulator.all_hold(keys.rsa("third").public)

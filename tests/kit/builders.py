@@ -13,7 +13,8 @@ from bek_operator.model.hosts import parse_url
 from bek_operator.model.key import PublicKey
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Reason
-from bek_operator.model.spec import REQUESTED_AT, EntryRef, OnPremisesApi, Resource, Spec, read_resource
+from bek_operator.model.resource import REQUESTED_AT, Resource, read_resource
+from bek_operator.model.spec import EntryRef, OnPremisesApi, Spec
 from bek_operator.model.target import Target
 from bek_operator.model.times import rfc3339
 

@@ -118,7 +118,7 @@ def walk(tour: Tour, scene: Scene, console: Console) -> int:
         with suppress(*_STEP_FAILED):
             console.say("The object:")
             console.show(scene.kubectl("get", "bek", "--output=yaml", "--request-timeout=10s", check=False))
-        console.say(f"The end of the operator's log, {scene.operator.log}:")
+        console.say("The end of the operator's log:")
         with suppress(FileNotFoundError):
             console.show(tail(scene.operator.log))
         return 1

@@ -16,7 +16,9 @@ from bek_operator.cluster.secrets import SecretContent
 from bek_operator.model.answers import Accepted, Failure, Pace, Reading, SignatureStatus
 from bek_operator.model.endpoint import Endpoint
 from bek_operator.model.reasons import Reason
-from bek_operator.model.spec import REQUESTED_AT, ObjectRef, Resource, read_resource
+from bek_operator.model.resource import REQUESTED_AT, Resource, read_resource
+from bek_operator.model.spec import ObjectRef
+from bek_operator.model.times import rfc3339
 from bek_operator.model.transitions import Happening
 from kit import keys
 from kit.builders import KEY_SECRET, LOGIN_SECRET, NAMESPACE, NOW, body
@@ -109,6 +111,11 @@ class FakeObjects(_Server):
         """Delete an object."""
         del self._bodies[ref]
         self.tell(*ref, "")
+
+    def mark_deleted(self, ref: ObjectRef) -> None:
+        """Delete an object that somebody's finalizer holds back."""
+        self._bodies[ref]["metadata"]["deletionTimestamp"] = rfc3339(now())
+        self._changed(ref)
 
     def status(self, ref: ObjectRef) -> dict[str, Any]:
         """Return an object's status."""
@@ -246,7 +253,7 @@ class Phone:
     status: SignatureStatus = SignatureStatus.MISMATCH
     failure: Failure | None = None
     refusal: Failure | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     settles: float = 0.0
     seconds: float = 0.02
     published_at: float = float("inf")

@@ -14,7 +14,7 @@ from bek_operator.model.decision import Publish, Read, Wait, decide
 from bek_operator.model.hosts import AllowedHosts
 from bek_operator.model.observation import Observation, recover, retarget
 from bek_operator.model.outcomes import after_failure, after_publish, after_read
-from bek_operator.model.spec import REQUESTED_AT, Resource, read_resource
+from bek_operator.model.resource import REQUESTED_AT, Resource, read_resource
 from bek_operator.model.status import status_of
 from bek_operator.model.target import targets_of
 from kit.builders import LOGIN_SECRET, NOW, NUMBER, body, public_key, secrets, spec_body, spec_of

@@ -10,7 +10,7 @@ from bek_operator.model.claims import Claims
 from kit.builders import NOW, NUMBER, OTHER_NUMBER, on_premises, resource, spec_body, spec_of
 
 if TYPE_CHECKING:
-    from bek_operator.model.spec import Resource
+    from bek_operator.model.resource import Resource
 
 
 def an_object(name: str, numbers: tuple[str, ...] = (NUMBER,), *, age: float = 0.0, **more: Any) -> Resource:

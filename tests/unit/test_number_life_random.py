@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bek_operator.model.answers import Accepted, Failure, Reading
+from bek_operator.model.answers import Accepted, Cure, Failure, Reading
 from bek_operator.model.decision import FRESH_SECONDS
 from bek_operator.model.observation import is_of_the_key
 from bek_operator.model.reasons import Reason
@@ -35,7 +35,7 @@ HOUR = 3600.0
 
 faults = st.sampled_from([None, None, UNREACHABLE, BUSY, BROKEN, DENIED, replace(BUSY, retry_after=900.0)])
 refusals = faults | st.sampled_from(
-    [REJECTED, LOST_ANSWER, failure(Reason.NOT_ELIGIBLE), replace(BROKEN, unknown=True)]
+    [REJECTED, LOST_ANSWER, failure(Reason.NOT_ELIGIBLE, cure=Cure.PERSON), replace(BROKEN, unknown=True)]
 )
 keys = st.sampled_from(["ours", "new", "somebody else's"])
 
@@ -119,9 +119,12 @@ class NumberLife(RuleBasedStateMachine):
 
     @rule()
     def the_process_ends(self) -> None:
-        """Begin anew with what the status remembers."""
+        """Begin anew with what the status remembers, which says the same again if it spoke of a number looked at."""
+        before, looked_at = self.life.status, self.life.resource.recorded.settled and self.life.seen.tried
         self.process = len(self.life.api.calls)
         self.life.restart()
+        if looked_at and self.life.writable:
+            assert self.life.status == before
 
     @rule(writable=st.booleans())
     def the_api_server_takes_writes(self, *, writable: bool) -> None:

@@ -17,6 +17,7 @@ from bek_operator.model.target import Target
 from kit.builders import (
     BROKEN,
     BUSY,
+    DENIED,
     NOW,
     NUMBER,
     REJECTED,
@@ -113,7 +114,6 @@ def test_a_row_that_contradicts_itself_is_not_believed(row: dict[str, Any]) -> N
     ("written", "aim", "generation"),
     [
         pytest.param(status(), target(), 2, id="the spec was edited"),
-        pytest.param(status(), target(request="now"), 1, id="a check was asked for"),
         *(
             pytest.param(status(ready), target(), 1, id=f"the object was {ready}")
             for ready in ("Progressing", "Suspended", "SecretNotFound", "InvalidKey", "InvalidSpec")
@@ -134,6 +134,14 @@ def test_the_brake_remembers_unless_a_check_was_asked_for(request_: str, publish
     """A new request clears the count, one that was met already does not."""
     written = status("NotPublished", reason="NotPublished", publishes=2)
     assert recovered(written, target(request=request_)).publishes == publishes
+
+
+def test_a_request_that_was_made_meanwhile_is_met_at_once() -> None:
+    """The number stays as it was while it waits for its turn, and the request is not forgotten."""
+    known = recovered(status(), target(request="now"))
+    assert (known.reason, known.tried, known.asked) == (Reason.SIGNED, True, True)
+    assert decide(known, NOW, recorded=True) == Read()
+    assert not recovered(status(), target(request="then")).asked
 
 
 def test_an_accepted_key_is_waited_for_after_a_restart() -> None:
@@ -230,6 +238,13 @@ def test_another_login_keeps_what_is_known_but_not_what_was_read() -> None:
     assert (after.read_at, after.due, after.failures, after.retry_at) == (None, NOW, 0, NOW + 10)
 
 
+def test_another_login_makes_what_was_wrong_old_news() -> None:
+    """What stood in the way may be gone, so the row waits for the next look."""
+    denied = after_failure(observation(), DENIED, NOW, 0.5)
+    after = retarget(denied, target(endpoint=endpoint(password="new")), NOW)
+    assert (after.reason, after.tried, after.person) == (Reason.PENDING, False, False)
+
+
 @pytest.mark.parametrize(
     ("refusal", "kept"), [(REJECTED, REJECTED), (BUSY, None)], ids=["of the key", "of who published it"]
 )
@@ -269,10 +284,17 @@ def test_a_request_clears_the_brake_and_the_back_off() -> None:
     """Everything is looked at anew, but for what the server asked for."""
     before = known(failures=2, refusal=BUSY, refusals=3, accepted=True)
     after = retarget(before, target(request="now"), NOW)
-    assert (after.publishes, after.accepted, after.refusal, after.failures, after.tried) == (0, False, None, 0, False)
+    assert (after.publishes, after.accepted, after.refusal, after.failures) == (0, False, None, 0)
     assert (after.reason, after.read_at, after.publish_due) == (Reason.SIGNED, None, 0.0)
+    assert (after.tried, after.asked) == (True, True)
     assert decide(after, NOW, recorded=True) == Wait(NOW + 10)
     assert decide(after, NOW + 10, recorded=True) == Read()
+
+
+def test_an_edit_that_comes_with_a_request_is_an_edit_all_the_same() -> None:
+    """The number is not said to have been looked at since, which a request alone would leave as it was."""
+    after = retarget(known(), target(request="now", api=api(url="https://whatsapp-{digits}/")), NOW)
+    assert (after.tried, after.asked, after.publishes) == (False, True, 0)
 
 
 @pytest.mark.parametrize(

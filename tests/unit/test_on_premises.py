@@ -386,10 +386,18 @@ class Script:
         self.calls: list[tuple[str, str, Mapping[str, str], bytes | None]] = []
 
     async def request(
-        self, method: str, url: Url, trust: Trust, *, headers: Mapping[str, str], content: bytes | None = None
+        self,
+        method: str,
+        url: Url,
+        trust: Trust,
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
     ) -> Answer:
         """Answer, or fail."""
         assert trust == ENDPOINT.trust
+        assert not query
         self.calls.append((method, str(url), headers, content))
         if url.path.endswith(LOGIN):
             answer = self._login

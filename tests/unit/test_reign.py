@@ -148,12 +148,12 @@ async def test_a_number_that_lost_its_signature_is_repaired() -> None:
 
 @virtual_time
 async def test_a_second_writer_meets_the_brake() -> None:
-    """Somebody overwrites the key each minute for three days: that is a few publishes a day, and a word about it."""
+    """Somebody overwrites the key each minute for two days: that is a few publishes a day, and a word about it."""
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(1), intervalSeconds=60))
     async with world.operator():
         await world.until_ready(ref)
-        for _ in range(3 * 24 * 60):
+        for _ in range(2 * 24 * 60):
             await asyncio.sleep(60)
             world.phones[number(1)].overwrite(keys.rsa("foreign").fingerprint)
         assert world.objects.ready(ref) == ("False", "Contended")

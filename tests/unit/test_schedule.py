@@ -37,7 +37,6 @@ def test_of_several_additions_the_earliest_and_the_most_urgent_win() -> None:
     schedule.add("x", 5.0, priority=Priority.CHECK)
     schedule.add("x", 20.0, priority=Priority.REPAIR)
     schedule.add("other", 1.0, priority=Priority.KEY)
-    assert len(schedule) == 2
     assert picked(schedule, 5.0) == ["x", "other"]
     schedule.done("x")
     assert picked(schedule, 100.0) == []
@@ -258,8 +257,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     @invariant()
     def there_is_one_entry_for_each_key(self) -> None:
         """The schedule holds what the list holds, and hardly more."""
-        assert len(self.schedule) == len(self.waiting)
-        assert all(key in self.schedule for key in self.waiting)
+        assert {key for key in range(8) if key in self.schedule} == set(self.waiting)
         assert len(self.schedule._later) <= 2 * len(self.waiting) + 65
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bek_operator.model.answers import SignatureStatus
 from bek_operator.model.reasons import Reason
-from bek_operator.model.spec import EntryRef, InvalidSpec, OnPremisesApi, Spec, UnsupportedApi, read_resource
+from bek_operator.model.resource import read_resource
+from bek_operator.model.spec import EntryRef, InvalidSpec, OnPremisesApi, Spec, UnsupportedApi
 from bek_operator.model.status import status_of
 from kit.builders import (
     LOGIN_SECRET,
@@ -75,6 +76,7 @@ def test_what_is_left_out_has_its_default() -> None:
     spec = spec_of(resource())
     assert (spec.key.entry, spec.passphrase_entry, spec.interval) == (None, None, None)
     assert (spec.publish, spec.suspend) == (True, False)
+    assert spec.secrets == {"flows-key", LOGIN_SECRET}
 
 
 @pytest.mark.parametrize(

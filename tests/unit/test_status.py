@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bek_operator.model.answers import SignatureStatus
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Group, ObjectReason, Reason, gravity, group_of
-from bek_operator.model.spec import Resource
+from bek_operator.model.resource import Resource
 from bek_operator.model.status import Obstacle, status_of
 from kit.builders import NOW, NUMBER, OTHER_NUMBER, body, observation, public_key, resource, signed, spec_body, target
 from kit.conditions import faults_of, kstatus
@@ -257,6 +257,8 @@ def test_a_request_is_echoed_once_every_number_was_tried_for_it() -> None:
     assert tried["lastHandledReconcileAt"] == "now"
     assert told(seen(Reason.SIGNED), status=tried)["lastHandledReconcileAt"] == "now"
     assert "lastHandledReconcileAt" not in told(UNTRIED, request="now")
+    asked = told(seen(Reason.SIGNED, asked=True), status=before, request="now")
+    assert (asked["lastHandledReconcileAt"], summary(asked)[0]) == ("then", "True")
 
 
 def test_transition_times_move_when_a_status_does() -> None:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +41,7 @@ class Access:
     certificate_file: str | None
     key_file: str | None
     scheme: str | None
-    token: str | None
+    token: str | None = field(repr=False)
     expires: datetime
 
 
@@ -77,6 +77,8 @@ class Client:
                 await config.load_kube_config(file, client_configuration=configuration, persist_config=False)
         except (config.ConfigException, OSError) as error:
             raise Unavailable(f"no credentials for a cluster: {error}") from None
+        except Exception as error:  # noqa: BLE001 - the library checks nothing of what is in a kubeconfig
+            raise Unavailable(f"no credentials for a cluster: no usable kubeconfig ({type(error).__name__})") from None
         return cls(configuration)
 
     async def __aenter__(self) -> Self:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from bek_operator.cluster.client import Client, name_in_path
 from bek_operator.cluster.errors import ClusterError, NotFound
 from bek_operator.cluster.objects import GROUP, KIND, VERSION
-from bek_operator.model.spec import Resource
+from bek_operator.model.resource import Resource
 from bek_operator.model.transitions import Happening
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import NotFound
-from bek_operator.model.spec import Resource, read_resource
+from bek_operator.model.resource import Resource, read_resource
 
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
 _PAGE = 200

@@ -14,7 +14,8 @@ from bek_operator.model.key import PublicKey
 from bek_operator.model.observation import Observation
 from bek_operator.model.outcomes import disturbed
 from bek_operator.model.recorded import read_status
-from bek_operator.model.spec import ObjectRef, Resource
+from bek_operator.model.resource import Resource
+from bek_operator.model.spec import ObjectRef
 from bek_operator.model.status import Obstacle
 from bek_operator.model.target import Target
 
@@ -36,7 +37,7 @@ class Entry:
         secrets: By name, the resourceVersion at the last plan; empty for one that was not there.
         secrets_stale: The Secrets have to be read again before anything is decided.
         missing_since: When a Secret that had been there was found missing.
-        untried: Numbers that were not looked at since their target was set.
+        untried: Numbers that were not looked at since their target was set, or since a person asked for it.
         active: Numbers that are being worked on.
         unrecorded: Numbers whose next publish waits for the status to show the last one.
         written_at: When the status was last written by this process.
@@ -67,9 +68,6 @@ class Board:
         self._entries: dict[ObjectRef, Entry] = {}
         self._referrers: dict[tuple[str, str], set[ObjectRef]] = defaultdict(set)
         self._unread: dict[ObjectRef, str] = {}
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
     def __iter__(self) -> Iterator[ObjectRef]:
         return iter(list(self._entries))
@@ -140,7 +138,7 @@ class Board:
         entry = self._entries[ref]
         number = seen.target.number
         entry.known[number] = seen
-        if seen.tried:
+        if seen.tried and not seen.asked:
             entry.untried.discard(number)
         else:
             entry.untried.add(number)

@@ -18,7 +18,7 @@ class NumberQueue:
 
         `before` is what was known of it for its last target.
         """
-        if not seen.tried:
+        if not seen.tried or seen.asked:
             new_key = before is not None and before.target.key != seen.target.key
             priority = Priority.KEY if new_key else Priority.PERSON
         else:

@@ -15,12 +15,13 @@ from bek_operator.controller.board import Board, Entry, NumberRef
 from bek_operator.controller.clock import Clock
 from bek_operator.controller.key_cache import KeyCache
 from bek_operator.controller.numbers import NumberQueue
-from bek_operator.model.hosts import AllowedHosts
+from bek_operator.model.access import Reach
 from bek_operator.model.key import InvalidKey, PublicKey
 from bek_operator.model.observation import recover, retarget
 from bek_operator.model.outcomes import after_failure
 from bek_operator.model.reasons import ObjectReason
-from bek_operator.model.spec import InvalidSpec, ObjectRef, Resource, Spec
+from bek_operator.model.resource import Resource
+from bek_operator.model.spec import InvalidSpec, ObjectRef, Spec
 from bek_operator.model.status import Obstacle
 from bek_operator.model.target import Target, targets_of
 
@@ -56,7 +57,7 @@ class Planner:
         objects: ObjectReader,
         secrets: SecretSource,
         keys: KeyCache,
-        hosts: AllowedHosts,
+        reach: Reach,
         numbers: NumberQueue,
         again: Callable[[ObjectRef, float], None],
         clock: Clock,
@@ -65,7 +66,7 @@ class Planner:
         self._objects = objects
         self._secrets = secrets
         self._keys = keys
-        self._hosts = hosts
+        self._reach = reach
         self._numbers = numbers
         self._again = again
         self._clock = clock
@@ -196,7 +197,7 @@ class Planner:
     ) -> None:
         claimed = self._board.claims.lost(entry.resource, spec)
         secrets = {name: one.data if one else None for name, one in found.items()}
-        targets = targets_of(entry.resource, spec, key, secrets, self._hosts, claimed)
+        targets = targets_of(entry.resource, spec, key, secrets, self._reach, claimed)
         for number in entry.known.keys() - {target.number for target in targets}:
             self._stop_number(ref, entry, number)
             self._board.drop(ref, number)

@@ -24,7 +24,8 @@ from bek_operator.controller.workers import RetryLater, Workers
 from bek_operator.model.endpoint import Endpoint
 from bek_operator.model.hosts import AllowedHosts
 from bek_operator.model.observation import Observation
-from bek_operator.model.spec import ObjectRef, Resource
+from bek_operator.model.resource import Resource
+from bek_operator.model.spec import ObjectRef
 from bek_operator.whatsapp.protocol import Backend
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from bek_operator.cluster.errors import Conflict, NotFound
 from bek_operator.controller.board import Board, Entry
 from bek_operator.controller.clock import Clock
-from bek_operator.model.spec import ObjectRef, Resource
+from bek_operator.model.resource import Resource
+from bek_operator.model.spec import ObjectRef
 from bek_operator.model.status import status_of
 from bek_operator.model.transitions import Happening, happenings
 

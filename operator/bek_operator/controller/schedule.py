@@ -61,9 +61,6 @@ class Schedule(Generic[K]):
         self._suspects_running = 0
         self._serial = 0
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 

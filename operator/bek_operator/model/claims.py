@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bek_operator.model.spec import ObjectRef, Resource, Spec
-from bek_operator.model.target import address_of
+from bek_operator.model.place import identity_of
+from bek_operator.model.resource import Resource
+from bek_operator.model.spec import ObjectRef, Spec
 
 _Place = tuple[str, str]
 """A namespace and an endpoint's identity."""
@@ -85,6 +86,6 @@ def _claim(resource: Resource) -> _Claim:
 def _places(resource: Resource, spec: Spec) -> Iterator[tuple[_Place, str]]:
     namespace = resource.ref.namespace
     for number in spec.numbers:
-        address = address_of(number, namespace)
-        if address:
-            yield (namespace, str(address[0])), number.number
+        identity = identity_of(number, namespace)
+        if identity:
+            yield (namespace, identity), number.number

@@ -33,6 +33,7 @@ class Observation:
         status: The API's last word, whenever that was.
         fingerprint: The key that the API last reported.
         tried: Whether the number was looked at since its target was set.
+        asked: Whether a person asked for a look that was not taken yet.
         person: Whether a person must act before it comes right.
         read_at: The last understood answer of this endpoint to this process.
         published_at: Our last publish, of whatever key.
@@ -52,6 +53,7 @@ class Observation:
     status: SignatureStatus | None = None
     fingerprint: str | None = None
     tried: bool = False
+    asked: bool = False
     person: bool = False
     read_at: float | None = None
     published_at: float | None = None
@@ -87,6 +89,7 @@ class Observation:
             self.published_at,
             self.publishes,
             self.tried,
+            self.asked,
             self.person,
         )
 
@@ -122,16 +125,17 @@ def recover(target: Target, recorded: Recorded, generation: int, *, now: float, 
     asked_again = target.request not in {"", recorded.request}
     if not asked_again:
         seen = _with_publishes(seen, row)
-    tried = recorded.settled and recorded.generation == generation and not asked_again
+    tried = recorded.settled and recorded.generation == generation
     person = group_of(row.reason) is Group.PERSON or row.reason == recorded.stalled
     return replace(
         seen,
         reason=row.reason,
         message=row.message,
         tried=tried,
+        asked=asked_again,
         person=person,
         bounded=BOUNDED_TRIES if person and tried else 0,
-        due=due if signed and tried else 0.0,
+        due=due if signed and tried and not asked_again else 0.0,
     )
 
 
@@ -159,6 +163,9 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
         kept = replace(kept, read_at=None, due=now)
         if seen.refusal and not is_of_the_key(seen.refusal):
             kept = replace(kept, refusal=None, refusals=0)
+        if seen.reason is not Reason.SIGNED:
+            # What stood in the way may be gone; nobody should go on reading about it.
+            kept = replace(kept, reason=Reason.PENDING, message=_NOT_LOOKED_AT, tried=False, person=False)
     if seen.failures:
         kept = replace(kept, failures=0, bounded=0, due=now)
     if before.key != target.key:
@@ -166,10 +173,10 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
         # What the API asks us to wait for is worth showing until the new key has its turn.
         waiting = now < seen.retry_at and group_of(seen.reason) is Group.TIME
         return kept if waiting else replace(kept, reason=Reason.PENDING, message=_NOT_LOOKED_AT)
-    if target.request not in {"", before.request}:
-        return replace(_forget_publishes(kept), read_at=None, tried=False)
     if before.api != target.api or before.publish != target.publish:
-        return replace(kept, tried=False, person=False)
+        kept = replace(kept, tried=False, person=False)
+    if target.request not in {"", before.request}:
+        kept = replace(_forget_publishes(kept), read_at=None, asked=True, due=now)
     return kept
 
 

@@ -31,6 +31,7 @@ def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -
         fingerprint=reading.fingerprint,
         read_at=now,
         tried=True,
+        asked=False,
         person=False,
         failures=0,
         bounded=0,
@@ -86,13 +87,14 @@ def after_failure(seen: Observation, failure: Failure, now: float, jitter: float
     known = replace(
         seen,
         tried=True,
+        asked=False,
         person=person,
         read_at=None,
         failures=failures,
         failing_since=since,
         bounded=bounded,
         due=now + _spread(_pause(failure, failures, seen.target.interval, person=person), jitter),
-        retry_at=_retry_at(failure, now),
+        retry_at=_retry_at(seen, failure, now),
     )
     return known if patient else replace(known, reason=failure.reason, message=failure.message)
 
@@ -115,7 +117,7 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
     One that was accepted, may have been carried out, or was refused for the key itself counts for the brake. One
     that the API turned away for other reasons (not ready, too many requests, access denied) does not.
     """
-    seen = replace(seen, tried=True, read_at=None)
+    seen = replace(seen, tried=True, asked=False, read_at=None)
     published = replace(seen, published_at=now, publishes=seen.publishes + 1, cause=None)
     if isinstance(answer, Accepted):
         return replace(published, cause=seen.finding, accepted=True, refusal=None, refusals=0, due=now)
@@ -124,7 +126,7 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
         refusal=answer,
         refused_at=now,
         refusals=seen.refusals + 1,
-        retry_at=_retry_at(answer, now),
+        retry_at=_retry_at(seen, answer, now),
     )
     soon = now + backoff(answer.pace, 1)
     due = soon if answer.unknown else min(refused.publish_due, now + seen.target.interval)
@@ -142,8 +144,9 @@ def disturbed(seen: Observation, published: Target, now: float) -> Observation:
     return replace(seen, published_at=now, publishes=seen.publishes + (published.key == seen.target.key))
 
 
-def _retry_at(failure: Failure, now: float) -> float:
-    return now + min(failure.retry_after, LONGEST_RETRY_AFTER) if failure.retry_after else 0.0
+def _retry_at(seen: Observation, failure: Failure, now: float) -> float:
+    # A failure that is no answer, such as a Secret that is gone, does not take back what the server asked for.
+    return max(seen.retry_at, now + min(failure.retry_after or 0.0, LONGEST_RETRY_AFTER))
 
 
 def _spread(pause: float, jitter: float) -> float:

@@ -10,21 +10,7 @@ from dataclasses import dataclass
 from bek_operator.model.answers import SignatureStatus
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Group, Reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
-    """How a new key is spread.
-
-    Attributes:
-        all_at_once: Whether no number goes first.
-        first: The number that goes first and no other; without it the lowest that can.
-        pause: Seconds between the first number's publish and the others'.
-    """
-
-    all_at_once: bool = False
-    first: str | None = None
-    pause: float = 0.0
+from bek_operator.model.spec import Rollout
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,8 @@
-"""A BusinessEncryptionKey as it was read from the API server, in values.
+"""What a BusinessEncryptionKey asks for, in values."""
 
-The CRD's schema has checked what comes in here, but not always this version of it: an object that an older or
-newer CRD let through is refused with `InvalidSpec`, which names the field.
-"""
-
-import hashlib
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-from bek_operator.model.fields import Fields, Malformed, typed
-from bek_operator.model.recorded import Recorded, read_status
-from bek_operator.model.times import instant
-
-REQUESTED_AT = "bek.dev/requested-at"
-
-_LONGEST_REQUEST = 64
-_LONGEST_LABEL = 63
-_LONGEST_NAME = 253
-_LONGEST_URL = 1024
-_LONGEST_SHOWN = 40
-_PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
-_INTERVALS = range(10, 604800 + 1)
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +39,28 @@ class OnPremisesApi:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloudApi:
+    """A Cloud entry of `spec.apis`, as written."""
+
+    name: str
+    token: EntryRef
+    version: str | None = None
+    app_secret: EntryRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderApi:
+    """A Provider entry of `spec.apis`, as written: the Cloud API's protocol under an address and header of its own."""
+
+    name: str
+    url: str
+    header: str
+    api_key: EntryRef
+    authorities: EntryRef | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnsupportedApi:
     """An entry of `spec.apis` of a type that this version cannot serve."""
 
@@ -66,20 +68,39 @@ class UnsupportedApi:
     type: str
 
 
-Api = OnPremisesApi | UnsupportedApi
+Api = OnPremisesApi | CloudApi | ProviderApi | UnsupportedApi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """One entry of `spec.phoneNumbers`, with the API that it lives on."""
+    """One entry of `spec.phoneNumbers`, with the API that it lives on.
+
+    Attributes:
+        identity: The phone number id that Meta knows it by; empty where none is needed.
+    """
 
     number: str
     api: Api
+    identity: str = ""
 
-    @property
-    def digits(self) -> str:
-        """Return the number without its plus sign."""
-        return self.number.removeprefix("+")
+    def fill_in(self, template: str) -> str:
+        """Replace the placeholders that a URL or an entry's name may have."""
+        return template.replace("{digits}", self.number.removeprefix("+")).replace("{phoneNumberID}", self.identity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How a rotated key is spread.
+
+    Attributes:
+        all_at_once: Whether no number goes first.
+        first: The number that goes first and no other; without it the lowest that can.
+        pause: Seconds between the first number's publish and the others'.
+    """
+
+    all_at_once: bool = False
+    first: str | None = None
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,126 +113,23 @@ class Spec:
     interval: int | None
     publish: bool
     suspend: bool
+    rollout: Rollout = Rollout()
 
     @property
     def secrets(self) -> frozenset[str]:
         """Return the names of all Secrets that the object refers to."""
-        names = {self.key.secret}
-        for number in self.numbers:
-            if isinstance(number.api, OnPremisesApi):
-                names.add(number.api.credentials.secret)
-                if number.api.authorities:
-                    names.add(number.api.authorities.secret)
-        return frozenset(names)
+        return frozenset({self.key.secret, *(ref.secret for number in self.numbers for ref in _refs(number.api))})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
-    """A BusinessEncryptionKey at one resourceVersion.
-
-    Attributes:
-        created: Instant of creation; the older object wins a claim.
-        request: Echo of the `bek.dev/requested-at` annotation, empty without one.
-        spec: What was asked for, or why that is not understood.
-        status: The status as read, for comparison with the one to write.
-        recorded: The same in values.
-    """
-
-    ref: ObjectRef
-    uid: str
-    generation: int
-    version: str
-    created: float
-    request: str
-    spec: Spec | InvalidSpec
-    status: Mapping[str, Any] = field(repr=False)
-    recorded: Recorded = field(repr=False)
-    deleted: bool = False
-
-
-def read_resource(body: Mapping[str, Any]) -> Resource:
-    """Turn what the API server returned into a value; never raises for what a user wrote."""
-    metadata = body["metadata"]
-    spec: Spec | InvalidSpec
-    try:
-        spec = _read_spec(Fields(body).part("spec"))
-    except Malformed as fault:
-        spec = InvalidSpec(f"{fault}; apply the CRD of this version to have it checked")
-    status = body.get("status")
-    if not isinstance(status, Mapping):
-        status = {}
-    request = typed((metadata.get("annotations") or {}).get(REQUESTED_AT), str)
-    return Resource(
-        ref=ObjectRef(metadata["namespace"], metadata["name"]),
-        uid=metadata["uid"],
-        generation=metadata.get("generation", 0),
-        version=metadata["resourceVersion"],
-        created=instant(metadata.get("creationTimestamp")) or 0.0,
-        request=_echo(request or ""),
-        spec=spec,
-        status=status,
-        recorded=read_status(status),
-        deleted="deletionTimestamp" in metadata,
-    )
-
-
-def _echo(request: str) -> str:
-    """Return the annotation as the status echoes it: itself, or its digest when too long."""
-    if len(request) <= _LONGEST_REQUEST:
-        return request
-    return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _read_spec(spec: Fields) -> Spec:
-    key = spec.part("keySecretRef")
-    apis = {api.name: api for api in map(_read_api, spec.parts("apis"))}
-    numbers = [_read_number(entry, apis) for entry in spec.parts("phoneNumbers")]
-    interval = spec.get("intervalSeconds", int)
-    if interval is not None and interval not in _INTERVALS:
-        raise Malformed(f"`spec.intervalSeconds` must be from {_INTERVALS[0]} to {_INTERVALS[-1]}")
-    policy = spec.get("publishPolicy", str) or "IfNeeded"
-    if policy not in {"IfNeeded", "Never"}:
-        raise Malformed("`spec.publishPolicy` must be IfNeeded or Never")
-    return Spec(
-        key=EntryRef(secret=key.text("name", _LONGEST_NAME), entry=key.optional_text("key", _LONGEST_NAME)),
-        passphrase_entry=key.optional_text("passphraseKey", _LONGEST_NAME),
-        numbers=tuple({number.number: number for number in numbers}.values()),
-        interval=interval,
-        publish=policy == "IfNeeded",
-        suspend=spec.get("suspend", bool) or False,
-    )
-
-
-def _read_number(entry: Fields, apis: Mapping[str, Api]) -> Number:
-    number = entry.text("phoneNumber", _LONGEST_LABEL)
-    if not _PHONE_NUMBER.fullmatch(number):
-        raise Malformed('`spec.phoneNumbers[].phoneNumber` must be "+" and 7 to 15 digits, the first not 0')
-    name = entry.optional_text("api", _LONGEST_LABEL)
-    if name is None:
-        api = apis.get("default") or (next(iter(apis.values())) if len(apis) == 1 else None)
-    else:
-        api = apis.get(name)
-    if api is None:
-        raise Malformed(f"`spec.phoneNumbers[].api` of {number} must be the name of an entry of `apis`")
-    return Number(number=number, api=api)
-
-
-def _read_api(entry: Fields) -> Api:
-    name = entry.text("name", _LONGEST_LABEL)
-    kind = entry.text("type", _LONGEST_NAME)
-    if kind != "OnPremises":
-        return UnsupportedApi(name=name, type=kind[:_LONGEST_SHOWN])
-    member = entry.part("onPremises")
-    tls = member.optional_part("tls")
-    authorities = tls.optional_part("caSecretRef") if tls else None
-    return OnPremisesApi(
-        name=name,
-        url=member.text("url", _LONGEST_URL),
-        credentials=EntryRef(secret=member.part("credentialsSecretRef").text("name", _LONGEST_NAME)),
-        authorities=_read_entry_ref(authorities) if authorities else None,
-        server_name=tls.optional_text("serverName", _LONGEST_NAME) if tls else None,
-    )
-
-
-def _read_entry_ref(ref: Fields) -> EntryRef:
-    return EntryRef(secret=ref.text("name", _LONGEST_NAME), entry=ref.text("key", _LONGEST_NAME))
+def _refs(api: Api) -> Iterator[EntryRef]:
+    found: tuple[EntryRef | None, ...] = ()
+    match api:
+        case OnPremisesApi():
+            found = (api.credentials, api.authorities)
+        case CloudApi():
+            found = (api.token, api.app_secret)
+        case ProviderApi():
+            found = (api.api_key, api.authorities)
+        case UnsupportedApi():
+            pass
+    yield from (ref for ref in found if ref)

@@ -8,7 +8,8 @@ from bek_operator.model.key import PublicKey
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Group, ObjectReason, Reason, gravity
 from bek_operator.model.recorded import condition_of, rows_of
-from bek_operator.model.spec import InvalidSpec, Number, Resource
+from bek_operator.model.resource import Resource
+from bek_operator.model.spec import InvalidSpec, Number
 from bek_operator.model.times import instant, rfc3339
 
 _LONGEST_ROW_MESSAGE = 256
@@ -51,7 +52,8 @@ def status_of(
         rows = [_row(number, known.get(number.number)) for number in spec.numbers]
         verdict = _verdict(seen, tried, len(rows), key, suspended=spec.suspend)
         fingerprint = key.fingerprint
-        handled = resource.request if resource.request and tried == len(rows) else handled
+        done = tried == len(rows) and not any(one.asked for one in seen)
+        handled = resource.request if resource.request and done else handled
     signed = sum(row.get("reason") == Reason.SIGNED for row in rows)
     status: dict[str, Any] = {
         "observedGeneration": resource.generation,

@@ -91,10 +91,8 @@ class Addresses:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _addresses(self, host: str) -> tuple[IPAddress, ...]:
-        try:
+        if is_literal(host):
             return (IPv4Address(host),)
-        except ValueError:
-            pass
         known = self._known.get(host)
         if known and self._clock() < known[0]:
             return known[1]
@@ -122,6 +120,15 @@ class Addresses:
         ask = asyncio.get_running_loop().run_in_executor
         answers = await ask(self._threads, socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
         return [str(address[0]) for *_, address in answers]
+
+
+def is_literal(host: str) -> bool:
+    """Tell whether a host is an address by itself, so that there is no name to look up."""
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def kind_off_limits(address: IPAddress) -> str | None:

@@ -1,4 +1,4 @@
-"""HTTP: the one place where something goes over the wire, and the only one that knows the library.
+"""HTTP: the one place where something goes over the wire; with its faults the only one that knows the library.
 
 Knows nothing of what is said. It uses httpx below its client, at the transport, where there are no cookies, no
 redirects, no `.netrc` and no proxy variables that would have to be switched off. Each transport carries one connection,
@@ -8,31 +8,29 @@ because httpx searches its whole pool for every request: with more than some twe
 import asyncio
 import re
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import httpx
 
 from bek_operator.model.endpoint import Trust, Url
-from bek_operator.whatsapp.address import Addresses
+from bek_operator.model.proxy import Proxy
+from bek_operator.whatsapp.address import Addresses, is_literal
 from bek_operator.whatsapp.exchange import (
     Answer,
     AuthoritiesError,
     BrokenOffError,
     CertificateRefusedError,
-    HttpError,
     NotConnectedError,
-    TooSlowError,
     UnacceptableError,
 )
+from bek_operator.whatsapp.http_faults import Progress
 from bek_operator.whatsapp.idle import Idle
 from bek_operator.whatsapp.trust import Contexts
 
 _LONGEST_HEADER = 4096
-_LONGEST_SHOWN_NAME = 60
 
 _SERVER_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
 
@@ -66,36 +64,6 @@ class _Lane(NamedTuple):
     trust: Trust
 
 
-class _Stage(Enum):
-    """How far a request has come."""
-
-    LOOKUP = "the name was not looked up"
-    CONNECT = "no connection"
-    HANDSHAKE = "no TLS handshake"
-    SENT = "no whole answer"
-
-
-_STAGES: Final = {
-    "connection.connect_tcp.started": _Stage.CONNECT,
-    "connection.start_tls.started": _Stage.HANDSHAKE,
-    "http11.send_request_headers.started": _Stage.SENT,
-}
-
-
-class _Progress:
-    """Watch how far a request comes, by the library's own account."""
-
-    def __init__(self) -> None:
-        self.stage = _Stage.LOOKUP
-
-    async def __call__(self, event: str, _: Mapping[str, Any]) -> None:
-        self.stage = _STAGES.get(event, self.stage)
-
-    @property
-    def sent(self) -> bool:
-        return self.stage is _Stage.SENT
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
     """One request; how far it came is the only thing about it that changes."""
@@ -104,18 +72,31 @@ class _Call:
     url: Url
     trust: Trust
     headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] | None = field(repr=False)
     content: bytes | None = field(repr=False)
-    progress: _Progress
+    progress: Progress
 
 
 class Http:
-    """Carry exchanges over HTTPS: no redirects, no cookies, no proxies; bounded in time and size."""
+    """Carry exchanges over HTTPS: no redirects, no cookies; bounded in time and size.
 
-    def __init__(self, addresses: Addresses, *, user_agent: str = "bek-operator", limits: Limits | None = None) -> None:
+    With a proxy everything goes through that, and it is the proxy that looks up names: where they lead cannot be
+    judged here. Without one, none is used, whatever the environment says.
+    """
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        *,
+        user_agent: str = "bek-operator",
+        limits: Limits | None = None,
+        proxy: Proxy | None = None,
+    ) -> None:
         self._addresses = addresses
         self._limits = limits or Limits()
         self._user_agent = user_agent
         self._contexts = Contexts()
+        self._proxy = self._prepared_proxy(proxy) if proxy else None
         self._idle: Idle[_Lane, httpx.AsyncHTTPTransport] = Idle(
             _close, seconds=self._limits.idle_seconds, size=self._limits.idle_connections
         )
@@ -127,16 +108,25 @@ class Http:
         trust: Trust,
         *,
         headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> Answer:
         """Send one request and return the whole answer; see `Caller`."""
-        call = _Call(method=method, url=url, trust=trust, headers=headers, content=content, progress=_Progress())
+        call = _Call(
+            method=method,
+            url=url,
+            trust=trust,
+            headers=headers,
+            query=query,
+            content=content,
+            progress=Progress(proxied=self._proxy is not None),
+        )
         try:
             async with asyncio.timeout(self._limits.total):
                 return await self._request(call)
         except TimeoutError:
-            stage = call.progress.stage
-        raise TooSlowError(f"{stage.value} within {self._limits.total:g} s", sent=stage is _Stage.SENT)
+            too_slow = call.progress.too_slow(self._limits.total)
+        raise too_slow
 
     async def close(self) -> None:
         """End every connection; a second time does nothing."""
@@ -147,12 +137,14 @@ class Http:
         if not _SERVER_NAME.fullmatch(call.trust.server_name):
             # Without a name httpx would check the certificate for the address.
             raise CertificateRefusedError("there is no proper name to check the server's certificate for")
+        if self._proxy and call.trust.server_name != call.url.host:
+            raise CertificateRefusedError("through a proxy a certificate can be checked for the host's own name only")
         try:
             context = self._contexts.of(call.trust)
         except ValueError as fault:
             raise AuthoritiesError(f"the entry with the certificates to trust {fault}") from None
         failed = NotConnectedError("the name does not resolve")
-        for address in await self._addresses.of(call.url.host, call.url.port):
+        for address in await self._destinations(call.url):
             lane = _Lane(call.url.host, call.url.port, address, call.trust)
             try:
                 return await self._exchange(lane, context, call)
@@ -160,6 +152,12 @@ class Http:
                 failed = fault
         self._addresses.forget(call.url.host)
         raise failed
+
+    async def _destinations(self, url: Url) -> tuple[str, ...]:
+        """Return what to connect to: addresses that were judged, or a name for the proxy to look up."""
+        if self._proxy and not is_literal(url.host):
+            return (url.host,)
+        return await self._addresses.of(url.host, url.port)
 
     async def _exchange(self, lane: _Lane, context: ssl.SSLContext, call: _Call) -> Answer:
         used = self._idle.take(lane)
@@ -169,13 +167,13 @@ class Http:
                 return await self._carry(lane, used, call)
             used = None
         limits = httpx.Limits(max_connections=1, keepalive_expiry=self._limits.idle_seconds)
-        transport = used or httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
+        transport = used or httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits, proxy=self._proxy)
         return await self._carry(lane, transport, call)
 
     async def _carry(self, lane: _Lane, transport: httpx.AsyncHTTPTransport, call: _Call) -> Answer:
         good = False
         try:
-            with _own_errors(call, self._limits):
+            with call.progress.own_errors(call.trust.server_name, self._limits.connect):
                 response = await transport.handle_async_request(self._prepared(call, lane.address))
                 answer = await self._receive(response)
             good = True
@@ -187,9 +185,12 @@ class Http:
 
     def _prepared(self, call: _Call, address: str) -> httpx.Request:
         """Return the request as it is sent: to the address that was judged, in the name that was asked for."""
+        url = httpx.URL(scheme="https", host=address, port=call.url.port, path=call.url.path or "/")
+        # Through a proxy the name would be asked of the proxy, too, and there it is the one of the URL anyway.
+        name = {} if self._proxy else {"sni_hostname": call.trust.server_name}
         return httpx.Request(
             call.method,
-            httpx.URL(scheme="https", host=address, port=call.url.port, path=call.url.path or "/"),
+            url.copy_with(params=call.query) if call.query else url,
             headers={
                 "Host": call.url.authority,
                 "User-Agent": self._user_agent,
@@ -200,7 +201,7 @@ class Http:
             },
             content=call.content,
             extensions={
-                "sni_hostname": call.trust.server_name,
+                **name,
                 # Whatever comes later is bounded by the limit on the whole call.
                 "timeout": {"connect": self._limits.connect},
                 "trace": call.progress,
@@ -221,64 +222,15 @@ class Http:
         headers = {name.lower(): value for name, value in response.headers.items() if len(value) <= _LONGEST_HEADER}
         return Answer(status=response.status_code, headers=headers, body=bytes(body))
 
+    def _prepared_proxy(self, proxy: Proxy) -> httpx.Proxy:
+        return httpx.Proxy(
+            httpx.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port),
+            # Its certificate is an affair of the system that the operator runs on.
+            ssl_context=self._contexts.of(Trust(authorities=None, server_name=proxy.host)),
+            auth=None if proxy.username is None else (proxy.username, proxy.password.reveal()),
+        )
+
 
 async def _close(transport: httpx.AsyncHTTPTransport) -> None:
     with suppress(httpx.HTTPError, OSError):
         await transport.aclose()
-
-
-@contextmanager
-def _own_errors(call: _Call, limits: Limits) -> Iterator[None]:
-    """Turn what the library raises into our own errors, cut off from the library's: those hold the request."""
-    progress = call.progress
-    try:
-        yield
-    except HttpError:
-        raise
-    except httpx.ConnectTimeout:
-        raise NotConnectedError(f"{progress.stage.value} within {limits.connect:g} s") from None
-    except httpx.ConnectError as fault:
-        raise _connect_error(fault, call) from None
-    # httpx lets some errors of TLS through as they are, and a name that cannot be sent is a ValueError.
-    except (httpx.HTTPError, OSError, ValueError):
-        raise BrokenOffError(
-            "the connection broke off, or what came over it was not HTTP", sent=progress.sent
-        ) from None
-
-
-def _connect_error(fault: httpx.ConnectError, call: _Call) -> HttpError:
-    for cause in _causes(fault):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return CertificateRefusedError(_failed_check(cause.verify_code, call.trust.server_name))
-        if isinstance(cause, ConnectionRefusedError):
-            return NotConnectedError("connection refused")
-    if call.progress.stage is _Stage.HANDSHAKE:
-        return NotConnectedError("the TLS handshake failed; is this an HTTPS port, with TLS 1.2 or newer?")
-    return NotConnectedError("the address cannot be reached")
-
-
-def _causes(fault: BaseException) -> Iterator[BaseException]:
-    """Follow the chain of causes; httpx wraps twice, and its network layer once or twice."""
-    cause: BaseException | None = fault
-    while cause:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
-def _failed_check(code: int, name: str) -> str:
-    if code in _WRONG_NAME:
-        return f"the server's certificate is not for the name {name[:_LONGEST_SHOWN_NAME]}"
-    return _FAILED_CHECKS.get(code, f"the server's certificate fails OpenSSL's check {code}")
-
-
-_WRONG_NAME: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-_UNKNOWN = "the server's certificate is not from an authority that is trusted for it"
-_FAILED_CHECKS: Final[Mapping[int, str]] = {
-    2: _UNKNOWN,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
-    9: "the server's certificate is not valid yet",
-    10: "the server's certificate has expired",
-    18: _UNKNOWN,  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
-    19: _UNKNOWN,  # X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
-    20: _UNKNOWN,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
-    21: _UNKNOWN,  # X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
-}

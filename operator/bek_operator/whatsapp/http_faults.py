@@ -52,6 +52,7 @@ class Progress:
         self._at_proxy = False
 
     async def __call__(self, event: str, _: Mapping[str, Any]) -> None:
+        """Hear of an event."""
         stage = _STAGES.get(event, self._stage)
         if stage is _Stage.CONNECT:
             self._at_proxy = self._proxied

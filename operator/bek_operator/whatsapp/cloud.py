@@ -1,0 +1,111 @@
+"""The Cloud API, also as a provider passes it on under an address of its own: ask for the key, hand over the key."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+from urllib.parse import urlencode
+
+from bek_operator.model.answers import Accepted, Cure, Failure, Reading
+from bek_operator.model.endpoint import CloudEndpoint
+from bek_operator.model.reasons import Reason
+from bek_operator.whatsapp.budget import Budgets
+from bek_operator.whatsapp.calls import Call, make
+from bek_operator.whatsapp.cloud_answers import acceptance_from, reading_from
+from bek_operator.whatsapp.cloud_errors import is_over_limit
+from bek_operator.whatsapp.exchange import Answer, Caller
+from bek_operator.whatsapp.tokens import token_from
+
+ENCRYPTION: Final = "/whatsapp_business_encryption"
+
+R = TypeVar("R")
+
+_BEARER = "authorization"
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_UNUSABLE = "must be one line of ASCII characters without blanks, of 8192 at most"
+
+
+class Cloud:
+    """The backend for Cloud endpoints; what its answers tell of limits goes to the budgets.
+
+    `clock` tells the seconds since the epoch, by the clock that the budgets are asked by.
+    """
+
+    def __init__(self, http: Caller, budgets: Budgets, clock: Callable[[], float]) -> None:
+        self._http = http
+        self._budgets = budgets
+        self._clock = clock
+
+    async def read(self, endpoint: CloudEndpoint) -> Reading | Failure:
+        """Ask which key the number holds, and whether its signature is valid."""
+        proof = _proof(endpoint)
+        call = _call(endpoint)
+        if isinstance(call, Failure):
+            return call
+        return await self._make(
+            replace(call, query=proof), lambda answer: reading_from(answer, self._now(), proof_sent=bool(proof))
+        )
+
+    async def publish(self, endpoint: CloudEndpoint, public_key: str) -> Accepted | Failure:
+        """Hand over the public key (SPKI PEM) to be signed; a `Failure` says whether that is certain."""
+        proof = _proof(endpoint)
+        call = _call(endpoint)
+        if isinstance(call, Failure):
+            return call
+        form = replace(
+            call,
+            kind="publish",
+            headers={**call.headers, "Content-Type": "application/x-www-form-urlencoded"},
+            content=urlencode({"business_public_key": public_key, **proof}).encode(),
+        )
+        return await self._make(form, lambda answer: acceptance_from(answer, self._now(), proof_sent=bool(proof)))
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self._http.close()
+
+    async def _make(self, call: Call, parse: Callable[[Answer], R | Failure]) -> R | Failure:
+        found, answer = await make(self._http, call, parse)
+        if answer is None:
+            return found
+        failed = found if isinstance(found, Failure) else None
+        refused = failed is not None and is_over_limit(answer.status, failed)
+        # A proxy's page says nothing about the API's limits.
+        if failed is None or failed.code is not None or refused:
+            self._budgets.learn(call.lane, answer.headers, refused, self._clock())
+        return found
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _call(endpoint: CloudEndpoint) -> Call | Failure:
+    """Prepare a call; nothing that could end a header, or is endless, is put into one."""
+    token = token_from(endpoint.token.reveal())
+    if token is None:
+        return _unusable(f"the token or API key {_UNUSABLE}")
+    if not _HEADER.fullmatch(endpoint.header):
+        return _unusable("the header for the API key has no proper name")
+    bearer = endpoint.header.lower() == _BEARER
+    return Call(
+        kind="read",
+        lane=endpoint.lane,
+        url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION),
+        trust=endpoint.trust,
+        headers={endpoint.header: f"Bearer {token.reveal()}" if bearer else token.reveal()},
+    )
+
+
+def _unusable(words: str) -> Failure:
+    return Failure(reason=Reason.INVALID_CREDENTIALS, message=words, cure=Cure.PERSON)
+
+
+def _proof(endpoint: CloudEndpoint) -> dict[str, str]:
+    """Return the parameter that proves to be in possession of the app's secret, where there is one."""
+    if endpoint.app_secret is None:
+        return {}
+    secret, token = (one.reveal().encode("utf-8", "surrogatepass") for one in (endpoint.app_secret, endpoint.token))
+    return {"appsecret_proof": hmac.new(secret, token, hashlib.sha256).hexdigest()}

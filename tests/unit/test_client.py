@@ -1,0 +1,220 @@
+"""The client of the API server: what it sends, and that whatever goes wrong is an error of our own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+from bek_operator.cluster.client import Client, in_pod, name_in_path
+from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from kit.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
+
+Pair = tuple[SmallServer, Client]
+PATH = "/api/v1/namespaces/messaging/secrets/flows-key"
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    """Provide a server and a client of it."""
+    async with api_server() as pair:
+        yield pair
+
+
+async def events(client: Client, *, seconds: float = 20.0, silence: float = 20.0) -> list[dict[str, Any]]:
+    """Return everything that a watch yields."""
+    return [one async for one in client.stream("/watch", query={}, headers={}, seconds=seconds, silence=silence)]
+
+
+async def test_an_answer_is_a_json_object(pair: Pair) -> None:
+    """Path, query, headers and body are sent as they are given; JSON is asked for."""
+    server, client = pair
+    server.answers = [body({"kind": "Secret"})]
+    found = await client.request(
+        "PATCH",
+        PATH,
+        query={"fieldManager": "a b"},
+        body={"a": ["ä"]},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert found == {"kind": "Secret"}
+    (asked,) = server.asked
+    assert (asked.method, asked.path, asked.query, asked.body) == (
+        "PATCH",
+        PATH,
+        {"fieldManager": "a b"},
+        {"a": ["ä"]},
+    )
+    assert asked.headers["Content-Type"] == "application/merge-patch+json"
+    assert asked.headers["Accept"] == "application/json"
+    assert asked.headers["User-Agent"].startswith("bek-operator/")
+
+
+STATUSES: dict[int, type[ClusterError]] = {
+    400: Unavailable,
+    401: Unavailable,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Unavailable,
+    429: Unavailable,
+    500: Unavailable,
+    503: Unavailable,
+}
+
+
+@pytest.mark.parametrize(("status", "error"), STATUSES.items())
+async def test_a_status_is_an_error_of_ours(pair: Pair, status: int, error: type[ClusterError]) -> None:
+    """It names the call and the status, and nothing of what the server wrote."""
+    server, client = pair
+    server.answers = [body({"message": "sesame"}, status)]
+    with pytest.raises(ClusterError) as raised:
+        await client.request("GET", PATH)
+    assert type(raised.value) is error
+    assert str(raised.value) == f"GET {PATH}: HTTP {status}"
+    with pytest.raises(error):
+        await events(client)
+
+
+NO_ANSWERS: dict[str, Answer] = {
+    "a page of HTML": text("<html>sesame</html>"),
+    "half of JSON": text('{"a": "sesame'),
+    "nothing": text(""),
+    "a list": body(["sesame"]),
+    "bytes that are no text": stream("\udcff".encode("utf-8", "surrogatepass").decode("latin-1")),
+    "cut in the middle": stream('{"a":', then=cut),
+}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+async def test_what_is_no_answer_is_as_good_as_none(pair: Pair, answer: Answer) -> None:
+    """A proxy's page or a broken connection; nothing of it is told."""
+    server, client = pair
+    server.answers = [answer]
+    with pytest.raises(Unavailable) as raised:
+        await client.request("GET", PATH)
+    assert "sesame" not in str(raised.value)
+
+
+async def test_a_server_that_is_away_is_unavailable() -> None:
+    """Nobody listens there."""
+    server = SmallServer()
+    async with server.listening():
+        url = server.url
+    async with client_of(url) as client:
+        with pytest.raises(Unavailable):
+            await client.request("GET", PATH)
+
+
+async def test_credentials_that_cannot_be_read_are_an_error_of_ours() -> None:
+    """A token file that is empty for a moment, as it is written, ends nothing."""
+
+    def refresh(_: Configuration) -> None:
+        raise config.ConfigException("Token file exists but empty.")
+
+    configuration = Configuration(host="http://127.0.0.1:1", api_key={"BearerToken": "x"})
+    vars(configuration)["refresh_api_key_hook"] = refresh
+    async with Client(configuration) as client:
+        with pytest.raises(Unavailable):
+            await client.request("GET", PATH)
+
+
+async def test_a_watch_yields_line_by_line(pair: Pair) -> None:
+    """However the lines are cut into pieces, and however long they are; what is no object is left out."""
+    server, client = pair
+    long = "x" * 300_000
+    server.answers = [stream('{"n": 1}\n{"n"', ": 2}\n[]\n3\n", f'{{"n": "{long}"}}\n')]
+    assert [one["n"] for one in await events(client)] == [1, 2, long]
+
+
+BROKEN: dict[str, Answer] = {
+    "a line that is no JSON": stream('{"n": 1}\n', "<html>\n"),
+    "a line that is cut off": stream('{"n": 1}\n', '{"n'),
+    "a connection that is cut off": stream('{"n": 1}\n', then=cut),
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_watch_that_breaks_yields_what_came_before(pair: Pair, answer: Answer) -> None:
+    """Then it is unavailable."""
+    server, client = pair
+    server.answers = [answer]
+    watch = client.stream("/watch", query={}, headers={}, seconds=20, silence=20)
+    assert await anext(watch) == {"n": 1}
+    with pytest.raises(Unavailable):
+        await anext(watch)
+
+
+@pytest.mark.parametrize(("seconds", "silence"), [(20.0, 0.05), (0.05, 20.0)], ids=["in between", "in all"])
+async def test_a_watch_that_says_nothing_for_too_long_is_broken(pair: Pair, seconds: float, silence: float) -> None:
+    """A connection that was cut without a word is noticed."""
+    server, client = pair
+    over = asyncio.Event()
+
+    async def wait(_: web.Request) -> None:
+        await over.wait()
+
+    server.answers = [stream('{"n": 1}\n', then=wait)]
+    with pytest.raises(Unavailable):
+        await events(client, seconds=seconds, silence=silence)
+    over.set()
+
+
+def kubeconfig(folder: Path, url: str) -> Path:
+    """Write a kubeconfig for a server."""
+    file = folder / "config"
+    file.write_text(
+        f"""
+apiVersion: v1
+kind: Config
+current-context: test
+contexts: [{{name: test, context: {{cluster: test, user: test}}}}]
+clusters: [{{name: test, cluster: {{server: "{url}"}}}}]
+users: [{{name: test, user: {{token: sesame}}}}]
+""",
+        encoding="utf-8",
+    )
+    return file
+
+
+async def test_credentials_come_from_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are sent to the API server, and never by way of a proxy for the internet."""
+    server = SmallServer()
+    server.answers = [body({})]
+    async with server.listening():
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, server.url)))
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        async with await Client.connect() as client:
+            await client.request("GET", PATH)
+            access = await client.access()
+    assert server.asked[0].headers["Authorization"] == "Bearer sesame"
+    assert (access.server, access.scheme, access.token, access.verify) == (server.url, "Bearer", "sesame", True)
+    assert access.expires > datetime.now(UTC)
+    assert "sesame" not in repr(access)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", ": : :", "current-context: x"])
+async def test_a_start_without_credentials_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """No kubeconfig, or none that can be used."""
+    file = tmp_path / "config"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert not in_pod()
+    with pytest.raises(Unavailable, match="no credentials"):
+        await Client.connect()
+
+
+def test_a_name_leads_nowhere_else() -> None:
+    """Whatever it is made of."""
+    assert name_in_path("../a/b?c#d%2e") == "..%2Fa%2Fb%3Fc%23d%252e"

@@ -1,0 +1,295 @@
+"""What each error of the Cloud API means to us."""
+
+import pytest
+
+from bek_operator.model.answers import Cure, Pace
+from bek_operator.model.reasons import Group, Reason, group_of
+from bek_operator.whatsapp.cloud_errors import (
+    CODES,
+    LIMITS,
+    PERMISSIONS,
+    SUBCODES,
+    Said,
+    failure,
+    is_over_limit,
+    no_success,
+)
+from kit.graph_errors import MESSAGES
+
+TIME, BOUNDED, PERSON = Cure.TIME, Cure.BOUNDED, Cure.PERSON
+NORMAL, SLOW = Pace.NORMAL, Pace.SLOW
+
+EXAMPLES = [
+    # The examples that are given for this edge: HTTP status, code, subcode, is_transient, and what they are to us.
+    (401, 190, 463, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (403, 200, 1349174, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (404, 803, None, False, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
+    (422, 100, None, False, Reason.NOT_ELIGIBLE, PERSON, NORMAL),
+    (429, 4, 2446079, True, Reason.RATE_LIMITED, TIME, SLOW),
+    (500, 2, None, True, Reason.SERVICE_NOT_READY, TIME, NORMAL),
+    # Others that clients met.
+    (400, 190, 460, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (400, 190, 458, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (400, 190, 459, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (400, 190, 464, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (400, 190, 467, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (400, 190, 999, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (400, 100, 33, False, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
+]
+
+TABLE = [
+    # code, HTTP status, reason, cure, pace
+    (0, 401, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (1, 400, Reason.SERVICE_NOT_READY, BOUNDED, NORMAL),
+    (2, 503, Reason.SERVICE_NOT_READY, TIME, NORMAL),
+    (3, 500, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (4, 400, Reason.RATE_LIMITED, TIME, SLOW),
+    (10, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (17, 400, Reason.RATE_LIMITED, TIME, SLOW),
+    (32, 400, Reason.RATE_LIMITED, TIME, SLOW),
+    (33, 400, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
+    (100, 400, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
+    (102, 401, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (104, 400, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (190, 401, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (200, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (250, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (299, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (368, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (613, 400, Reason.RATE_LIMITED, TIME, SLOW),
+    (803, 404, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
+    (2500, 400, Reason.UNSUPPORTED, PERSON, NORMAL),
+    (2635, 400, Reason.UNSUPPORTED, PERSON, NORMAL),
+    (80007, 400, Reason.RATE_LIMITED, TIME, SLOW),
+    (130429, 400, Reason.RATE_LIMITED, TIME, NORMAL),
+    (130497, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (131000, 500, Reason.SERVICE_NOT_READY, BOUNDED, NORMAL),
+    (131005, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (131008, 400, Reason.UNSUPPORTED, PERSON, NORMAL),
+    (131009, 400, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
+    (131016, 500, Reason.SERVICE_NOT_READY, TIME, NORMAL),
+    (131031, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (131045, 500, Reason.NOT_REGISTERED, PERSON, NORMAL),
+    (131057, 500, Reason.MAINTENANCE, TIME, SLOW),
+    (132068, 400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (132069, 400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (133000, 500, Reason.SERVICE_NOT_READY, BOUNDED, NORMAL),
+    (133004, 503, Reason.SERVICE_NOT_READY, TIME, NORMAL),
+    (133005, 400, Reason.NOT_REGISTERED, PERSON, NORMAL),
+    (133006, 400, Reason.NOT_REGISTERED, PERSON, NORMAL),
+    (133008, 400, Reason.NOT_REGISTERED, PERSON, NORMAL),
+    (133009, 400, Reason.NOT_REGISTERED, PERSON, NORMAL),
+    (133010, 400, Reason.NOT_REGISTERED, PERSON, NORMAL),
+    (133015, 400, Reason.SERVICE_NOT_READY, TIME, SLOW),
+    (133016, 400, Reason.RATE_LIMITED, TIME, SLOW),
+    (139000, 400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (139001, 400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (139002, 400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (139003, 400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (139004, 400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (139006, 400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (2494100, 500, Reason.MAINTENANCE, TIME, SLOW),
+]
+
+ON_PUBLISH = {100: Reason.KEY_REJECTED, 131009: Reason.KEY_REJECTED}
+
+
+@pytest.mark.parametrize(("code", "status", "reason", "cure", "pace"), TABLE)
+@pytest.mark.parametrize("publish", [False, True])
+def test_code_counts_first(
+    code: int,
+    status: int,
+    reason: Reason,
+    cure: Cure,
+    pace: Pace,
+    publish: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    """A documented code says what is wrong, with its own HTTP status as with any other."""
+    expected = ON_PUBLISH.get(code, reason) if publish else reason
+    for any_status in (status, 200, 400, 401, 404, 429, 500, 503):
+        found = failure(any_status, Said(code=code, subcode=17), publish=publish)
+        assert (found.reason, found.cure, found.pace, found.code) == (expected, cure, pace, code)
+        assert found.message.endswith(f" (code {code}/17)")
+
+
+@pytest.mark.parametrize(("status", "code", "subcode", "transient", "reason", "cure", "pace"), EXAMPLES)
+@pytest.mark.parametrize("publish", [False, True])
+def test_examples(
+    status: int,
+    code: int,
+    subcode: int | None,
+    transient: bool,  # noqa: FBT001 - a table's column
+    reason: Reason,
+    cure: Cure,
+    pace: Pace,
+    publish: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    """Subcode and status tell apart what the code alone does not."""
+    found = failure(status, Said(code=code, subcode=subcode, transient=transient), publish=publish)
+    assert (found.reason, found.cure, found.pace) == (reason, cure, pace)
+
+
+def test_key_rejected() -> None:
+    """A refused parameter is the key where one was published, and the number where none was."""
+    assert failure(400, Said(code=100), publish=True).reason is Reason.KEY_REJECTED
+    assert failure(400, Said(code=100)).reason is Reason.NUMBER_UNKNOWN
+
+
+@pytest.mark.parametrize("publish", [False, True])
+def test_proof(publish: bool) -> None:  # noqa: FBT001 - either way
+    """Where the app demands a proof of its secret, that is said; one that was sent and refused is something else."""
+    said = Said(code=100, names_proof=True)
+    assert failure(400, said, publish=publish).reason is Reason.APP_SECRET_PROOF_REQUIRED
+    refused = failure(400, said, publish=publish, proof_sent=True)
+    assert (refused.reason, refused.cure) == (Reason.ACCESS_DENIED, PERSON)
+    assert "appSecretRef" in refused.message
+    assert failure(401, Said(code=190, names_proof=True)).reason is Reason.TOKEN_EXPIRED
+
+
+def test_what_to_do() -> None:
+    """What a person must act upon says how."""
+    words = {
+        190: "system user",
+        200: "whatsapp_business_messaging",
+        10: "whatsapp_business_messaging",
+        803: "phoneNumberID",
+        2635: "`version`",
+        2500: "`version`",
+        133010: "register",
+    }
+    for code, word in words.items():
+        assert word in failure(400, Said(code=code)).message
+    assert "never to expire" in failure(401, Said(code=190, subcode=463)).message
+
+
+def test_every_code_is_known() -> None:
+    """The table has every code that is documented for these calls."""
+    assert {code for code, *_ in TABLE} - set(PERMISSIONS) == set(CODES)
+    assert set(MESSAGES) - set(PERMISSIONS) <= set(CODES)
+
+
+UNKNOWN = [
+    (200, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (302, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (400, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (401, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (403, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (404, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (422, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+    (429, Reason.RATE_LIMITED, TIME, SLOW),
+    (500, Reason.SERVICE_NOT_READY, TIME, NORMAL),
+    (503, Reason.SERVICE_NOT_READY, TIME, NORMAL),
+    (999, Reason.INVALID_ANSWER, BOUNDED, NORMAL),
+]
+
+
+@pytest.mark.parametrize(("status", "reason", "cure", "pace"), UNKNOWN)
+def test_status_without_code(status: int, reason: Reason, cure: Cure, pace: Pace) -> None:
+    """Without a code the HTTP status says what is wrong."""
+    found = failure(status, Said())
+    assert (found.reason, found.cure, found.pace, found.code) == (reason, cure, pace, None)
+    assert found.message.endswith(f" (HTTP {status})")
+
+
+@pytest.mark.parametrize(("status", "reason", "cure", "pace"), UNKNOWN)
+@pytest.mark.parametrize("transient", [False, True])
+def test_unknown_code(
+    status: int,
+    reason: Reason,
+    cure: Cure,
+    pace: Pace,
+    transient: bool,  # noqa: FBT001 - either way
+) -> None:
+    """A code that nobody documents is tried a few times, then reported, whatever it says of itself."""
+    found = failure(status, Said(code=4711, transient=transient))
+    if status == 429:
+        assert (found.reason, found.cure, found.pace) == (reason, cure, pace)
+    elif transient:
+        assert (found.reason, found.cure) == (Reason.SERVICE_NOT_READY, BOUNDED)
+    else:
+        assert (found.reason, found.cure) == (reason, BOUNDED if cure is TIME else cure)
+    assert found.message.endswith(" (code 4711)")
+
+
+def test_transient() -> None:
+    """What says that it will pass is given time; a person's matter is tried some more times first."""
+    assert failure(500, Said(code=131000, transient=True)).cure is TIME
+    assert failure(400, Said(code=1, transient=True)).cure is TIME
+    assert failure(400, Said(code=133010, transient=True)).cure is BOUNDED
+    assert failure(400, Said(code=4, transient=True)).cure is TIME
+    assert failure(400, Said(transient=True)).cure is BOUNDED
+    assert failure(500, Said(transient=True)).cure is TIME
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "unknown"),
+    [
+        (200, None, True),
+        (302, None, True),
+        (400, None, False),
+        (404, None, False),
+        (429, None, False),
+        (500, None, True),
+        (200, 4711, True),
+        (400, 4711, False),
+        (500, 4711, True),
+        (400, 1, True),
+        (500, 2, True),
+        (400, 2, True),
+        (500, 131000, True),
+        (500, 131016, True),
+        (503, 133004, True),
+        (400, 100, False),
+        (500, 3, False),
+        (400, 4, False),
+        (500, 131057, False),
+        (401, 190, False),
+    ],
+)
+def test_outcome_of_publish(status: int, code: int | None, unknown: bool) -> None:  # noqa: FBT001 - an expectation
+    """A publish that was clearly refused did not happen; an error of the API's own leaves that open."""
+    assert failure(status, Said(code=code), publish=True).unknown is unknown
+    assert failure(status, Said(code=code)).unknown is False
+
+
+def test_no_success() -> None:
+    """A success that is denied without a reason leaves open what became of the key."""
+    found = no_success(200, Said(trace="abc"))
+    assert (found.reason, found.cure, found.unknown, found.trace) == (Reason.SERVICE_NOT_READY, BOUNDED, True, "abc")
+
+
+def test_waits() -> None:
+    """What is known to take its time is left alone that long, unless the server names a time itself."""
+    assert failure(400, Said(code=133015)).retry_after == 300.0
+    assert failure(400, Said(code=133016)).retry_after == 3600.0
+    assert failure(400, Said(code=133016), retry_after=7.0).retry_after == 7.0
+    assert failure(500, Said(code=131057)).retry_after is None
+
+
+def test_over_limit() -> None:
+    """A refusal that everybody with the same token will meet is told from one that is of a number alone."""
+    for limit in LIMITS:
+        assert is_over_limit(400, failure(400, Said(code=limit)))
+    for status, code, over in ((429, None, True), (429, 4711, True), (400, None, False), (429, 133016, False)):
+        assert is_over_limit(status, failure(status, Said(code=code))) is over
+    assert not is_over_limit(400, failure(400, Said(code=130429)))
+
+
+def test_messages() -> None:
+    """Every message is short enough for a status row, and says the same every time."""
+    codes = [None, 0, 200, 9_999_999, *CODES]
+    for status in (100, 200, 302, 400, 401, 403, 404, 422, 429, 500, 999):
+        for code in codes:
+            for said in (Said(code=code, subcode=9_999_999, names_proof=True), Said(code=code, transient=True)):
+                for publish in (False, True):
+                    found = failure(status, said, publish=publish, proof_sent=publish)
+                    assert 10 < len(found.message) <= 200
+                    assert found == failure(status, said, publish=publish, proof_sent=publish)
+    for (code, subcode), meaning in SUBCODES.items():
+        assert failure(400, Said(code=code, subcode=subcode)).message.startswith(meaning.words)
+
+
+def test_cure_fits_the_reason() -> None:
+    """What a person must cure has a reason of that group, and the other way round."""
+    for meaning in (*CODES.values(), *SUBCODES.values()):
+        assert (meaning.cure is PERSON) == (group_of(meaning.reason) is Group.PERSON)

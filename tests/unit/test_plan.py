@@ -1,0 +1,333 @@
+"""Plan: from an object and its Secrets to a target for each number, and what is done about what is missing."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from bek_operator.controller.board import Board, Entry, NumberRef
+from bek_operator.controller.key_cache import KeyCache
+from bek_operator.controller.numbers import NumberQueue
+from bek_operator.controller.plan import VANISHED_SECONDS, Planner
+from bek_operator.controller.schedule import Schedule
+from bek_operator.controller.workers import Workers
+from bek_operator.model.hosts import AllowedHosts
+from bek_operator.model.key import InvalidKey, PublicKey
+from bek_operator.model.observation import Observation
+from bek_operator.model.reasons import ObjectReason, Reason
+from bek_operator.model.spec import ObjectRef
+from bek_operator.model.status import Obstacle, status_of
+from kit import keys
+from kit.builders import KEY_SECRET, LOGIN_SECRET, NOW, NUMBER, observation, public_key, signed, spec_body, target
+from kit.fakes import FakeObjects, FakeSecrets, now, number, numbers, unavailable
+from kit.virtual_time import virtual_time
+
+
+async def nothing(_: NumberRef) -> None:
+    """Stand for work that is never done here."""
+
+
+class Bench:
+    """A planner, and what it hands on."""
+
+    def __init__(self) -> None:
+        self.objects, self.secrets = FakeObjects(), FakeSecrets()
+        self.secrets.put_key(keys.rsa())
+        self.secrets.put_credentials("first")
+        self.board = Board()
+        self.schedule: Schedule[NumberRef] = Schedule()
+        self.again: list[tuple[ObjectRef, float]] = []
+        self.planner = Planner(
+            board=self.board,
+            objects=self.objects,
+            secrets=self.secrets,
+            keys=KeyCache(),
+            hosts=AllowedHosts.parse([]),
+            numbers=NumberQueue(Workers("numbers", self.schedule, nothing, 1, now)),
+            again=lambda ref, at: self.again.append((ref, round(at - NOW))),
+            clock=now,
+        )
+
+    async def plan(self, ref: ObjectRef) -> Entry:
+        """Plan an object that there is something to report of."""
+        entry = await self.planner.plan(ref)
+        assert entry
+        return entry
+
+    async def plan_again(self, ref: ObjectRef) -> Entry:
+        """Plan an object once more, after a hint about one of its Secrets."""
+        known = self.board.get(ref)
+        assert known
+        known.secrets_stale = True
+        return await self.plan(ref)
+
+    def due(self, at: float = 0.0) -> list[str]:
+        """Hand out the numbers that are due at an instant, as if each were done at once."""
+        found = []
+        while ref := self.schedule.pick(NOW + at):
+            self.schedule.done(ref)
+            found.append(ref.number)
+        return found
+
+
+@virtual_time
+async def test_a_new_object_has_all_its_numbers_looked_at() -> None:
+    """Each gets a target with the Secret's key and an endpoint of its own."""
+    bench = Bench()
+    entry = await bench.plan(bench.objects.create(wanted=spec_body(numbers(3))))
+    assert isinstance(entry.key, PublicKey)
+    assert [seen.target.key.fingerprint for seen in entry.known.values()] == [keys.rsa().fingerprint] * 3
+    assert len({seen.target.address for seen in entry.known.values()}) == 3
+    assert sorted(bench.due()) == numbers(3)
+
+
+@virtual_time
+async def test_nothing_is_read_again_before_there_is_a_hint() -> None:
+    """Further passes over an object talk to nobody."""
+    bench = Bench()
+    ref = bench.objects.create()
+    await bench.plan(ref)
+    await bench.plan(ref)
+    assert len(bench.objects.reads) == 1
+    assert sorted(bench.secrets.reads) == [KEY_SECRET, LOGIN_SECRET]
+
+
+@virtual_time
+async def test_what_is_known_is_in_the_order_of_the_spec() -> None:
+    """However the numbers came in: otherwise a restart would write the same status in other words."""
+    bench = Bench()
+    ref = bench.objects.create(wanted=spec_body(numbers(2)))
+    await bench.plan(ref)
+    bench.objects.edit(ref, phoneNumbers=[{"phoneNumber": number(9)}, {"phoneNumber": number(1)}])
+    bench.board.hear(ref)
+    entry = await bench.plan(ref)
+    assert list(entry.known) == [number(9), number(1)]
+
+
+@pytest.mark.parametrize("server", ["objects", "secrets"])
+def test_an_api_server_that_does_not_answer_changes_nothing(server: str) -> None:
+    """The error is passed on, and the next plan reads what this one could not."""
+
+    @virtual_time
+    async def run() -> None:
+        bench = Bench()
+        ref = bench.objects.create()
+        fake = bench.objects if server == "objects" else bench.secrets
+        fake.error = unavailable()
+        for _ in range(2):
+            with pytest.raises(type(unavailable())):
+                await bench.planner.plan(ref)
+        assert bench.due() == []
+        fake.error = None
+        assert list((await bench.plan(ref)).known) == [NUMBER]
+        bench.board.hear(ref)
+        bench.objects.error = unavailable()
+        with pytest.raises(type(unavailable())):
+            await bench.planner.plan(ref)
+        assert bench.board.begin_reading(ref)
+
+    run()
+
+
+@virtual_time
+async def test_an_error_while_targets_are_made_claims_nothing() -> None:
+    """An error that nobody foresaw leaves the object to be planned again, not half planned."""
+    bench = Bench()
+    ref = bench.objects.create()
+    bench.planner._clock = broken
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await bench.planner.plan(ref)
+    bench.planner._clock = now
+    assert list((await bench.plan(ref)).known) == [NUMBER]
+
+
+def broken() -> float:
+    """Tell no time."""
+    raise RuntimeError("not foreseen")
+
+
+@virtual_time
+async def test_an_object_that_is_gone_is_forgotten_and_those_in_its_way_are_woken() -> None:
+    """The younger object of two on one number is planned again when the older one is gone."""
+    bench = Bench()
+    older = bench.objects.create("older", created=0)
+    younger = bench.objects.create("younger", created=1)
+    await bench.plan(older)
+    entry = await bench.plan(younger)
+    assert [seen.reason for seen in entry.known.values()] == [Reason.DUPLICATE_NUMBER]
+    bench.again.clear()
+    bench.objects.delete(older)
+    bench.board.hear(older)
+    assert await bench.planner.plan(older) is None
+    assert bench.again == [(younger, 0)]
+    entry = await bench.plan(younger)
+    assert [seen.target.problem for seen in entry.known.values()] == [None]
+    assert bench.due() == [NUMBER]
+
+
+@virtual_time
+async def test_an_object_that_is_going_is_gone() -> None:
+    """One that somebody else's finalizer holds back is left alone from its deletion on."""
+    bench = Bench()
+    ref = bench.objects.create()
+    await bench.plan(ref)
+    bench.objects.mark_deleted(ref)
+    bench.board.hear(ref)
+    assert await bench.planner.plan(ref) is None
+    assert bench.due(1e6) == []
+
+
+MISSING: dict[str, tuple[Callable[[FakeSecrets], object], ObjectReason]] = {
+    "there is no Secret": (lambda secrets: secrets.remove(KEY_SECRET), ObjectReason.SECRET_NOT_FOUND),
+    "there is no key in it": (lambda secrets: secrets.put(KEY_SECRET, other="x"), ObjectReason.INVALID_KEY),
+    "it holds no key": (lambda secrets: secrets.put(KEY_SECRET, public_pem="sesame"), ObjectReason.INVALID_KEY),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), MISSING.values(), ids=MISSING.keys())
+def test_an_unusable_key_is_an_obstacle(change: Callable[[FakeSecrets], object], reason: ObjectReason) -> None:
+    """Nobody is called without one, and what the Secret holds instead is not told."""
+
+    @virtual_time
+    async def run() -> None:
+        bench = Bench()
+        change(bench.secrets)
+        entry = await bench.plan(bench.objects.create())
+        assert isinstance(entry.key, Obstacle)
+        assert entry.key.reason is reason
+        assert KEY_SECRET in entry.key.message
+        assert "sesame" not in entry.key.message
+        assert bench.due(1e6) == []
+
+    run()
+
+
+@virtual_time
+async def test_numbers_stand_still_while_the_key_is_unusable() -> None:
+    """They are stopped where they are, keep what is known, and go on with the next usable key."""
+    bench = Bench()
+    ref = bench.objects.create()
+    before = dict((await bench.plan(ref)).known)
+    bench.secrets.put(KEY_SECRET, public_pem="not a key")
+    entry = await bench.plan_again(ref)
+    entry.unrecorded.add(NUMBER)
+    assert entry.known == before
+    assert bench.due(1e6) == []
+    await bench.plan_again(ref)
+    assert not entry.unrecorded
+    bench.secrets.put_key(keys.rsa())
+    await bench.plan_again(ref)
+    assert bench.due() == [NUMBER]
+
+
+@virtual_time
+async def test_a_secret_that_has_just_vanished_is_waited_for() -> None:
+    """There is nothing to report before two seconds are over; then it is missing."""
+    bench = Bench()
+    ref = bench.objects.create()
+    await bench.plan(ref)
+    bench.secrets.remove(KEY_SECRET)
+    entry = bench.board.get(ref)
+    assert entry
+    entry.secrets_stale = True
+    assert await bench.planner.plan(ref) is None
+    assert bench.again == [(ref, VANISHED_SECONDS)]
+    assert isinstance(entry.key, PublicKey)
+    await asyncio.sleep(VANISHED_SECONDS)
+    assert isinstance((await bench.plan(ref)).key, Obstacle)
+
+
+@virtual_time
+async def test_a_secret_that_may_not_be_read_is_looked_for_each_minute() -> None:
+    """Nobody tells when a role is mended."""
+    bench = Bench()
+    bench.secrets.forbidden = {LOGIN_SECRET}
+    ref = bench.objects.create()
+    entry = await bench.plan(ref)
+    assert [seen.reason for seen in entry.known.values()] == [Reason.CREDENTIALS_NOT_FOUND]
+    assert (ref, 60) in bench.again
+
+
+@virtual_time
+async def test_secrets_are_referred_to_before_they_are_read() -> None:
+    """So that nothing is missed of what happens to them meanwhile."""
+    bench = Bench()
+    bench.secrets.error = unavailable()
+    ref = bench.objects.create()
+    with pytest.raises(type(unavailable())):
+        await bench.planner.plan(ref)
+    assert bench.board.referrers(ref.namespace, KEY_SECRET) == {ref}
+
+
+@virtual_time
+async def test_healthy_numbers_of_a_last_life_are_spread_over_their_interval() -> None:
+    """A restart does not ask all of them at once, and calls nothing untried."""
+    bench = Bench()
+    ref = bench.objects.create(wanted=spec_body(numbers(100)))
+    entry = await bench.plan(ref)
+    known = {one: signed(seen.target) for one, seen in entry.known.items()}
+    assert isinstance(entry.key, PublicKey)
+    bench.objects.overwrite_status(ref, status_of(entry.resource, entry.key, known, NOW))
+    after = Bench()
+    after.objects = bench.objects
+    after.planner._objects = bench.objects
+    entry = await after.plan(ref)
+    assert not entry.unfinished
+    soon = len(after.due(300))
+    assert 20 < soon < 80
+    assert soon + len(after.due(600)) == 100
+
+
+@virtual_time
+async def test_a_suspended_object_hands_on_no_number() -> None:
+    """Its targets are made all the same, for the status to compare with."""
+    bench = Bench()
+    entry = await bench.plan(bench.objects.create(wanted=spec_body(suspend=True)))
+    assert list(entry.known) == [NUMBER]
+    assert bench.due(1e6) == []
+
+
+def test_what_a_person_waits_for_goes_first() -> None:
+    """Then a new key, then repair, then checks; and after their equals, those that may well hang."""
+    schedule: Schedule[NumberRef] = Schedule()
+    queue = NumberQueue(Workers("numbers", schedule, nothing, 1, lambda: NOW))
+    old, new = target(), target(key=public_key("new"))
+    waiting: dict[str, tuple[Observation, Observation | None]] = {
+        "check": (signed(), None),
+        "a check that failed": (signed(failures=1), None),
+        "repair": (observation(tried=True, reason=Reason.NOT_PUBLISHED), None),
+        "unreachable before a restart": (observation(tried=True, reason=Reason.UNREACHABLE), None),
+        "new key": (observation(new), signed(old)),
+        "new key for one that failed": (observation(new), signed(old, failures=2)),
+        "new number": (observation(), None),
+    }
+    ref = ObjectRef("messaging", "flows")
+    for name, (seen, before) in waiting.items():
+        queue.enqueue(NumberRef(ref, name), seen, NOW, before=before)
+    found = []
+    while picked := schedule.pick(NOW):
+        found.append(picked.number)
+    assert found == [
+        "new number",
+        "new key",
+        "new key for one that failed",
+        "repair",
+        "unreachable before a restart",
+        "check",
+        "a check that failed",
+    ]
+
+
+@virtual_time
+async def test_a_key_is_parsed_once_however_many_objects_share_it() -> None:
+    """A cache tells entries and passphrases apart, and remembers what cannot be used, too."""
+    cache = KeyCache()
+    data = {"public.pem": keys.rsa().public.encode(), "other.pem": b"not a key"}
+    found = await cache.parse(data, None, None)
+    assert await cache.parse(dict(data), None, None) is found
+    assert await cache.parse(data, "public.pem", None) == found
+    for _ in range(2):
+        with pytest.raises(InvalidKey):
+            await cache.parse(data, "other.pem", None)
+    assert "BEGIN" not in repr(vars(cache))

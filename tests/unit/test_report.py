@@ -1,0 +1,161 @@
+"""Report: when a status is written, and what follows from it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from bek_operator.cluster.errors import Unavailable
+from bek_operator.controller.board import Board
+from bek_operator.controller.report import SECONDS_BETWEEN_WRITES, Reporter
+from bek_operator.model.resource import Resource
+from bek_operator.model.spec import ObjectRef
+from bek_operator.model.transitions import Happening
+from kit.builders import NOW, NUMBER, observation, public_key, signed, target
+from kit.fakes import FakeObjects, unavailable
+from kit.virtual_time import virtual_time
+
+
+class Bench:
+    """A reporter of one object, and the order in which it acts."""
+
+    def __init__(self) -> None:
+        self.objects = FakeObjects()
+        self.ref = self.objects.create()
+        self.board = Board()
+        self.entry = self.board.adopt(self.objects.resource(self.ref))
+        self.entry.key = public_key()
+        self.now = NOW
+        self.acts: list[str] = []
+        self.again: list[float] = []
+        self.happenings: list[Happening] = []
+        self.reporter = Reporter(
+            board=self.board,
+            objects=self.objects,
+            events=self,
+            again=self._look_again,
+            recorded=lambda _, __: self.acts.append("recorded"),
+            clock=lambda: self.now,
+        )
+
+    def _look_again(self, ref: ObjectRef, at: float) -> None:
+        assert ref == self.ref
+        self.again.append(at - NOW)
+
+    async def post(self, resource: Resource, happenings: Iterable[Happening]) -> None:
+        """Take events as the API server would."""
+        assert resource.ref == self.ref
+        self.happenings.extend(happenings)
+        self.acts.append("events")
+
+    async def report(self) -> None:
+        """Report the object."""
+        await self.reporter.report(self.ref, self.entry)
+
+    @property
+    def written(self) -> int:
+        """Return how often the status was written."""
+        return len(self.objects.writes)
+
+
+@virtual_time
+async def test_nothing_is_said_of_an_object_that_was_not_planned() -> None:
+    """Without a key or an obstacle there is nothing to say."""
+    bench = Bench()
+    bench.entry.key = None
+    await bench.report()
+    assert (bench.written, bench.acts) == (0, [])
+
+
+@virtual_time
+async def test_a_status_that_says_something_new_is_written_once() -> None:
+    """Then numbers that waited for it go on, then events go out; a second time nothing is written."""
+    bench = Bench()
+    bench.board.put(bench.ref, signed())
+    await bench.report()
+    assert bench.objects.ready(bench.ref) == ("True", "Succeeded")
+    assert bench.acts == ["recorded", "events"]
+    assert [one.reason for one in bench.happenings] == ["Succeeded"]
+    assert not bench.board.hear(bench.ref, bench.objects.resource(bench.ref).version)
+    bench.now += 100
+    await bench.report()
+    assert bench.written == 1
+    assert bench.acts == ["recorded", "events", "recorded"]
+
+
+@virtual_time
+async def test_while_numbers_come_in_a_write_waits_for_its_second() -> None:
+    """One that is still being worked on, or was not looked at, holds back the next write and no more than that."""
+    bench = Bench()
+    bench.board.put(bench.ref, observation())
+    await bench.report()
+    bench.board.put(bench.ref, signed())
+    bench.entry.active.add(NUMBER)
+    bench.now += 0.4
+    await bench.report()
+    assert bench.written == 1
+    assert bench.again == [SECONDS_BETWEEN_WRITES]
+    assert bench.acts == ["recorded", "events"]
+    bench.now += 0.6
+    await bench.report()
+    assert bench.written == 2
+
+
+@virtual_time
+async def test_the_last_news_is_written_at_once() -> None:
+    """Nothing is waited for when nothing more is about to come."""
+    bench = Bench()
+    bench.board.put(bench.ref, observation())
+    await bench.report()
+    bench.board.put(bench.ref, signed())
+    await bench.report()
+    assert bench.written == 2
+    assert bench.again == []
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["somebody else wrote", "the object is gone"])
+def test_a_write_that_is_refused_has_the_object_read_and_planned_again(*, gone: bool) -> None:
+    """No event tells of what was not written, and nobody goes on as if it were."""
+
+    @virtual_time
+    async def run() -> None:
+        bench = Bench()
+        bench.board.begin_reading(bench.ref)
+        bench.board.put(bench.ref, signed())
+        if gone:
+            bench.objects.delete(bench.ref)
+        else:
+            bench.objects.touch(bench.ref)
+        await bench.report()
+        assert (bench.acts, bench.again) == ([], [0.0])
+        assert bench.board.begin_reading(bench.ref)
+
+    run()
+
+
+@virtual_time
+async def test_an_api_server_that_does_not_answer_is_for_others_to_wait_for() -> None:
+    """The error is passed on, and nothing else happens."""
+    bench = Bench()
+    bench.board.put(bench.ref, signed())
+    bench.objects.error = unavailable()
+    with pytest.raises(Unavailable):
+        await bench.report()
+    assert (bench.acts, bench.again) == ([], [])
+    bench.objects.error = None
+    await bench.report()
+    assert bench.acts == ["recorded", "events"]
+
+
+@virtual_time
+async def test_an_event_names_why_a_key_was_published_again() -> None:
+    """The cause is that of the number when it was published."""
+    bench = Bench()
+    seen = signed(target(uid=bench.entry.resource.uid), published_at=NOW, publishes=1)
+    bench.board.put(bench.ref, seen)
+    await bench.report()
+    lost = observation(tried=True, fingerprint=public_key("foreign").fingerprint)
+    bench.happenings.clear()
+    bench.board.put(bench.ref, replace(seen, published_at=NOW + 9, publishes=2, cause=lost.finding))
+    await bench.report()
+    assert [one.reason for one in bench.happenings] == ["ForeignKey"]

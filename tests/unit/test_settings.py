@@ -1,0 +1,134 @@
+"""Settings: what may be written, and that every fault is named at once."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from bek_operator.settings import Address, InvalidSettings, Settings, read_settings
+
+
+def faults_of(**given: str | list[str]) -> list[str]:
+    """Return the faults of settings, each by the name of its flag with underscores."""
+    with pytest.raises(InvalidSettings) as refused:
+        read_settings({name.replace("_", "-"): value for name, value in given.items()}, in_pod=False)
+    return str(refused.value).splitlines()
+
+
+def read(**given: str | list[str]) -> Settings:
+    """Return settings, each by the name of its flag with underscores."""
+    return read_settings({name.replace("_", "-"): value for name, value in given.items()}, in_pod=False)
+
+
+def test_nothing_has_to_be_set() -> None:
+    """Every setting has a default that serves the whole cluster."""
+    settings = read()
+    assert (settings.namespaces, settings.secret_selector, settings.watch_secrets) == ((), "", True)
+    assert (settings.concurrency, settings.concurrency_per_host) == (50, 8)
+    assert settings.health == Address(host="", port=8081)
+    assert (settings.log_level, settings.log_format) == ("info", "text")
+
+
+def test_a_pod_logs_json_unless_told_otherwise() -> None:
+    """Logs of a pod are read by machines."""
+    assert read_settings({}, in_pod=True).log_format == "json"
+    assert read_settings({"log-format": "text"}, in_pod=True).log_format == "text"
+
+
+def test_an_empty_setting_counts_as_not_given() -> None:
+    """A template whose variable is empty leaves the default."""
+    assert read(concurrency="", log_level="", namespace="", allow_host=[""], secret_selector="") == read()
+
+
+def test_lists_are_repeated_or_comma_separated() -> None:
+    """Both at once are fine, spaces and repetitions mean nothing."""
+    for given in ("a,b,c", ["a", "b", "c"], ["a,b", " c ,", "a"], "a, b,,c,a"):
+        assert read(namespace=given).namespaces == ("a", "b", "c")
+
+
+def test_allowed_hosts_are_read() -> None:
+    """They allow what they name."""
+    settings = read(allow_host=["127.0.0.1:8443", "*.example.com"])
+    assert settings.hosts.names_address(IPv4Address("127.0.0.1"), 8443)
+    assert not settings.hosts.names_address(IPv4Address("127.0.0.1"), 443)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        (":0", "", 0),
+        ("0.0.0.0:8081", "0.0.0.0", 8081),
+        ("localhost:65535", "localhost", 65535),
+        ("[::1]:80", "::1", 80),
+    ],
+)
+def test_addresses_to_listen_at(text: str, host: str, port: int) -> None:
+    """A host may be left out, an IPv6 address has brackets."""
+    assert read(health_address=text).health == Address(host=host, port=port)
+
+
+SELECTORS = [
+    "app",
+    "!app",
+    "app=flows",
+    "app==flows",
+    "app!=flows",
+    "app=",
+    "bek.dev/watched=true",
+    "app=flows,tier=gold",
+    "app = flows , ! old",
+    "tier in (gold, silver),app notin (x)",
+    "tier in (gold,)",
+]
+
+
+@pytest.mark.parametrize("text", SELECTORS)
+def test_label_selectors(text: str) -> None:
+    """Whatever the API server takes is passed on as it is; its commas separate nothing here."""
+    assert read(secret_selector=text).secret_selector == text
+
+
+FAULTS: list[tuple[str, str]] = [
+    *(("concurrency", text) for text in ("0", "-1", "1001", "1e2", "ten", "٣", "1" * 5000)),
+    *(("concurrency_per_host", text) for text in ("0", "1.5")),
+    *(("watch_secrets", text) for text in ("yes", "ON")),
+    *(("log_level", text) for text in ("trace", "INFO")),
+    ("log_format", "xml"),
+    *(("health_address", text) for text in ("8081", ":65536", ":", ":x", "a b:80", "::1:80", "http://x:80", ":8\n")),
+    *(("namespace", text) for text in ("Team", "-a", "a.b", "a" * 64, "a*", "ä")),
+    *(("allow_host", text) for text in ("https://example.com", "a b", "example.com:99999")),
+    *(("secret_selector", text) for text in ("a b", "a in x", "a in (b", "=x", "a=b=c", ",", "a,", "-a", "a" * 64)),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), FAULTS)
+def test_a_fault_names_the_flag(name: str, text: str) -> None:
+    """And says in one line what would be right."""
+    (fault,) = faults_of(**{name: text})
+    assert fault.startswith(f"--{name.replace('_', '-')}: ")
+
+
+def test_every_fault_is_named_at_once() -> None:
+    """Whoever mends one need not come back for the next."""
+    found = faults_of(
+        namespace="Team,b,c_d",
+        concurrency="0",
+        concurrency_per_host="x",
+        watch_secrets="maybe",
+        secret_selector="(",
+        health_address="x",
+        log_level="loud",
+        log_format="xml",
+        allow_host="://",
+    )
+    assert [fault.partition(":")[0].removeprefix("--") for fault in found] == [
+        "namespace",
+        "namespace",
+        "concurrency",
+        "concurrency-per-host",
+        "watch-secrets",
+        "secret-selector",
+        "health-address",
+        "log-level",
+        "log-format",
+        "allow-host",
+    ]
