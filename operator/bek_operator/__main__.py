@@ -21,6 +21,9 @@ _LISTS = {
     "default: Services of the object's own namespace on port 443)",
 }
 _VALUES = {
+    "cloud-url": "where the Cloud API is (default: https://graph.facebook.com)",
+    "cloud-ca": "file of the CA to trust for the Cloud API (default: the system's)",
+    "cloud-proxy": "proxy for calls to the Cloud API and to providers (default: HTTPS_PROXY)",
     "concurrency": "numbers signed at once (default: 50)",
     "concurrency-per-host": "numbers signed at once on one API host (default: 8)",
     "watch-secrets": "on or off: whether Secrets are watched (default: on)",
@@ -43,6 +46,8 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         name: getattr(given, name) or environment.get(f"BEK_{name.upper().replace('-', '_')}")
         for name in (*_LISTS, *_VALUES)
     }
+    if not texts["cloud-proxy"]:
+        texts["cloud-proxy"] = environment.get("HTTPS_PROXY") or environment.get("https_proxy")
     faults = [*(f"{flag}: needs a value" for flag in bare), *(f"{argument}: no such setting" for argument in unknown)]
     try:
         settings = read_settings(texts, in_pod=in_pod())

@@ -11,12 +11,16 @@ from bek_operator.cluster.events import Events
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secret_watch import SecretWatch
 from bek_operator.cluster.secrets import SecretReader
-from bek_operator.controller.clock import steady_clock
+from bek_operator.controller.clock import Clock, steady_clock
 from bek_operator.controller.health import Health
-from bek_operator.controller.reign import Limits, Ports, Reign
+from bek_operator.controller.reign import Ports, Reign
 from bek_operator.controller.watch import watch_objects
+from bek_operator.model.access import Reach
 from bek_operator.settings import Settings
 from bek_operator.whatsapp.address import Addresses
+from bek_operator.whatsapp.backends import Backends
+from bek_operator.whatsapp.budget import Budgets
+from bek_operator.whatsapp.cloud import Cloud
 from bek_operator.whatsapp.http import Http
 from bek_operator.whatsapp.on_premises import OnPremises
 
@@ -27,25 +31,39 @@ async def run(settings: Settings) -> None:
     """Run the operator until a signal or a fault ends it; a fault is raised."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(await Client.connect())
-        http = Http(Addresses(settings.hosts.names_address), user_agent=f"bek-operator/{version('bek-operator')}")
-        stack.push_async_callback(http.close)
+        clock = steady_clock()
+        backends = _backends(settings, clock)
+        stack.push_async_callback(backends.close)
         reign = Reign(
             Ports(
                 objects=Objects(client, settings.namespaces),
                 secrets=SecretReader(client),
                 events=Events(client, socket.gethostname()),
-                backend=OnPremises(http),
+                backend=backends,
+                lanes=backends,
             ),
-            settings.hosts,
-            Limits(numbers=settings.concurrency, per_host=settings.concurrency_per_host),
-            steady_clock(),
+            Reach(hosts=settings.hosts, cloud=settings.cloud, cloud_authorities=settings.cloud_authorities),
+            settings.concurrency,
+            clock,
         )
         health = Health(settings.health.host, settings.health.port, is_ready=reign.settled.is_set)
         await stack.enter_async_context(health)
-        await _run_together(settings, client, reign, http)
+        await _run_together(settings, client, reign, backends)
 
 
-async def _run_together(settings: Settings, client: Client, reign: Reign, http: Http) -> None:
+def _backends(settings: Settings, clock: Clock) -> Backends:
+    agent = f"bek-operator/{version('bek-operator')}"
+    addresses = Addresses(settings.hosts.names_address)
+    budgets = Budgets()
+    return Backends(
+        OnPremises(Http(addresses, user_agent=agent)),
+        Cloud(Http(addresses, user_agent=agent, proxy=settings.cloud_proxy), budgets, clock),
+        budgets,
+        per_host=settings.concurrency_per_host,
+    )
+
+
+async def _run_together(settings: Settings, client: Client, reign: Reign, backends: Backends) -> None:
     """Run the reign and the watches beside it; the end of any one is the end of all."""
     stop = asyncio.Event()
     secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, reign.secret_hint)
@@ -57,7 +75,7 @@ async def _run_together(settings: Settings, client: Client, reign: Reign, http: 
         for task in ours:
             task.cancel()
         await asyncio.wait(ours)
-        await http.close()
+        await backends.close()
 
     async def follow() -> None:
         await reign.settled.wait()

@@ -3,14 +3,18 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from bek_operator.model.hosts import AllowedHosts
+from bek_operator.model.endpoint import Url
+from bek_operator.model.hosts import AllowedHosts, parse_url
+from bek_operator.model.proxy import Proxy, parse_proxy
 
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("json", "text")
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LISTENER = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[-A-Za-z0-9.]*):(?P<port>[0-9]{1,5})")
+_LONGEST_CERTIFICATES = 64 * 1024
 _LAST_PORT = 65535
 
 # A label selector as the API server reads it: `app=x, tier in (a, b), !old`.
@@ -40,6 +44,9 @@ class Settings:
     Attributes:
         namespaces: The namespaces to serve; all of them when empty.
         hosts: What an object may make the operator call.
+        cloud: Where the Cloud API is.
+        cloud_authorities: The CA to trust for it, as PEM; `None` for the system's.
+        cloud_proxy: What calls to the Cloud API and to providers go through.
         concurrency: Numbers signed at once.
         concurrency_per_host: The same for one API host.
         watch_secrets: Whether Secrets are watched; otherwise a change is found at the next sweep of the objects.
@@ -50,6 +57,9 @@ class Settings:
 
     namespaces: tuple[str, ...] = ()
     hosts: AllowedHosts
+    cloud: Url
+    cloud_authorities: str | None = None
+    cloud_proxy: Proxy | None = None
     concurrency: int = 50
     concurrency_per_host: int = 8
     watch_secrets: bool = True
@@ -76,11 +86,17 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     log_level = reader.choice("log-level", "info", _LEVELS)
     log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
     hosts = reader.hosts("allow-host")
+    cloud = reader.url("cloud-url", "https://graph.facebook.com")
+    cloud_authorities = reader.certificates("cloud-ca")
+    cloud_proxy = reader.proxy("cloud-proxy")
     if faults:
         raise InvalidSettings("\n".join(faults))
     return Settings(
         namespaces=namespaces,
         hosts=hosts,
+        cloud=cloud,
+        cloud_authorities=cloud_authorities,
+        cloud_proxy=cloud_proxy,
         concurrency=concurrency,
         concurrency_per_host=concurrency_per_host,
         watch_secrets=watch_secrets,
@@ -145,3 +161,33 @@ class _Reader:
         except ValueError as fault:
             self._faults.append(f"--{name}: {fault}")
             return AllowedHosts.parse([])
+
+    def url(self, name: str, default: str) -> Url:
+        try:
+            return parse_url(self.text(name, default))
+        except ValueError as fault:
+            self._faults.append(f"--{name}: {fault}")
+            return parse_url(default)
+
+    def certificates(self, name: str) -> str | None:
+        file = self.text(name, "")
+        if not file:
+            return None
+        try:
+            with Path(file).open(encoding="ascii") as certificates:
+                text = certificates.read(_LONGEST_CERTIFICATES + 1)
+        except (OSError, ValueError):
+            self._faults.append(f"--{name}: must be a file that can be read, with certificates in PEM, not {file!r}")
+            return None
+        if len(text) > _LONGEST_CERTIFICATES or "-----BEGIN CERTIFICATE-----" not in text:
+            self._faults.append(f"--{name}: must hold certificates in PEM, of {_LONGEST_CERTIFICATES} bytes at most")
+        return text
+
+    def proxy(self, name: str) -> Proxy | None:
+        text = self.text(name, "")
+        try:
+            return parse_proxy(text) if text else None
+        except ValueError as fault:
+            # The address may hold a password, so it is not shown.
+            self._faults.append(f"--{name}: {fault}")
+            return None

@@ -6,10 +6,11 @@ import hashlib
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from bek_operator.model.access import Reach
 from bek_operator.model.answers import Cure, Failure, Pace, Reading, SignatureStatus
-from bek_operator.model.endpoint import OnPremisesEndpoint, Trust
+from bek_operator.model.endpoint import OnPremisesEndpoint, Trust, Url
 from bek_operator.model.hidden import Hidden
-from bek_operator.model.hosts import parse_url
+from bek_operator.model.hosts import AllowedHosts, parse_url
 from bek_operator.model.key import PublicKey
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Reason
@@ -184,3 +185,9 @@ LOST_ANSWER = failure(Reason.UNREACHABLE, "no answer in time", unknown=True)
 def secrets(**more: Mapping[str, bytes] | None) -> dict[str, Mapping[str, bytes] | None]:
     """Return the credentials that the objects built here refer to; `more` are further Secrets, or none for `None`."""
     return {LOGIN_SECRET: {"username": b"admin", "password": PASSWORD.encode()}, **more}
+
+
+def reach(allow: str = "") -> Reach:
+    """Return what may be called: what is allowed, and a Cloud API that is nowhere."""
+    hosts = AllowedHosts.parse(allow.split(",") if allow else ())
+    return Reach(hosts=hosts, cloud=Url(host="graph.example.com", port=443, path=""))

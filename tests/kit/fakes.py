@@ -356,3 +356,19 @@ class FakePhones:
 def unavailable() -> Unavailable:
     """Return the error of an API server that is away."""
     return Unavailable("the API server is away")
+
+
+class FakeLanes:
+    """Lanes that take so many at once, until they are closed to everything, or to what is not urgent."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self.closed_until: dict[tuple[str, bool], float] = {}
+
+    def room(self, lane: str, now: float, *, urgent: bool) -> int:
+        """Return how many of a lane may be worked on at once."""
+        return self._room if now >= self.opens_at(lane, now, urgent=urgent) else 0
+
+    def opens_at(self, lane: str, now: float, *, urgent: bool) -> float:
+        """Return when there is room again."""
+        return self.closed_until.get((lane, urgent), now)

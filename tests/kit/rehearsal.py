@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from bek_operator.model.answers import Accepted, Failure, Reading, SignatureStatus
 from bek_operator.model.decision import Publish, Read, Wait, decide
-from bek_operator.model.hosts import AllowedHosts
 from bek_operator.model.observation import Observation, recover, retarget
 from bek_operator.model.outcomes import after_failure, after_publish, after_read
 from bek_operator.model.resource import REQUESTED_AT, Resource, read_resource
 from bek_operator.model.status import status_of
 from bek_operator.model.target import targets_of
-from kit.builders import LOGIN_SECRET, NOW, NUMBER, body, public_key, secrets, spec_body, spec_of
+from kit.builders import LOGIN_SECRET, NOW, NUMBER, body, public_key, reach, secrets, spec_body, spec_of
 from kit.conditions import faults_of
 from kit.schema import status_faults
 
@@ -173,7 +172,7 @@ class Rehearsal:
 
     def _target(self) -> Target:
         found = self._resource
-        [aim] = targets_of(found, spec_of(found), self.key, self._secrets, AllowedHosts(), {})
+        [aim] = targets_of(found, spec_of(found), self.key, self._secrets, reach(), {})
         return aim
 
     def work(self) -> float | None:

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bek_operator.controller.reign import Limits, Ports, Reign
-from bek_operator.model.hosts import AllowedHosts
+from bek_operator.controller.reign import Ports, Reign
 from bek_operator.model.spec import ObjectRef
 from kit import keys
-from kit.fakes import FakeEvents, FakeObjects, FakePhones, FakeSecrets, now
+from kit.builders import reach
+from kit.fakes import FakeEvents, FakeLanes, FakeObjects, FakePhones, FakeSecrets, now
 from kit.virtual_time import until
 
 READY = ("True", "Succeeded")
@@ -22,7 +22,8 @@ class World:
         self.secrets = FakeSecrets()
         self.events = FakeEvents()
         self.phones = FakePhones()
-        self._limits = Limits(numbers=numbers_at_once, per_host=per_host)
+        self._numbers_at_once = numbers_at_once
+        self._lanes = FakeLanes(per_host)
         self._watch_secrets = watch_secrets
         self.secrets.put_key(keys.rsa())
         self.secrets.put_credentials("first")
@@ -30,8 +31,10 @@ class World:
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[Reign]:
         """Run an operator meanwhile."""
-        ports = Ports(objects=self.objects, secrets=self.secrets, events=self.events, backend=self.phones)
-        reign = Reign(ports, AllowedHosts.parse([]), self._limits, now)
+        ports = Ports(
+            objects=self.objects, secrets=self.secrets, events=self.events, backend=self.phones, lanes=self._lanes
+        )
+        reign = Reign(ports, reach(), self._numbers_at_once, now)
         self.objects.hints = [reign.object_hint]
         self.secrets.hints = [reign.secret_hint] if self._watch_secrets else []
         task = asyncio.create_task(reign.run())

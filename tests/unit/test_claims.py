@@ -119,8 +119,8 @@ def test_the_lowest_number_of_an_object_may_be_lost_to_an_older_one() -> None:
             id="no usable URL",
         ),
         pytest.param(
-            an_object("one", apis=[{"name": "meta", "type": "Cloud"}]),
-            an_object("other", apis=[{"name": "meta", "type": "Cloud"}]),
+            an_object("one", apis=[{"name": "meta", "type": "Carrier"}]),
+            an_object("other", apis=[{"name": "meta", "type": "Carrier"}]),
             id="an API that cannot be called",
         ),
     ],

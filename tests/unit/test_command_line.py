@@ -49,7 +49,7 @@ def test_the_version_is_that_of_the_package(run: Run) -> None:
 def test_every_fault_is_named_at_once_with_status_2(run: Run) -> None:
     """Flags that do not exist, flags without a value and values that cannot be, from wherever they come."""
     status, out, err = run(
-        *("--concurrency", "--log-level", "loud", "--cloud-url=x", "stray", "--namespace", "a", "--namespace", "B"),
+        *("--concurrency", "--log-level", "loud", "--cloud-sky=x", "stray", "--namespace", "a", "--namespace", "B"),
         BEK_LOG_FORMAT="xml",
         BEK_ALLOW_HOST="ok.example.com,not ok",
         BEK_SECRET_SELECTOR="a,",
@@ -57,7 +57,7 @@ def test_every_fault_is_named_at_once_with_status_2(run: Run) -> None:
     assert (status, out) == (2, "")
     assert [line.removeprefix("bek-operator: ").partition(": ")[0] for line in err.splitlines()] == [
         "--concurrency",
-        "--cloud-url=x",
+        "--cloud-sky=x",
         "stray",
         "--namespace",
         "--secret-selector",

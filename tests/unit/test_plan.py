@@ -11,14 +11,24 @@ from bek_operator.controller.numbers import NumberQueue
 from bek_operator.controller.plan import VANISHED_SECONDS, Planner
 from bek_operator.controller.schedule import Schedule
 from bek_operator.controller.workers import Workers
-from bek_operator.model.hosts import AllowedHosts
 from bek_operator.model.key import InvalidKey, PublicKey
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import ObjectReason, Reason
 from bek_operator.model.spec import ObjectRef
 from bek_operator.model.status import Obstacle, status_of
 from kit import keys
-from kit.builders import KEY_SECRET, LOGIN_SECRET, NOW, NUMBER, observation, public_key, signed, spec_body, target
+from kit.builders import (
+    KEY_SECRET,
+    LOGIN_SECRET,
+    NOW,
+    NUMBER,
+    observation,
+    public_key,
+    reach,
+    signed,
+    spec_body,
+    target,
+)
 from kit.fakes import FakeObjects, FakeSecrets, now, number, numbers, unavailable
 from kit.virtual_time import virtual_time
 
@@ -42,7 +52,7 @@ class Bench:
             objects=self.objects,
             secrets=self.secrets,
             keys=KeyCache(),
-            hosts=AllowedHosts.parse([]),
+            reach=reach(),
             numbers=NumberQueue(Workers("numbers", self.schedule, nothing, 1, now)),
             again=lambda ref, at: self.again.append((ref, round(at - NOW))),
             clock=now,

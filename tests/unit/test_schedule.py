@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bek_operator.controller.schedule import Priority, Schedule
+from kit.fakes import FakeLanes
 
 LANES = ("a", "b", "c")
 LANE_LIMIT, SUSPECTS = 2, 2
@@ -57,7 +58,7 @@ def test_a_key_that_is_at_work_is_not_picked_again_before_it_is_done() -> None:
 
 def test_a_cancelled_key_is_not_picked() -> None:
     """Cancelling forgets what was waiting, in a queue as well as for its time."""
-    schedule: Schedule[str] = Schedule(lane_limit=lambda _: 1)
+    schedule: Schedule[str] = Schedule(lanes=FakeLanes(1))
     schedule.add("x", 0.0)
     schedule.add("queued", 0.0)
     assert schedule.pick(0.0) == "x"
@@ -83,7 +84,7 @@ def test_what_is_urgent_goes_first_and_what_failed_goes_after_its_equals() -> No
 
 def test_lanes_take_turns_and_hold_no_more_than_their_share() -> None:
     """A host with many due numbers gets its limit, and others are served in between."""
-    schedule: Schedule[str] = Schedule(lane_limit=lambda _: 2)
+    schedule: Schedule[str] = Schedule(lanes=FakeLanes(2))
     for key in ("a1", "a2", "a3", "b1", "c1"):
         schedule.add(key, 0.0, lane=key[0])
     assert picked(schedule, 0.0) == ["a1", "b1", "c1", "a2"]
@@ -95,7 +96,7 @@ def test_lanes_take_turns_and_hold_no_more_than_their_share() -> None:
 
 def test_a_lane_without_room_is_served_again_on_every_level() -> None:
     """Room that is given back goes to the most urgent key of the lane, though all levels had set it aside."""
-    schedule: Schedule[str] = Schedule(lane_limit=lambda _: 1)
+    schedule: Schedule[str] = Schedule(lanes=FakeLanes(1))
     schedule.add("at work", 0.0, lane="a")
     assert schedule.pick(0.0) == "at work"
     schedule.add("check", 0.0, lane="a")
@@ -130,7 +131,7 @@ def test_a_suspect_stays_one_in_its_lane_until_it_was_worked_on() -> None:
 
 def test_failed_work_is_tried_again_as_what_it_was() -> None:
     """It keeps priority and lane, counts as failing, and goes by the earlier of two times."""
-    schedule: Schedule[str] = Schedule(lane_limit=lambda _: 1)
+    schedule: Schedule[str] = Schedule(lanes=FakeLanes(1))
     schedule.add("x", 0.0, priority=Priority.KEY, lane="a")
     schedule.add("other", 0.0, lane="a")
     assert schedule.pick(0.0) == "x"
@@ -183,7 +184,7 @@ class ScheduleMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.schedule: Schedule[int] = Schedule(lane_limit=lambda _: LANE_LIMIT, suspects=SUSPECTS)
+        self.schedule: Schedule[int] = Schedule(lanes=FakeLanes(LANE_LIMIT), suspects=SUSPECTS)
         self.now = 0.0
         self.waiting: dict[int, _Expected] = {}
         self.running: dict[int, _Expected] = {}

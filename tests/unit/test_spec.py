@@ -36,7 +36,7 @@ json = st.recursive(
 
 def cloud(name: str = "meta") -> dict[str, Any]:
     """Return an entry of a type that this version does not serve."""
-    return {"name": name, "type": "Cloud", "cloud": {"tokenSecretRef": {"name": "meta-token", "key": "token"}}}
+    return {"name": name, "type": "Carrier"}
 
 
 def test_everything_that_is_asked_for_is_read() -> None:
@@ -63,7 +63,7 @@ def test_everything_that_is_asked_for_is_read() -> None:
     spec = spec_of(found)
     assert spec.key == EntryRef(secret="flows-key", entry="private.pem")
     assert spec.passphrase_entry == "passphrase"
-    assert [(number.number, number.digits, number.api) for number in spec.numbers] == [(NUMBER, NUMBER[1:], api)]
+    assert [(number.number, number.fill_in("{digits}"), number.api) for number in spec.numbers] == [(NUMBER, NUMBER[1:], api)]
     assert (spec.interval, spec.publish, spec.suspend) == (60, False, True)
     assert spec.secrets == {"flows-key", LOGIN_SECRET, "whatsapp-ca"}
     assert (found.ref, found.uid) == (("messaging", "flows"), "uid-of-messaging-flows")
@@ -100,7 +100,7 @@ def test_a_number_lives_on_the_api_that_it_names_or_on_the_default(
 def test_a_type_that_is_not_known_is_kept_for_the_status() -> None:
     """An API of another type is read as one that cannot be served, and its Secrets are not looked at."""
     spec = spec_of(resource(spec_body(apis=[cloud()])))
-    assert spec.numbers[0].api == UnsupportedApi(name="meta", type="Cloud")
+    assert spec.numbers[0].api == UnsupportedApi(name="meta", type="Carrier")
     assert spec.secrets == {"flows-key"}
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from bek_operator.model.answers import Cure
 from bek_operator.model.endpoint import OnPremisesEndpoint
-from bek_operator.model.hosts import AllowedHosts
 from bek_operator.model.reasons import Reason
 from bek_operator.model.target import targets_of
 from kit.builders import (
@@ -18,6 +17,7 @@ from kit.builders import (
     PASSWORD,
     on_premises,
     public_key,
+    reach,
     resource,
     secrets,
     spec_body,
@@ -40,8 +40,8 @@ def targets(
 ) -> tuple[Target, ...]:
     """Return the targets of an object with this spec; `more` are arguments of `resource`."""
     one = resource(spec, **more)
-    hosts = AllowedHosts.parse(allow.split(",") if allow else ())
-    return targets_of(one, spec_of(one), public_key(), secrets() if found is None else found, hosts, claimed or {})
+    found = secrets() if found is None else found
+    return targets_of(one, spec_of(one), public_key(), found, reach(allow), claimed or {})
 
 
 def with_url(url: str, **more: Any) -> dict[str, Any]:
@@ -114,10 +114,10 @@ def login(**entries: bytes) -> dict[str, Mapping[str, bytes] | None]:
 
 
 CA = with_url("https://whatsapp-web", tls={"caSecretRef": {"name": "ca", "key": "ca.crt"}})
-CLOUD = spec_body(apis=[{"name": "meta", "type": "Cloud", "cloud": {}}])
+CLOUD = spec_body(apis=[{"name": "meta", "type": "Carrier"}])
 
 PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes] | None], Reason, Cure, str]] = {
-    "another type": (CLOUD, secrets(), Reason.UNSUPPORTED, Cure.PERSON, "type Cloud"),
+    "another type": (CLOUD, secrets(), Reason.UNSUPPORTED, Cure.PERSON, "type Carrier"),
     "no Secret": (None, {}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, f"Secret {LOGIN_SECRET} does not exist (yet)"),
     "a Secret that is gone": (None, {LOGIN_SECRET: None}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "does not exist"),
     "no entry": (None, {LOGIN_SECRET: {}}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "entry username of Secret"),

@@ -15,7 +15,8 @@ from bek_operator.model.observation import Observation
 from bek_operator.model.outcomes import disturbed
 from bek_operator.model.recorded import read_status
 from bek_operator.model.resource import Resource
-from bek_operator.model.spec import ObjectRef
+from bek_operator.model.rollout import OPEN, Gate, gate_of, holds_another_key
+from bek_operator.model.spec import ObjectRef, Spec
 from bek_operator.model.status import Obstacle
 from bek_operator.model.target import Target
 
@@ -41,6 +42,8 @@ class Entry:
         active: Numbers that are being worked on.
         unrecorded: Numbers whose next publish waits for the status to show the last one.
         written_at: When the status was last written by this process.
+        gate: Which numbers may be published to; `held` are those that wait for it, `keyed_at` is since when the
+            present key was the object's.
     """
 
     resource: Resource
@@ -53,6 +56,9 @@ class Entry:
     active: set[str] = field(default_factory=set)
     unrecorded: set[str] = field(default_factory=set)
     written_at: float = float("-inf")
+    gate: Gate = OPEN
+    held: set[str] = field(default_factory=set)
+    keyed_at: float = 0.0
 
     @property
     def unfinished(self) -> bool:
@@ -149,6 +155,7 @@ class Board:
         entry.known.pop(number, None)
         entry.untried.discard(number)
         entry.unrecorded.discard(number)
+        entry.held.discard(number)
 
     def learn(
         self,
@@ -172,6 +179,21 @@ class Board:
             seen = disturbed(seen, target, published_at)
         self.put(ref.object, seen)
         return seen
+
+    def judge(self, ref: ObjectRef, now: float) -> Gate:
+        """Decide anew which numbers of an object may be published to."""
+        entry = self._entries[ref]
+        spec = entry.resource.spec
+        if isinstance(spec, Spec):
+            entry.gate = gate_of(spec.rollout, entry.known, entry.keyed_at, now)
+        return entry.gate
+
+    def admits(self, ref: NumberRef, seen: Observation, now: float) -> bool:
+        """Tell whether a number may be published to, or has to wait for another one to prove the key."""
+        gate = self._entries[ref.object].gate
+        if not gate.rotation and holds_another_key(seen):
+            gate = self.judge(ref.object, now)
+        return gate.admits(ref.number)
 
     def is_recorded(self, ref: NumberRef, seen: Observation) -> bool:
         """Tell whether the status that the API server holds shows a number's last publish."""

@@ -134,14 +134,14 @@ class Planner:
         entry.secrets_stale = False
         try:
             if isinstance(spec, InvalidSpec):
-                entry.key = Obstacle(ObjectReason.INVALID_SPEC, spec.message)
+                self._set_key(entry, Obstacle(ObjectReason.INVALID_SPEC, spec.message))
             else:
                 self._board.refer(ref, entry, {name: entry.secrets.get(name, "") for name in spec.secrets})
                 found = await self._read_secrets(ref, spec)
                 if self._is_a_moment_ago(ref, entry, found):
                     return False
                 self._board.refer(ref, entry, {name: one.version if one else "" for name, one in found.items()})
-                entry.key = await self._key(spec, found)
+                self._set_key(entry, await self._key(spec, found))
                 if isinstance(entry.key, PublicKey):
                     self._place(ref, entry, entry.key, spec, found)
         except BaseException:
@@ -150,6 +150,10 @@ class Planner:
         if isinstance(entry.key, Obstacle):
             self._stop(ref, entry)
         return True
+
+    def _set_key(self, entry: Entry, key: PublicKey | Obstacle) -> None:
+        if key != entry.key:
+            entry.key, entry.keyed_at = key, self._clock()
 
     async def _read_secrets(self, ref: ObjectRef, spec: Spec) -> dict[str, SecretContent | None]:
         names = sorted(spec.secrets)

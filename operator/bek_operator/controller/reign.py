@@ -18,11 +18,11 @@ from bek_operator.controller.key_cache import KeyCache
 from bek_operator.controller.numbers import NumberQueue
 from bek_operator.controller.plan import ObjectReader, Planner, SecretSource
 from bek_operator.controller.report import EventPoster, Reporter, StatusWriter
-from bek_operator.controller.schedule import Priority, Schedule
+from bek_operator.controller.schedule import Lanes, Priority, Schedule
 from bek_operator.controller.sign import Signer
 from bek_operator.controller.workers import RetryLater, Workers
+from bek_operator.model.access import Reach
 from bek_operator.model.endpoint import Endpoint
-from bek_operator.model.hosts import AllowedHosts
 from bek_operator.model.observation import Observation
 from bek_operator.model.resource import Resource
 from bek_operator.model.spec import ObjectRef
@@ -44,42 +44,33 @@ class ObjectStore(ObjectReader, StatusWriter, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What the reign works with."""
+    """What the reign works with; `lanes` tells how much of it one API host or token can take."""
 
     objects: ObjectStore
     secrets: SecretSource
     events: EventPoster
     backend: Backend[Endpoint]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much is done at once: numbers in all, and numbers of one API host."""
-
-    numbers: int
-    per_host: int
+    lanes: Lanes
 
 
 class Reign:
     """Takes charge of all objects when run, until cancelled."""
 
-    def __init__(self, ports: Ports, hosts: AllowedHosts, limits: Limits, clock: Clock) -> None:
+    def __init__(self, ports: Ports, reach: Reach, concurrency: int, clock: Clock) -> None:
         self._ports = ports
         self._clock = clock
         self._board = Board()
         self.settled = asyncio.Event()
         self._objects: Workers[ObjectRef] = Workers("objects", Schedule(), self._pass, _PASSES_AT_ONCE, clock)
-        schedule: Schedule[NumberRef] = Schedule(
-            lane_limit=lambda _: limits.per_host, suspects=max(limits.numbers // 2, 1)
-        )
-        self._signing: Workers[NumberRef] = Workers("numbers", schedule, self._sign, limits.numbers, clock)
+        schedule: Schedule[NumberRef] = Schedule(lanes=ports.lanes, suspects=max(concurrency // 2, 1))
+        self._signing: Workers[NumberRef] = Workers("numbers", schedule, self._sign, concurrency, clock)
         self._numbers = NumberQueue(self._signing)
         self._planner = Planner(
             board=self._board,
             objects=ports.objects,
             secrets=ports.secrets,
             keys=KeyCache(),
-            hosts=hosts,
+            reach=reach,
             numbers=self._numbers,
             again=self._objects.add,
             clock=clock,
@@ -163,9 +154,20 @@ class Reign:
         try:
             entry = await self._planner.plan(ref)
             if entry:
+                self._let_pass(ref, entry)
                 await self._reporter.report(ref, entry)
         except ClusterError as error:
             raise RetryLater(str(error)) from error
+
+    def _let_pass(self, ref: ObjectRef, entry: Entry) -> None:
+        """Go on with the numbers that the rollout has reached."""
+        now = self._clock()
+        gate = self._board.judge(ref, now)
+        for number in [number for number in entry.held if gate.admits(number)]:
+            entry.held.discard(number)
+            self._numbers.enqueue(NumberRef(ref, number), entry.known[number], now)
+        if gate.review_at is not None:
+            self._objects.add(ref, gate.review_at)
 
     async def _sign(self, ref: NumberRef) -> None:
         await self._signer.sign(ref)

@@ -13,11 +13,14 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
 _STALE_TOLERATED = 64
+_AGAIN = 0.1
+"""Seconds at least before a lane without room is asked again."""
 
 
 class Priority(IntEnum):
@@ -47,16 +50,29 @@ class _Entry:
         return self.priority, self.suspect
 
 
-class Schedule(Generic[K]):
-    """Entries by key; `lane_limit` tells how many of a lane may be worked on at once, `suspects` of the failing."""
+class Lanes(Protocol):
+    """What the lanes can take: an API host so many at once, a token so many an hour."""
 
-    def __init__(self, *, lane_limit: Callable[[str], int] | None = None, suspects: int | None = None) -> None:
-        self._lane_limit = lane_limit
+    def room(self, lane: str, now: float, *, urgent: bool) -> int:
+        """Return how many of a lane may be worked on at once right now; 0 for none."""
+        ...
+
+    def opens_at(self, lane: str, now: float, *, urgent: bool) -> float:
+        """Return when there may be room again."""
+        ...
+
+
+class Schedule(Generic[K]):
+    """Entries by key; `lanes` tells what each lane can take, `suspects` how many of the failing are worked on."""
+
+    def __init__(self, *, lanes: Lanes | None = None, suspects: int | None = None) -> None:
+        self._lanes = lanes
         self._suspects = suspects
         self._entries: dict[K, _Entry] = {}
         self._running: dict[K, _Entry] = {}
         self._later: list[tuple[float, int, K]] = []
-        self._levels: dict[tuple[Priority, bool], _Lanes[K]] = defaultdict(_Lanes)
+        self._opening: list[tuple[float, str]] = []
+        self._levels: dict[tuple[Priority, bool], _Queues[K]] = defaultdict(_Queues)
         self._in_lane: dict[str, int] = defaultdict(int)
         self._suspects_running = 0
         self._serial = 0
@@ -92,7 +108,8 @@ class Schedule(Generic[K]):
         for level in sorted(self._levels):
             if level[1] and self._suspects is not None and self._suspects_running >= self._suspects:
                 continue
-            key = self._levels[level].take(self._is_waiting, self._has_room)
+            has_room = partial(self._has_room, now=now, urgent=level[0] < Priority.CHECK)
+            key = self._levels[level].take(self._is_waiting, has_room)
             if key is not None:
                 entry = self._entries.pop(key)
                 self._running[key] = entry
@@ -111,8 +128,7 @@ class Schedule(Generic[K]):
         self._in_lane[entry.lane] -= 1
         if not self._in_lane[entry.lane]:
             del self._in_lane[entry.lane]
-        for lanes in self._levels.values():
-            lanes.reopen(entry.lane)
+        self._reopen(entry.lane)
         again = self._entries.get(key)
         if again:
             self._put_off(key, again)
@@ -121,10 +137,10 @@ class Schedule(Generic[K]):
             self.add(key, again_at, priority=entry.priority, lane=lane, suspect=True)
 
     def next_at(self) -> float | None:
-        """Return when the next entry that is not due yet will be; `None` when there is none."""
+        """Return when the next entry will be due, or the next lane will open; `None` when neither is known."""
         while self._later and not self._is_waiting(self._later[0][2], self._later[0][1]):
             heapq.heappop(self._later)
-        return self._later[0][0] if self._later else None
+        return min((heap[0][0] for heap in (self._later, self._opening) if heap), default=None)
 
     def _put_off(self, key: K, entry: _Entry) -> None:
         heapq.heappush(self._later, (entry.at, entry.serial, key))
@@ -134,6 +150,8 @@ class Schedule(Generic[K]):
             heapq.heapify(self._later)
 
     def _queue_due(self, now: float) -> None:
+        while self._opening and self._opening[0][0] <= now:
+            self._reopen(heapq.heappop(self._opening)[1])
         while self._later and self._later[0][0] <= now:
             _, serial, key = heapq.heappop(self._later)
             if self._is_waiting(key, serial):
@@ -144,11 +162,20 @@ class Schedule(Generic[K]):
         entry = self._entries.get(key)
         return entry is not None and entry.serial == serial and key not in self._running
 
-    def _has_room(self, lane: str) -> bool:
-        return self._lane_limit is None or self._in_lane.get(lane, 0) < self._lane_limit(lane)
+    def _has_room(self, lane: str, *, now: float, urgent: bool) -> bool:
+        if self._lanes is None or self._in_lane.get(lane, 0) < self._lanes.room(lane, now, urgent=urgent):
+            return True
+        if not self._in_lane.get(lane):
+            # None of the lane is at work, whose end would open it.
+            heapq.heappush(self._opening, (max(self._lanes.opens_at(lane, now, urgent=urgent), now + _AGAIN), lane))
+        return False
+
+    def _reopen(self, lane: str) -> None:
+        for queues in self._levels.values():
+            queues.reopen(lane)
 
 
-class _Lanes(Generic[K]):
+class _Queues(Generic[K]):
     """The due keys of one level, lane by lane; lanes without room are set aside until one of theirs is done."""
 
     def __init__(self) -> None:

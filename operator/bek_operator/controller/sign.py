@@ -15,7 +15,7 @@ from bek_operator.model.answers import Failure
 from bek_operator.model.decision import Publish, Read, Wait, decide
 from bek_operator.model.endpoint import Endpoint
 from bek_operator.model.observation import Observation
-from bek_operator.model.outcomes import after_failure, after_publish, after_read
+from bek_operator.model.outcomes import after_failure, after_publish, after_read, held
 from bek_operator.model.reasons import Reason
 from bek_operator.model.target import Target
 from bek_operator.whatsapp.protocol import Backend
@@ -79,6 +79,8 @@ class Signer:
                     return until
                 case Read():
                     await self._read(ref, seen.target, seen.target.endpoint)
+                case Publish() if not self._board.admits(ref, seen, now):
+                    return self._hold(ref, seen)
                 case Publish():
                     await self._publish(ref, seen.target, seen.target.endpoint)
 
@@ -90,6 +92,14 @@ class Signer:
             learned = self._board.learn(ref, seen.target, update, published_at=None)
             return learned.due if learned else None
         return seen.due
+
+    def _hold(self, ref: NumberRef, seen: Observation) -> float:
+        """Leave a number until the rollout reaches it; it goes on being checked."""
+        entry = self._board.get(ref.object)
+        if entry:
+            entry.held.add(ref.number)
+        learned = self._board.learn(ref, seen.target, held, published_at=None)
+        return learned.due if learned else seen.due
 
     async def _read(self, ref: NumberRef, target: Target, endpoint: Endpoint) -> None:
         answer = await self._backend.read(endpoint)

@@ -133,6 +133,11 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
     return _refused(replace(refused, due=due), answer)
 
 
+def held(seen: Observation) -> Observation:
+    """Take in that a number lacks the key and has to wait until another one has proved it."""
+    return replace(seen, reason=Reason.WAITING_FOR_ROLLOUT, message=_HELD, person=False)
+
+
 def disturbed(seen: Observation, published: Target, now: float) -> Observation:
     """Take in that a publish for another target ended after this one was set: what was read is worth nothing.
 
@@ -159,6 +164,7 @@ _FOUND = {
     Reason.STALE_SIGNATURE: "the API holds the key, with a signature that is not VALID any more",
     Reason.FOREIGN_KEY: "the API holds another key",
 }
+_HELD = "another number gets the new key first; see `rollout` in the spec"
 _ACCEPTED = "the key was accepted and is not VALID yet"
 _NOT_SHOWN_YET = "the key was accepted, but the API still shows another key"
 _CONTENDED = (

@@ -21,6 +21,7 @@ class Reason(StrEnum):
 
     # Nobody must act.
     SIGNED = "Signed"
+    WAITING_FOR_ROLLOUT = "WaitingForRollout"
     PENDING = "Pending"
 
     # Time heals.

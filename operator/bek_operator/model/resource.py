@@ -183,7 +183,7 @@ def _read_cloud(name: str, member: Fields) -> CloudApi:
         name=name,
         version=version,
         token=_read_entry_ref(member.part("tokenSecretRef")),
-        app_secret=app_secret and _read_entry_ref(app_secret),
+        app_secret=_read_entry_ref(app_secret) if app_secret else None,
     )
 
 
@@ -201,8 +201,10 @@ def _read_provider(name: str, member: Fields) -> ProviderApi:
 
 def _read_tls(member: Fields) -> tuple[EntryRef | None, str | None]:
     tls = member.optional_part("tls")
-    authorities = tls and tls.optional_part("caSecretRef")
-    return authorities and _read_entry_ref(authorities), tls and tls.optional_text("serverName", _LONGEST_NAME)
+    if tls is None:
+        return None, None
+    authorities = tls.optional_part("caSecretRef")
+    return (_read_entry_ref(authorities) if authorities else None), tls.optional_text("serverName", _LONGEST_NAME)
 
 
 def _read_rollout(spec: Fields, numbers: Iterable[str]) -> Rollout:
@@ -213,7 +215,7 @@ def _read_rollout(spec: Fields, numbers: Iterable[str]) -> Rollout:
     if kind not in {"FirstNumber", "AllAtOnce"}:
         raise Malformed("`spec.rollout.type` must be FirstNumber or AllAtOnce")
     named = rollout.optional_part("firstNumber")
-    first = named and named.optional_text("phoneNumber", _LONGEST_LABEL)
+    first = named.optional_text("phoneNumber", _LONGEST_LABEL) if named else None
     if first and first not in numbers:
         raise Malformed("`spec.rollout.firstNumber.phoneNumber` must be one of `phoneNumbers`")
     pause = (named and named.get("pauseSeconds", int)) or 0

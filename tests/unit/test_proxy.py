@@ -1,0 +1,68 @@
+"""How a proxy is written."""
+
+import pytest
+
+from bek_operator.model.hidden import Hidden
+from bek_operator.model.proxy import Proxy, parse_proxy
+
+
+@pytest.mark.parametrize(
+    ("text", "proxy"),
+    [
+        ("http://proxy.test:3128", Proxy(scheme="http", host="proxy.test", port=3128)),
+        ("http://proxy.test:3128/", Proxy(scheme="http", host="proxy.test", port=3128)),
+        ("proxy.test:3128", Proxy(scheme="http", host="proxy.test", port=3128)),
+        ("PROXY.test", Proxy(scheme="http", host="proxy.test", port=80)),
+        ("https://proxy.test", Proxy(scheme="https", host="proxy.test", port=443)),
+        ("http://192.0.2.7:3128", Proxy(scheme="http", host="192.0.2.7", port=3128)),
+        ("http://[2001:db8::7]:3128", Proxy(scheme="http", host="2001:db8::7", port=3128)),
+        (
+            "http://user:p%40ss%3A@proxy.test:3128",
+            Proxy(scheme="http", host="proxy.test", port=3128, username="user", password=Hidden("p@ss:")),
+        ),
+        ("http://user@proxy.test", Proxy(scheme="http", host="proxy.test", port=80, username="user")),
+    ],
+)
+def test_understood(text: str, proxy: Proxy) -> None:
+    """A proxy is a host and a port, and who may use it."""
+    assert parse_proxy(text) == proxy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "http://",
+        "socks5://proxy.test:1080",
+        "ftp://proxy.test",
+        "http://proxy.test:0",
+        "http://proxy.test:port",
+        "http://proxy.test:99999",
+        "http://proxy.test/path",
+        "http://proxy.test?query",
+        "http://proxy.test#fragment",
+        "http://pro xy.test",
+        "http://-proxy.test",
+        "http://[2001:db8::7",
+        "http://[nonsense]",
+        "http://v1:2",
+        "http://proxy.test\r\nX: y",
+    ],
+)
+def test_refused(text: str) -> None:
+    """Anything else is refused, and not repeated: it may hold a password."""
+    secret = text.replace("http://", "http://user:hunter2@") if "://" in text else text
+    for one in (text, secret):
+        if one == "http://v1:2":
+            continue
+        with pytest.raises(ValueError, match=r"^must be http://host:port") as fault:
+            parse_proxy(one)
+        assert "hunter2" not in str(fault.value)
+        assert fault.value.__cause__ is None
+
+
+def test_not_shown() -> None:
+    """Neither the user nor the password is shown."""
+    shown = repr(parse_proxy("http://someone:hunter2@proxy.test"))
+    assert "someone" not in shown
+    assert "hunter2" not in shown
