@@ -11,6 +11,8 @@ import pytest
 
 from kit.apiserver import ApiServer
 from kit.binaries import MissingBinaryError, ensure
+from kit.business import Business
+from kit.cloud import Cloud
 from kit.gobuild import BuildError
 from kit.on_premises import OnPremises, numbers
 from kit.operator_process import OperatorProcess
@@ -72,9 +74,24 @@ def started() -> list[OperatorProcess]:
 
 
 @pytest.fixture(scope="session")
-def operator_process(installed: ApiServer, started: list[OperatorProcess]) -> Iterator[OperatorProcess]:
+def cloud() -> Iterator[Cloud]:
+    """Provide the Cloud API of the whole session: there is one for all objects of an operator."""
+    with Cloud() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def operator_process(installed: ApiServer, cloud: Cloud, started: list[OperatorProcess]) -> Iterator[OperatorProcess]:
     """Provide the operator, under its shipped service account; it may be down when a test is done with it."""
-    with OperatorProcess(installed, ["--allow-host=127.0.0.1:*", "--log-level=debug"]) as process:
+    authorities = installed.folder / "cloud-ca.crt"
+    authorities.write_text(cloud.certificate.authority, encoding="ascii")
+    flags = [
+        "--allow-host=127.0.0.1:*",
+        f"--cloud-url={cloud.url}",
+        f"--cloud-ca={authorities}",
+        "--log-level=debug",
+    ]
+    with OperatorProcess(installed, flags) as process:
         started.append(process)
         yield process
 
@@ -107,3 +124,13 @@ def scene(operator: OperatorProcess, installed: ApiServer, namespace: str, simul
     scene = Scene(installed, namespace, simulator, operator)
     scene.put_access()
     return scene
+
+
+@pytest.fixture
+def business(cloud: Cloud) -> Iterator[Business]:
+    """Provide a business at the Cloud API; nothing improper may ever have come there."""
+    yield Business(cloud)
+    cloud.heal()
+    cloud.limits.clear()
+    cloud.unknown, cloud.ended = "803", "refused"
+    assert [*cloud.scandals, *cloud.oddities] == []

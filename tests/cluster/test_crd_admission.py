@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from kit.crd import CRD_FILE, RESOURCE_PATH, install_crd
-from kit.manifests import MOST_APIS, MOST_NUMBERS, changed, cloud, large, on_premises, small
+from kit.manifests import MOST_APIS, MOST_NUMBERS, TYPES, changed, cloud, large, on_premises, provider, small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 KINDS = {"last_number": "phoneNumbers", "last_api": "apis"}
 URL = "apis.0.onPremises.url"
 TLS = "apis.0.onPremises.tls"
-FIRST, LAST = "phoneNumbers.0", "phoneNumbers.-1"
+PROVIDER = "apis.1.provider"
+PROVIDER_FIELD = "spec.apis[1].provider"
+PARTNER_KEY = f"{PROVIDER_FIELD}.apiKeySecretRef.key"
+PAUSE = "spec.rollout.firstNumber.pauseSeconds"
+FIRST, SECOND, LAST = "phoneNumbers.0", "phoneNumbers.1", "phoneNumbers.-1"
+ON_SECOND = {"phoneNumber": "+15550002222", "api": "partner", "phoneNumberID": "106540352242922"}
 
 HTTPS = "must be https://HOST, with :PORT and /PATH if needed"
 BRACES = "must have no braces but those of {digits}"
@@ -37,6 +42,11 @@ LABELS = 'must have a host whose parts have at most 63 characters each and no "-
 E164 = 'must be "+" and 7 to 15 digits without spaces, the first not 0, such as "+15550001111"'
 SECRET = 'must be the name of a Secret: lower-case letters, digits, "-" and "."'
 ENTRY = 'must be the name of an entry of the Secret, made of letters, digits, "-", "_" and "."'
+HEADER_NAME = 'must be the name of an HTTP header, such as D360-API-KEY; without blanks and ":"'
+HEADER = "must be the provider's own header for its API keys, such as D360-API-KEY, or Authorization"
+BEHIND_ONE = "`provider.url` or `provider.apiKeySecretRef.key` must contain {digits} or {phoneNumberID} in an entry"
+NO_ID = "`phoneNumberID` must be set for a number whose api has {phoneNumberID} in its url or apiKeySecretRef"
+SERVER_NAME = "must be a DNS name in lower case, such as whatsapp-web-service"
 
 
 class Refused(NamedTuple):
@@ -51,6 +61,17 @@ class Refused(NamedTuple):
 def url(what: str, value: str, message: str) -> Refused:
     """Return a refusal of an On-Premises URL."""
     return Refused(what, {URL: value}, "spec.apis[0].onPremises.url", message)
+
+
+def partner(what: str, value: str, message: str) -> Refused:
+    """Return a refusal of a provider's URL."""
+    return Refused(what, {f"{PROVIDER}.url": value}, f"{PROVIDER_FIELD}.url", message)
+
+
+def header(value: str, message: str = HEADER) -> Refused:
+    """Return a refusal of the name of a header for API keys."""
+    changes = {f"{PROVIDER}.apiKeyHeader": value}
+    return Refused(f"the header {value!r}", changes, f"{PROVIDER_FIELD}.apiKeyHeader", message)
 
 
 def number(what: str, value: str) -> Refused:
@@ -128,6 +149,34 @@ REFUSED = [
         "`onPremises.url` must contain {digits} in an entry that more than one number uses",
     ),
     Refused(
+        "two numbers at a provider behind one URL with one key",
+        {f"{PROVIDER}.url": "https://waba.example.com", f"{PROVIDER}.apiKeySecretRef.key": "key", LAST: ON_SECOND},
+        "spec.apis",
+        BEHIND_ONE,
+    ),
+    Refused(
+        "a number at a provider without the id that is in the URL",
+        {f"{SECOND}.phoneNumberID": None},
+        "spec.phoneNumbers",
+        f"{NO_ID}; the first number without it is +15550004444",
+    ),
+    Refused(
+        "a number at a provider without the id that is in the name of the entry",
+        {
+            f"{PROVIDER}.url": "https://waba.example.com",
+            f"{PROVIDER}.apiKeySecretRef.key": "key-{phoneNumberID}",
+            f"{SECOND}.phoneNumberID": None,
+        },
+        "spec.phoneNumbers",
+        f"{NO_ID}; the first number without it is +15550004444",
+    ),
+    Refused(
+        "a number without api where the default is a provider that is told the id",
+        {"apis.0": provider("default", "https://waba.example.com", "{phoneNumberID}")},
+        "spec.phoneNumbers",
+        f"{NO_ID}; the first number without it is +15550001111",
+    ),
+    Refused(
         "type OnPremises without its member",
         {"apis.0.onPremises": None},
         "spec.apis[0].onPremises",
@@ -152,10 +201,22 @@ REFUSED = [
         "`onPremises` must be set exactly when type is OnPremises; remove it otherwise",
     ),
     Refused(
+        "type Provider without its member",
+        {f"{PROVIDER}": None, f"{SECOND}.api": "default"},
+        f"{PROVIDER_FIELD}",
+        "`provider` must be set exactly when type is Provider; remove it otherwise",
+    ),
+    Refused(
+        "type Cloud with the member of Provider",
+        {"apis.-1.provider": provider("x", "https://waba.example.com", "{digits}")["provider"]},
+        "spec.apis[{last_api}].provider",
+        "`provider` must be set exactly when type is Provider; remove it otherwise",
+    ),
+    Refused(
         "a type that does not exist",
         {"apis.0.type": "Carrier"},
         "spec.apis[0].type",
-        'Unsupported value: "Carrier": supported values: "OnPremises", "Cloud"',
+        'Unsupported value: "Carrier": supported values: "OnPremises", "Cloud", "Provider"',
     ),
     Refused(
         "a policy that does not exist",
@@ -214,13 +275,34 @@ REFUSED = [
     url("a URL with a label that begins with a hyphen", "https://whatsapp.-{digits}.svc", LABELS),
     url("a URL with a label that ends in a hyphen", "https://whatsapp-{digits}-.svc", LABELS),
     url("a URL with a label that is too long once the number is in it", f"https://{'w' * 50}{{digits}}", LABELS),
+    partner("a provider's URL without TLS", "http://waba.example.com/{digits}", HTTPS),
+    partner("a provider's URL with a query", "https://waba.example.com/{digits}?id={phoneNumberID}", HTTPS),
+    partner("a provider's URL with the id as its port", "https://waba.example.com:{phoneNumberID}", HTTPS),
+    partner("a provider's URL with a misspelled placeholder", "https://waba.example.com/{phoneNumberId}", BRACES),
+    partner("a provider's URL with placeholders in each other", "https://waba/{phone{digits}NumberID}", BRACES),
+    partner("a provider's URL with placeholders the other way round", "https://waba/{di{phoneNumberID}gits}", BRACES),
+    partner("a provider's URL that leaves its path", "https://waba.example.com/{digits}/..", DOTS),
+    partner("a provider's URL with a port beyond the last", "https://waba.example.com:65536/{digits}", PORT),
+    partner("a provider's URL whose host is an id, which is an address to resolvers", "https://{phoneNumberID}", HOST),
+    partner("a provider's URL whose host ends in both", "https://waba.{digits}{phoneNumberID}", HOST),
+    partner("a provider's URL with a label too long for an id", f"https://{'w' * 44}{{phoneNumberID}}", LABELS),
+    Refused("a provider without a header", {f"{PROVIDER}.apiKeyHeader": None}, f"{PROVIDER_FIELD}.apiKeyHeader", "Req"),
+    header("D360 API KEY", HEADER_NAME),
+    header("X" * 65, "Too long"),
+    header("Host"),
     Refused("a URL that is missing", {URL: None}, "spec.apis[0].onPremises.url", "Required value"),
     Refused("a URL that is too long", {URL: "https://h/" + "p" * 256}, "spec.apis[0].onPremises.url", "Too long"),
     Refused(
         "a server name with a star",
         {f"{TLS}.serverName": "*.example.com"},
         "spec.apis[0].onPremises.tls.serverName",
-        "must be a DNS name in lower case, such as whatsapp-web-service",
+        SERVER_NAME,
+    ),
+    Refused(
+        "a provider's server name with a port",
+        {f"{PROVIDER}.tls.serverName": "waba.example.com:443"},
+        f"{PROVIDER_FIELD}.tls.serverName",
+        SERVER_NAME,
     ),
     Refused(
         "a server name that is an address",
@@ -240,6 +322,8 @@ REFUSED = [
             ("keySecretRef", "spec.keySecretRef", "Flows"),
             ("apis.0.onPremises.credentialsSecretRef", "spec.apis[0].onPremises.credentialsSecretRef", "a_b"),
             ("apis.0.onPremises.tls.caSecretRef", "spec.apis[0].onPremises.tls.caSecretRef", "../ca"),
+            (f"{PROVIDER}.apiKeySecretRef", f"{PROVIDER_FIELD}.apiKeySecretRef", "key-{{digits}}"),
+            (f"{PROVIDER}.tls.caSecretRef", f"{PROVIDER_FIELD}.tls.caSecretRef", "CA"),
             ("apis.-1.cloud.tokenSecretRef", "spec.apis[{last_api}].cloud.tokenSecretRef", "-token"),
             ("apis.-1.cloud.appSecretRef", "spec.apis[{last_api}].cloud.appSecretRef", "other/app"),
         )
@@ -250,12 +334,86 @@ REFUSED = [
             ("keySecretRef.key", "spec.keySecretRef.key", "private/pem"),
             ("keySecretRef.passphraseKey", "spec.keySecretRef.passphraseKey", "pass phrase"),
             ("apis.0.onPremises.tls.caSecretRef.key", "spec.apis[0].onPremises.tls.caSecretRef.key", "ca:crt"),
+            (f"{PROVIDER}.tls.caSecretRef.key", f"{PROVIDER_FIELD}.tls.caSecretRef.key", "{digits}"),
+            (f"{PROVIDER}.apiKeySecretRef.key", PARTNER_KEY, "{digits}/{phoneNumber}"),
             ("apis.-1.cloud.tokenSecretRef.key", "spec.apis[{last_api}].cloud.tokenSecretRef.key", "tökén"),
             ("apis.-1.cloud.appSecretRef.key", "spec.apis[{last_api}].cloud.appSecretRef.key", "{secret}"),
         )
     ),
     Refused("checks every second", {"intervalSeconds": 1}, "spec.intervalSeconds", "greater than or equal to 10"),
     Refused("checks every 8 days", {"intervalSeconds": 691200}, "spec.intervalSeconds", "less than or equal to 604800"),
+    Refused(
+        "a rollout that does not exist",
+        {"rollout": {"type": "Canary"}},
+        "spec.rollout.type",
+        'Unsupported value: "Canary": supported values: "FirstNumber", "AllAtOnce"',
+    ),
+    Refused(
+        "a first number where all come at once",
+        {"rollout.type": "AllAtOnce"},
+        "spec.rollout.firstNumber",
+        "`firstNumber` must be set only when type is FirstNumber or absent; remove it otherwise",
+    ),
+    Refused(
+        "a first number that is not listed",
+        {"rollout.firstNumber.phoneNumber": "+15550009999"},
+        "spec.rollout.firstNumber.phoneNumber",
+        "`rollout.firstNumber.phoneNumber` must be listed in `phoneNumbers`",
+    ),
+    *(
+        Refused(f"a pause of {value} s", {"rollout.firstNumber.pauseSeconds": value}, PAUSE, message)
+        for value, message in ((-1, "greater than or equal to 0"), (604801, "less than or equal to 604800"))
+    ),
+]
+
+SPELLINGS = [
+    *(
+        partner(f"{case.what}, at a provider", case.changes[URL].replace("{digits}", placeholder), case.message)
+        for case in REFUSED
+        for placeholder in ("{digits}", "{phoneNumberID}")
+        if case.message in {HTTPS, BRACES, DOTS, PORT, HOST, LABELS} and URL in case.changes
+    ),
+    *map(
+        header,
+        (
+            "HOST",
+            "host",
+            "Content-Length",
+            "content-type",
+            "Content_Type",
+            "CONTENT-ENCODING",
+            "Transfer-Encoding",
+            "transfer_encoding",
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Authorization",
+            "TE",
+            "te",
+            "Trailer",
+            "Upgrade",
+            "Expect",
+            "Cookie",
+            "Accept",
+            "Accept-Encoding",
+            "User-Agent",
+            "Range",
+            "If-None-Match",
+            "Via",
+            "Forwarded",
+            "X-Forwarded-Host",
+            "X-HTTP-Method-Override",
+            "x-method-override",
+            "X-Original-URL",
+        ),
+    ),
+    *(
+        header(value, HEADER_NAME)
+        for value in ("D360-API-KEY:", "D360-API-KEY\r\nHost", "Schl\u00fcssel", "(key)", "D360-API-KEY\n")
+    ),
+    *(
+        Refused(f"the entry {value!r}", {f"{PROVIDER}.apiKeySecretRef.key": value}, PARTNER_KEY, ENTRY)
+        for value in ("{Digits}", "{digits", "{{digits}}", "{phone{digits}NumberID}", "{di{phoneNumberID}gits}", "{}")
+    ),
 ]
 
 ACCEPTED: list[tuple[str, dict[str, Any]]] = [
@@ -273,6 +431,36 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("a number on On-Premises that knows its id already", {f"{FIRST}.phoneNumberID": "106540352242911"}),
     ("the shortest number", {f"{FIRST}.phoneNumber": "+1234567"}),
     ("the longest number", {f"{FIRST}.phoneNumber": "+123456789012345"}),
+    *(
+        (f"a provider at {url} with the key in {key}", {f"{PROVIDER}.url": url, f"{PROVIDER}.apiKeySecretRef.key": key})
+        for url, key in (
+            ("https://waba-v2.360dialog.io", "{digits}"),
+            ("https://waba.example.com", "waba_{phoneNumberID}.key"),
+            ("https://waba.example.com:8443/v1/{digits}/{phoneNumberID}/", "key"),
+            ("https://id-{phoneNumberID}.example.com", "{digits}-{phoneNumberID}"),
+            ("https://waba", "{digits}{digits}"),
+            (f"https://{'w' * 43}{{phoneNumberID}}", "key"),
+            ("https://192.0.2.7/{phoneNumberID}", "key"),
+            ("https://waba.example.com", "key"),
+        )
+    ),
+    *(
+        (f"numbers at a provider that are told apart by {placeholder} in {field}", changes | {LAST: ON_SECOND})
+        for placeholder in ("{digits}", "{phoneNumberID}")
+        for field, changes in (
+            ("url", {f"{PROVIDER}.url": f"https://{placeholder}.waba", f"{PROVIDER}.apiKeySecretRef.key": "key"}),
+            ("key", {f"{PROVIDER}.url": "https://waba", f"{PROVIDER}.apiKeySecretRef.key": placeholder}),
+        )
+    ),
+    (
+        "a number at a provider that needs no id",
+        {f"{PROVIDER}.url": "https://waba.example.com", f"{SECOND}.phoneNumberID": None},
+    ),
+    *(
+        (f"the header {name}", {f"{PROVIDER}.apiKeyHeader": name})
+        for name in ("D360-API-KEY", "api_key", "Authorization", "x-host", "Content", "!#$%&'*+-.^_`|~", "X" * 64)
+    ),
+    ("a provider whose certificate the system trusts", {f"{PROVIDER}.tls": None}),
     ("no version, no app secret", {"apis.-1.cloud": {"tokenSecretRef": {"name": "t", "key": "k"}}}),
     ("a Secret without entries named", {"keySecretRef": {"name": "flows.v2-key"}}),
     ("an entry with every kind of character", {"keySecretRef.key": "Flows_Key-2.pem"}),
@@ -280,6 +468,13 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("the longest interval", {"intervalSeconds": 604800}),
     ("reading only", {"publishPolicy": "Never"}),
     ("suspended", {"suspend": True}),
+    ("no rollout", {"rollout": None}),
+    ("a rollout of which nothing is said", {"rollout": {}}),
+    ("a rollout to all at once", {"rollout": {"type": "AllAtOnce"}}),
+    ("a rollout with a first number, whichever it is", {"rollout": {"type": "FirstNumber"}}),
+    ("a first number of which nothing is said", {"rollout.firstNumber": {}}),
+    ("a first number without type", {"rollout.type": None}),
+    ("a first number without pause", {"rollout.firstNumber.pauseSeconds": 0}),
 ]
 
 
@@ -328,6 +523,14 @@ def test_refused_with_one_message_that_says_what_is_allowed(
     assert case.message in message
 
 
+@pytest.mark.parametrize("case", SPELLINGS, ids=[case.what for case in SPELLINGS])
+def test_refused_however_it_is_spelled(case: Refused, create: Callable[[Manifest], httpx.Response]) -> None:
+    """What is refused once is refused in other letters, and at a provider as on On-Premises."""
+    causes = causes_of(create(changed(small(), case.changes)))
+    assert [field for field, _ in causes] == [case.field]
+    assert case.message in causes[0][1]
+
+
 @pytest.mark.parametrize("changes", [changes for _, changes in ACCEPTED], ids=[what for what, _ in ACCEPTED])
 def test_accepted(changes: dict[str, Any], create: Callable[[Manifest], httpx.Response]) -> None:
     """A right object is accepted, also where it is close to a wrong one."""
@@ -335,9 +538,10 @@ def test_accepted(changes: dict[str, Any], create: Callable[[Manifest], httpx.Re
     assert answer.status_code == httpx.codes.CREATED, answer.text
 
 
-def test_largest_object_is_accepted(create: Callable[[Manifest], httpx.Response]) -> None:
+@pytest.mark.parametrize("bulk", TYPES)
+def test_largest_object_is_accepted(bulk: str, create: Callable[[Manifest], httpx.Response]) -> None:
     """An object at all bounds at once is accepted: no rule costs more than the server allows."""
-    answer = create(large())
+    answer = create(large(bulk))
     assert answer.status_code == httpx.codes.CREATED, answer.text
 
 

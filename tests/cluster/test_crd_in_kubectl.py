@@ -141,7 +141,7 @@ def test_columns_show_the_outcome(messaging: Namespace) -> None:
     body = small()
     messaging.create(body)
     messaging.write_status(status([row(entry) for entry in body["spec"]["phoneNumbers"]]))
-    assert messaging.rows()[1][:4] == ["flows", "True", "2/2", "Succeeded"]
+    assert messaging.rows()[1][:4] == ["flows", "True", "3/3", "Succeeded"]
     header, cells = messaging.rows("--output=wide")
     assert header == ["NAME", "READY", "SIGNED", "REASON", "AGE", "KEY", "SECRET", "MESSAGE"]
     assert cells[5:] == ["9f86d081ab12", "flows-key", "All numbers hold the key."]
@@ -170,7 +170,11 @@ def test_objects_are_found_by_their_secret(messaging: Namespace) -> None:
         "spec",
         "spec.keySecretRef.passphraseKey",
         "spec.apis.onPremises.tls.serverName",
+        "spec.apis.provider.apiKeyHeader",
+        "spec.apis.provider.apiKeySecretRef.key",
         "spec.phoneNumbers.phoneNumberID",
+        "spec.rollout",
+        "spec.rollout.firstNumber.pauseSeconds",
         "status.conditions",
         "status.phoneNumbers.publishes",
     ],
@@ -198,12 +202,22 @@ def test_two_owners_apply_numbers_of_their_own(messaging: Namespace) -> None:
     messaging.apply(small(), owner="team-a")
     messaging.apply(manifest({"phoneNumbers": [{"phoneNumber": "+15550003333"}]}), owner="team-b")
     numbers = [entry["phoneNumber"] for entry in messaging.get()["spec"]["phoneNumbers"]]
-    assert sorted(numbers) == ["+15550001111", "+15550002222", "+15550003333"]
+    assert sorted(numbers) == ["+15550001111", "+15550002222", "+15550003333", "+15550004444"]
 
     messaging.apply(small(), owner="team-a")
-    assert len(messaging.get()["spec"]["phoneNumbers"]) == 3
+    assert len(messaging.get()["spec"]["phoneNumbers"]) == 4
     messaging.apply(manifest({}), owner="team-b")
     assert messaging.get()["spec"]["phoneNumbers"] == small()["spec"]["phoneNumbers"]
+
+
+def test_first_number_of_a_rollout_stays_listed(messaging: Namespace) -> None:
+    """Whoever takes a number away that goes first in a rollout is told what names it."""
+    messaging.apply(changed(small(), {"rollout.firstNumber": None}), owner="team-a")
+    named = {"phoneNumber": "+15550003333"}
+    messaging.apply(manifest({"phoneNumbers": [named]}), owner="team-b")
+    messaging.apply(manifest({"rollout": {"firstNumber": named}}), owner="team-c")
+    with pytest.raises(KubectlError, match="`rollout.firstNumber.phoneNumber` must be listed in `phoneNumbers`"):
+        messaging.apply(manifest({}), owner="team-b")
 
 
 def test_owner_of_numbers_alone_cannot_come_first(messaging: Namespace) -> None:
@@ -217,17 +231,17 @@ def test_merge_patch_replaces_a_list_as_a_whole(messaging: Namespace) -> None:
     """A merge patch moves an api to another type by the whole list, with or without a null for the old member."""
     messaging.create(small())
     moved = on_premises("meta", "https://gateway.example.com/{digits}")
-    first = small()["spec"]["apis"][0]
+    others = small()["spec"]["apis"][:-1]
     for entry in (moved, moved | {"cloud": None}):
-        patch = json.dumps({"spec": {"apis": [first, entry]}})
+        patch = json.dumps({"spec": {"apis": [*others, entry]}})
         messaging.kubectl("patch", "bek", "flows", "--type=merge", f"--patch={patch}")
-        assert messaging.get()["spec"]["apis"] == [first, moved]
+        assert messaging.get()["spec"]["apis"] == [*others, moved]
 
 
 def test_patch_that_keeps_the_old_member_is_refused(messaging: Namespace) -> None:
     """Whoever changes only the type is told what to do with the member that was there."""
     messaging.create(small())
-    patch = json.dumps([{"op": "replace", "path": "/spec/apis/1/type", "value": "OnPremises"}])
+    patch = json.dumps([{"op": "replace", "path": "/spec/apis/2/type", "value": "OnPremises"}])
     with pytest.raises(KubectlError, match="`cloud` must be set exactly when type is Cloud; remove it otherwise"):
         messaging.kubectl("patch", "bek", "flows", "--type=json", f"--patch={patch}")
 
@@ -235,8 +249,8 @@ def test_patch_that_keeps_the_old_member_is_refused(messaging: Namespace) -> Non
 @pytest.mark.parametrize("removal", [{}, {"cloud": None}], ids=["left out", "null"])
 def test_type_is_switched_by_the_owner_of_the_old_member(removal: dict[str, None], messaging: Namespace) -> None:
     """With server-side apply only the owner of a member can take it away, not even force makes another one able to."""
-    switched = changed(small(), {"apis.1": on_premises("meta", "https://meta-{digits}")})
-    with_removal = changed(switched, {"apis.1": switched["spec"]["apis"][1] | removal})
+    switched = changed(small(), {"apis.-1": on_premises("meta", "https://meta-{digits}")})
+    with_removal = changed(switched, {"apis.-1": switched["spec"]["apis"][-1] | removal})
     messaging.apply(small(), owner="team-a")
     with pytest.raises(KubectlError, match="`cloud` must be set exactly when type is Cloud; remove it otherwise"):
         messaging.apply(with_removal, owner="team-b", force=True)

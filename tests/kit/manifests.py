@@ -1,7 +1,7 @@
 """BusinessEncryptionKeys to build a test on: a small one, and the largest that the schema lets through.
 
-Both begin with the On-Premises entry and a number on it, and end with the Cloud entry and a number on that
-one, so that one change breaks either of them in the same place.
+Both begin with an On-Premises and a Provider entry and a number on each, and end with a Cloud entry and a number
+on that one, so that one change breaks either of them in the same place.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ SAMPLES = Path(__file__).parents[2] / "deploy" / "samples"
 MOST_APIS = 32
 MOST_NUMBERS = 1000
 LONGEST_NAME = 253
+TYPES = ("OnPremises", "Provider", "Cloud")
 
 
 def manifest(spec: dict[str, Any], name: str = "flows") -> Manifest:
@@ -30,24 +31,33 @@ def manifest(spec: dict[str, Any], name: str = "flows") -> Manifest:
 
 
 def small() -> Manifest:
-    """Return an object with one number on each of both APIs."""
+    """Return an object with one number on an API of each type."""
     return manifest(
         {
             "keySecretRef": {"name": "flows-key", "key": "private.pem", "passphraseKey": "passphrase"},
-            "apis": [_first_api(), _last_api()],
-            "phoneNumbers": [_first_number(), _last_number()],
+            "apis": [_first_api(), _second_api(), _last_api()],
+            "phoneNumbers": [_first_number(), _second_number(), _last_number()],
+            "rollout": _rollout(),
         }
     )
 
 
-def large() -> Manifest:
-    """Return an object with as many entries as there may be, each as long as it may be."""
-    bulk = on_premises(_name(0), _padded_url("https://whatsapp-{digits}/"))
-    fixed = [on_premises(_name(i), _padded_url(f"https://whatsapp-{i}/")) for i in range(1, 16)]
-    clouds = [cloud(_name(i)) for i in range(16, MOST_APIS - 2)]
-    apis = [_first_api(), bulk, *fixed, *clouds, _last_api()]
-    names = [api["name"] for api in (*fixed, *clouds)]
-    numbers = [_number(i, names[i] if i < len(names) else _name(0)) for i in range(MOST_NUMBERS - 2)]
+def large(bulk: str = "OnPremises") -> Manifest:
+    """Return an object with as many entries as there may be, each as long as it may be, most numbers on one type."""
+    names = [_name(i) for i in range(MOST_APIS - 3)]
+    third = len(names) // 3
+    entries = {
+        "OnPremises": [on_premises(name, _padded_url(f"https://{name}/")) for name in names[:third]],
+        "Provider": [
+            provider(name, _padded_url(f"https://{name}/"), "k" * LONGEST_NAME) for name in names[third : 2 * third]
+        ],
+        "Cloud": [cloud(name) for name in names[2 * third :]],
+    }
+    # Where an address and an entry have no placeholder there is one number, and many on the last of one type.
+    entries["OnPremises"][-1]["onPremises"]["url"] = _padded_url("https://whatsapp-{digits}/")
+    entries["Provider"][-1]["provider"]["apiKeySecretRef"]["key"] = "{phoneNumberID}".rjust(LONGEST_NAME, "k")
+    full = entries[bulk][-1]["name"]
+    numbers = [_number(i, names[i] if i < len(names) else full) for i in range(MOST_NUMBERS - 3)]
     return manifest(
         {
             "keySecretRef": {
@@ -55,8 +65,9 @@ def large() -> Manifest:
                 "key": "e" * LONGEST_NAME,
                 "passphraseKey": "p" * LONGEST_NAME,
             },
-            "apis": apis,
-            "phoneNumbers": [_first_number(), *numbers, _last_number()],
+            "apis": [_first_api(), _second_api(), *(entry for name in TYPES for entry in entries[name]), _last_api()],
+            "phoneNumbers": [_first_number(), _second_number(), *numbers, _last_number()],
+            "rollout": _rollout(),
         }
     )
 
@@ -90,6 +101,23 @@ def cloud(name: str) -> dict[str, Any]:
     }
 
 
+def provider(name: str, url: str, key: str) -> dict[str, Any]:
+    """Return a Provider entry with every field set, each as long as it may be."""
+    return {
+        "name": name,
+        "type": "Provider",
+        "provider": {
+            "url": url,
+            "apiKeyHeader": "X".ljust(64, "-"),
+            "apiKeySecretRef": {"name": "a" * LONGEST_NAME, "key": key},
+            "tls": {
+                "caSecretRef": {"name": "a" * LONGEST_NAME, "key": "k" * LONGEST_NAME},
+                "serverName": ".".join(["s" * 49] * 5),
+            },
+        },
+    }
+
+
 def changed(body: Manifest, changes: dict[str, Any]) -> Manifest:
     """Return a copy with values put at paths such as `apis.0.name` of its spec; `None` removes the field."""
     copy = deepcopy(body)
@@ -113,6 +141,10 @@ def _first_api() -> dict[str, Any]:
     return on_premises("default", "https://whatsapp-{digits}")
 
 
+def _second_api() -> dict[str, Any]:
+    return provider("partner", "https://waba.example.com/{phoneNumberID}", "{digits}")
+
+
 def _last_api() -> dict[str, Any]:
     return cloud("meta")
 
@@ -121,12 +153,21 @@ def _first_number() -> dict[str, Any]:
     return {"phoneNumber": "+15550001111"}
 
 
+def _second_number() -> dict[str, Any]:
+    return {"phoneNumber": "+15550004444", "api": "partner", "phoneNumberID": "106540352242944"}
+
+
 def _last_number() -> dict[str, Any]:
     return {"phoneNumber": "+15550002222", "api": "meta", "phoneNumberID": "106540352242922"}
 
 
 def _number(index: int, api: str) -> dict[str, Any]:
     return {"phoneNumber": f"+{10**14 + index}", "api": api, "phoneNumberID": f"{10**19 + index}"}
+
+
+def _rollout() -> dict[str, Any]:
+    # The last number is the dearest to find.
+    return {"type": "FirstNumber", "firstNumber": {"phoneNumber": "+15550002222", "pauseSeconds": 604800}}
 
 
 def _name(index: int) -> str:

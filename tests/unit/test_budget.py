@@ -413,7 +413,7 @@ class TestLimits:
         rotations=st.lists(st.tuples(st.floats(60, 9000), st.integers(1, 3)), min_size=1, max_size=3),
         seed=st.integers(0, 3599),
     )
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=15, deadline=None)
     def test_never_refused(
         self,
         calls_per_hour: int,

@@ -203,8 +203,9 @@ def test_enums_are_the_users_only_and_say_that_they_may_grow() -> None:
     """An older CRD refuses no new word in a status, and clients are told to expect new ones in a spec."""
     enums = {field.path: field.schema for field in FIELDS if "enum" in field.schema}
     assert {path: schema["enum"] for path, schema in enums.items()} == {
-        "spec.apis[].type": ["OnPremises", "Cloud"],
+        "spec.apis[].type": ["OnPremises", "Cloud", "Provider"],
         "spec.publishPolicy": ["IfNeeded", "Never"],
+        "spec.rollout.type": ["FirstNumber", "AllAtOnce"],
     }
     assert all("Values may be added" in schema["description"] for schema in enums.values())
 

@@ -299,7 +299,7 @@ async def test_a_suspended_object_hands_on_no_number() -> None:
 
 
 def test_what_a_person_waits_for_goes_first() -> None:
-    """Then a new key, then repair, then checks; and after their equals, those that may well hang."""
+    """Then a new key, then repair, then checks; and after its equals, what may well hang."""
     schedule: Schedule[NumberRef] = Schedule()
     queue = NumberQueue(Workers("numbers", schedule, nothing, 1, lambda: NOW))
     old, new = target(), target(key=public_key("new"))
@@ -308,9 +308,10 @@ def test_what_a_person_waits_for_goes_first() -> None:
         "a check that failed": (signed(failures=1), None),
         "repair": (observation(tried=True, reason=Reason.NOT_PUBLISHED), None),
         "unreachable before a restart": (observation(tried=True, reason=Reason.UNREACHABLE), None),
-        "new key": (observation(new), signed(old)),
-        "new key for one that failed": (observation(new), signed(old, failures=2)),
+        "new key": (observation(new, read_at=NOW), signed(old)),
+        "new key for one that failed": (observation(new, read_at=NOW), signed(old, failures=2)),
         "new number": (observation(), None),
+        "new spec for a number that answers": (observation(read_at=NOW), None),
     }
     ref = ObjectRef("messaging", "flows")
     for name, (seen, before) in waiting.items():
@@ -319,6 +320,7 @@ def test_what_a_person_waits_for_goes_first() -> None:
     while picked := schedule.pick(NOW):
         found.append(picked.number)
     assert found == [
+        "new spec for a number that answers",
         "new number",
         "new key",
         "new key for one that failed",

@@ -45,16 +45,13 @@ def test_understood(text: str, proxy: Proxy) -> None:
         "http://-proxy.test",
         "http://[2001:db8::7",
         "http://[nonsense]",
-        "http://v1:2",
-        "http://proxy.test\r\nX: y",
+        "http://proxy\n.test",
     ],
 )
 def test_refused(text: str) -> None:
     """Anything else is refused, and not repeated: it may hold a password."""
     secret = text.replace("http://", "http://user:hunter2@") if "://" in text else text
     for one in (text, secret):
-        if one == "http://v1:2":
-            continue
         with pytest.raises(ValueError, match=r"^must be http://host:port") as fault:
             parse_proxy(one)
         assert "hunter2" not in str(fault.value)

@@ -148,13 +148,13 @@ async def test_a_number_that_lost_its_signature_is_repaired() -> None:
 
 @virtual_time
 async def test_a_second_writer_meets_the_brake() -> None:
-    """Somebody overwrites the key each minute for two days: that is a few publishes a day, and a word about it."""
+    """Somebody overwrites the key before each check, for two days: that is a few publishes a day, and a word about it."""
     world = World()
-    ref = world.objects.create(wanted=spec_body(numbers(1), intervalSeconds=60))
+    ref = world.objects.create(wanted=spec_body(numbers(1)))
     async with world.operator():
         await world.until_ready(ref)
-        for _ in range(2 * 24 * 60):
-            await asyncio.sleep(60)
+        for _ in range(2 * 24 * 6):
+            await asyncio.sleep(600)
             world.phones[number(1)].overwrite(keys.rsa("foreign").fingerprint)
         assert world.objects.ready(ref) == ("False", "Contended")
         assert world.phones.count("publish") < 12
@@ -185,7 +185,7 @@ async def test_while_numbers_come_in_the_status_is_written_once_a_second() -> No
         began = now()
         await world.until_ready(ref, 60)
         took = now() - began
-    assert took < 8
+    assert took < 10
     assert len(world.objects.writes) <= took + 4
     times = [at for at, _, _ in world.objects.writes]
     assert all(later - earlier >= 0.999 for earlier, later in pairwise(times[1:-1]))

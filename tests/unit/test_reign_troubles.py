@@ -107,6 +107,24 @@ async def test_many_sick_numbers_leave_room_for_healthy_ones() -> None:
 
 
 @virtual_time
+async def test_a_flood_of_new_numbers_leaves_room_for_those_that_answer() -> None:
+    """Hundreds of numbers that never answered hold most of the workers, and not all."""
+    world = World(numbers_at_once=10)
+    well = world.objects.create("well", spec_body(numbers(20), intervalSeconds=60))
+    async with world.operator():
+        await world.until_ready(well)
+        for index in range(100, 500):
+            world.phones[number(index)].hang()
+        world.objects.create("flood", spec_body([number(index) for index in range(100, 500)]))
+        await until(lambda: world.phones.under_way == 7, 5)
+        world.secrets.put_key(keys.rsa("second"))
+        await until(lambda: all(world.phones[one].holds(keys.rsa("second")) for one in numbers(20)), 5)
+        reads = world.phones.count("read", number(1))
+        await asyncio.sleep(600)
+        assert world.phones.count("read", number(1)) - reads >= 8
+
+
+@virtual_time
 async def test_a_passing_fault_shows_nowhere() -> None:
     """One failed check of a signed number is no write; a lasting one is told after five minutes."""
     world = World()

@@ -6,11 +6,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bek_operator.controller.schedule import Priority, Schedule
+from bek_operator.controller.schedule import Doubt, Priority, Schedule
 from kit.fakes import FakeLanes
 
 LANES = ("a", "b", "c")
-LANE_LIMIT, SUSPECTS = 2, 2
+LANE_LIMIT = 2
+SHARES = {Doubt.NEW: 3, Doubt.FAILED: 1}
 
 
 def picked(schedule: Schedule[str], now: float) -> list[str]:
@@ -71,15 +72,16 @@ def test_a_cancelled_key_is_not_picked() -> None:
     assert "x" not in schedule
 
 
-def test_what_is_urgent_goes_first_and_what_failed_goes_after_its_equals() -> None:
-    """Priorities are in order; within one, those that failed the last time wait for those that did not."""
+def test_what_is_urgent_goes_first_and_what_is_doubtful_after_its_equals() -> None:
+    """Priorities are in order; within one, what failed the last time waits for what is new, and that for the rest."""
     schedule: Schedule[str] = Schedule()
     schedule.add("check", 0.0)
-    schedule.add("sick", 0.0, priority=Priority.PERSON, suspect=True)
+    schedule.add("sick", 0.0, priority=Priority.PERSON, doubt=Doubt.FAILED)
+    schedule.add("new", 0.0, priority=Priority.PERSON, doubt=Doubt.NEW)
     schedule.add("repair", 0.0, priority=Priority.REPAIR)
     schedule.add("key", 0.0, priority=Priority.KEY)
     schedule.add("person", 0.0, priority=Priority.PERSON)
-    assert picked(schedule, 0.0) == ["person", "sick", "key", "repair", "check"]
+    assert picked(schedule, 0.0) == ["person", "new", "sick", "key", "repair", "check"]
 
 
 def test_lanes_take_turns_and_hold_no_more_than_their_share() -> None:
@@ -108,24 +110,28 @@ def test_a_lane_without_room_is_served_again_on_every_level() -> None:
     assert schedule.pick(0.0) == "check"
 
 
-def test_the_failing_share_a_limit_whatever_lane_they_are_in() -> None:
-    """Many sick numbers leave room for a healthy one that is less urgent than they are."""
-    schedule: Schedule[str] = Schedule(suspects=2)
-    for key in ("s1", "s2", "s3"):
-        schedule.add(key, 0.0, lane=key, priority=Priority.PERSON, suspect=True)
+def test_the_doubtful_share_limits_whatever_lane_they_are_in() -> None:
+    """Those that failed leave room for what is new, and both for what is less urgent than they are."""
+    schedule: Schedule[str] = Schedule(shares={Doubt.NEW: 3, Doubt.FAILED: 2})
+    for key in ("f1", "f2", "f3"):
+        schedule.add(key, 0.0, lane=key, priority=Priority.PERSON, doubt=Doubt.FAILED)
+    for key in ("n1", "n2"):
+        schedule.add(key, 0.0, lane=key, priority=Priority.REPAIR, doubt=Doubt.NEW)
     schedule.add("well", 0.0, lane="well")
-    assert picked(schedule, 0.0) == ["s1", "s2", "well"]
-    schedule.done("s1")
-    assert schedule.pick(0.0) == "s3"
+    assert picked(schedule, 0.0) == ["f1", "f2", "n1", "well"]
+    schedule.done("n1")
+    assert picked(schedule, 0.0) == ["n2"]
+    schedule.done("f1")
+    assert picked(schedule, 0.0) == ["f3"]
 
 
-def test_a_suspect_stays_one_in_its_lane_until_it_was_worked_on() -> None:
-    """Another addition for the same host does not clear it; one for another host does."""
-    schedule: Schedule[str] = Schedule(suspects=0)
+def test_what_is_doubtful_stays_so_in_its_lane_until_it_was_worked_on() -> None:
+    """Another addition for the same host clears nothing; one for another host does."""
+    schedule: Schedule[str] = Schedule(shares={Doubt.FAILED: 0})
     for key in ("x", "y"):
-        schedule.add(key, 5.0, lane="a", suspect=True)
-    schedule.add("x", 0.0, lane="a", priority=Priority.KEY)
-    schedule.add("y", 0.0, lane="b", priority=Priority.KEY)
+        schedule.add(key, 5.0, lane="a", doubt=Doubt.FAILED)
+    schedule.add("x", 0.0, lane="a", priority=Priority.KEY, doubt=Doubt.NEW)
+    schedule.add("y", 0.0, lane="b", priority=Priority.KEY, doubt=Doubt.NEW)
     assert picked(schedule, 10.0) == ["y"]
 
 
@@ -168,11 +174,11 @@ class _Expected:
     at: float
     priority: Priority
     lane: str
-    suspect: bool
+    doubt: Doubt
 
     @property
-    def level(self) -> tuple[Priority, bool]:
-        return self.priority, self.suspect
+    def level(self) -> tuple[Priority, Doubt]:
+        return self.priority, self.doubt
 
 
 class ScheduleMachine(RuleBasedStateMachine):
@@ -184,38 +190,39 @@ class ScheduleMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.schedule: Schedule[int] = Schedule(lanes=FakeLanes(LANE_LIMIT), suspects=SUSPECTS)
+        self.schedule: Schedule[int] = Schedule(lanes=FakeLanes(LANE_LIMIT), shares=SHARES)
         self.now = 0.0
         self.waiting: dict[int, _Expected] = {}
         self.running: dict[int, _Expected] = {}
         self.wanted: set[int] = set()
 
-    def _add(self, key: int, at: float, priority: Priority, lane: str, *, suspect: bool) -> None:
+    def _add(self, key: int, at: float, priority: Priority, lane: str, doubt: Doubt) -> None:
         known = self.waiting.get(key)
         if known and known.at <= at and known.priority <= priority and known.lane == lane:
             return
         if known:
-            suspect = suspect or (known.suspect and known.lane == lane)
+            doubt = max(doubt, known.doubt) if known.lane == lane else doubt
             at, priority = min(at, known.at), min(priority, known.priority)
-        self.waiting[key] = _Expected(at, priority, lane, suspect)
+        self.waiting[key] = _Expected(at, priority, lane, doubt)
 
     def _eligible(self) -> dict[int, _Expected]:
         in_lane = [one.lane for one in self.running.values()]
-        sick = sum(one.suspect for one in self.running.values())
+        doubts = [one.doubt for one in self.running.values()]
+        full = [least for least, most in SHARES.items() if sum(one >= least for one in doubts) >= most]
         return {
             key: one
             for key, one in self.waiting.items()
             if one.at <= self.now
             and key not in self.running
             and in_lane.count(one.lane) < LANE_LIMIT
-            and (not one.suspect or sick < SUSPECTS)
+            and not any(one.doubt >= least for least in full)
         }
 
-    @rule(key=keys, delay=delays, priority=st.sampled_from(Priority), lane=lanes, suspect=st.booleans())
-    def add(self, key: int, delay: float, priority: Priority, lane: str, *, suspect: bool) -> None:
+    @rule(key=keys, delay=delays, priority=st.sampled_from(Priority), lane=lanes, doubt=st.sampled_from(Doubt))
+    def add(self, key: int, delay: float, priority: Priority, lane: str, doubt: Doubt) -> None:
         """Add a key."""
-        self.schedule.add(key, self.now + delay, priority=priority, lane=lane, suspect=suspect)
-        self._add(key, self.now + delay, priority, lane, suspect=suspect)
+        self.schedule.add(key, self.now + delay, priority=priority, lane=lane, doubt=doubt)
+        self._add(key, self.now + delay, priority, lane, doubt)
 
     @rule(key=keys)
     def cancel(self, key: int) -> None:
@@ -252,7 +259,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.schedule.done(key, again_at=self.now + delay if fails else None)
         if fails and key in self.wanted:
             lane = self.waiting.get(key, ended).lane
-            self._add(key, self.now + delay, ended.priority, lane, suspect=True)
+            self._add(key, self.now + delay, ended.priority, lane, Doubt.FAILED)
         self.wanted.discard(key)
 
     @invariant()

@@ -1,7 +1,7 @@
 """The numbers that are to be worked on, and which of them go first."""
 
 from bek_operator.controller.board import NumberRef
-from bek_operator.controller.schedule import Priority
+from bek_operator.controller.schedule import Doubt, Priority
 from bek_operator.controller.workers import Workers
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Reason
@@ -23,7 +23,7 @@ class NumberQueue:
             priority = Priority.KEY if new_key else Priority.PERSON
         else:
             priority = Priority.CHECK if seen.reason is Reason.SIGNED else Priority.REPAIR
-        self._workers.add(ref, at, priority=priority, lane=seen.target.lane, suspect=_is_suspect(seen, before))
+        self._workers.add(ref, at, priority=priority, lane=seen.target.lane, doubt=_doubt(seen, before))
 
     def interrupt(self, ref: NumberRef) -> None:
         """End the call that is under way for a number, unless it publishes."""
@@ -35,8 +35,9 @@ class NumberQueue:
         self._workers.interrupt(ref)
 
 
-def _is_suspect(seen: Observation, before: Observation | None) -> bool:
-    """Tell whether a call may well hang: the last one failed, at this same endpoint, or it did before a restart."""
-    if seen.failures or seen.reason is Reason.UNREACHABLE:
-        return True
-    return before is not None and before.failures > 0 and before.target.endpoint == seen.target.endpoint
+def _doubt(seen: Observation, before: Observation | None) -> Doubt:
+    """Tell whether a call may well hang, going by the last one there."""
+    failed_before = before is not None and before.failures > 0 and before.target.endpoint == seen.target.endpoint
+    if seen.failures or seen.reason is Reason.UNREACHABLE or failed_before:
+        return Doubt.FAILED
+    return Doubt.NEW if not seen.tried and seen.read_at is None else Doubt.NONE

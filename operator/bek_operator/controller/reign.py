@@ -18,7 +18,7 @@ from bek_operator.controller.key_cache import KeyCache
 from bek_operator.controller.numbers import NumberQueue
 from bek_operator.controller.plan import ObjectReader, Planner, SecretSource
 from bek_operator.controller.report import EventPoster, Reporter, StatusWriter
-from bek_operator.controller.schedule import Lanes, Priority, Schedule
+from bek_operator.controller.schedule import Doubt, Lanes, Priority, Schedule
 from bek_operator.controller.sign import Signer
 from bek_operator.controller.workers import RetryLater, Workers
 from bek_operator.model.access import Reach
@@ -62,7 +62,8 @@ class Reign:
         self._board = Board()
         self.settled = asyncio.Event()
         self._objects: Workers[ObjectRef] = Workers("objects", Schedule(), self._pass, _PASSES_AT_ONCE, clock)
-        schedule: Schedule[NumberRef] = Schedule(lanes=ports.lanes, suspects=max(concurrency // 2, 1))
+        shares = {Doubt.NEW: max(concurrency * 3 // 4, 1), Doubt.FAILED: max(concurrency // 2, 1)}
+        schedule: Schedule[NumberRef] = Schedule(lanes=ports.lanes, shares=shares)
         self._signing: Workers[NumberRef] = Workers("numbers", schedule, self._sign, concurrency, clock)
         self._numbers = NumberQueue(self._signing)
         self._planner = Planner(

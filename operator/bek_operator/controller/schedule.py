@@ -2,15 +2,15 @@
 
 One entry per key and never two at work on one key. A key that is added while it is worked on is due again
 afterwards; of several additions the earliest and the most urgent win. What is due is picked by priority, and
-within a priority lane by lane in turn, so that a slow host holds no more than its share; those that failed the
-last time hold no more than theirs, whatever lane they are in.
+within a priority lane by lane in turn, so that a slow host holds no more than its share; what may well take long
+holds no more than its own, whatever lane it is in.
 
 Pure: time comes in as an argument, in the seconds of any one clock.
 """
 
 import heapq
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -36,18 +36,29 @@ class Priority(IntEnum):
     """A number is due to be looked at."""
 
 
+class Doubt(IntEnum):
+    """How likely it is that work takes long."""
+
+    NONE = 0
+    """It did not the last time."""
+    NEW = 1
+    """There was no last time."""
+    FAILED = 2
+    """It failed the last time."""
+
+
 @dataclass(slots=True)
 class _Entry:
     at: float
     priority: Priority
     lane: str
-    suspect: bool
+    doubt: Doubt
     serial: int
     wanted: bool = True
 
     @property
-    def level(self) -> tuple[Priority, bool]:
-        return self.priority, self.suspect
+    def level(self) -> tuple[Priority, Doubt]:
+        return self.priority, self.doubt
 
 
 class Lanes(Protocol):
@@ -63,35 +74,38 @@ class Lanes(Protocol):
 
 
 class Schedule(Generic[K]):
-    """Entries by key; `lanes` tells what each lane can take, `suspects` how many of the failing are worked on."""
+    """Entries by key.
 
-    def __init__(self, *, lanes: Lanes | None = None, suspects: int | None = None) -> None:
+    `lanes` tells what each lane can take, `shares` how many keys of at least such doubt may be worked on at once.
+    """
+
+    def __init__(self, *, lanes: Lanes | None = None, shares: Mapping[Doubt, int] | None = None) -> None:
         self._lanes = lanes
-        self._suspects = suspects
+        self._shares = shares or {}
         self._entries: dict[K, _Entry] = {}
         self._running: dict[K, _Entry] = {}
         self._later: list[tuple[float, int, K]] = []
         self._opening: list[tuple[float, str]] = []
-        self._levels: dict[tuple[Priority, bool], _Queues[K]] = defaultdict(_Queues)
+        self._levels: dict[tuple[Priority, Doubt], _Queues[K]] = defaultdict(_Queues)
         self._in_lane: dict[str, int] = defaultdict(int)
-        self._suspects_running = 0
+        self._doubtful: dict[Doubt, int] = dict.fromkeys(self._shares, 0)
         self._serial = 0
 
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 
     def add(
-        self, key: K, at: float, *, priority: Priority = Priority.CHECK, lane: str = "", suspect: bool = False
+        self, key: K, at: float, *, priority: Priority = Priority.CHECK, lane: str = "", doubt: Doubt = Doubt.NONE
     ) -> None:
         """Have a key worked on at an instant or as soon after as there is room."""
         known = self._entries.get(key)
         if known and known.at <= at and known.priority <= priority and known.lane == lane:
             return
         self._serial += 1
-        entry = _Entry(at, priority, lane, suspect, self._serial)
+        entry = _Entry(at, priority, lane, doubt, self._serial)
         if known:
             entry.at, entry.priority = min(known.at, at), min(known.priority, priority)
-            entry.suspect = suspect or (known.suspect and known.lane == lane)
+            entry.doubt = max(doubt, known.doubt) if known.lane == lane else doubt
         self._entries[key] = entry
         if key not in self._running:
             self._put_off(key, entry)
@@ -106,7 +120,7 @@ class Schedule(Generic[K]):
         """Hand out the most urgent key that is due and has room in its lane; `done` must follow."""
         self._queue_due(now)
         for level in sorted(self._levels):
-            if level[1] and self._suspects is not None and self._suspects_running >= self._suspects:
+            if not self._has_share(level[1]):
                 continue
             has_room = partial(self._has_room, now=now, urgent=level[0] < Priority.CHECK)
             key = self._levels[level].take(self._is_waiting, has_room)
@@ -114,7 +128,7 @@ class Schedule(Generic[K]):
                 entry = self._entries.pop(key)
                 self._running[key] = entry
                 self._in_lane[entry.lane] += 1
-                self._suspects_running += entry.suspect
+                self._count(entry, 1)
                 return key
         return None
 
@@ -124,7 +138,7 @@ class Schedule(Generic[K]):
         Work that failed is tried `again_at`, as one that failed, unless it was cancelled.
         """
         entry = self._running.pop(key)
-        self._suspects_running -= entry.suspect
+        self._count(entry, -1)
         self._in_lane[entry.lane] -= 1
         if not self._in_lane[entry.lane]:
             del self._in_lane[entry.lane]
@@ -134,7 +148,7 @@ class Schedule(Generic[K]):
             self._put_off(key, again)
         if again_at is not None and entry.wanted:
             lane = again.lane if again else entry.lane
-            self.add(key, again_at, priority=entry.priority, lane=lane, suspect=True)
+            self.add(key, again_at, priority=entry.priority, lane=lane, doubt=Doubt.FAILED)
 
     def next_at(self) -> float | None:
         """Return when the next entry will be due, or the next lane will open; `None` when neither is known."""
@@ -161,6 +175,14 @@ class Schedule(Generic[K]):
     def _is_waiting(self, key: K, serial: int) -> bool:
         entry = self._entries.get(key)
         return entry is not None and entry.serial == serial and key not in self._running
+
+    def _has_share(self, doubt: Doubt) -> bool:
+        return all(self._doubtful[least] < most for least, most in self._shares.items() if least <= doubt)
+
+    def _count(self, entry: _Entry, change: int) -> None:
+        for least in self._shares:
+            if least <= entry.doubt:
+                self._doubtful[least] += change
 
     def _has_room(self, lane: str, *, now: float, urgent: bool) -> bool:
         if self._lanes is None or self._in_lane.get(lane, 0) < self._lanes.room(lane, now, urgent=urgent):

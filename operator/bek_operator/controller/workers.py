@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from bek_operator.controller.clock import Clock
-from bek_operator.controller.schedule import Priority, Schedule
+from bek_operator.controller.schedule import Doubt, Priority, Schedule
 
 K = TypeVar("K", bound=Hashable)
 
@@ -43,10 +43,10 @@ class Workers(Generic[K]):
         self._failures: dict[K, int] = {}
 
     def add(
-        self, key: K, at: float, *, priority: Priority = Priority.CHECK, lane: str = "", suspect: bool = False
+        self, key: K, at: float, *, priority: Priority = Priority.CHECK, lane: str = "", doubt: Doubt = Doubt.NONE
     ) -> None:
         """Have a key worked on; see `Schedule.add`."""
-        self._schedule.add(key, at, priority=priority, lane=lane, suspect=suspect)
+        self._schedule.add(key, at, priority=priority, lane=lane, doubt=doubt)
         self._wake.set()
 
     def cancel(self, key: K) -> None:

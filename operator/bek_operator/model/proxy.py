@@ -41,7 +41,9 @@ def parse_proxy(text: str) -> Proxy:
     except ValueError:
         # The library's own words show what was found.
         raise refusal from None
-    if scheme not in _PORTS or parts.path not in {"", "/"} or parts.query or parts.fragment or port == 0:
+    beyond = parts.path not in {"", "/"} or parts.query or parts.fragment
+    # The library drops some control characters silently.
+    if scheme not in _PORTS or beyond or port == 0 or not text.isprintable():
         raise refusal
     if not (_HOST.fullmatch(host) or _is_ipv6(host)):
         raise refusal

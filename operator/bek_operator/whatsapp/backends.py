@@ -27,19 +27,15 @@ class Backends:
 
     async def read(self, endpoint: Endpoint) -> Reading | Failure:
         """Ask which key the number holds, and whether its signature is valid."""
-        match endpoint:
-            case OnPremisesEndpoint():
-                return await self._on_premises.read(endpoint)
-            case CloudEndpoint():
-                return await self._cloud.read(endpoint)
+        if isinstance(endpoint, OnPremisesEndpoint):
+            return await self._on_premises.read(endpoint)
+        return await self._cloud.read(endpoint)
 
     async def publish(self, endpoint: Endpoint, public_key: str) -> Accepted | Failure:
         """Hand over the public key (SPKI PEM) to be signed; a `Failure` says whether that is certain."""
-        match endpoint:
-            case OnPremisesEndpoint():
-                return await self._on_premises.publish(endpoint, public_key)
-            case CloudEndpoint():
-                return await self._cloud.publish(endpoint, public_key)
+        if isinstance(endpoint, OnPremisesEndpoint):
+            return await self._on_premises.publish(endpoint, public_key)
+        return await self._cloud.publish(endpoint, public_key)
 
     async def close(self) -> None:
         """End every connection."""

@@ -93,7 +93,7 @@ class _Budget:
             self._closed = False
 
     def _told(self, now: float) -> list[Meter]:
-        return [meter for meter in self._meters.values() if now - meter.told_at < HOUR]
+        return [meter for meter in self._meters.values() if meter.is_known(now)]
 
     def _close(self, seconds: float, now: float) -> None:
         self._closed = True

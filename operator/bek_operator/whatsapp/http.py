@@ -223,10 +223,11 @@ class Http:
         return Answer(status=response.status_code, headers=headers, body=bytes(body))
 
     def _prepared_proxy(self, proxy: Proxy) -> httpx.Proxy:
+        # Its certificate is an affair of the system that the operator runs on.
+        trust = Trust(authorities=None, server_name=proxy.host)
         return httpx.Proxy(
             httpx.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port),
-            # Its certificate is an affair of the system that the operator runs on.
-            ssl_context=self._contexts.of(Trust(authorities=None, server_name=proxy.host)),
+            ssl_context=self._contexts.of(trust) if proxy.scheme == "https" else None,
             auth=None if proxy.username is None else (proxy.username, proxy.password.reveal()),
         )
 

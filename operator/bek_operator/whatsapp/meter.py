@@ -36,7 +36,7 @@ class Meter:
     """
 
     def __init__(self, percent: float, now: float) -> None:
-        self.told_at = now
+        self._told_at = now
         self._level = percent
         self._level_at = now
         self._minutes: deque[tuple[float, int]] = deque()  # the calls of each, oldest first
@@ -58,23 +58,25 @@ class Meter:
                 self._count = 0
                 self._set_base(percent, now)
             self._level, self._level_at = percent, now
-        self.told_at = now
+        self._told_at = now
         self._count_call(now)
+
+    def is_known(self, now: float) -> bool:
+        """Tell whether anything that was told still counts."""
+        return now - self._told_at < HOUR
 
     def room(self, now: float, ceiling: float) -> int:
         """Return how many numbers may be worked on at once."""
-        if now - self.told_at >= HOUR:
-            return UNTOLD_ROOM
         fitting = int((ceiling - self._level) / (_CALLS * self._cost))
         if fitting >= 1:
             # Slowly at first: what a call costs here is seen by making some.
-            return min(fitting, UNTOLD_ROOM + (self._count if now - self.told_at < _STALE else 0))
+            return min(fitting, UNTOLD_ROOM + (self._count if now - self._told_at < _STALE else 0))
         return 1 if now >= self.opens_at(ceiling) else 0
 
     def opens_at(self, ceiling: float) -> float:
         """Return when to look again though nothing fits: the fuller, the later, so that looking never fills it."""
         beyond = max(self._level - ceiling, 0.0) / (_FULL - ceiling)
-        return self.told_at + min(_MINUTE * math.exp2(_DOUBLINGS * beyond), _LONGEST_PAUSE)
+        return self._told_at + min(_MINUTE * math.exp2(_DOUBLINGS * beyond), _LONGEST_PAUSE)
 
     @property
     def _cost(self) -> float:
