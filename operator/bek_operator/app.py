@@ -21,8 +21,10 @@ from bek_operator.whatsapp.address import Addresses
 from bek_operator.whatsapp.backends import Backends
 from bek_operator.whatsapp.budget import Budgets
 from bek_operator.whatsapp.cloud import Cloud
+from bek_operator.whatsapp.exchange import Caller
 from bek_operator.whatsapp.http import Http
 from bek_operator.whatsapp.on_premises import OnPremises
+from bek_operator.whatsapp.routes import Routes
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +56,12 @@ async def run(settings: Settings) -> None:
 def _backends(settings: Settings, clock: Clock) -> Backends:
     agent = f"bek-operator/{version('bek-operator')}"
     addresses = Addresses(settings.hosts.names_address)
+    direct = Http(addresses, user_agent=agent)
+    outward: Caller = direct
+    if settings.cloud_proxy:
+        outward = Routes(direct, Http(addresses, user_agent=agent, proxy=settings.cloud_proxy))
     budgets = Budgets()
-    return Backends(
-        OnPremises(Http(addresses, user_agent=agent)),
-        Cloud(Http(addresses, user_agent=agent, proxy=settings.cloud_proxy), budgets, clock),
-        budgets,
-        per_host=settings.concurrency_per_host,
-    )
+    return Backends(OnPremises(direct), Cloud(outward, budgets, clock), budgets, per_host=settings.concurrency_per_host)
 
 
 async def _run_together(settings: Settings, client: Client, reign: Reign, backends: Backends) -> None:

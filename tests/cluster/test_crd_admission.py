@@ -202,8 +202,8 @@ REFUSED = [
     ),
     Refused(
         "type Provider without its member",
-        {f"{PROVIDER}": None, f"{SECOND}.api": "default"},
-        f"{PROVIDER_FIELD}",
+        {PROVIDER: None},
+        PROVIDER_FIELD,
         "`provider` must be set exactly when type is Provider; remove it otherwise",
     ),
     Refused(
@@ -286,7 +286,12 @@ REFUSED = [
     partner("a provider's URL whose host is an id, which is an address to resolvers", "https://{phoneNumberID}", HOST),
     partner("a provider's URL whose host ends in both", "https://waba.{digits}{phoneNumberID}", HOST),
     partner("a provider's URL with a label too long for an id", f"https://{'w' * 44}{{phoneNumberID}}", LABELS),
-    Refused("a provider without a header", {f"{PROVIDER}.apiKeyHeader": None}, f"{PROVIDER_FIELD}.apiKeyHeader", "Req"),
+    *(
+        Refused(
+            f"a provider without {name}", {f"{PROVIDER}.{name}": None}, f"{PROVIDER_FIELD}.{name}", "Required value"
+        )
+        for name in ("url", "apiKeyHeader", "apiKeySecretRef")
+    ),
     header("D360 API KEY", HEADER_NAME),
     header("X" * 65, "Too long"),
     header("Host"),
@@ -322,7 +327,7 @@ REFUSED = [
             ("keySecretRef", "spec.keySecretRef", "Flows"),
             ("apis.0.onPremises.credentialsSecretRef", "spec.apis[0].onPremises.credentialsSecretRef", "a_b"),
             ("apis.0.onPremises.tls.caSecretRef", "spec.apis[0].onPremises.tls.caSecretRef", "../ca"),
-            (f"{PROVIDER}.apiKeySecretRef", f"{PROVIDER_FIELD}.apiKeySecretRef", "key-{{digits}}"),
+            (f"{PROVIDER}.apiKeySecretRef", f"{PROVIDER_FIELD}.apiKeySecretRef", "key-{digits}"),
             (f"{PROVIDER}.tls.caSecretRef", f"{PROVIDER_FIELD}.tls.caSecretRef", "CA"),
             ("apis.-1.cloud.tokenSecretRef", "spec.apis[{last_api}].cloud.tokenSecretRef", "-token"),
             ("apis.-1.cloud.appSecretRef", "spec.apis[{last_api}].cloud.appSecretRef", "other/app"),

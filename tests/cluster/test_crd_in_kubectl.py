@@ -216,7 +216,7 @@ def test_first_number_of_a_rollout_stays_listed(messaging: Namespace) -> None:
     named = {"phoneNumber": "+15550003333"}
     messaging.apply(manifest({"phoneNumbers": [named]}), owner="team-b")
     messaging.apply(manifest({"rollout": {"firstNumber": named}}), owner="team-c")
-    with pytest.raises(KubectlError, match="`rollout.firstNumber.phoneNumber` must be listed in `phoneNumbers`"):
+    with pytest.raises(KubectlError, match=r"`rollout\.firstNumber\.phoneNumber` must be listed in `phoneNumbers`"):
         messaging.apply(manifest({}), owner="team-b")
 
 

@@ -332,10 +332,10 @@ def test_access_that_cannot_be_used_is_told_and_heals_with_its_secret(scene: Sce
 
 def test_a_server_that_asks_for_patience_is_left_alone(scene: Scene) -> None:
     """Retry-After is honoured even when a person asks for a check, and holds up no other number."""
-    limited, other, _ = scene.simulator.pods.values()
+    other, limited, _ = scene.simulator.pods.values()
     limited.fail("read", faults.rate_limited("1800"))
     scene.put_key(keys.rsa())
-    scene.apply(scene.manifest(numbers=[limited.number, other.number]))
+    scene.apply(scene.manifest(numbers=[other.number, limited.number]))
     scene.wait_for(lambda: told(scene.get()) == ("RateLimited", TIME), "the limit is told")
 
     scene.ask_for_check("impatiently")

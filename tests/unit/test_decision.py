@@ -32,6 +32,11 @@ def seen(**more: Any) -> Observation:
     return observation(members.pop("target", None), **members)
 
 
+def rotated(interval: float = 600.0, **more: Any) -> Observation:
+    """Return a number that was signed until its key was replaced by another."""
+    return signed(target(key=public_key("new"), interval=interval), fingerprint=OTHER, tried=False, **more)
+
+
 CASES: dict[str, tuple[Observation, Decision]] = {
     "a number that was never looked at is read": (observation(), Read()),
     "a signed number is left alone until its check is due": (signed(due=NOW + 60), Wait(NOW + 60)),
@@ -48,19 +53,19 @@ CASES: dict[str, tuple[Observation, Decision]] = {
     ),
     "a number that only status rows tell of is read first": (seen(read_at=None), Read()),
     "a new key goes out on a fresh read": (
-        signed(target(key=public_key("new")), fingerprint=OTHER, tried=False, read_at=NOW - 500, due=NOW + 100),
+        rotated(read_at=NOW - 500, due=NOW + 100),
         Publish(),
     ),
     "a new key needs a new read after ten minutes": (
-        signed(target(key=public_key("new"), interval=9000.0), tried=False, read_at=NOW - 600, due=NOW + 8000),
+        rotated(interval=9000.0, read_at=NOW - 600, due=NOW + 8000),
         Read(),
     ),
     "a new key needs a new read after the check interval": (
-        signed(target(key=public_key("new"), interval=10.0), tried=False, read_at=NOW - 10, due=NOW + 1),
+        rotated(interval=10.0, read_at=NOW - 10, due=NOW + 1),
         Read(),
     ),
     "a new key does not go out on a read that a check is due after": (
-        signed(target(key=public_key("new")), tried=False, read_at=NOW - 500, due=NOW - 1),
+        rotated(read_at=NOW - 500, due=NOW - 1),
         Read(),
     ),
     "a check that failed is waited for": (seen(read_at=None, failures=1, due=NOW + 8), Wait(NOW + 8)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading, SignatureStatus
-from bek_operator.model.outcomes import after_failure, after_publish, after_read, disturbed
+from bek_operator.model.decision import Publish, Read, decide
+from bek_operator.model.outcomes import after_failure, after_publish, after_read, disturbed, held
 from bek_operator.model.reasons import Group, Reason
 from bek_operator.model.target import Target
 from kit.builders import (
@@ -250,6 +251,15 @@ def test_only_failures_of_that_kind_count_towards_a_person() -> None:
     for answer in [UNREACHABLE] * 9 + [BROKEN]:
         known = after_failure(known, answer, NOW, 0.5)
     assert (known.failures, known.bounded, known.person) == (10, 1, False)
+
+
+def test_a_number_that_waits_for_the_rollout_is_checked_as_often_as_any() -> None:
+    """It is not due at once again, which would keep a worker busy, and can be published to when its turn comes."""
+    known = held(after_read(observation(), FOREIGN, NOW, 0.5))
+    assert (known.reason, known.group, known.due) == (Reason.WAITING_FOR_ROLLOUT, Group.NOBODY, NOW + 600)
+    assert decide(known, NOW + 599, recorded=True) == Publish()
+    assert decide(known, NOW + 600, recorded=True) == Read()
+    assert held(signed(due=NOW + 700)).due == NOW + 700
 
 
 def test_a_publish_for_another_target_makes_what_was_read_worthless() -> None:

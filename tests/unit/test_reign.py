@@ -4,7 +4,7 @@ import asyncio
 from itertools import pairwise
 
 from kit import keys
-from kit.builders import spec_body
+from kit.builders import public_key, spec_body
 from kit.fakes import now, number, numbers
 from kit.virtual_time import until, virtual_time
 from kit.world import World
@@ -148,14 +148,14 @@ async def test_a_number_that_lost_its_signature_is_repaired() -> None:
 
 @virtual_time
 async def test_a_second_writer_meets_the_brake() -> None:
-    """Somebody overwrites the key before each check, for two days: that is a few publishes a day, and a word about it."""
+    """Somebody overwrites the key again and again, for two days: that is a few publishes, and a word about it."""
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(1)))
     async with world.operator():
         await world.until_ready(ref)
         for _ in range(2 * 24 * 6):
             await asyncio.sleep(600)
-            world.phones[number(1)].overwrite(keys.rsa("foreign").fingerprint)
+            world.phones[number(1)].overwrite(public_key("foreign").fingerprint)
         assert world.objects.ready(ref) == ("False", "Contended")
         assert world.phones.count("publish") < 12
         world.objects.request_check(ref, "now")

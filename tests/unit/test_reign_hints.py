@@ -308,6 +308,25 @@ async def test_suspending_stops_a_number_whose_publish_waits_for_the_status() ->
 
 
 @virtual_time
+async def test_suspending_stops_numbers_that_wait_for_the_rollout() -> None:
+    """A key that has proven itself does not go to the others once its pause is over."""
+    world = World()
+    rollout = {"firstNumber": {"phoneNumber": number(1), "pauseSeconds": 300}}
+    ref = world.objects.create(wanted=spec_body(numbers(3), rollout=rollout))
+    async with world.operator():
+        await world.until_ready(ref)
+        world.secrets.put_key(keys.rsa("second"))
+        await until(lambda: world.objects.status(ref)["signed"] == "1/3", 10)
+        world.objects.edit(ref, suspend=True)
+        await asyncio.sleep(1)
+        calls = len(world.phones.calls)
+        await asyncio.sleep(310)
+        assert len(world.phones.calls) == calls
+        world.objects.edit(ref, suspend=False)
+        await world.until_signed_with(ref, keys.rsa("second"), 5)
+
+
+@virtual_time
 async def test_an_older_objects_claim_wakes_the_younger_one() -> None:
     """When the older object lets a number go, by edit, suspension or deletion, the younger one takes it."""
     world = World()

@@ -144,9 +144,8 @@ def test_the_image_that_is_deployed_is_this_version() -> None:
 
 def test_kustomize_follows_the_names_of_secrets_into_an_object(tmp_path: Path) -> None:
     """With the component, a prefix and a generator's suffix reach every reference to a Secret."""
-    names = ["flows-key", "whatsapp-admin", "whatsapp-ca", "meta-token", "meta-app"]
-    sample = yaml.safe_load(_text(ROOT / "deploy" / "samples" / "mixed.yaml"))
-    sample["spec"]["apis"][1]["cloud"]["appSecretRef"] = {"name": "meta-app", "key": "secret"}
+    names = ["flows-key", "whatsapp-admin", "whatsapp-ca", "meta-token", "meta-app", "waba-api-keys"]
+    sample = yaml.safe_load(_text(ROOT / "deploy" / "samples" / "every-api.yaml"))
     (tmp_path / "key.yaml").write_text(yaml.safe_dump(sample), encoding="utf-8")
     overlay = {
         "namePrefix": "eu-",

@@ -110,6 +110,39 @@ def test_a_lane_without_room_is_served_again_on_every_level() -> None:
     assert schedule.pick(0.0) == "check"
 
 
+def test_a_lane_that_is_closed_for_a_time_is_asked_again_when_it_opens() -> None:
+    """The schedule tells when that is; what is urgent may go before, and other lanes go on."""
+    lanes = FakeLanes(2)
+    lanes.closed_until["a", False] = 50.0
+    lanes.closed_until["a", True] = 20.0
+    schedule: Schedule[str] = Schedule(lanes=lanes)
+    schedule.add("check", 0.0, lane="a")
+    schedule.add("repair", 0.0, lane="a", priority=Priority.REPAIR)
+    schedule.add("other", 0.0, lane="b")
+    assert picked(schedule, 0.0) == ["other"]
+    assert schedule.next_at() == 20.0
+    assert picked(schedule, 20.0) == ["repair"]
+    schedule.done("repair")
+    assert picked(schedule, 49.0) == []
+    assert schedule.next_at() == 50.0
+    assert picked(schedule, 50.0) == ["check"]
+
+
+def test_a_lane_that_stays_closed_is_asked_ten_times_a_second_at_most() -> None:
+    """Whatever it says about when it opens; and nothing piles up meanwhile."""
+    lanes = FakeLanes(0)
+    schedule: Schedule[str] = Schedule(lanes=lanes)
+    schedule.add("x", 0.0, lane="a")
+    now = 0.0
+    for _ in range(1000):
+        assert schedule.pick(now) is None
+        at = schedule.next_at()
+        assert at
+        assert at >= now + 0.099
+        now = at
+    assert len(schedule._opening) < 10
+
+
 def test_the_doubtful_share_limits_whatever_lane_they_are_in() -> None:
     """Those that failed leave room for what is new, and both for what is less urgent than they are."""
     schedule: Schedule[str] = Schedule(shares={Doubt.NEW: 3, Doubt.FAILED: 2})

@@ -61,6 +61,12 @@ class Entry:
     keyed_at: float = 0.0
 
     @property
+    def at_rest(self) -> bool:
+        """Tell whether none of its numbers may be called at present."""
+        spec = self.resource.spec
+        return not (isinstance(self.key, PublicKey) and isinstance(spec, Spec)) or spec.suspend
+
+    @property
     def unfinished(self) -> bool:
         """Tell whether more news of its numbers is about to come."""
         return bool(self.untried or self.active)

@@ -121,11 +121,7 @@ class Planner:
 
     def _stop(self, ref: ObjectRef, entry: Entry) -> None:
         for number in entry.known:
-            self._stop_number(ref, entry, number)
-
-    def _stop_number(self, ref: ObjectRef, entry: Entry, number: str) -> None:
-        self._numbers.stop(NumberRef(ref, number))
-        entry.unrecorded.discard(number)
+            self._numbers.stop(NumberRef(ref, number))
 
     async def _plan(self, ref: ObjectRef, entry: Entry) -> bool:
         """Make an object's targets from its Secrets; tell whether that was to be done now."""
@@ -203,7 +199,7 @@ class Planner:
         secrets = {name: one.data if one else None for name, one in found.items()}
         targets = targets_of(entry.resource, spec, key, secrets, self._reach, claimed)
         for number in entry.known.keys() - {target.number for target in targets}:
-            self._stop_number(ref, entry, number)
+            self._numbers.stop(NumberRef(ref, number))
             self._board.drop(ref, number)
         for target in targets:
             self._aim(ref, entry, target, suspended=spec.suspend)
@@ -228,7 +224,7 @@ class Planner:
             seen = after_failure(seen, target.problem, now, 0.5)
         self._board.put(ref, seen)
         if suspended:
-            self._stop_number(ref, entry, target.number)
+            self._numbers.stop(number)
         else:
             at = max(seen.retry_at, seen.due) if seen.tried else max(seen.retry_at, now)
             self._numbers.enqueue(number, seen, at, before=before)

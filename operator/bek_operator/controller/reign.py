@@ -162,6 +162,8 @@ class Reign:
 
     def _let_pass(self, ref: ObjectRef, entry: Entry) -> None:
         """Go on with the numbers that the rollout has reached."""
+        if entry.at_rest:
+            return
         now = self._clock()
         gate = self._board.judge(ref, now)
         for number in [number for number in entry.held if gate.admits(number)]:
@@ -175,7 +177,7 @@ class Reign:
 
     def _wait(self, ref: NumberRef, seen: Observation, until: float | None) -> None:
         entry = self._board.get(ref.object)
-        if entry is None:
+        if entry is None or entry.at_rest:
             return
         if until is None:
             entry.unrecorded.add(ref.number)
@@ -187,6 +189,8 @@ class Reign:
 
     def _recorded(self, ref: ObjectRef, entry: Entry) -> None:
         """Go on with the numbers whose next publish waited for the status to show the last one."""
+        if entry.at_rest:
+            return
         for number in entry.unrecorded:
             seen = entry.known.get(number)
             if seen:

@@ -134,8 +134,9 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
 
 
 def held(seen: Observation) -> Observation:
-    """Take in that a number lacks the key and has to wait until another one has proved it."""
-    return replace(seen, reason=Reason.WAITING_FOR_ROLLOUT, message=_HELD, person=False)
+    """Take in that a number lacks the key and has to wait until another one has proved it; it goes on being checked."""
+    due = max(seen.due, (seen.read_at or 0.0) + seen.target.interval)
+    return replace(seen, reason=Reason.WAITING_FOR_ROLLOUT, message=_HELD, person=False, due=due)
 
 
 def disturbed(seen: Observation, published: Target, now: float) -> Observation:

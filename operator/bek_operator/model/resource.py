@@ -31,6 +31,7 @@ REQUESTED_AT = "bek.dev/requested-at"
 
 _LONGEST_REQUEST = 64
 _LONGEST_LABEL = 63
+_LONGEST_HEADER = 64
 _LONGEST_NAME = 253
 _LONGEST_URL = 1024
 _LONGEST_SHOWN = 40
@@ -192,7 +193,7 @@ def _read_provider(name: str, member: Fields) -> ProviderApi:
     return ProviderApi(
         name=name,
         url=member.text("url", _LONGEST_URL),
-        header=member.text("apiKeyHeader", _LONGEST_LABEL),
+        header=member.text("apiKeyHeader", _LONGEST_HEADER),
         api_key=_read_entry_ref(member.part("apiKeySecretRef")),
         authorities=authorities,
         server_name=server_name,
