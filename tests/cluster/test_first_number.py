@@ -1,6 +1,5 @@
 """A rotated key is tried on one number before it is spread, whichever APIs the numbers live on."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,13 +21,17 @@ def numbers(scene: Scene, business: Business) -> list[SignedNumber]:
     return [*scene.simulator.pods.values(), business.add(), business.add()]
 
 
+def mixed(scene: Scene, business: Business, rollout: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return an object for all numbers."""
+    listed = [{"phoneNumber": number, "api": "default"} for number in scene.simulator.pods]
+    apis = [scene.api(), business.api()]
+    return scene.manifest(apis=apis, phoneNumbers=[*business.listed(), *listed], rollout=rollout or {})
+
+
 def start(scene: Scene, business: Business, rollout: dict[str, Any] | None = None) -> None:
     """Have all numbers hold the first key, and forget the calls that it took."""
-    listed = [{"phoneNumber": number, "api": "default"} for number in scene.simulator.pods]
-    spec = {"apis": [scene.api(), business.api()], "phoneNumbers": [*business.listed(), *listed]}
-    manifest = scene.manifest(**spec, **({"rollout": rollout} if rollout else {}))
     scene.put_key(keys.rsa())
-    scene.apply(*business.secrets(), manifest)
+    scene.apply(*business.secrets(), mixed(scene, business, rollout))
     scene.wait_ready()
     scene.simulator.forget_requests()
     for number in business.numbers:
@@ -105,7 +108,7 @@ def test_a_key_that_is_refused_reaches_one_number_only(
     assert scene.kubectl("get", "bek", "flows", "--no-headers").split()[:4] == ["flows", "False", "0/5", "KeyRejected"]
     said = conditions(body)["Stalled"]["message"]
     assert said.startswith("1 of 5 numbers: the API does not accept the public key")
-    assert f"({first.number}); 4 not signed for other reasons" in said
+    assert f"({first.number}); 4 not given the key before one holds it" in said
     assert "another number gets the new key first" in scene.rows()[others[0].number]["message"]
 
     first.heal()
@@ -187,9 +190,7 @@ def test_a_first_publication_waits_for_nobody(scene: Scene, business: Business, 
     numbers[0].fail("publish", faults.error(1009), None)
     scene.put_key(keys.rsa())
 
-    listed = [{"phoneNumber": number, "api": "default"} for number in scene.simulator.pods]
-    spec = {"apis": [scene.api(), business.api()], "phoneNumbers": [*business.listed(), *listed]}
-    scene.apply(*business.secrets(), json.loads(json.dumps(scene.manifest(**spec))))
+    scene.apply(*business.secrets(), mixed(scene, business))
     scene.wait_for(lambda: "Stalled" in conditions(scene.get()), "the refusal is told")
 
     assert reasons(scene, numbers) == ["KeyRejected", *["Signed"] * 4]

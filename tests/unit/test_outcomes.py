@@ -118,8 +118,17 @@ def test_an_accepted_publish_is_counted_and_read_back() -> None:
     """The next call is a read, and the event can tell why it was published."""
     before = after_read(observation(publishes=1, published_at=1.0, refusal=BUSY, refusals=3), FOREIGN, NOW, 0.5)
     known = after_publish(before, Accepted(), NOW)
-    assert (known.publishes, known.published_at, known.accepted, known.cause) == (2, NOW, True, Reason.FOREIGN_KEY)
+    assert (known.publishes, known.published_at, known.accepted, known.cause) == (2, NOW, True, Reason.PENDING)
     assert (known.refusal, known.refusals, known.read_at, known.due, known.tried) == (None, 0, None, NOW, True)
+
+
+def test_a_loss_is_remembered_until_it_is_made_good() -> None:
+    """What a signed number was found to lack is the cause that its next accepted publish tells of."""
+    lost = after_read(signed(), mismatch(public_key()), NOW, 0.5)
+    refused = after_publish(lost, BUSY, NOW)
+    repaired = after_publish(refused, Accepted(), NOW)
+    assert (lost.lost, refused.lost, refused.cause) == (Reason.STALE_SIGNATURE, Reason.STALE_SIGNATURE, None)
+    assert (repaired.lost, repaired.cause) == (None, Reason.STALE_SIGNATURE)
 
 
 @pytest.mark.parametrize(

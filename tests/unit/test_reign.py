@@ -26,6 +26,21 @@ async def test_a_new_object_gets_its_key_to_every_number_and_says_so() -> None:
 
 
 @virtual_time
+async def test_what_is_over_in_a_moment_takes_one_write() -> None:
+    """A new object, a rotated key and a requested check are each one write where the numbers answer at once."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(3), rollout={"type": "AllAtOnce"}))
+    async with world.operator():
+        await world.until_ready(ref)
+        world.secrets.put_key(keys.rsa("second"))
+        await world.until_signed_with(ref, keys.rsa("second"))
+        world.objects.request_check(ref, "now")
+        await asyncio.sleep(60)
+    assert len(world.objects.writes) == 3
+    assert world.objects.status(ref)["lastHandledReconcileAt"] == "now"
+
+
+@virtual_time
 async def test_nothing_is_written_while_nothing_changes() -> None:
     """A day of checks brings reads, but no write, no publish and no event."""
     world = World()

@@ -7,7 +7,7 @@ import pytest
 
 from bek_operator.cluster.errors import Unavailable
 from bek_operator.controller.board import Board
-from bek_operator.controller.report import SECONDS_BETWEEN_WRITES, Reporter
+from bek_operator.controller.report import SECONDS_BETWEEN_WRITES, SECONDS_FOR_COMPANY, Reporter
 from bek_operator.model.resource import Resource
 from bek_operator.model.spec import ObjectRef
 from bek_operator.model.transitions import Happening
@@ -87,18 +87,35 @@ async def test_a_status_that_says_something_new_is_written_once() -> None:
 async def test_while_numbers_come_in_a_write_waits_for_its_second() -> None:
     """One that is still being worked on, or was not looked at, holds back the next write and no more than that."""
     bench = Bench()
-    bench.board.put(bench.ref, observation())
-    await bench.report()
     bench.board.put(bench.ref, signed())
-    bench.entry.active.add(NUMBER)
-    bench.now += 0.4
     await bench.report()
+    bench.board.put(bench.ref, replace(signed(), message="news"))
+    bench.entry.active.add(NUMBER)
+    for _ in range(2):
+        bench.now += 0.4
+        await bench.report()
     assert bench.written == 1
-    assert bench.again == [SECONDS_BETWEEN_WRITES]
+    assert bench.again == [SECONDS_BETWEEN_WRITES] * 2
     assert bench.acts == ["recorded", "events"]
-    bench.now += 0.6
+    bench.now = NOW + SECONDS_BETWEEN_WRITES
     await bench.report()
     assert bench.written == 2
+
+
+@virtual_time
+async def test_the_first_news_waits_a_moment_for_company() -> None:
+    """Numbers that answer at once bring about one write; each wait begins anew after a write."""
+    bench = Bench()
+    for count in range(1, 3):
+        began = bench.now
+        bench.board.put(bench.ref, observation(message=f"news {count}"))
+        await bench.report()
+        assert bench.written == count - 1
+        assert bench.again.pop() == pytest.approx(began - NOW + SECONDS_FOR_COMPANY)
+        bench.now += SECONDS_FOR_COMPANY
+        await bench.report()
+        assert bench.written == count
+        bench.now += 100
 
 
 @virtual_time
@@ -107,10 +124,13 @@ async def test_the_last_news_is_written_at_once() -> None:
     bench = Bench()
     bench.board.put(bench.ref, observation())
     await bench.report()
+    assert bench.written == 0
     bench.board.put(bench.ref, signed())
     await bench.report()
+    assert bench.written == 1
+    bench.board.put(bench.ref, replace(signed(), message="news"))
+    await bench.report()
     assert bench.written == 2
-    assert bench.again == []
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["somebody else wrote", "the object is gone"])

@@ -42,6 +42,7 @@ class Entry:
         active: Numbers that are being worked on.
         unrecorded: Numbers whose next publish waits for the status to show the last one.
         written_at: When the status was last written by this process.
+        unwritten_since: Since when there may be something to write that waits for more.
         gate: Which numbers may be published to; `held` are those that wait for it, `keyed_at` is since when the
             present key was the object's.
     """
@@ -56,6 +57,7 @@ class Entry:
     active: set[str] = field(default_factory=set)
     unrecorded: set[str] = field(default_factory=set)
     written_at: float = float("-inf")
+    unwritten_since: float | None = None
     gate: Gate = OPEN
     held: set[str] = field(default_factory=set)
     keyed_at: float = 0.0
@@ -205,8 +207,11 @@ class Board:
         """Tell whether the status that the API server holds shows a number's last publish."""
         entry = self._entries[ref.object]
         row = entry.resource.recorded.rows.get(ref.number)
-        shown = row.published_at if row else None
-        return seen.published_at is None or (shown is not None and shown >= int(seen.published_at))
+        if seen.published_at is None:
+            return True
+        if row is None or row.published_at is None:
+            return False
+        return row.published_at >= int(seen.published_at) and row.publishes >= seen.publishes
 
     def wrote(self, ref: ObjectRef, version: str, status: dict[str, Any], now: float) -> None:
         """Take note of the status that the API server holds now."""

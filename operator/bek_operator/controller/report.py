@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_WRITES = 1.0
 """Between two writes of one object while more of its numbers are still coming in."""
 
+SECONDS_FOR_COMPANY = 0.2
+"""What the first news waits for others: most changes are over by then, and take one write instead of two."""
+
 
 class StatusWriter(Protocol):
     """Where a status goes."""
@@ -66,10 +69,10 @@ class Reporter:
         if entry.key is None:
             return
         now = self._clock()
-        next_write = entry.written_at + SECONDS_BETWEEN_WRITES
-        if entry.unfinished and now < next_write:
+        if entry.unfinished and now < (next_write := self._next_write(entry, now)):
             self._again(ref, next_write)
             return
+        entry.unwritten_since = None
         before = entry.resource
         status = status_of(before, entry.key, entry.known, now)
         if status == before.status:
@@ -79,6 +82,11 @@ class Reporter:
         if await self._write(ref, before, status):
             self._recorded(ref, entry)
             await self._events.post(before, happenings(before.status, status, causes))
+
+    def _next_write(self, entry: Entry, now: float) -> float:
+        if entry.unwritten_since is None:
+            entry.unwritten_since = now
+        return max(entry.written_at + SECONDS_BETWEEN_WRITES, entry.unwritten_since + SECONDS_FOR_COMPANY)
 
     async def _write(self, ref: ObjectRef, resource: Resource, status: dict[str, Any]) -> bool:
         try:

@@ -38,7 +38,8 @@ class Observation:
         read_at: The last understood answer of this endpoint to this process.
         published_at: Our last publish, of whatever key.
         publishes: How often the current key was published; the brake's memory.
-        cause: Why it was last published, for the event; `None` unless that was accepted.
+        lost: How a number that was signed was found not to be, until the key is published again.
+        cause: What the last publish, which was accepted, made good: a loss, or `Pending`, which is none.
         accepted: A publish was accepted, and the number was not VALID since.
         refusal: Why the last publish of the current key was not accepted, at `refused_at`; `refusals` in a row.
         failures: Failed checks in a row, the first of them at `failing_since`; of the last ones `bounded` in a row
@@ -58,6 +59,7 @@ class Observation:
     read_at: float | None = None
     published_at: float | None = None
     publishes: int = 0
+    lost: Reason | None = None
     cause: Reason | None = None
     accepted: bool = False
     refusal: Failure | None = None
@@ -181,7 +183,7 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
 
 
 def _forget_publishes(seen: Observation) -> Observation:
-    return replace(seen, publishes=0, accepted=False, refusal=None, refusals=0, cause=None)
+    return replace(seen, publishes=0, accepted=False, refusal=None, refusals=0, lost=None, cause=None)
 
 
 def is_of_the_key(refusal: Failure) -> bool:

@@ -40,7 +40,9 @@ def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -
     )
     finding = known.finding
     if finding is Reason.SIGNED:
-        return replace(known, reason=finding, message="", accepted=False, refusal=None, refusals=0)
+        return replace(known, reason=finding, message="", lost=None, accepted=False, refusal=None, refusals=0)
+    if seen.reason is Reason.SIGNED:
+        known = replace(known, lost=finding)
     if not seen.target.publish:
         return replace(known, reason=finding, message=_FOUND[finding], person=True)
     if forgiven:
@@ -120,7 +122,8 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
     seen = replace(seen, tried=True, asked=False, read_at=None)
     published = replace(seen, published_at=now, publishes=seen.publishes + 1, cause=None)
     if isinstance(answer, Accepted):
-        return replace(published, cause=seen.finding, accepted=True, refusal=None, refusals=0, due=now)
+        cause = seen.lost or Reason.PENDING
+        return replace(published, cause=cause, lost=None, accepted=True, refusal=None, refusals=0, due=now)
     refused = replace(
         published if answer.unknown or is_of_the_key(answer) else seen,
         refusal=answer,
@@ -134,9 +137,12 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
 
 
 def held(seen: Observation) -> Observation:
-    """Take in that a number lacks the key and has to wait until another one has proved it; it goes on being checked."""
+    """Take in that a number lacks the key and has to wait until another one has proved it; it goes on being checked.
+
+    What it was looked at for last is fresh enough to publish, and so it counts for this key, too.
+    """
     due = max(seen.due, (seen.read_at or 0.0) + seen.target.interval)
-    return replace(seen, reason=Reason.WAITING_FOR_ROLLOUT, message=_HELD, person=False, due=due)
+    return replace(seen, reason=Reason.WAITING_FOR_ROLLOUT, message=_HELD, person=False, tried=True, due=due)
 
 
 def disturbed(seen: Observation, published: Target, now: float) -> Observation:

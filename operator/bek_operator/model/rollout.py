@@ -61,7 +61,7 @@ def _led(known: Mapping[str, Observation], since: float, now: float) -> Gate:
     for seen in in_order:
         if _is_on_trial(seen):
             return Gate(rotation=True, leader=seen.target.number)
-        if seen.tried and _cannot_tell(seen):
+        if (seen.tried and _cannot_tell(seen)) or now < seen.retry_at:
             continue
         if seen.tried or not passed_over:
             review_at = None if seen.tried else now + PATIENCE_SECONDS - (now - since) % PATIENCE_SECONDS

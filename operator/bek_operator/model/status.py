@@ -111,6 +111,10 @@ def _verdict(seen: Sequence[Observation], tried: int, total: int, key: PublicKey
         return _Verdict(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
     if tried < total:
         message = f"{tried} of {_numbers(total)} looked at since the last change"
+        known = [one for one in unsigned if one.tried and one.group > Group.NOBODY]
+        if known:
+            # What is known already should not have to wait for the slowest of them.
+            message = f"{message}; {_unsigned_verdict(known, total).message}"
         return _Verdict(ready=False, reason=ObjectReason.PROGRESSING, message=message, abnormal="Reconciling")
     return _unsigned_verdict(unsigned, total)
 
@@ -120,13 +124,16 @@ def _unsigned_verdict(unsigned: Sequence[Observation], total: int) -> _Verdict:
     alike = [one for one in unsigned if one.reason is gravest.reason]
     named = ", ".join(one.target.number for one in alike[:_NUMBERS_NAMED])
     more = f" and {len(alike) - _NUMBERS_NAMED} more" if len(alike) > _NUMBERS_NAMED else ""
-    others = f"; {len(unsigned) - len(alike)} not signed for other reasons" if len(unsigned) > len(alike) else ""
+    waiting = sum(one.reason is Reason.WAITING_FOR_ROLLOUT for one in unsigned if one.reason is not gravest.reason)
+    other = len(unsigned) - len(alike) - waiting
+    others = f"; {other} not signed for other reasons" if other else ""
+    held_back = f"; {waiting} not given the key before one holds it" if waiting else ""
     reason = ObjectReason.PROGRESSING if gravest.reason is Reason.PENDING else gravest.reason
     what = gravest.message[:_LONGEST_ROW_MESSAGE]
     return _Verdict(
         ready=False,
         reason=reason,
-        message=f"{len(alike)} of {_numbers(total)}: {what} ({named}{more}){others}",
+        message=f"{len(alike)} of {_numbers(total)}: {what} ({named}{more}){others}{held_back}",
         abnormal="Stalled" if gravest.group is Group.PERSON else "Reconciling",
     )
 

@@ -22,7 +22,7 @@ class Happening:
 
 
 def happenings(before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapping[str, Reason]) -> list[Happening]:
-    """Tell what changed; `causes` names why a key was last published, for each number that has accepted it."""
+    """Tell what changed; `causes` names what a publish made good, for each number that has accepted one."""
     return [*_publishes(before, after, causes), *_readiness(before, after)]
 
 
@@ -38,19 +38,18 @@ def _publishes(
 ) -> Iterable[Happening]:
     rows = rows_of(before)
     same_key = before.get("publicKeyFingerprint") == after.get("publicKeyFingerprint")
-    published: dict[Reason | None, list[str]] = defaultdict(list)
+    published: dict[Reason, list[str]] = defaultdict(list)
     for number, row in rows_of(after).items():
         was = rows.get(number, {})
         cause = causes.get(number)
         if cause is None or (same_key and _publish(row) == _publish(was)):
             continue
-        lost = same_key and was.get("reason") == Reason.SIGNED
-        published[cause if lost else None].append(number)
-    for cause, numbers in sorted(published.items(), key=lambda item: str(item[0])):
-        if cause is None:
-            yield Happening("Published", f"published key {after.get('keyID')} to {_named(numbers)}", warning=False)
-        else:
+        published[cause].append(number)
+    for cause, numbers in sorted(published.items()):
+        if cause in _LOST:
             yield Happening(str(cause), f"{_LOST[cause]} {_named(numbers)}; published the key again", warning=True)
+        else:
+            yield Happening("Published", f"published key {after.get('keyID')} to {_named(numbers)}", warning=False)
 
 
 def _publish(row: Mapping[str, Any]) -> tuple[Any, Any]:
