@@ -9,6 +9,8 @@ PYTHON ?= python3
 PYTHONS := $(strip $(PYTHON) $(if $(filter file,$(origin PYTHON)),python3.14 python3.13 python3.12 python3.11))
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# More than four would be more API servers at once than most machines are fond of.
+PARALLEL := -n auto --maxprocesses 4
 MODEL := operator/bek_operator/model/*
 
 UV := 0.13.9
@@ -35,7 +37,7 @@ test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies
 	@git status --porcelain >.make/before 2>&1 || echo 'not a checkout' >.make/before
 	@$(MAKE) --no-print-directory lint
 	@PYTHONPATH=operator:tests $(BIN)/python -m kit.binaries >/dev/null
-	$(BIN)/pytest --cov
+	$(BIN)/pytest --cov $(PARALLEL) --dist loadfile
 	@$(BIN)/coverage report --include='$(MODEL)' --fail-under=100 --format=total >/dev/null || \
 	{ $(BIN)/coverage report --include='$(MODEL)' --fail-under=100; exit 1; }
 	@if [ ! -s .make/before ] && [ -n "$$(git status --porcelain)" ]; then \
@@ -44,7 +46,7 @@ test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies
 
 .PHONY: unit
 unit: $(READY)  ## Run the unit tests alone
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest $(PARALLEL) tests/unit
 
 .PHONY: lint
 lint: $(READY)  ## Check format, lint, types, layers and dependencies

@@ -7,8 +7,10 @@ a large one several.
 import hashlib
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
@@ -117,6 +119,19 @@ def certificate_of(private: str, passphrase: str | None = None) -> str:
         text=private,
         passphrase=passphrase,
     )
+
+
+@cache
+def issued_certificate(private: str, authority: str, serial: int = 1) -> tuple[str, str]:
+    """Have a certificate for the key issued by another key's with `openssl req -x509 -CA`; return both."""
+    issuer = certificate_of(authority)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("ca.crt", issuer), ("ca.key", authority)):
+            Path(folder, name).write_text(text, encoding="ascii")
+        signer = ("-CA", f"{folder}/ca.crt", "-CAkey", f"{folder}/ca.key", "-set_serial", str(serial))
+        subject = ("-subj", "/CN=flows.example.com", "-days", "90")
+        issued = openssl("req", "-x509", "-new", "-key", "/dev/stdin", *subject, *signer, text=private)
+    return issued, issuer
 
 
 @cache

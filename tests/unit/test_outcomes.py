@@ -82,7 +82,14 @@ def test_while_the_brake_holds_a_person_is_asked(reading: Reading, reason: Reaso
     braked = observation(publishes=3, published_at=NOW - HOUR + 100)
     known = after_read(braked, reading, NOW, 0.5)
     assert (known.reason, known.group, known.due) == (reason, Group.PERSON, NOW + 100)
+    assert "bek.dev/requested-at" in known.message
     assert after_read(braked, reading, NOW + 100, 0.5).reason is known.finding
+
+
+def test_a_fight_is_told_as_soon_as_the_brake_holds() -> None:
+    """A key that was VALID and is overwritten within five minutes is not waited for."""
+    braked = observation(publishes=3, published_at=NOW - 60)
+    assert after_read(after_read(braked, valid(), NOW - 50, 0.5), FOREIGN, NOW, 0.5).reason is Reason.CONTENDED
 
 
 @pytest.mark.parametrize(("waited", "pause"), [(0, 1), (1, 1), (16, 16), (240, 60), (290, 10)])
@@ -147,11 +154,16 @@ def test_a_publish_that_is_not_accepted_shows_why(
     answer: Failure, *, counts: bool, seconds: float, group: Group
 ) -> None:
     """It counts for the brake if the key may have arrived or was itself refused; a read comes before the next."""
-    before = after_read(observation(), mismatch(), NOW, 0.5)
+    before = after_read(observation(cause=Reason.FOREIGN_KEY), mismatch(), NOW, 0.5)
     known = after_publish(before, answer, NOW)
     assert (known.reason, known.message, known.group) == (answer.reason, answer.message, group)
     assert (known.publishes, known.published_at) == ((1, NOW) if counts else (0, None))
-    assert (known.read_at, known.due, known.accepted, known.cause) == (None, NOW + seconds, False, None)
+    assert (known.read_at, known.due, known.accepted, known.cause) == (
+        None,
+        NOW + seconds,
+        False,
+        None if counts else Reason.FOREIGN_KEY,
+    )
 
 
 def test_a_refusal_stays_until_its_time_is_over() -> None:
@@ -254,6 +266,20 @@ def test_a_check_that_is_not_sure_to_pass_needs_a_person_in_the_end(bounded: int
     assert (known.person, known.reason) == (person, BROKEN.reason)
 
 
+def test_whatever_comes_of_a_look_it_was_taken() -> None:
+    """A read, a failed one and a publish all meet a request, and tell of a target that was not tried before."""
+    asked = observation(asked=True, person=True)
+    for known in (
+        after_read(asked, valid(), NOW, 0.5),
+        after_failure(asked, UNREACHABLE, NOW, 0.5),
+        after_publish(asked, Accepted(), NOW),
+        after_publish(asked, BUSY, NOW),
+    ):
+        assert (known.tried, known.asked) == (True, False)
+    assert after_read(asked, valid(), NOW, 0.5).group is Group.DONE
+    assert after_failure(asked, UNREACHABLE, NOW, 0.5).group is Group.TIME
+
+
 def test_only_failures_of_that_kind_count_towards_a_person() -> None:
     """A pod that could not be reached for long, and then starts up, is given the same number of tries."""
     known = observation()
@@ -264,11 +290,11 @@ def test_only_failures_of_that_kind_count_towards_a_person() -> None:
 
 def test_a_number_that_waits_for_the_rollout_is_checked_as_often_as_any() -> None:
     """It is not due at once again, which would keep a worker busy, and can be published to when its turn comes."""
-    known = held(after_read(observation(), FOREIGN, NOW, 0.5))
+    known = held(after_read(observation(), FOREIGN, NOW, 0.5), "not yet")
     assert (known.reason, known.group, known.due) == (Reason.WAITING_FOR_ROLLOUT, Group.NOBODY, NOW + 600)
     assert decide(known, NOW + 599, recorded=True) == Publish()
     assert decide(known, NOW + 600, recorded=True) == Read()
-    assert held(signed(due=NOW + 700)).due == NOW + 700
+    assert held(signed(due=NOW + 700), "not yet").due == NOW + 700
 
 
 def test_a_publish_for_another_target_makes_what_was_read_worthless() -> None:

@@ -63,7 +63,9 @@ def test_everything_that_is_asked_for_is_read() -> None:
     spec = spec_of(found)
     assert spec.key == EntryRef(secret="flows-key", entry="private.pem")
     assert spec.passphrase_entry == "passphrase"
-    assert [(number.number, number.fill_in("{digits}"), number.api) for number in spec.numbers] == [(NUMBER, NUMBER[1:], api)]
+    assert [(number.number, number.fill_in("{digits}"), number.api) for number in spec.numbers] == [
+        (NUMBER, NUMBER[1:], api)
+    ]
     assert (spec.interval, spec.publish, spec.suspend) == (60, False, True)
     assert spec.secrets == {"flows-key", LOGIN_SECRET, "whatsapp-ca"}
     assert (found.ref, found.uid) == (("messaging", "flows"), "uid-of-messaging-flows")

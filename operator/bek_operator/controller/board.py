@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from bek_operator.model.claims import Claims
 from bek_operator.model.key import PublicKey
 from bek_operator.model.observation import Observation
-from bek_operator.model.outcomes import disturbed
+from bek_operator.model.outcomes import disturbed, held, released
+from bek_operator.model.reasons import Reason
 from bek_operator.model.recorded import read_status
 from bek_operator.model.resource import Resource
 from bek_operator.model.rollout import OPEN, Gate, gate_of, holds_another_key
@@ -39,12 +40,11 @@ class Entry:
         secrets_stale: The Secrets have to be read again before anything is decided.
         missing_since: When a Secret that had been there was found missing.
         untried: Numbers that were not looked at since their target was set, or since a person asked for it.
-        active: Numbers that are being worked on.
+        active: Numbers that are being worked on, or are waiting for nothing but their turn.
         unrecorded: Numbers whose next publish waits for the status to show the last one.
         written_at: When the status was last written by this process.
         unwritten_since: Since when there may be something to write that waits for more.
-        gate: Which numbers may be published to; `held` are those that wait for it, `keyed_at` is since when the
-            present key was the object's.
+        gate: Which numbers may be published to; `held` are those that wait for it.
     """
 
     resource: Resource
@@ -60,7 +60,6 @@ class Entry:
     unwritten_since: float | None = None
     gate: Gate = OPEN
     held: set[str] = field(default_factory=set)
-    keyed_at: float = 0.0
 
     @property
     def at_rest(self) -> bool:
@@ -162,6 +161,7 @@ class Board:
         entry = self._entries[ref]
         entry.known.pop(number, None)
         entry.untried.discard(number)
+        entry.active.discard(number)
         entry.unrecorded.discard(number)
         entry.held.discard(number)
 
@@ -192,8 +192,10 @@ class Board:
         """Decide anew which numbers of an object may be published to."""
         entry = self._entries[ref]
         spec = entry.resource.spec
-        if isinstance(spec, Spec):
-            entry.gate = gate_of(spec.rollout, entry.known, entry.keyed_at, now)
+        if entry.at_rest or not isinstance(spec, Spec) or not spec.publish:
+            entry.gate = OPEN
+        else:
+            entry.gate = gate_of(spec.rollout, entry.known, entry.gate, now)
         return entry.gate
 
     def admits(self, ref: NumberRef, seen: Observation, now: float) -> bool:
@@ -201,7 +203,28 @@ class Board:
         gate = self._entries[ref.object].gate
         if not gate.rotation and holds_another_key(seen):
             gate = self.judge(ref.object, now)
-        return gate.admits(ref.number)
+        return gate.admits(seen)
+
+    def hold(self, ref: NumberRef, seen: Observation) -> Observation:
+        """Leave a number until the rollout reaches it."""
+        entry = self._entries[ref.object]
+        entry.held.add(ref.number)
+        seen = held(seen, entry.gate.words)
+        self.put(ref.object, seen)
+        return seen
+
+    def release(self, ref: ObjectRef, now: float) -> list[str]:
+        """Decide anew who has to wait; return the numbers that had to and are next, the others are told why not."""
+        entry, gate, reached = self._entries[ref], self.judge(ref, now), []
+        for number in [number for number in entry.known if number in entry.held]:
+            seen = entry.known[number]
+            if gate.admits(seen):
+                entry.held.discard(number)
+                reached.append(number)
+                self.put(ref, released(seen, spreading=gate.leader is None))
+            elif seen.reason is Reason.WAITING_FOR_ROLLOUT:
+                self.put(ref, held(seen, gate.words))
+        return reached
 
     def is_recorded(self, ref: NumberRef, seen: Observation) -> bool:
         """Tell whether the status that the API server holds shows a number's last publish."""

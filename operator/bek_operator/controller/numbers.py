@@ -6,6 +6,8 @@ from bek_operator.controller.workers import Workers
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Reason
 
+_AT_EASE = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
+
 
 class NumberQueue:
     """Puts numbers before the workers that sign them."""
@@ -13,16 +15,25 @@ class NumberQueue:
     def __init__(self, workers: Workers[NumberRef]) -> None:
         self._workers = workers
 
-    def enqueue(self, ref: NumberRef, seen: Observation, at: float, *, before: Observation | None = None) -> None:
+    def enqueue(
+        self,
+        ref: NumberRef,
+        seen: Observation,
+        at: float,
+        *,
+        before: Observation | None = None,
+        reached: bool = False,
+    ) -> None:
         """Have a number worked on; what a person waits for goes before what nobody would miss.
 
-        `before` is what was known of it for its last target.
+        `before` is what was known of it for its last target; `reached` tells whether a rollout has come to it.
         """
-        if not seen.tried or seen.asked:
-            new_key = before is not None and before.target.key != seen.target.key
-            priority = Priority.KEY if new_key else Priority.PERSON
+        if reached or (before is not None and before.target.key != seen.target.key):
+            priority = Priority.KEY
+        elif not seen.tried or seen.asked:
+            priority = Priority.PERSON
         else:
-            priority = Priority.CHECK if seen.reason is Reason.SIGNED else Priority.REPAIR
+            priority = Priority.CHECK if seen.reason in _AT_EASE else Priority.REPAIR
         self._workers.add(ref, at, priority=priority, lane=seen.target.lane, doubt=_doubt(seen, before))
 
     def interrupt(self, ref: NumberRef) -> None:

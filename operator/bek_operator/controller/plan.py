@@ -5,6 +5,7 @@ problem of a target; numbers whose target has changed are handed on to be signed
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -19,11 +20,14 @@ from bek_operator.model.access import Reach
 from bek_operator.model.key import InvalidKey, PublicKey
 from bek_operator.model.observation import recover, retarget
 from bek_operator.model.outcomes import after_failure
-from bek_operator.model.reasons import ObjectReason
+from bek_operator.model.reasons import ObjectReason, Reason
 from bek_operator.model.resource import Resource
+from bek_operator.model.rollout import OPEN
 from bek_operator.model.spec import InvalidSpec, ObjectRef, Spec
 from bek_operator.model.status import Obstacle
 from bek_operator.model.target import Target, targets_of
+
+log = logging.getLogger(__name__)
 
 VANISHED_SECONDS = 2.0
 """A Secret that is replaced by deleting and creating it is gone for a moment; nothing is made of that."""
@@ -122,6 +126,7 @@ class Planner:
     def _stop(self, ref: ObjectRef, entry: Entry) -> None:
         for number in entry.known:
             self._numbers.stop(NumberRef(ref, number))
+        entry.active.clear()
 
     async def _plan(self, ref: ObjectRef, entry: Entry) -> bool:
         """Make an object's targets from its Secrets; tell whether that was to be done now."""
@@ -130,14 +135,14 @@ class Planner:
         entry.secrets_stale = False
         try:
             if isinstance(spec, InvalidSpec):
-                self._set_key(entry, Obstacle(ObjectReason.INVALID_SPEC, spec.message))
+                entry.key = Obstacle(ObjectReason.INVALID_SPEC, spec.message)
             else:
                 self._board.refer(ref, entry, {name: entry.secrets.get(name, "") for name in spec.secrets})
                 found = await self._read_secrets(ref, spec)
                 if self._is_a_moment_ago(ref, entry, found):
                     return False
                 self._board.refer(ref, entry, {name: one.version if one else "" for name, one in found.items()})
-                self._set_key(entry, await self._key(spec, found))
+                entry.key = await self._key(spec, found)
                 if isinstance(entry.key, PublicKey):
                     self._place(ref, entry, entry.key, spec, found)
         except BaseException:
@@ -147,10 +152,6 @@ class Planner:
             self._stop(ref, entry)
         return True
 
-    def _set_key(self, entry: Entry, key: PublicKey | Obstacle) -> None:
-        if key != entry.key:
-            entry.key, entry.keyed_at = key, self._clock()
-
     async def _read_secrets(self, ref: ObjectRef, spec: Spec) -> dict[str, SecretContent | None]:
         names = sorted(spec.secrets)
         return dict(zip(names, await asyncio.gather(*(self._read_secret(ref, name) for name in names)), strict=True))
@@ -158,8 +159,9 @@ class Planner:
     async def _read_secret(self, ref: ObjectRef, name: str) -> SecretContent | None:
         try:
             return await self._secrets.read(ref.namespace, name)
-        except Forbidden:
+        except Forbidden as error:
             # Nobody tells when a role is mended, so this is looked at again before long.
+            log.warning("a Secret may not be read: %s", error)
             self._look_again(ref, _FORBIDDEN_SECONDS)
             return None
 
@@ -220,11 +222,19 @@ class Planner:
             # not have all of them asked at once.
             due = now + target.interval * random.random()  # noqa: S311 - jitter
             seen = recover(target, entry.resource.recorded, entry.resource.generation, now=now, due=due)
-        if target.problem and seen is not before:
-            seen = after_failure(seen, target.problem, now, 0.5)
+            if seen.reason is Reason.WAITING_FOR_ROLLOUT:
+                entry.held.add(target.number)
+        if seen is not before:
+            # Whoever went first may not be the one who can any more.
+            entry.gate = OPEN
+            if target.problem:
+                seen = after_failure(seen, target.problem, now, 0.5)
         self._board.put(ref, seen)
         if suspended:
             self._numbers.stop(number)
+            entry.active.discard(target.number)
         else:
             at = max(seen.retry_at, seen.due) if seen.tried else max(seen.retry_at, now)
+            if at <= now:
+                entry.active.add(target.number)
             self._numbers.enqueue(number, seen, at, before=before)

@@ -7,7 +7,7 @@ at a time, numbers are signed beside them.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -165,12 +165,9 @@ class Reign:
         if entry.at_rest:
             return
         now = self._clock()
-        gate = self._board.judge(ref, now)
-        for number in [number for number in entry.held if gate.admits(number)]:
-            entry.held.discard(number)
-            self._numbers.enqueue(NumberRef(ref, number), entry.known[number], now)
-        if gate.review_at is not None:
-            self._objects.add(ref, gate.review_at)
+        self._go_on(ref, entry, self._board.release(ref, now), reached=True)
+        if entry.gate.review_at is not None:
+            self._objects.add(ref, entry.gate.review_at)
 
     async def _sign(self, ref: NumberRef) -> None:
         await self._signer.sign(ref)
@@ -191,8 +188,10 @@ class Reign:
         """Go on with the numbers whose next publish waited for the status to show the last one."""
         if entry.at_rest:
             return
-        for number in entry.unrecorded:
-            seen = entry.known.get(number)
-            if seen:
-                self._numbers.enqueue(NumberRef(ref, number), seen, self._clock())
-        entry.unrecorded.clear()
+        waiting, entry.unrecorded = entry.unrecorded, set()
+        self._go_on(ref, entry, waiting)
+
+    def _go_on(self, ref: ObjectRef, entry: Entry, numbers: Iterable[str], *, reached: bool = False) -> None:
+        for number in numbers:
+            entry.active.add(number)
+            self._numbers.enqueue(NumberRef(ref, number), entry.known[number], self._clock(), reached=reached)

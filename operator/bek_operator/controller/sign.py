@@ -9,14 +9,15 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from bek_operator.controller.board import Board, NumberRef
+from bek_operator.controller.board import Board, Entry, NumberRef
 from bek_operator.controller.clock import Clock
 from bek_operator.model.answers import Failure
 from bek_operator.model.decision import Publish, Read, Wait, decide
 from bek_operator.model.endpoint import Endpoint
 from bek_operator.model.observation import Observation
-from bek_operator.model.outcomes import after_failure, after_publish, after_read, held
+from bek_operator.model.outcomes import after_failure, after_publish, after_read
 from bek_operator.model.reasons import Reason
+from bek_operator.model.rollout import holds_another_key
 from bek_operator.model.target import Target
 from bek_operator.whatsapp.protocol import Backend
 
@@ -60,7 +61,7 @@ class Signer:
         finally:
             entry.active.discard(ref.number)
             seen = self._board.observation(ref)
-            if seen is None or seen.shown != before.shown:
+            if seen is None or seen.shown != before.shown or _is_awaited(entry, ref, before, seen):
                 self._report(ref)
         if seen:
             self._wait(ref, seen, until)
@@ -77,6 +78,8 @@ class Signer:
             match decide(seen, now, recorded=self._board.is_recorded(ref, seen)):
                 case Wait(until):
                     return until
+                case Read() if now < seen.due and holds_another_key(seen) and not self._board.admits(ref, seen, now):
+                    return self._hold(ref, seen)
                 case Read():
                     await self._read(ref, seen.target, seen.target.endpoint)
                 case Publish() if not self._board.admits(ref, seen, now):
@@ -95,11 +98,7 @@ class Signer:
 
     def _hold(self, ref: NumberRef, seen: Observation) -> float:
         """Leave a number until the rollout reaches it; it goes on being checked."""
-        entry = self._board.get(ref.object)
-        if entry:
-            entry.held.add(ref.number)
-        learned = self._board.learn(ref, seen.target, held, published_at=None)
-        return learned.due if learned else seen.due
+        return self._board.hold(ref, seen).due
 
     async def _read(self, ref: NumberRef, target: Target, endpoint: Endpoint) -> None:
         answer = await self._backend.read(endpoint)
@@ -125,6 +124,11 @@ class Signer:
         call.result()
         if interrupted:
             raise asyncio.CancelledError
+
+
+def _is_awaited(entry: Entry, ref: NumberRef, before: Observation, seen: Observation) -> bool:
+    """Tell whether others wait for what a number does, and whether it fails at it."""
+    return entry.gate.leader == ref.number and seen.failures != before.failures
 
 
 def _jitter() -> float:

@@ -121,7 +121,7 @@ def recover(target: Target, recorded: Recorded, generation: int, *, now: float, 
     # A time that is still to come is that of a clock that went wrong; the brake must not wait for it.
     published_at = None if row.published_at is None else min(row.published_at, now)
     seen = Observation(target=target, status=row.status, fingerprint=row.fingerprint, published_at=published_at)
-    signed = row.reason is Reason.SIGNED
+    signed, waiting = row.reason is Reason.SIGNED, row.reason is Reason.WAITING_FOR_ROLLOUT
     if recorded.fingerprint != target.key.fingerprint or (signed and seen.finding is not Reason.SIGNED):
         return seen
     asked_again = target.request not in {"", recorded.request}
@@ -137,7 +137,7 @@ def recover(target: Target, recorded: Recorded, generation: int, *, now: float, 
         asked=asked_again,
         person=person,
         bounded=BOUNDED_TRIES if person and tried else 0,
-        due=due if signed and tried and not asked_again else 0.0,
+        due=due if (waiting or (signed and tried)) and not asked_again else 0.0,
     )
 
 

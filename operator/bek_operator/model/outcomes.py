@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bek_operator.model import brake
 from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading
+from bek_operator.model.decision import FRESH_SECONDS
 from bek_operator.model.observation import Observation, backoff, is_of_the_key, needs_a_person
 from bek_operator.model.reasons import Reason
 from bek_operator.model.target import Target
@@ -16,6 +17,8 @@ PATIENCE_SECONDS = 300.0
 LONGEST_RETRY_AFTER = 3600.0
 
 _SLOWEST_SETTLING = 60.0
+_AT_EASE = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
+_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
 
 
 def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -> Observation:
@@ -78,14 +81,16 @@ def after_failure(seen: Observation, failure: Failure, now: float, jitter: float
     """Take in a check that told nothing; a number that is signed stays so until that has lasted.
 
     Where something has changed since the number was last looked at, it is not known to be signed, and somebody
-    may be waiting for the answer.
+    may be waiting for the answer. What was found wrong with the key stands until the API says otherwise.
     """
     failures = seen.failures + 1
     since = seen.failing_since if seen.failures else now
     bounded = seen.bounded + 1 if failure.cure is Cure.BOUNDED else 0
     lasting = failures >= PATIENCE_CHECKS and now - since >= PATIENCE_SECONDS
-    patient = seen.reason is Reason.SIGNED and seen.tried and failure.cure is not Cure.PERSON and not lasting
-    person = needs_a_person(failure.cure, bounded) and not patient
+    passing = failure.cure is not Cure.PERSON
+    stands = seen.reason in _OF_THE_KEY and passing
+    patient = stands or (seen.reason in _AT_EASE and seen.tried and passing and not lasting)
+    person = stands or (needs_a_person(failure.cure, bounded) and not patient)
     known = replace(
         seen,
         tried=True,
@@ -136,13 +141,22 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
     return _refused(replace(refused, due=due), answer)
 
 
-def held(seen: Observation) -> Observation:
+def held(seen: Observation, words: str) -> Observation:
     """Take in that a number lacks the key and has to wait until another one has proved it; it goes on being checked.
 
-    What it was looked at for last is fresh enough to publish, and so it counts for this key, too.
+    What it was looked at for last tells as much as another look would, and so it counts for this key, too.
     """
     due = max(seen.due, (seen.read_at or 0.0) + seen.target.interval)
-    return replace(seen, reason=Reason.WAITING_FOR_ROLLOUT, message=_HELD, person=False, tried=True, due=due)
+    return replace(seen, reason=Reason.WAITING_FOR_ROLLOUT, message=words, person=False, tried=True, due=due)
+
+
+def released(seen: Observation, *, spreading: bool) -> Observation:
+    """Take in that it is a number's turn, with all others (`spreading`) or first; what is stale is read again."""
+    stale_at = (seen.read_at or 0.0) + min(seen.target.interval, FRESH_SECONDS)
+    seen = replace(seen, due=min(seen.due, stale_at))
+    if not spreading or seen.reason is not Reason.WAITING_FOR_ROLLOUT:
+        return seen
+    return replace(seen, reason=Reason.PENDING, message=_NEXT)
 
 
 def disturbed(seen: Observation, published: Target, now: float) -> Observation:
@@ -171,7 +185,7 @@ _FOUND = {
     Reason.STALE_SIGNATURE: "the API holds the key, with a signature that is not VALID any more",
     Reason.FOREIGN_KEY: "the API holds another key",
 }
-_HELD = "another number gets the new key first; see `rollout` in the spec"
+_NEXT = "another number has the new key and is VALID; this one is next"
 _ACCEPTED = "the key was accepted and is not VALID yet"
 _NOT_SHOWN_YET = "the key was accepted, but the API still shows another key"
 _CONTENDED = (

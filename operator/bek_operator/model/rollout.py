@@ -1,19 +1,23 @@
 """The rollout: a new key is tried on one number before it is spread.
 
 It concerns rotations only: some number is known to hold another key as VALID, ours of before or somebody else's.
-Everything is derived from what the rows and the spec say, so that a restart goes on where it was.
+Who has proved the key, or has it on trial, is derived from what the rows and the spec say, so that a restart goes
+on where it was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bek_operator.model.answers import SignatureStatus
 from bek_operator.model.observation import Observation
-from bek_operator.model.reasons import Group, Reason
+from bek_operator.model.reasons import Group, Reason, group_of
 from bek_operator.model.spec import Rollout
+from bek_operator.model.times import rfc3339
 
 PATIENCE_SECONDS = 10.0
 """How long the first number may go without any answer before the next one takes its place."""
+
+_LACKS_THE_KEY = frozenset({Reason.FOREIGN_KEY, Reason.STALE_SIGNATURE, Reason.NOT_PUBLISHED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,68 +27,122 @@ class Gate:
     Attributes:
         rotation: Whether there is a key to be replaced at all.
         leader: The only number that may be published to; without one all may, unless `closed`.
-        closed: Nobody may yet.
+        since: Since when it has been that.
+        closed: Nobody may yet who was not given the key before.
         review_at: When time alone changes the gate; `None` when that takes an answer.
+        words: What numbers that wait are told, and whoever looks after them.
     """
 
     rotation: bool = False
     leader: str | None = None
+    since: float = 0.0
     closed: bool = False
     review_at: float | None = None
+    words: str = ""
 
-    def admits(self, number: str) -> bool:
+    def admits(self, seen: Observation) -> bool:
         """Tell whether a number may be published to."""
-        return not self.closed and self.leader in {None, number}
+        if self.leader is not None:
+            return seen.target.number == self.leader
+        return not self.closed or seen.publishes > 0
 
 
 OPEN = Gate()
 
 
-def gate_of(rollout: Rollout, known: Mapping[str, Observation], since: float, now: float) -> Gate:
-    """Decide who may be published to now, from all numbers of an object; `since` is when the key was set."""
+def gate_of(rollout: Rollout, known: Mapping[str, Observation], before: Gate, now: float) -> Gate:
+    """Decide who may be published to now, from all numbers of an object and the gate as it was."""
     if rollout.all_at_once or not any(holds_another_key(seen) for seen in known.values()):
         return OPEN
-    first = known.get(rollout.first or "")
-    proofs = [seen for seen in ([first] if first else known.values()) if seen.tried and seen.reason is Reason.SIGNED]
+    named = known.get(rollout.first or "")
+    proofs = [seen for seen in ([named] if named else known.values()) if seen.finding is Reason.SIGNED]
     if proofs:
-        opens_at = min((seen.published_at or 0.0) + rollout.pause for seen in proofs)
-        return Gate(rotation=True) if now >= opens_at else Gate(rotation=True, closed=True, review_at=opens_at)
-    if first:
-        return Gate(rotation=True, leader=first.target.number)
-    return _led(known, since, now)
+        return _proved(min(proofs, key=_published_at), rollout.pause, now)
+    if named:
+        return _led_by(named, _ON_TRIAL, before, now)
+    return _led(sorted(known.values(), key=_place), before, now)
 
 
-def _led(known: Mapping[str, Observation], since: float, now: float) -> Gate:
-    """Let the lowest number go first that is able to."""
-    in_order = sorted(known.values(), key=lambda seen: int(seen.target.number))
-    passed_over = int((now - since) / PATIENCE_SECONDS)
-    for seen in in_order:
-        if _is_on_trial(seen):
-            return Gate(rotation=True, leader=seen.target.number)
-        if (seen.tried and _cannot_tell(seen)) or now < seen.retry_at:
-            continue
-        if seen.tried or not passed_over:
-            review_at = None if seen.tried else now + PATIENCE_SECONDS - (now - since) % PATIENCE_SECONDS
-            return Gate(rotation=True, leader=seen.target.number, review_at=review_at)
-        passed_over -= 1
-    # None of them can tell anything about the key, so the lowest may as well go on trying.
-    return Gate(rotation=True, leader=in_order[0].target.number)
+def _proved(proof: Observation, pause: float, now: float) -> Gate:
+    opens_at = _published_at(proof) + pause
+    if now >= opens_at:
+        return Gate(rotation=True)
+    words = _PROVED.format(number=proof.target.number, time=rfc3339(opens_at))
+    return Gate(rotation=True, closed=True, review_at=opens_at, words=words)
+
+
+def _led(in_order: Sequence[Observation], before: Gate, now: float) -> Gate:
+    """Let the lowest number go first that is able to, and stay with it until it fails or does not answer."""
+    on_trial = next((seen for seen in in_order if _is_on_trial(seen, now)), None)
+    if on_trial:
+        return _led_by(on_trial, _ON_TRIAL, before, now)
+    able = [seen for seen in in_order if not _cannot_tell(seen, now)]
+    last = next((seen for seen in in_order if seen.target.number == before.leader), None)
+    if last in able and (_has_answered(last, before) or now < before.since + PATIENCE_SECONDS):
+        leader = last
+    else:
+        # Where none of them can tell anything about the key, the lowest may as well go on trying.
+        leader = next((seen for seen in able if last and _place(seen) > _place(last)), (able or in_order)[0])
+    return _led_by(leader, _UNDECIDED, before, now, able=leader in able)
+
+
+def _led_by(leader: Observation, words: str, before: Gate, now: float, *, able: bool = False) -> Gate:
+    number = leader.target.number
+    since = before.since if before.leader == number else now
+    patience_ends = since + PATIENCE_SECONDS
+    silent = able and now < patience_ends
+    return Gate(
+        rotation=True,
+        leader=number,
+        since=since,
+        review_at=patience_ends if silent else None,
+        words=words.format(number=number),
+    )
 
 
 def holds_another_key(seen: Observation) -> bool:
     """Tell whether a number is known to hold another key as VALID."""
-    return (
-        seen.status is SignatureStatus.VALID
-        and seen.fingerprint is not None
-        and seen.fingerprint != seen.target.key.fingerprint
-    )
+    return seen.status is SignatureStatus.VALID and seen.finding is Reason.FOREIGN_KEY
 
 
-def _is_on_trial(seen: Observation) -> bool:
+def _is_on_trial(seen: Observation, now: float) -> bool:
     """Tell whether a number was given the key, and has either refused it or not become VALID (yet)."""
-    return seen.reason in {Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH} or (seen.accepted and not seen.failures)
+    if seen.reason is Reason.KEY_REJECTED or (seen.refusal and seen.refusal.reason is Reason.KEY_REJECTED):
+        return True
+    if seen.reason is Reason.SIGNATURE_MISMATCH:
+        return True
+    if seen.finding is Reason.STALE_SIGNATURE and not seen.target.problem:
+        return True
+    return seen.publishes > 0 and not _cannot_tell(seen, now)
 
 
-def _cannot_tell(seen: Observation) -> bool:
+def _cannot_tell(seen: Observation, now: float) -> bool:
     """Tell whether a number fails for reasons of its own, so that the next one has to take its place."""
-    return seen.failures > 0 or seen.refusal is not None or seen.group is Group.PERSON
+    if seen.failures or seen.refusal or now < seen.retry_at or seen.group is Group.PERSON:
+        return True
+    return group_of(seen.reason) is Group.TIME and seen.reason not in _LACKS_THE_KEY
+
+
+def _has_answered(seen: Observation, gate: Gate) -> bool:
+    return seen.read_at is not None and seen.read_at >= gate.since
+
+
+def _published_at(seen: Observation) -> float:
+    return seen.published_at or 0.0
+
+
+def _place(seen: Observation) -> int:
+    return int(seen.target.number)
+
+
+_UNDECIDED = (
+    "another number gets the new key first; this one follows when it is VALID there (see `rollout` in the spec)"
+)
+_ON_TRIAL = (
+    "another number gets the new key first; this one follows when it is VALID on {number}. If that goes wrong, put "
+    "the old key back, or name another number in `rollout.firstNumber`"
+)
+_PROVED = (
+    "another number gets the new key first; it is VALID on {number}, and this one follows at {time} "
+    "(`rollout.firstNumber.pauseSeconds`)"
+)

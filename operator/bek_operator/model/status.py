@@ -16,6 +16,8 @@ _LONGEST_ROW_MESSAGE = 256
 _LONGEST_MESSAGE = 1024
 _MOST_PUBLISHES = 2**31 - 1
 _NUMBERS_NAMED = 3
+_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
+_HOW_TO_GO_ON = ": put a key that works into the Secret, or name another number in `rollout.firstNumber`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ def _unsigned_verdict(unsigned: Sequence[Observation], total: int) -> _Verdict:
     other = len(unsigned) - len(alike) - waiting
     others = f"; {other} not signed for other reasons" if other else ""
     held_back = f"; {waiting} not given the key before one holds it" if waiting else ""
+    if waiting and gravest.reason in _OF_THE_KEY:
+        held_back += _HOW_TO_GO_ON
     reason = ObjectReason.PROGRESSING if gravest.reason is Reason.PENDING else gravest.reason
     what = gravest.message[:_LONGEST_ROW_MESSAGE]
     return _Verdict(

@@ -1,0 +1,130 @@
+"""A key's Secret may be kept by any of the usual tools: a rotation is picked up from each, and nothing else is news."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kit import keys
+from kit.keys import KeyPair
+from kit.scene import Scene, conditions
+from kit.secret_tools import TOOLS, CertManager, KubectlApply, SecretTool
+
+COMPONENT = Path(__file__).parents[2] / "deploy" / "components" / "secret-names"
+SECONDS = 10.0
+"""Within which a rotation is to be everywhere."""
+
+
+def listed(scene: Scene) -> list[str]:
+    """Return the numbers that the tests' object has; one is left for another object."""
+    return list(scene.simulator.pods)[:2]
+
+
+def apply_for(scene: Scene, tool: SecretTool) -> None:
+    """Apply an object that takes its key from the tool's Secret."""
+    scene.apply(scene.manifest(numbers=listed(scene), keySecretRef=dict(tool.reference)))
+
+
+def wait_signed(scene: Scene, pair: KeyPair) -> None:
+    """Wait until the status says that every number is signed with this very key."""
+    scene.wait_for(lambda: is_signed(scene, pair), "every number is signed with the key", SECONDS)
+    assert all(scene.simulator[number].holds(pair.public) for number in listed(scene))
+
+
+def is_signed(scene: Scene, pair: KeyPair) -> bool:
+    """Tell whether the status says so."""
+    body = scene.get()
+    ready = conditions(body).get("Ready", {}).get("status") == "True"
+    return ready and bool(body["status"].get("publicKeyFingerprint") == pair.fingerprint)
+
+
+def let_the_operator_look(scene: Scene) -> None:
+    """Wait until the operator has done what it had to: it has served another object that came later."""
+    scene.apply(scene.manifest("later", list(scene.simulator.pods)[2:], keySecretRef={"name": "later-key"}))
+    scene.put_key(keys.rsa(), "later-key")
+    scene.wait_for(lambda: scene.ready("later")[0] == "True", "the later object is signed")
+
+
+@pytest.mark.parametrize("kind", TOOLS, ids=lambda kind: kind.__name__)
+def test_a_rotation_is_picked_up_and_a_change_of_metadata_is_not(scene: Scene, kind: type[SecretTool]) -> None:
+    """However the tool writes the Secret, a new key is published once and nothing but a new key is."""
+    tool = kind(scene)
+    tool.put(keys.rsa())
+    apply_for(scene, tool)
+    wait_signed(scene, keys.rsa())
+    scene.simulator.forget_requests()
+
+    tool.put(keys.rsa("second"))
+    wait_signed(scene, keys.rsa("second"))
+    assert [scene.simulator[number].publishes for number in listed(scene)] == [1, 1]
+    scene.simulator.forget_requests()
+    mark = scene.api_server.audit_mark()
+
+    tool.touch()
+    let_the_operator_look(scene)
+
+    assert [scene.simulator[number].requests for number in listed(scene)] == [[], []]
+    assert [one for one in scene.writes(mark) if one.name == "flows"] == []
+    assert scene.simulator.scandals == []
+
+
+def test_a_renewal_that_keeps_the_key_is_no_news(scene: Scene) -> None:
+    """Another certificate for the same key leads to no call and no write."""
+    tool = CertManager(scene)
+    tool.put(keys.rsa())
+    apply_for(scene, tool)
+    wait_signed(scene, keys.rsa())
+    scene.simulator.forget_requests()
+    mark = scene.api_server.audit_mark()
+
+    tool.renew_with_the_same_key(keys.rsa())
+    let_the_operator_look(scene)
+
+    assert [scene.simulator[number].requests for number in listed(scene)] == [[], []]
+    assert [one for one in scene.writes(mark) if one.name == "flows"] == []
+
+
+def test_a_generated_secret_has_another_name_each_time(scene: Scene, tmp_path: Path) -> None:
+    """Kustomize carries the new name into the object, and the old Secret may be pruned afterwards without a word."""
+    kustomization = {
+        "resources": ["key.yaml"],
+        "components": [os.path.relpath(COMPONENT, tmp_path.resolve())],
+        "secretGenerator": [{"name": "flows-key", "files": ["private.pem"]}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    (tmp_path / "key.yaml").write_text(yaml.safe_dump(scene.manifest(numbers=listed(scene))), encoding="utf-8")
+
+    def put(pair: KeyPair) -> str:
+        (tmp_path / "private.pem").write_text(pair.private, encoding="ascii")
+        scene.kubectl("apply", "--filename=-", stdin=scene.kubectl("kustomize", str(tmp_path)))
+        wait_signed(scene, pair)
+        return str(scene.get()["spec"]["keySecretRef"]["name"])
+
+    first = put(keys.rsa())
+    second = put(keys.rsa("second"))
+    scene.simulator.forget_requests()
+    mark = scene.api_server.audit_mark()
+    scene.kubectl("delete", "secret", first)
+    let_the_operator_look(scene)
+
+    assert first != second
+    assert {name.rpartition("-")[0] for name in (first, second)} == {"flows-key"}
+    assert [scene.simulator[number].requests for number in listed(scene)] == [[], []]
+    assert [one for one in scene.writes(mark) if one.name == "flows"] == []
+
+
+def test_a_move_from_one_tool_to_another_keeps_the_key_signed(scene: Scene) -> None:
+    """Where the same key comes from another Secret, the object says so and nobody is called."""
+    by_hand, certificates = KubectlApply(scene), CertManager(scene)
+    by_hand.put(keys.rsa())
+    apply_for(scene, by_hand)
+    wait_signed(scene, keys.rsa())
+    scene.simulator.forget_requests()
+
+    certificates.put(keys.rsa())
+    apply_for(scene, certificates)
+    scene.wait_for(lambda: scene.get()["status"]["observedGeneration"] == 2, "the move is seen")
+
+    assert scene.ready() == ("True", "Succeeded")
+    assert scene.simulator.requests == []

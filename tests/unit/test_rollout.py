@@ -1,0 +1,257 @@
+"""The rollout: who may be published to, going by what is known of all numbers of an object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bek_operator.model.answers import Cure, Failure, SignatureStatus
+from bek_operator.model.reasons import Group, Reason, group_of
+from bek_operator.model.rollout import OPEN, PATIENCE_SECONDS, Gate, gate_of
+from bek_operator.model.spec import Rollout
+from kit.builders import BUSY, NOW, REJECTED, failure, observation, public_key, target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bek_operator.model.observation import Observation
+
+A, B, C = "+15550000001", "+15550000002", "+15550000003"
+FIRST_NUMBER, ALL_AT_ONCE = Rollout(), Rollout(all_at_once=True)
+VALID, MISMATCH = SignatureStatus.VALID, SignatureStatus.MISMATCH
+OURS, FORMER = public_key().fingerprint, public_key("former").fingerprint
+HOUR = 3600.0
+
+
+def old(number: str, **more: Any) -> Observation:
+    """Return what is known of a number that holds another key as VALID, and was looked at."""
+    known = {"status": VALID, "fingerprint": FORMER, "reason": Reason.FOREIGN_KEY, "tried": True, **more}
+    return observation(target(number), **known)
+
+
+def new(number: str, **more: Any) -> Observation:
+    """Return what is known of a number that was given the key a minute ago, and is VALID for it."""
+    known = {"fingerprint": OURS, "reason": Reason.SIGNED, "published_at": NOW - 60, "publishes": 1, **more}
+    return old(number, **known)
+
+
+def untried(number: str, **more: Any) -> Observation:
+    """Return what is known of a number that was not looked at since the key was changed."""
+    return old(number, tried=False, reason=Reason.PENDING, **more)
+
+
+def none(number: str, **more: Any) -> Observation:
+    """Return what is known of a number that holds no key."""
+    return old(number, status=MISMATCH, fingerprint=None, reason=Reason.NOT_PUBLISHED, **more)
+
+
+def given_it(number: str, reason: Reason = Reason.PENDING, **more: Any) -> Observation:
+    """Return what is known of a number that accepted the key and shows it, as MISMATCH."""
+    known = {"fingerprint": OURS, "status": MISMATCH, "publishes": 1, "published_at": NOW - 60, "accepted": True}
+    return old(number, reason=reason, **{**known, **more})
+
+
+def failing(number: str, reason: Reason = Reason.UNREACHABLE, **more: Any) -> Observation:
+    """Return what is known of a number whose last check failed."""
+    return old(number, reason=reason, failures=1, person=group_of(reason) is Group.PERSON, **more)
+
+
+def refused(number: str, refusal: Failure = REJECTED, **more: Any) -> Observation:
+    """Return what is known of a number that did not take the key, for good unless told."""
+    person = refusal.cure is Cure.PERSON
+    return old(number, reason=refusal.reason, person=person, **{"publishes": 1, "refusal": refusal, **more})
+
+
+def judged(*known: Observation, rollout: Rollout = FIRST_NUMBER, before: Gate = OPEN, now: float = NOW) -> Gate:
+    """Return the gate of an object with these numbers."""
+    return gate_of(rollout, {seen.target.number: seen for seen in known}, before, now)
+
+
+def admitted(gate: Gate, *known: Observation) -> list[str]:
+    """Return the last digits of the numbers that may be published to."""
+    return [seen.target.number[-1] for seen in known if gate.admits(seen)]
+
+
+def led(number: str, seconds: float = 0.0) -> Gate:
+    """Return the gate of a number that has been going first for so long."""
+    return Gate(rotation=True, leader=number, since=NOW - seconds)
+
+
+PAUSED = Rollout(pause=HOUR)
+NAMED = Rollout(first=B, pause=HOUR)
+
+TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
+    "a first publication waits for nobody": ((none(A), none(B)), FIRST_NUMBER, ["1", "2"]),
+    "nor do numbers that were not looked at at all": ((observation(target(A)),), FIRST_NUMBER, ["1"]),
+    "nor does one that lost the signature of this very key": ((given_it(A), new(B)), FIRST_NUMBER, ["1", "2"]),
+    "with AllAtOnce nobody waits": ((old(A), old(B)), ALL_AT_ONCE, ["1", "2"]),
+    "a single number goes first": ((old(A),), FIRST_NUMBER, ["1"]),
+    "the lowest number goes first": ((old(C), old(A), old(B)), FIRST_NUMBER, ["1"]),
+    "though others hold no key at all": ((none(A), old(B), none(C)), FIRST_NUMBER, ["1"]),
+    "whether it was looked at or not": ((untried(A), old(B)), FIRST_NUMBER, ["1"]),
+    "the named number goes first": ((old(A), old(B), old(C)), NAMED, ["2"]),
+    "and no other though it fails": ((old(A), failing(B), old(C)), NAMED, ["2"]),
+    "nor when it refuses the key": ((old(A), refused(B), old(C)), NAMED, ["2"]),
+    "nor when a third holds the key": ((old(A), old(B), new(C)), NAMED, ["2"]),
+    "one that is VALID lets all follow": ((new(A), old(B), none(C)), FIRST_NUMBER, ["1", "2", "3"]),
+    "so does one that holds it by somebody else's doing": (
+        (new(A, published_at=None, publishes=0), old(B)),
+        PAUSED,
+        ["1", "2"],
+    ),
+    "not before the pause is over": ((new(A, publishes=0), old(B), none(C)), PAUSED, []),
+    "which ends": ((new(A, published_at=NOW - HOUR), old(B)), PAUSED, ["1", "2"]),
+    "and is counted from the first publish": (
+        (new(A), new(C, published_at=NOW - HOUR), old(B)),
+        PAUSED,
+        ["1", "3", "2"],
+    ),
+    "that of the named number where there is one": (
+        (new(A, published_at=0.0, publishes=0), new(B), old(C)),
+        NAMED,
+        ["2"],
+    ),
+    "one that is out of reach now has proved the key before": (
+        (failing(A, fingerprint=OURS, published_at=0.0), old(B)),
+        FIRST_NUMBER,
+        ["1", "2"],
+    ),
+    "a pause keeps nobody from repairing what was given the key": (
+        (new(A), old(B, publishes=1), old(C)),
+        PAUSED,
+        ["1", "2"],
+    ),
+    "one that refused the key stops it": ((refused(A), old(B), old(C)), FIRST_NUMBER, ["1"]),
+    "wherever it is in the order": ((old(A), refused(B), old(C)), FIRST_NUMBER, ["2"]),
+    "though it fails afterwards": ((refused(A, failures=3), old(B)), FIRST_NUMBER, ["1"]),
+    "though its credentials are gone": (
+        (observation(target(A, problem=failure()), refusal=REJECTED, publishes=1), old(B)),
+        FIRST_NUMBER,
+        ["1"],
+    ),
+    "one that accepted the key is waited for": ((old(A), given_it(B), old(C)), FIRST_NUMBER, ["2"]),
+    "though it still shows the former key": (
+        (old(A), given_it(B, fingerprint=FORMER, status=VALID), old(C)),
+        FIRST_NUMBER,
+        ["2"],
+    ),
+    "one that stays MISMATCH stops it": ((given_it(A, Reason.SIGNATURE_MISMATCH), old(B)), FIRST_NUMBER, ["1"]),
+    "though it fails now and then": ((given_it(A, Reason.UNREACHABLE, failures=2), old(B)), FIRST_NUMBER, ["1"]),
+    "and though nobody knows how the publish ended": (
+        (refused(A, BUSY, status=MISMATCH, fingerprint=OURS), old(B)),
+        FIRST_NUMBER,
+        ["1"],
+    ),
+    "one that fails hands over to the next": ((failing(A), old(B), old(C)), FIRST_NUMBER, ["2"]),
+    "so does one that failed before a restart": ((old(A, reason=Reason.UNREACHABLE), old(B)), FIRST_NUMBER, ["2"]),
+    "and one that a person must see to": ((failing(A, Reason.TOKEN_EXPIRED), old(B)), FIRST_NUMBER, ["2"]),
+    "and one that did not take the key for a passing reason": ((refused(A, BUSY), old(B)), FIRST_NUMBER, ["2"]),
+    "and one that asked to be left alone": ((untried(A, retry_at=NOW + 60), old(B)), FIRST_NUMBER, ["2"]),
+    "and one that was given the key and fails since": (
+        (given_it(A, Reason.UNREACHABLE, fingerprint=FORMER, status=VALID, failures=1), old(B)),
+        FIRST_NUMBER,
+        ["2"],
+    ),
+    "and one that somebody else fights for": (
+        (old(A, reason=Reason.CONTENDED, publishes=3, person=True), old(B)),
+        FIRST_NUMBER,
+        ["2"],
+    ),
+    "and one that is another object's": (
+        (failing(A, Reason.DUPLICATE_NUMBER, fingerprint=OURS, status=MISMATCH), old(B)),
+        FIRST_NUMBER,
+        ["2"],
+    ),
+    "where all fail the lowest goes on": ((failing(B), failing(A)), FIRST_NUMBER, ["1"]),
+}
+
+
+@pytest.mark.parametrize(("known", "rollout", "expected"), TABLE.values(), ids=TABLE.keys())
+def test_who_may_be_published_to(known: Iterable[Observation], rollout: Rollout, expected: list[str]) -> None:
+    """A row for each rule, in sentences that go on from the one before."""
+    assert admitted(judged(*known, rollout=rollout), *known) == expected
+
+
+def test_a_number_that_is_silent_hands_over_after_ten_seconds() -> None:
+    """The gate is looked at again just then, and again for the next one, and for the first when all were silent."""
+    known = [untried(number) for number in (A, B, C)]
+    gate = judged(*known)
+    assert (gate.leader, gate.review_at) == (A, NOW + PATIENCE_SECONDS)
+    leaders = []
+    for second in range(1, 36):
+        gate = judged(*known, before=gate, now=NOW + second)
+        leaders.append(gate.leader)
+        assert gate.review_at == NOW + (second // 10 + 1) * PATIENCE_SECONDS
+    assert leaders == [A] * 9 + [B] * 10 + [C] * 10 + [A] * 6
+
+
+def test_a_number_that_has_answered_is_not_passed_over() -> None:
+    """What follows its answer, a publish, is given the time that it takes."""
+    known = old(A, read_at=NOW - 590), old(B)
+    gate = judged(*known, before=led(A, seconds=600))
+    assert (gate.leader, gate.review_at) == (A, None)
+
+
+def test_a_single_silent_number_stays_first() -> None:
+    """Nobody could take its place, so nothing is looked at again by the clock."""
+    gate = judged(untried(A), failing(B), before=led(A, seconds=600))
+    assert (gate.leader, gate.review_at) == (A, None)
+
+
+def test_whoever_took_over_stays_first() -> None:
+    """The key may be on its way there already, though the lowest number answers again."""
+    assert judged(old(A), old(B, read_at=NOW), old(C), before=led(B, seconds=5)).leader == B
+    assert judged(old(A), failing(B), old(C), before=led(B, seconds=5)).leader == C
+    assert judged(old(A), old(B), failing(C), before=led(C, seconds=5)).leader == A
+
+
+def test_what_waits_is_told_for_what_and_what_to_do() -> None:
+    """The words name the number on trial and the way out, or the time at which they go on."""
+    undecided, trial = judged(old(A), old(B)), judged(refused(A), old(B))
+    assert undecided.words.startswith("another number gets the new key first; ")
+    assert A in trial.words
+    assert "rollout.firstNumber" in trial.words
+    assert judged(old(A), old(B), rollout=NAMED).words == trial.words.replace(A, B)
+    paused = judged(new(A), old(B), rollout=PAUSED)
+    assert (paused.closed, paused.review_at) == (True, NOW - 60 + HOUR)
+    assert f"VALID on {A}" in paused.words
+    assert "2026-11-22T10:59:00Z" in paused.words
+    assert max(len(gate.words) for gate in (undecided, trial, paused)) <= 256
+
+
+KINDS = st.sampled_from([old, new, untried, none, given_it, failing, refused])
+
+
+@settings(max_examples=300)
+@given(
+    kinds=st.lists(KINDS, min_size=1, max_size=6),
+    pause=st.sampled_from([0.0, HOUR]),
+    before=st.none() | st.integers(0, 5),
+    first=st.none() | st.integers(0, 5),
+)
+def test_in_a_rotation_one_number_goes_first(
+    kinds: list[Any], pause: float, before: int | None, first: int | None
+) -> None:
+    """Whatever is known: before one is VALID exactly one is admitted, and one that has the key on trial above all."""
+    known = [kind(f"+1555000000{index}") for index, kind in enumerate(kinds)]
+    named = None if first is None or first >= len(known) else known[first].target.number
+    gate = judged(
+        *known,
+        rollout=Rollout(first=named, pause=pause),
+        before=OPEN if before is None else led(f"+1555000000{before}", seconds=20),
+    )
+    fresh = [seen for seen in known if gate.admits(seen) and not seen.publishes]
+    valid = [seen for seen in known if seen.finding is Reason.SIGNED]
+    if all(kind in (new, none, given_it) for kind in kinds):
+        assert gate == OPEN
+    elif named is None and not valid:
+        [leader] = [seen for seen in known if gate.admits(seen)]
+        on_trial = [seen for seen in known if seen.reason in {Reason.KEY_REJECTED, Reason.PENDING} and seen.publishes]
+        assert not on_trial or leader in on_trial
+    elif named is None and pause:
+        assert not fresh
+    elif named and not any(seen.target.number == named for seen in valid):
+        assert [seen.target.number for seen in known if gate.admits(seen)] == [named]
