@@ -144,6 +144,20 @@ def test_a_renewed_token_is_picked_up(scene: Scene, business: Business, numbers:
     assert len([one for one in scene.writes(mark) if one.name == "flows"]) == 1, "the echo of the request alone"
 
 
+def test_an_edit_of_a_tokens_metadata_is_no_news(scene: Scene, business: Business) -> None:
+    """A label on the Secrets of the Cloud API leads to no call and to no write."""
+    number, later = business.add(), business.add()
+    start(scene, business, apis=[business.api(proof=True)], phoneNumbers=business.listed([number]))
+    mark = scene.api_server.audit_mark()
+
+    scene.kubectl("label", "secret", "--all", "team=payments")
+    scene.apply(on_cloud(scene, business, "later", phoneNumbers=business.listed([later])))
+    scene.wait_ready("later")
+
+    assert number.requests == []
+    assert [one for one in scene.writes(mark) if one.name == "flows"] == []
+
+
 def test_an_expired_token_is_told_and_heals_with_its_secret(
     scene: Scene, business: Business, numbers: list[CloudNumber]
 ) -> None:
@@ -306,6 +320,22 @@ def test_a_limit_holds_up_nothing_but_its_token(scene: Scene, business: Business
     assert again.at - refused.at >= 3
     assert added.requests[0].at - refused.at >= 3
     assert pod.requests[0].at < added.requests[0].at
+
+
+def test_a_token_is_never_used_up(scene: Scene, business: Business) -> None:
+    """The operator stops short of the limit that the headers tell: no call is refused, and nobody has to act."""
+    limit = business.cloud.limit(60)
+    for _ in range(30):
+        business.add()
+
+    scene.apply(key_secret(keys.rsa()), *business.secrets(), on_cloud(scene, business))
+    scene.wait_for(lambda: scene.get()["status"].get("signedNumbers", 0) >= 15, "half of them are signed")
+    scene.apply(scene.manifest("later"))
+    scene.wait_ready("later")
+
+    assert limit.refused == 0
+    assert sum(len(number.requests) for number in business.numbers) <= 60
+    assert told(scene) == ("Progressing", "Reconciling")
 
 
 def test_a_number_moves_to_the_cloud_and_back(scene: Scene, business: Business) -> None:

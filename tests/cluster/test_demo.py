@@ -15,13 +15,15 @@ import pytest
 
 from kit import keys
 from kit.apiserver import ApiServer
+from kit.business import Business
 from kit.console import ROOT, Console
 from kit.demo import shell_for, walk
+from kit.mixed import Mixed
 from kit.on_premises import OnPremises
 from kit.operator_process import OperatorProcess
 from kit.play import Play
 from kit.scene import Scene
-from kit.tour import NUMBERS, Tour
+from kit.tour import AT_META, ON_PREMISES, PHONE_NUMBER_ID, Tour
 
 KUBECONFIG = """\
 apiVersion: v1
@@ -111,7 +113,7 @@ def test_all_of_the_tour_comes_true(home: Home) -> None:
         told, _ = demo.communicate()
 
     assert demo.returncode == 0, told
-    for milestone in ("3/3", "2/3", "Unreachable", "StaleSignature", "All of it came true", "gone again"):
+    for milestone in ("3/3", "got it first", "2/3", "Unreachable", "StaleSignature", "came true", "gone again"):
         assert milestone in told
     assert "\033" not in told
     assert home.was_left_alone()
@@ -143,14 +145,18 @@ def test_a_machine_without_openssl_is_told_so(home: Home) -> None:
     assert home.leftovers() == []
 
 
-def test_a_tour_that_does_not_come_true_fails(installed: ApiServer, namespace: str, operator: OperatorProcess) -> None:
+def test_a_tour_that_does_not_come_true_fails(
+    installed: ApiServer, namespace: str, operator: OperatorProcess, business: Business
+) -> None:
     """The exit status is 1, and the reader gets the expectation, the object and the operator's last words."""
     out = StringIO()
-    with OnPremises(NUMBERS, own_ports=False) as simulator:
-        simulator[NUMBERS[1]].stop()
+    business.add(AT_META, PHONE_NUMBER_ID)
+    with OnPremises(ON_PREMISES, own_ports=False) as simulator:
+        simulator[ON_PREMISES[1]].stop()
         scene = Scene(installed, namespace, simulator, operator)
         console, kubeconfig = shell_in(scene, out)
-        status = walk(Tour(scene, shell_for(scene, console, kubeconfig), patience=2), scene, console)
+        tour = Tour(scene, Mixed(simulator, business), shell_for(scene, console, kubeconfig), patience=2)
+        status = walk(tour, scene, console)
 
     told = out.getvalue()
     assert status == 1
@@ -159,20 +165,23 @@ def test_a_tour_that_does_not_come_true_fails(installed: ApiServer, namespace: s
     assert not set(operator.log.read_text(encoding="utf-8").splitlines()).isdisjoint(told.splitlines())
 
 
-def test_the_prompt_makes_trouble_for_the_pods(scene: Scene) -> None:
+def test_the_prompt_makes_trouble_for_the_numbers(scene: Scene, business: Business) -> None:
     """Each command does what the help says, nonsense is answered with the help, and `quit` ends it."""
     out = StringIO()
     console, kubeconfig = shell_in(scene, out)
-    play = Play(scene, shell_for(scene, console, kubeconfig), kubeconfig)
+    at_meta = business.add()
+    play = Play(scene, Mixed(scene.simulator, business), shell_for(scene, console, kubeconfig), kubeconfig)
     first, second, third = scene.simulator.pods.values()
     second.overwrite(keys.rsa().public)
-    asked = ["down 1", "lose 2", f"overwrite {third.number}", "up 9", "kubectl bogus", "kubectl auth whoami", "quit"]
+    asked = ["down 1", "lose 2", f"overwrite {third.number}", "down 4", "up 4", "up 9", "kubectl bogus"]
 
-    play.follow(StringIO("\n".join([*asked, "up 1"])))
+    play.follow(StringIO("\n".join([*asked, "kubectl auth whoami", "quit", "up 1"])))
 
     told = out.getvalue()
     assert (first.state, second.signature, third.signature) == ("stopped", "MISMATCH", "VALID")
-    assert f"pod of {first.number}: no key, down" in told
+    assert f"{first.number}  On-Premises  no key, down" in told
+    assert f"{at_meta.number}  Cloud API    no key, down" in told
+    assert business.cloud.state == "up"
     assert "That is none of these" in told
     assert 'unknown command "bogus"' in told
     assert "admin" in told

@@ -29,6 +29,7 @@ NAMESPACE = "messaging"
 NUMBER = "+15550001111"
 OTHER_NUMBER = "+15550002222"
 KEY_SECRET, LOGIN_SECRET = "flows-key", "whatsapp-admin"
+TOKEN_SECRET, PROVIDER_SECRET = "meta-token", "bsp-keys"
 PASSWORD = "open sesame"
 
 
@@ -47,6 +48,23 @@ def on_premises(name: str = "default", url: str = "https://whatsapp-{digits}", *
         "type": "OnPremises",
         "onPremises": {"url": url, "credentialsSecretRef": {"name": LOGIN_SECRET}, **more},
     }
+
+
+def cloud(name: str = "meta", **more: Any) -> dict[str, Any]:
+    """Return an entry of `spec.apis` of type Cloud; `more` are members of its `cloud`."""
+    return {"name": name, "type": "Cloud", "cloud": {"tokenSecretRef": {"name": TOKEN_SECRET, "key": "token"}, **more}}
+
+
+def provider(name: str = "bsp", url: str = "https://bsp.example", key: str = "{digits}", **more: Any) -> dict[str, Any]:
+    """Return an entry of `spec.apis` of type Provider, one API key for each number; `more` are further members."""
+    member = {"url": url, "apiKeyHeader": "D360-API-KEY", "apiKeySecretRef": {"name": PROVIDER_SECRET, "key": key}}
+    return {"name": name, "type": "Provider", "provider": {**member, **more}}
+
+
+def identified(number: str, identity: str = "", api: str = "") -> dict[str, str]:
+    """Return an entry of `spec.phoneNumbers`, with the id that Meta knows it by unless told, and its api if told."""
+    entry = {"phoneNumber": number, "phoneNumberID": identity or f"10654{number[-8:]}"}
+    return {**entry, "api": api} if api else entry
 
 
 def spec_body(numbers: Sequence[str] = (NUMBER,), **more: Any) -> dict[str, Any]:

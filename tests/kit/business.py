@@ -27,9 +27,9 @@ class Business:
         self.token = cloud.token(app=self.app)
         self._waba = str(_FIRST_WABA + int(self.app.id[-7:]))
 
-    def add(self, number: str = "") -> CloudNumber:
+    def add(self, number: str = "", identity: str | None = None) -> CloudNumber:
         """Take in a number, which nobody else has unless one is given."""
-        found = self.cloud.add(number or f"+1666{len(self.cloud.numbers):07}", waba=self._waba)
+        found = self.cloud.add(number or f"+1666{len(self.cloud.numbers):07}", identity=identity, waba=self._waba)
         self.numbers.append(found)
         return found
 

@@ -17,15 +17,18 @@ from types import FrameType
 
 from kit.apiserver import ApiServer, KubectlError
 from kit.binaries import MissingBinaryError, ensure
+from kit.business import Business
+from kit.cloud import Cloud
 from kit.console import Console, Shell, StepFailedError, path_with
 from kit.gobuild import BuildError
+from kit.mixed import Mixed
 from kit.on_premises import OnPremises
 from kit.operator_process import OperatorProcess
 from kit.play import Play
 from kit.processes import tail
 from kit.scene import Scene
 from kit.servers import ApiServerError
-from kit.tour import NAMESPACE, NUMBERS, Tour
+from kit.tour import AT_META, NAMESPACE, ON_PREMISES, PHONE_NUMBER_ID, Tour
 
 _PAUSE_SECONDS = 0.8
 _CANNOT_START = (MissingBinaryError, BuildError, ApiServerError)
@@ -77,22 +80,38 @@ def run(console: Console, *, stays: bool) -> int:
     binaries = ensure()
     began = time.monotonic()
     with ExitStack() as stack:
-        console.say("Starting etcd, kube-apiserver and three simulated WhatsApp API pods ...")
+        console.say("Starting etcd, kube-apiserver, two simulated WhatsApp API pods and a simulated Cloud API ...")
         server = stack.enter_context(ApiServer(binaries))
-        simulator = stack.enter_context(OnPremises(NUMBERS, own_ports=False))
-        operator = OperatorProcess(server, [f"--allow-host=127.0.0.1:{simulator.port}"])
+        simulator = stack.enter_context(OnPremises(ON_PREMISES, own_ports=False))
+        business = Business(stack.enter_context(Cloud()))
+        business.add(AT_META, PHONE_NUMBER_ID)
+        numbers = Mixed(simulator, business)
+        operator = OperatorProcess(server, flags_for(numbers, server.folder))
         scene = Scene(server, NAMESPACE, simulator, operator)
         stack.callback(_ignore_signals)  # the first thing that happens at the end
         kubeconfig = server.kubeconfig(name="demo", namespace=NAMESPACE)
         shell = shell_for(scene, console, kubeconfig)
-        status = walk(Tour(scene, shell), scene, console)
+        status = walk(Tour(scene, numbers, shell), scene, console)
         if status == 0:
             console.good(f"All of it came true, in {time.monotonic() - began:.0f} s.")
             if stays:
-                play = Play(scene, shell, kubeconfig)
+                play = Play(scene, numbers, shell, kubeconfig)
                 play.invite()
                 play.follow(sys.stdin)
     return status
+
+
+def flags_for(numbers: Mixed, folder: Path) -> list[str]:
+    """Return what an operator has to be told to reach the numbers; all of them are on this machine."""
+    cloud = numbers.business.cloud
+    authorities = folder / "cloud-ca.crt"
+    authorities.write_text(cloud.certificate.authority, encoding="ascii")
+    ports = (numbers.on_premises.port, cloud.port)
+    return [
+        *(f"--allow-host=127.0.0.1:{port}" for port in ports),
+        f"--cloud-url={cloud.url}",
+        f"--cloud-ca={authorities}",
+    ]
 
 
 def shell_for(scene: Scene, console: Console, kubeconfig: Path) -> Shell:

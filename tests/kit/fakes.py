@@ -314,6 +314,10 @@ class FakePhones:
         """Return the phone that is called at a URL."""
         return self._phones[url]
 
+    def join(self, url: str, other: str) -> None:
+        """Have two URLs lead to one phone."""
+        self._phones[url] = self.at(other)
+
     def count(self, kind: str, number: str | None = None) -> int:
         """Return how many calls of a kind there were."""
         return sum(one.kind == kind and (number is None or number[1:] in one.url) for one in self.calls)

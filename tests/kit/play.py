@@ -1,4 +1,4 @@
-"""After the tour: what a person may paste elsewhere, and a prompt that makes trouble for the simulated pods."""
+"""After the tour: what a person may paste elsewhere, and a prompt that makes trouble for the simulated numbers."""
 
 import shutil
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import TextIO
 
 from kit import keys
 from kit.console import Shell, StepFailedError
-from kit.pod import Pod
+from kit.mixed import Mixed
 from kit.scene import Scene
-from kit.tour import EVENTS, GET_WIDE, LOOK_NOW, NEW_KEY, pods
+from kit.tour import EVENTS, GET_WIDE, LOOK_NOW, NEW_KEY
 
 _COMMAND_SECONDS = 20.0
 
@@ -21,11 +21,11 @@ _ELSEWHERE = f"""\
   kubectl delete secret flows-key   # `rotate` below makes another\
 """
 _HERE = """\
-  down 2, up 2   the second pod goes down, comes back
-  lose 2         its number is registered anew, and the signature is lost
+  down 2, up 2   the API of the second number goes down, comes back
+  lose 2         the number is registered anew, and the signature is lost
   overwrite 2    somebody else publishes another key to it
   rotate         a new key goes into the Secret
-  pods           what each pod holds
+  numbers        what each number holds
   get, events    what kubectl says; any other kubectl command does as well
   help           this list
   quit           or Ctrl-C: everything is removed\
@@ -39,9 +39,9 @@ second writer for ever. A new key or the annotation bek.dev/requested-at lifts t
 class Play:
     """What can be done with a scene that the tour has left in good order."""
 
-    def __init__(self, scene: Scene, shell: Shell, kubeconfig: Path) -> None:
+    def __init__(self, scene: Scene, numbers: Mixed, shell: Shell, kubeconfig: Path) -> None:
         self._scene = scene
-        self._simulator = scene.simulator
+        self._numbers = numbers
         self._shell = shell
         self._console = shell.console
         self._kubeconfig = kubeconfig
@@ -77,8 +77,8 @@ class Play:
                 pass
             case ["help"]:
                 self._help()
-            case ["pods"]:
-                self._show_pods()
+            case ["numbers"]:
+                self._show_numbers()
             case ["get"]:
                 self._shell.run(GET_WIDE)
             case ["events"]:
@@ -87,36 +87,35 @@ class Play:
                 self._shell.run(NEW_KEY)
             case ["kubectl", *_]:
                 self._shell.run(line.strip(), seconds=_COMMAND_SECONDS)
-            case ["down" | "up" | "lose" | "overwrite" as action, which] if pod := self._pod(which):
-                _act(pod, action)
-                self._show_pods()
+            case ["down" | "up" | "lose" | "overwrite" as action, which] if number := self._find(which):
+                self._act(number, action)
+                self._show_numbers()
             case _:
                 self._console.say("That is none of these:")
                 self._help()
         return True
 
-    def _pod(self, which: str) -> Pod | None:
-        """Find a pod by its place in the list, from 1, or by its number."""
-        places = {str(place): pod for place, pod in enumerate(self._simulator.pods.values(), 1)}
-        return places.get(which) or self._simulator.pods.get(which)
+    def _find(self, which: str) -> str | None:
+        """Find a number by its place in the list, from 1, or by itself."""
+        places = {str(place): number for place, number in enumerate(self._numbers.numbers, 1)}
+        return which if which in self._numbers.numbers else places.get(which)
+
+    def _act(self, number: str, action: str) -> None:
+        match action:
+            case "down":
+                self._numbers.stop(number)
+            case "up":
+                self._numbers.start(number)
+            case "lose":
+                self._numbers.numbers[number].re_register()
+            case "overwrite":
+                self._numbers.numbers[number].overwrite(keys.rsa("a second writer's").public)
 
     def _help(self) -> None:
         self._console.say(f"Here:\n\n{_HERE}\n\n{_BRAKE}")
 
-    def _show_pods(self) -> None:
-        self._console.aside(pods(self._simulator))
-
-
-def _act(pod: Pod, action: str) -> None:
-    match action:
-        case "down":
-            pod.stop()
-        case "up":
-            pod.start()
-        case "lose":
-            pod.re_register()
-        case "overwrite":
-            pod.overwrite(keys.rsa("a second writer's").public)
+    def _show_numbers(self) -> None:
+        self._console.aside(str(self._numbers))
 
 
 def is_missing(kubectl: Path) -> bool:

@@ -31,6 +31,7 @@ class SecretTool(ABC):
         self.scene = scene
         self._entries: Mapping[str, str] = {}
         self._round = count(1)
+        self._exists = False
 
     def put(self, pair: KeyPair) -> None:
         """Write a key."""
@@ -58,15 +59,13 @@ class SecretTool(ABC):
         body["metadata"].update(self.metadata(next(self._round)))
         return body
 
-    def _create(self, body: dict[str, Any]) -> None:
-        self.scene.kubectl("create", "--filename=-", stdin=json.dumps(body))
-
     def _create_or_update(self, body: dict[str, Any]) -> None:
-        known = self.scene.kubectl("get", "secret", self.reference["name"], "--ignore-not-found", "--output=name")
-        self.scene.kubectl("replace" if known else "create", "--filename=-", stdin=json.dumps(body))
+        self.scene.kubectl("replace" if self._exists else "create", "--filename=-", stdin=json.dumps(body))
+        self._exists = True
 
     def _delete(self) -> None:
         self.scene.kubectl("delete", "secret", self.reference["name"], "--ignore-not-found")
+        self._exists = False
 
     def _apply_by_force(self, manager: str, body: dict[str, Any]) -> None:
         force = ("--server-side", "--force-conflicts", f"--field-manager={manager}")
@@ -83,7 +82,7 @@ class CertManager(SecretTool):
         """Keep the next key in a Secret of its own, as long as the certificate is being issued."""
         staged = secret(f"{self.reference['name']}-staged", {"tls.key": self._encoded(pair)})
         staged["metadata"]["labels"] = {"cert-manager.io/next-private-key": "true"}
-        self._create(staged)
+        self.scene.kubectl("create", "--filename=-", stdin=json.dumps(staged))
         super().put(pair)
         self.scene.kubectl("delete", "secret", staged["metadata"]["name"])
 

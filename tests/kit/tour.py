@@ -1,6 +1,6 @@
 """The tour: what the operator does, shown with kubectl, and nothing claimed that was not checked.
 
-Every step looks twice: at the object's status, and at the simulated pods themselves.
+Every step looks twice: at the object's status, and at the simulated APIs themselves.
 """
 
 import base64
@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 
 from kit import keys
+from kit.business import TOKEN_SECRET
 from kit.console import Shell, StepFailedError
-from kit.on_premises import OnPremises
+from kit.mixed import Mixed
 from kit.pod import PASSWORD, USERNAME
 from kit.scene import CA_SECRET, KEY_SECRET, LOGIN_SECRET, Scene, conditions
 
-NUMBERS = ("+15550001111", "+15550002222", "+15550003333")
+ON_PREMISES = ("+15550001111", "+15550002222")
+AT_META, PHONE_NUMBER_ID = "+15550003333", "106540352242933"
 NAMESPACE = "messaging"
 
 NEW_KEY = f"""\
@@ -32,14 +34,14 @@ ROWS = (
 
 
 class Tour:
-    """One walk through a scene whose simulator has the pods of `NUMBERS`.
+    """One walk through a scene with the numbers of deploy/demo: those `ON_PREMISES`, and the one `AT_META`.
 
     `patience` is how many seconds each step may take to come true.
     """
 
-    def __init__(self, scene: Scene, shell: Shell, *, patience: int = 60) -> None:
+    def __init__(self, scene: Scene, numbers: Mixed, shell: Shell, *, patience: int = 60) -> None:
         self._scene = scene
-        self._simulator = scene.simulator
+        self._numbers = numbers
         self._shell = shell
         self._console = shell.console
         self._patience = patience
@@ -52,8 +54,8 @@ class Tour:
         """
         for step in (self.install, self.sign, self.rotate, self.miss_a_pod, self.repair):
             step()
-        if self._simulator.scandals:
-            raise StepFailedError(f"nothing but the public key to be sent: {'; '.join(self._simulator.scandals)}")
+        if self._numbers.scandals:
+            raise StepFailedError(f"nothing but the public key to be sent: {'; '.join(self._numbers.scandals)}")
 
     def install(self) -> None:
         """Install the operator as it is shipped, and start it."""
@@ -64,28 +66,34 @@ class Tour:
         self._scene.operator.ensure_running()
         self._console.say(
             "This cluster has no nodes, so the Deployment stays without a Pod. The operator runs beside it, as a\n"
-            "process of its own, under the service account that was just installed."
+            "process of its own, under the service account that was just installed, and was told by --cloud-url\n"
+            "where the simulated Cloud API is."
         )
 
     def sign(self) -> None:
         """Sign three numbers that hold no key yet."""
         self._console.heading("2. One key, three phone numbers")
-        self._console.say("Three simulated API pods, one for each number. None of them holds a key:")
-        self._show_pods()
+        self._console.say(
+            "Two numbers live on On-Premises API pods, one on Meta's Cloud API; all of them are simulated. None of\n"
+            "them holds a key:"
+        )
+        self._show_numbers()
         self._shell.run("kubectl apply -f deploy/demo/namespace.yaml")
         self._shell.run(NEW_KEY)
         self._shell.run(
             f"kubectl create secret generic {LOGIN_SECRET} --from-literal=username={USERNAME} "
             f"--from-literal=password={PASSWORD}"
         )
-        ca = self._scene.api_server.folder / "whatsapp-ca.crt"
-        ca.write_text(self._simulator.certificate.authority, encoding="utf-8")
+        folder = self._scene.api_server.folder
+        ca, token = folder / "whatsapp-ca.crt", folder / "meta-token"
+        ca.write_text(self._scene.simulator.certificate.authority, encoding="utf-8")
+        token.write_text(self._numbers.business.token.text, encoding="utf-8")
         self._shell.run(f"kubectl create secret generic {CA_SECRET} --from-file=ca.crt={ca}")
+        self._shell.run(f"kubectl create secret generic {TOKEN_SECRET} --from-file=token={token}")
         self._shell.run("cat deploy/demo/key.yaml")
         self._console.rest(3)
-        self._shell.run(
-            f"sed 's|https://whatsapp-{{digits}}|{self._simulator.url}|' deploy/demo/key.yaml | kubectl apply -f -"
-        )
+        at_the_pods = f"sed 's|https://whatsapp-{{digits}}|{self._scene.simulator.url}|'"
+        self._shell.run(f"{at_the_pods} deploy/demo/key.yaml | kubectl apply -f -")
         self._shell.run(
             f"kubectl wait --for=condition=Ready bek/flows --timeout={self._patience}s",
             seconds=self._patience + 10,
@@ -93,24 +101,31 @@ class Tour:
         )
         self._wait_signed()
         self._shell_shows(GET_WIDE, "True", "3/3")
-        self._show_pods()
+        self._show_numbers()
 
     def rotate(self) -> None:
         """Rotate the key."""
         self._console.heading("3. Rotate the key")
         self._console.say("A new key goes into the Secret; nothing else is touched.")
+        began = time.monotonic()
         self._shell.run(NEW_KEY)
         took = self._wait_signed()
-        self._console.say(f"{took:.1f} s later all three hold it:")
+        first, *others = sorted(self._numbers.published_since(began).items())
+        if first[0] != ON_PREMISES[0] or first[1] > min(at for _, at in others):
+            raise StepFailedError(f"the new key on {ON_PREMISES[0]} before any other number")
+        self._console.say(
+            f"{took:.1f} s later all three hold it. {first[0]} got it first, the others once that one answered VALID:\n"
+            "a key that an API refuses goes no further (`kubectl explain bek.spec.rollout` tells more)."
+        )
         self._shell_shows(GET_WIDE, "True", "3/3", self._key().fingerprint.removeprefix("sha256:")[:12])
-        self._show_pods()
+        self._show_numbers()
 
     def miss_a_pod(self) -> None:
         """Rotate the key while a pod is down, then bring the pod back."""
         self._console.heading("4. Rotate it while a pod is down")
-        down = NUMBERS[1]
+        down = ON_PREMISES[1]
         before = self._key()
-        self._simulator[down].stop()
+        self._numbers.stop(down)
         self._console.say(
             f"The API pod of {down} goes down. Pods restart, so the operator would keep that to itself for some\n"
             "minutes. Who wants to know now has every number looked at:"
@@ -122,27 +137,28 @@ class Tour:
         self._shell.run(NEW_KEY)
         key = self._key()
         self._wait_for(
-            lambda: self._is_missing(down, key), f"2/3, with {down} Unreachable and the new key on the other two pods"
+            lambda: self._is_missing(down, key),
+            f"2/3, with {down} Unreachable and the new key on the other two numbers",
         )
         self._console.say("The other two do not wait for it, and the status names what is wrong:")
         self._shell_shows(GET_WIDE, "False", "2/3", "Unreachable")
         self._shell_shows(ROWS, "Unreachable")
-        self._show_pods()
-        self._simulator[down].start()
+        self._show_numbers()
+        self._numbers.start(down)
         self._console.say("The pod comes back. The operator has been trying all along; nobody has to tell it.")
         took = self._wait_signed()
         self._console.say(f"{took:.1f} s later:")
         self._shell_shows(GET_WIDE, "True", "3/3")
-        self._show_pods()
+        self._show_numbers()
 
     def repair(self) -> None:
         """Lose a signature and see it repaired."""
         self._console.heading("5. Lose a signature")
-        lost = NUMBERS[2]
-        publishes = self._simulator[lost].publishes
-        self._simulator[lost].re_register()
-        self._console.say(f"{lost} is registered anew, and its API no longer accepts the key's signature:")
-        self._show_pods()
+        lost = self._numbers.numbers[AT_META]
+        publishes = lost.publishes
+        lost.re_register()
+        self._console.say(f"{AT_META} is registered anew, and the Cloud API no longer accepts the key's signature:")
+        self._show_numbers()
         self._console.say(
             "Nobody tells the operator. It looks at each number regularly, here every 10 seconds, and repairs what\n"
             "it finds."
@@ -150,15 +166,15 @@ class Tour:
         began, key = time.monotonic(), self._key()
         self._wait_for(
             lambda: (
-                self._simulator[lost].publishes > publishes
+                lost.publishes > publishes
                 and self._is_signed(key)
                 and "StaleSignature" in self._scene.kubectl("get", "events")
             ),
-            f"the key published to {lost} again, 3/3 signed, and an event that tells of it",
+            f"the key published to {AT_META} again, 3/3 signed, and an event that tells of it",
         )
         self._console.say(f"{time.monotonic() - began:.1f} s later:")
         self._shell_shows(GET_WIDE, "True", "3/3")
-        self._show_pods()
+        self._show_numbers()
         self._console.say("The object's events tell the whole story:")
         self._shell_shows(EVENTS, "StaleSignature", "Published", "Unreachable")
 
@@ -168,25 +184,25 @@ class Tour:
         if missing:
             raise StepFailedError(f"{' and '.join(missing)} in what this prints: {line}")
 
-    def _show_pods(self) -> None:
+    def _show_numbers(self) -> None:
         self._console.show("\n")
-        self._console.aside(pods(self._simulator))
+        self._console.aside(str(self._numbers))
 
     def _wait_signed(self) -> float:
         """Wait for the Secret's key to be everywhere; return how long that took."""
         began = time.monotonic()
         key = self._key()
-        self._wait_for(lambda: self._is_signed(key), f"3/3 signed with key {key.fingerprint}, on every pod")
+        self._wait_for(lambda: self._is_signed(key), f"3/3 signed with key {key.fingerprint}, on every number")
         return time.monotonic() - began
 
     def _is_signed(self, key: keys.KeyPair) -> bool:
-        return self._shown() == ("True", "3/3", key.fingerprint) and self._simulator.all_hold(key.public)
+        return self._shown() == ("True", "3/3", key.fingerprint) and self._numbers.all_hold(key.public)
 
     def _is_missing(self, down: str, key: keys.KeyPair) -> bool:
         return (
             self._shown() == ("False", "2/3", key.fingerprint)
             and self._scene.reason(down) == "Unreachable"
-            and all(self._simulator[number].holds(key.public) for number in NUMBERS if number != down)
+            and all(one.holds(key.public) for number, one in self._numbers.numbers.items() if number != down)
         )
 
     def _shown(self) -> tuple[str, str, str]:
@@ -207,12 +223,3 @@ class Tour:
             self._scene.wait_for(condition, what, self._patience)
         except TimeoutError:
             raise StepFailedError(f"{what}, within {self._patience} s") from None
-
-
-def pods(simulator: OnPremises) -> str:
-    """Return what each pod holds, one a line."""
-    lines = []
-    for number, pod in simulator.pods.items():
-        held = f"{pod.signature:8} key {pod.fingerprint.removeprefix('sha256:')[:12]}" if pod.fingerprint else "no key"
-        lines.append(f"pod of {number}: {held}{'' if pod.state == 'up' else ', down'}")
-    return "\n".join(lines)

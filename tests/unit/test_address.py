@@ -101,6 +101,18 @@ async def test_named_for_another_port() -> None:
         await Names(service=["127.0.0.1"]).addresses("127.0.0.1:9443").of("service", 8443)
 
 
+async def test_name_that_turns_inwards() -> None:
+    """A name that led elsewhere at first is judged anew whenever it is looked up, and what is judged is called."""
+    names = Names(service=["192.0.2.7"])
+    addresses = names.addresses("service:*")
+    assert await addresses.of("service", 443) == ("192.0.2.7",)
+    names.answers["service"] = ["127.0.0.1"]
+    assert await addresses.of("service", 443) == ("192.0.2.7",)
+    names.now += REMEMBERED_SECONDS
+    with pytest.raises(AddressRefusedError):
+        await addresses.of("service", 443)
+
+
 async def test_literal() -> None:
     """An address needs no lookup and is judged all the same."""
     names = Names()

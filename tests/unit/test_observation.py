@@ -103,6 +103,12 @@ def test_after_a_rotation_meanwhile_the_new_key_is_looked_for() -> None:
     assert (known.status, known.fingerprint, known.published_at) == (SignatureStatus.VALID, OURS, NOW - 60)
 
 
+def test_after_a_rotation_meanwhile_no_refusal_of_the_old_key_holds_the_new_one() -> None:
+    """Whatever was said of the old key, the new one is untried."""
+    known = recovered(status("KeyRejected", reason="KeyRejected", publishes=3), target(key=public_key("new")))
+    assert (known.reason, known.refusal, known.publishes) == (Reason.PENDING, None, 0)
+
+
 @pytest.mark.parametrize("row", [{"observedFingerprint": OTHER}, {"signatureStatus": "MISMATCH"}], ids=str)
 def test_a_row_that_contradicts_itself_is_not_believed(row: dict[str, Any]) -> None:
     """Signed means VALID for the status' own key; a row that says otherwise is looked at anew."""
@@ -158,6 +164,7 @@ def test_a_refused_key_is_not_tried_at_once_after_a_restart() -> None:
     assert (known.refusals, known.group) == (3, Group.PERSON)
     assert known.publish_due == NOW + 3600
     assert recovered(status("KeyRejected", "KeyRejected", reason="KeyRejected")).refusals == 1
+    assert recovered(status("KeyRejected", "KeyRejected", **(row | {"publishes": 1}))).publish_due == NOW + 600
 
 
 @pytest.mark.parametrize(
@@ -168,6 +175,7 @@ def test_a_refused_key_is_not_tried_at_once_after_a_restart() -> None:
         ("NotPublished", "NotPublished", Group.PERSON),
         ("AccessDenied", "ServiceNotReady", Group.TIME),
         ("AccessDenied", "AccessDenied", Group.PERSON),
+        ("AccessDenied", "KeyRejected", Group.PERSON),
     ],
 )
 def test_who_must_act_is_known_after_a_restart(stalled: str, reason: str, group: Group) -> None:
@@ -286,7 +294,7 @@ def test_a_request_clears_the_brake_and_the_back_off() -> None:
     after = retarget(before, target(request="now"), NOW)
     assert (after.publishes, after.accepted, after.refusal, after.failures) == (0, False, None, 0)
     assert (after.reason, after.read_at, after.publish_due) == (Reason.SIGNED, None, 0.0)
-    assert (after.tried, after.asked) == (True, True)
+    assert (after.tried, after.asked, after.refusals, after.cause) == (True, True, 0, None)
     assert decide(after, NOW, recorded=True) == Wait(NOW + 10)
     assert decide(after, NOW + 10, recorded=True) == Read()
 

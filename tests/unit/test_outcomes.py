@@ -259,6 +259,12 @@ def test_a_change_ends_the_patience() -> None:
     assert (known.reason, known.tried) == (Reason.UNREACHABLE, True)
 
 
+def test_whoever_asks_for_a_check_is_told_at_once() -> None:
+    """A check that a person asked for is not kept quiet about, even where it fails for a passing reason."""
+    known = after_failure(signed(asked=True), UNREACHABLE, NOW, 0.5)
+    assert (known.reason, known.tried, known.asked) == (Reason.UNREACHABLE, True, False)
+
+
 @pytest.mark.parametrize(("bounded", "person"), [(0, False), (3, False), (4, True)])
 def test_a_check_that_is_not_sure_to_pass_needs_a_person_in_the_end(bounded: int, *, person: bool) -> None:
     """The fifth such failure in a row asks for a person, with the same reason."""

@@ -39,6 +39,17 @@ def cloud(name: str = "meta") -> dict[str, Any]:
     return {"name": name, "type": "Carrier"}
 
 
+STATUS = {
+    "observedGeneration": 1,
+    "publicKeyFingerprint": public_key().fingerprint,
+    "lastHandledReconcileAt": "now",
+    "conditions": [
+        {"type": "Ready", "status": "True", "reason": "Succeeded", "lastTransitionTime": "2026-11-22T10:00:00Z"}
+    ],
+    "phoneNumbers": [{"phoneNumber": NUMBER, "api": "default", "reason": "Signed", "signatureStatus": "VALID"}],
+}
+
+
 def test_everything_that_is_asked_for_is_read() -> None:
     """Every field of the spec arrives, and so does what the object is known by."""
     tls = {"caSecretRef": {"name": "whatsapp-ca", "key": "ca.crt"}, "serverName": "whatsapp-web-service"}
@@ -71,6 +82,11 @@ def test_everything_that_is_asked_for_is_read() -> None:
     assert (found.ref, found.uid) == (("messaging", "flows"), "uid-of-messaging-flows")
     assert (found.generation, found.version, found.created) == (3, "1", NOW)
     assert (found.request, found.deleted) == ("now", False)
+
+
+def test_a_name_may_be_as_long_as_names_are() -> None:
+    """The longest that Kubernetes allows is taken."""
+    assert spec_of(resource(spec_body(keySecretRef={"name": "k" * 253}))).key.secret == "k" * 253
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -197,6 +213,31 @@ def test_a_status_is_read_back() -> None:
     assert (found.message, found.fingerprint, found.published_at, found.publishes) == ("no", "sha256:00", NOW, 2)
 
 
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param(dict.fromkeys(STATUS), id="nulls"),
+        pytest.param(dict.fromkeys(STATUS, True), id="nonsense"),
+        pytest.param(
+            {"conditions": [{"type": "Stalled", "status": "False", "reason": "No"}]}, id="a condition not met"
+        ),
+        pytest.param({"conditions": [{"type": "Stalled", "status": "True"}]}, id="a condition without reason"),
+    ],
+)
+def test_a_status_that_says_nothing_remembers_nothing(status: dict[str, Any]) -> None:
+    """What is not there is not made up."""
+    recorded = resource(status=status).recorded
+    assert (recorded.generation, recorded.fingerprint, recorded.request) == (-1, None, "")
+    assert (recorded.settled, recorded.stalled, recorded.rows) == (False, "", {})
+
+
+def test_a_row_may_say_little() -> None:
+    """A number and a reason are enough."""
+    row = resource(status={"phoneNumbers": [{"phoneNumber": NUMBER, "reason": "Pending"}]}).recorded.rows[NUMBER]
+    assert (row.api, row.message, row.status, row.published_at) == ("", "", None, None)
+
+
 @pytest.mark.parametrize("members", [{"reason": "Splendid"}, {"reason": None}, {"signatureStatus": "PERHAPS"}], ids=str)
 def test_a_row_of_another_version_counts_as_not_there(members: dict[str, Any]) -> None:
     """A row that says what this version does not know is ignored, and the others are not."""
@@ -241,15 +282,6 @@ SPEC = spec_body(
     intervalSeconds=60,
     suspend=False,
 )
-STATUS = {
-    "observedGeneration": 1,
-    "publicKeyFingerprint": public_key().fingerprint,
-    "lastHandledReconcileAt": "now",
-    "conditions": [
-        {"type": "Ready", "status": "True", "reason": "Succeeded", "lastTransitionTime": "2026-11-22T10:00:00Z"}
-    ],
-    "phoneNumbers": [{"phoneNumber": NUMBER, "api": "default", "reason": "Signed", "signatureStatus": "VALID"}],
-}
 
 
 @settings(max_examples=100)

@@ -15,7 +15,11 @@ from kit.builders import (
     NUMBER,
     OTHER_NUMBER,
     PASSWORD,
+    PROVIDER_SECRET,
+    cloud,
+    identified,
     on_premises,
+    provider,
     public_key,
     reach,
     resource,
@@ -71,6 +75,26 @@ def test_interval_and_policy_are_the_objects() -> None:
     """An interval that is given counts, and so does the policy never to publish."""
     [aim] = targets(spec_body(intervalSeconds=10, publishPolicy="Never"))
     assert (aim.interval, aim.publish) == (10.0, False)
+
+
+def test_the_interval_is_that_of_the_api_where_none_is_given() -> None:
+    """Ten minutes at a pod of one's own, an hour where calls are counted."""
+    apis = [on_premises("pod"), cloud("meta"), provider("bsp", url="https://bsp.example")]
+    listed = [identified(f"+1555000111{index}", api=api["name"]) for index, api in enumerate(apis)]
+    assert [aim.interval for aim in targets(spec_body(apis=apis, phoneNumbers=listed))] == [600.0, 3600.0, 3600.0]
+    given = spec_body(apis=apis, phoneNumbers=listed, intervalSeconds=60)
+    assert {aim.interval for aim in targets(given)} == {60.0}
+
+
+def test_each_type_is_found_by_its_own_address() -> None:
+    """A number that is moved leads elsewhere, so nothing that was known of it holds there."""
+    apis = [on_premises("pod"), cloud("meta"), provider("bsp", url="https://bsp.example")]
+    found = [targets(spec_body(apis=apis, phoneNumbers=[identified(NUMBER, "7", one["name"])])) for one in apis]
+    assert [aim.address for [aim] in found] == [
+        f"https://whatsapp-{NUMBER[1:]}.messaging.svc",
+        "phone number id 7",
+        f"https://bsp.example {PROVIDER_SECRET}/{NUMBER[1:]}",
+    ]
 
 
 @pytest.mark.parametrize(

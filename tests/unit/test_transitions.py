@@ -51,6 +51,13 @@ def test_nothing_happens_when_nothing_changes() -> None:
             [Happening("AccessDenied", "a sentence", warning=True)],
             id="for another reason",
         ),
+        pytest.param(
+            status(),
+            "False",
+            "WaitingForRollout",
+            [Happening("WaitingForRollout", "a sentence", warning=False)],
+            id="on its way, which nobody must act for",
+        ),
         pytest.param(status(ready="False", reason="Unreachable"), "False", "Unreachable", [], id="still not"),
         pytest.param(status(), "False", "Progressing", [], id="at work, which is no news"),
         pytest.param(status(), "False", "Suspended", [], id="suspended, which somebody knows"),

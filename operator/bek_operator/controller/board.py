@@ -203,7 +203,7 @@ class Board:
         gate = self._entries[ref.object].gate
         if not gate.rotation and holds_another_key(seen):
             gate = self.judge(ref.object, now)
-        return gate.admits(seen)
+        return gate.admits(ref.number)
 
     def hold(self, ref: NumberRef, seen: Observation) -> Observation:
         """Leave a number until the rollout reaches it."""
@@ -218,7 +218,7 @@ class Board:
         entry, gate, reached = self._entries[ref], self.judge(ref, now), []
         for number in [number for number in entry.known if number in entry.held]:
             seen = entry.known[number]
-            if gate.admits(seen):
+            if gate.admits(number):
                 entry.held.discard(number)
                 reached.append(number)
                 self.put(ref, released(seen, spreading=gate.leader is None))

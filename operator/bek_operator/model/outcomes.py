@@ -89,7 +89,8 @@ def after_failure(seen: Observation, failure: Failure, now: float, jitter: float
     lasting = failures >= PATIENCE_CHECKS and now - since >= PATIENCE_SECONDS
     passing = failure.cure is not Cure.PERSON
     stands = seen.reason in _OF_THE_KEY and passing
-    patient = stands or (seen.reason in _AT_EASE and seen.tried and passing and not lasting)
+    settled = seen.tried and not seen.asked
+    patient = stands or (seen.reason in _AT_EASE and settled and passing and not lasting)
     person = stands or (needs_a_person(failure.cure, bounded) and not patient)
     known = replace(
         seen,

@@ -28,7 +28,7 @@ class Gate:
         rotation: Whether there is a key to be replaced at all.
         leader: The only number that may be published to; without one all may, unless `closed`.
         since: Since when it has been that.
-        closed: Nobody may yet who was not given the key before.
+        closed: Nobody may yet.
         review_at: When time alone changes the gate; `None` when that takes an answer.
         words: What numbers that wait are told, and whoever looks after them.
     """
@@ -40,11 +40,9 @@ class Gate:
     review_at: float | None = None
     words: str = ""
 
-    def admits(self, seen: Observation) -> bool:
+    def admits(self, number: str) -> bool:
         """Tell whether a number may be published to."""
-        if self.leader is not None:
-            return seen.target.number == self.leader
-        return not self.closed or seen.publishes > 0
+        return not self.closed and self.leader in {None, number}
 
 
 OPEN = Gate()
@@ -54,8 +52,12 @@ def gate_of(rollout: Rollout, known: Mapping[str, Observation], before: Gate, no
     """Decide who may be published to now, from all numbers of an object and the gate as it was."""
     if rollout.all_at_once or not any(holds_another_key(seen) for seen in known.values()):
         return OPEN
+    holders = [seen for seen in known.values() if seen.finding is Reason.SIGNED]
+    if 2 * len(holders) > len(known):
+        # It was spread before: some lost it, or have to be given it back.
+        return Gate(rotation=True)
     named = known.get(rollout.first or "")
-    proofs = [seen for seen in ([named] if named else known.values()) if seen.finding is Reason.SIGNED]
+    proofs = [seen for seen in holders if named is None or seen is named]
     if proofs:
         return _proved(min(proofs, key=_published_at), rollout.pause, now)
     if named:

@@ -30,7 +30,8 @@ def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[
     was, now = condition_of(before, "Ready"), condition_of(after, "Ready")
     if (was.get("status"), was.get("reason")) == (now["status"], now["reason"]) or now["reason"] in _QUIET:
         return
-    yield Happening(now["reason"], now["message"], now["status"] != "True")
+    calm = now["status"] == "True" or now["reason"] == Reason.WAITING_FOR_ROLLOUT
+    yield Happening(now["reason"], now["message"], warning=not calm)
 
 
 def _publishes(

@@ -1,0 +1,267 @@
+"""Access: what an API is called with, taken from the spec, the Secrets and the operator's own settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bek_operator.model.access import DEFAULT_CLOUD_VERSION, Endpoints, Reach
+from bek_operator.model.answers import Cure, Failure
+from bek_operator.model.endpoint import CloudEndpoint, OnPremisesEndpoint
+from bek_operator.model.hosts import AllowedHosts, parse_url
+from bek_operator.model.reasons import Reason
+from kit.builders import (
+    NAMESPACE,
+    NUMBER,
+    OTHER_NUMBER,
+    PROVIDER_SECRET,
+    TOKEN_SECRET,
+    cloud,
+    identified,
+    on_premises,
+    provider,
+    resource,
+    secrets,
+    spec_body,
+    spec_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ID = "106540352242922"
+PROOF: dict[str, Any] = {"appSecretRef": {"name": "meta-app", "key": "secret"}}
+CA: dict[str, Any] = {"caSecretRef": {"name": "ca", "key": "ca.crt"}}
+FOUND = secrets(
+    **{
+        TOKEN_SECRET: {"token": b"EAAG-token\n"},
+        PROVIDER_SECRET: {NUMBER[1:]: b"key of one", OTHER_NUMBER[1:]: b"key of the other", f"id.{ID}": b"by id"},
+        "meta-app": {"secret": b"app secret\r\n"},
+        "ca": {"ca.crt": b"-----BEGIN CERTIFICATE-----"},
+    }
+)
+
+
+def reach(
+    allow: str = "bsp.example", cloud: str = "https://graph.example.com", authorities: str | None = None
+) -> Reach:
+    """Return what the operator's settings let an object call."""
+    hosts = AllowedHosts.parse(allow.split(",") if allow else ())
+    return Reach(hosts=hosts, cloud=parse_url(cloud), cloud_authorities=authorities)
+
+
+def ends(
+    api: dict[str, Any],
+    found: Mapping[str, Mapping[str, bytes] | None] = FOUND,
+    within: Reach | None = None,
+    numbers: tuple[str, ...] = (NUMBER,),
+) -> list[CloudEndpoint | OnPremisesEndpoint | Failure]:
+    """Return where numbers on this api are called, or why they are not."""
+    listed = [identified(number, ID if number == NUMBER else "999") for number in numbers]
+    spec = spec_of(resource(spec_body(apis=[api], phoneNumbers=listed)))
+    endpoints = Endpoints(NAMESPACE, found, within or reach())
+    return [endpoints.of(number) for number in spec.numbers]
+
+
+def end(api: dict[str, Any], **more: Any) -> CloudEndpoint:
+    """Return where a number on an api that speaks the Cloud API's protocol is called."""
+    [found] = ends(api, **more)
+    assert isinstance(found, CloudEndpoint)
+    return found
+
+
+def problem(api: dict[str, Any], **more: Any) -> Failure:
+    """Return why a number on this api is not called."""
+    [found] = ends(api, **more)
+    assert isinstance(found, Failure)
+    return found
+
+
+def test_a_number_on_the_cloud_is_called_by_version_and_id() -> None:
+    """At the operator's own address, with the operator's own trust; the token comes without its line end."""
+    found = end(cloud(), within=reach(cloud="https://proxy.example:8443/graph", authorities="PEM"))
+    assert str(found.url) == f"https://proxy.example:8443/graph/{DEFAULT_CLOUD_VERSION}/{ID}"
+    assert (found.trust.authorities, found.trust.server_name) == ("PEM", "proxy.example")
+    assert (found.header, found.token.reveal(), found.app_secret) == ("Authorization", "EAAG-token", None)
+    assert str(end(cloud(version="v24.0")).url) == f"https://graph.example.com/v24.0/{ID}"
+
+
+def test_the_cloud_needs_no_allowance() -> None:
+    """Whoever set its address allowed it, for apis of type Cloud and for a provider that is there."""
+    assert end(cloud(), within=reach(allow="")).url.host == "graph.example.com"
+    assert end(provider(url="https://graph.example.com/v1"), within=reach(allow="")).url.path == "/v1"
+    assert (
+        problem(provider(url="https://graph.example.com:8443"), within=reach(allow="")).reason
+        is Reason.HOST_NOT_ALLOWED
+    )
+
+
+def test_an_app_secret_is_taken_where_one_is_named() -> None:
+    """It comes without its line end, and is part of what makes two endpoints differ."""
+    found = end(cloud(**PROOF))
+    assert found.app_secret is not None
+    assert found.app_secret.reveal() == "app secret"
+    assert found != end(cloud())
+
+
+def test_a_provider_is_called_at_its_own_address_with_a_key_for_each_number() -> None:
+    """In its own header, without an id; the certificate is for the host as it was written, or the name given."""
+    one, other = ends(provider(), numbers=(NUMBER, OTHER_NUMBER))
+    assert isinstance(one, CloudEndpoint)
+    assert isinstance(other, CloudEndpoint)
+    assert str(one.url) == str(other.url) == "https://bsp.example"
+    assert (one.header, one.token.reveal(), other.token.reveal()) == ("D360-API-KEY", "key of one", "key of the other")
+    assert one.identity != other.identity
+    assert one.lane != other.lane
+    assert (one.trust.authorities, one.trust.server_name) == (None, "bsp.example")
+    trust = end(provider(tls={**CA, "serverName": "api.bsp.example"})).trust
+    assert (trust.authorities, trust.server_name) == ("-----BEGIN CERTIFICATE-----", "api.bsp.example")
+
+
+@pytest.mark.parametrize(
+    ("api", "url", "key"),
+    [
+        pytest.param(provider(key="id.{phoneNumberID}"), "https://bsp.example", "by id", id="the id in the key"),
+        pytest.param(
+            provider(url="https://bsp.example/{phoneNumberID}/{digits}"),
+            f"https://bsp.example/{ID}/{NUMBER[1:]}",
+            "key of one",
+            id="both in the path",
+        ),
+        pytest.param(
+            provider(url="https://n{digits}.bsp.example"),
+            f"https://n{NUMBER[1:]}.bsp.example",
+            "key of one",
+            id="the host",
+        ),
+        pytest.param(
+            provider(url="https://bsp"), f"https://bsp.{NAMESPACE}.svc", "key of one", id="a Service of the namespace"
+        ),
+    ],
+)
+def test_what_stands_for_the_number_is_filled_in(api: dict[str, Any], url: str, key: str) -> None:
+    """In the address as in the name of the Secret's entry."""
+    found = end(api, within=reach("bsp.example,*.bsp.example"))
+    assert (str(found.url), found.token.reveal()) == (url, key)
+
+
+def test_a_token_is_one_lane_at_each_address() -> None:
+    """Whatever the number, the version or the object; another token, or another address, is another one."""
+    lanes = {found.lane for found in (end(cloud()), end(cloud("b", version="v24.0")), end(cloud(**PROOF)))}
+    [one, other] = ends(cloud(), numbers=(NUMBER, OTHER_NUMBER))
+    assert not isinstance(one, Failure)
+    assert not isinstance(other, Failure)
+    assert lanes == {one.lane} == {other.lane}
+    renewed = {**FOUND, TOKEN_SECRET: {"token": b"EAAG-renewed"}}
+    assert end(cloud(), found=renewed).lane not in lanes
+    assert end(cloud(), within=reach(cloud="https://other.example")).lane not in lanes
+    assert "EAAG" not in one.lane + repr(one)
+
+
+def test_a_number_is_one_address_whatever_it_is_called_with() -> None:
+    """A new token or version makes another endpoint of the same identity."""
+    renewed = {**FOUND, TOKEN_SECRET: {"token": b"EAAG-renewed"}}
+    one, other = end(cloud()), end(cloud(version="v24.0"), found=renewed)
+    assert one != other
+    assert one.identity == other.identity
+
+
+def without(secret: str, entry: str = "", value: bytes | None = None) -> dict[str, Mapping[str, bytes] | None]:
+    """Return the Secrets without one of them, or without an entry of it, or with another value there."""
+    if not entry:
+        return {**FOUND, secret: None}
+    data = {name: text for name, text in (FOUND[secret] or {}).items() if name != entry}
+    return {**FOUND, secret: data if value is None else {**data, entry: value}}
+
+
+NOT_FOUND = Reason.CREDENTIALS_NOT_FOUND
+PROBLEMS: dict[str, tuple[dict[str, Any], Mapping[str, Mapping[str, bytes] | None], Reason, str]] = {
+    "no token Secret": (cloud(), without(TOKEN_SECRET), NOT_FOUND, f"Secret {TOKEN_SECRET} does not exist (yet)"),
+    "no token entry": (
+        cloud(),
+        without(TOKEN_SECRET, "token"),
+        NOT_FOUND,
+        f"entry token of Secret {TOKEN_SECRET} does not exist (yet)",
+    ),
+    "no app Secret": (cloud(**PROOF), without("meta-app"), NOT_FOUND, "Secret meta-app does not exist (yet)"),
+    "no app secret": (
+        cloud(**PROOF),
+        without("meta-app", "secret"),
+        NOT_FOUND,
+        "entry secret of Secret meta-app does not exist (yet)",
+    ),
+    "no key for this number": (
+        provider(),
+        without(PROVIDER_SECRET, NUMBER[1:]),
+        NOT_FOUND,
+        f"entry {NUMBER[1:]} of Secret {PROVIDER_SECRET} does not exist (yet)",
+    ),
+    "no CA of the provider": (provider(tls=CA), without("ca"), NOT_FOUND, "Secret ca does not exist (yet)"),
+    "an empty token": (
+        cloud(),
+        without(TOKEN_SECRET, "token", b"\n"),
+        Reason.INVALID_CREDENTIALS,
+        f"entry token of Secret {TOKEN_SECRET} is empty",
+    ),
+    "a token of bytes": (
+        cloud(),
+        without(TOKEN_SECRET, "token", b"\xff"),
+        Reason.INVALID_CREDENTIALS,
+        f"entry token of Secret {TOKEN_SECRET} is not UTF-8 text",
+    ),
+    "an endless token": (
+        cloud(),
+        without(TOKEN_SECRET, "token", b"x" * 8193),
+        Reason.INVALID_CREDENTIALS,
+        f"entry token of Secret {TOKEN_SECRET} is longer than 8192 bytes",
+    ),
+    "an endless app secret": (
+        cloud(**PROOF),
+        without("meta-app", "secret", b"x" * 1025),
+        Reason.INVALID_CREDENTIALS,
+        "entry secret of Secret meta-app is longer than 1024 bytes",
+    ),
+    "a host that nobody allowed": (
+        provider(url="https://evil.example"),
+        FOUND,
+        Reason.HOST_NOT_ALLOWED,
+        "host evil.example is not allowed; start the operator with --allow-host=evil.example",
+    ),
+    "a port that nobody allowed": (
+        provider(url="https://bsp.example:8443"),
+        FOUND,
+        Reason.HOST_NOT_ALLOWED,
+        "host bsp.example is not allowed; start the operator with --allow-host=bsp.example:8443",
+    ),
+    "what is no URL": (
+        provider(url="https://{phoneNumberID}"),
+        FOUND,
+        Reason.HOST_NOT_ALLOWED,
+        "`url` of api bsp is not a usable https URL",
+    ),
+}
+
+
+@pytest.mark.parametrize(("api", "found", "reason", "message"), PROBLEMS.values(), ids=PROBLEMS.keys())
+def test_what_is_missing_is_named(
+    api: dict[str, Any], found: Mapping[str, Mapping[str, bytes] | None], reason: Reason, message: str
+) -> None:
+    """By Secret and entry, never by what is in it; what may still arrive is waited for."""
+    known = problem(api, found=found)
+    assert (known.reason, known.message) == (reason, message)
+    assert known.cure is (Cure.TIME if reason is NOT_FOUND else Cure.PERSON)
+
+
+def test_one_missing_key_concerns_its_own_number_only() -> None:
+    """Where each number has an entry of its own the others are called."""
+    one, other = ends(provider(), found=without(PROVIDER_SECRET, NUMBER[1:]), numbers=(NUMBER, OTHER_NUMBER))
+    assert isinstance(one, Failure)
+    assert isinstance(other, CloudEndpoint)
+
+
+def test_no_api_shows_through_into_another() -> None:
+    """Each type looks at its own Secrets only."""
+    assert isinstance(ends(on_premises(), found=secrets())[0], OnPremisesEndpoint)
+    assert end(cloud(), found={TOKEN_SECRET: FOUND[TOKEN_SECRET]}).identity
+    assert end(provider(), found={PROVIDER_SECRET: FOUND[PROVIDER_SECRET]}).identity
