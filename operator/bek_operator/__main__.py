@@ -67,7 +67,7 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def _without_value(arguments: Sequence[str]) -> Sequence[str]:
     """Return the flags that no value follows: argparse would end at the first of them."""
     flags = {f"--{name}" for name in (*_LISTS, *_VALUES)}
-    following = [*arguments[1:], "--"]
+    following = [*arguments, "--"][1:]
     return [one for one, then in zip(arguments, following, strict=True) if one in flags and then.startswith("--")]
 
 

@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from bek_operator.controller.reign import Ports, Reign
+from bek_operator.controller.schedule import Lanes
+from bek_operator.model.endpoint import Endpoint
 from bek_operator.model.spec import ObjectRef
+from bek_operator.whatsapp.protocol import Backend
 from kit import keys
 from kit.builders import reach
 from kit.fakes import FakeEvents, FakeLanes, FakeObjects, FakePhones, FakeSecrets, now
@@ -15,7 +18,12 @@ READY = ("True", "Succeeded")
 
 
 class World:
-    """What happens in it takes virtual time only."""
+    """What happens in it takes virtual time only.
+
+    Attributes:
+        backend: What speaks to the numbers' APIs; `phones` unless it is replaced before there is an operator.
+        lanes: What tells how much each of them can take, likewise.
+    """
 
     def __init__(self, *, numbers_at_once: int = 50, per_host: int = 8, watch_secrets: bool = True) -> None:
         self.objects = FakeObjects()
@@ -23,7 +31,8 @@ class World:
         self.events = FakeEvents()
         self.phones = FakePhones()
         self._numbers_at_once = numbers_at_once
-        self._lanes = FakeLanes(per_host)
+        self.backend: Backend[Endpoint] = self.phones
+        self.lanes: Lanes = FakeLanes(per_host)
         self._watch_secrets = watch_secrets
         self.secrets.put_key(keys.rsa())
         self.secrets.put_credentials("first")
@@ -32,7 +41,7 @@ class World:
     async def operator(self) -> AsyncIterator[Reign]:
         """Run an operator meanwhile."""
         ports = Ports(
-            objects=self.objects, secrets=self.secrets, events=self.events, backend=self.phones, lanes=self._lanes
+            objects=self.objects, secrets=self.secrets, events=self.events, backend=self.backend, lanes=self.lanes
         )
         reign = Reign(ports, reach(), self._numbers_at_once, now)
         self.objects.hints = [reign.object_hint]

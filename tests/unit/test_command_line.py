@@ -46,6 +46,13 @@ def test_the_version_is_that_of_the_package(run: Run) -> None:
     assert run("--version") == (0, f"{version('bek-operator')}\n", "")
 
 
+def test_no_argument_at_all_is_what_the_deployment_gives(run: Run) -> None:
+    """Without any flag the faults of the environment are named, and nothing else."""
+    status, out, err = run(BEK_LOG_LEVEL="loud")
+    assert (status, out) == (2, "")
+    assert err == "bek-operator: --log-level: must be one of debug, info, warning, error, not 'loud'\n"
+
+
 def test_every_fault_is_named_at_once_with_status_2(run: Run) -> None:
     """Flags that do not exist, flags without a value and values that cannot be, from wherever they come."""
     status, out, err = run(

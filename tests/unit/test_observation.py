@@ -157,6 +157,14 @@ def test_an_accepted_key_is_waited_for_after_a_restart() -> None:
     assert (known.accepted, known.publish_due) == (True, NOW + 240)
 
 
+@pytest.mark.parametrize(("reason", "publishes"), [("Pending", 0), ("NotPublished", 1)])
+def test_only_an_accepted_key_is_waited_for(reason: str, publishes: int) -> None:
+    """A number that was never published to, or that was found without the key, is repaired without delay."""
+    written = status(reason, reason=reason, publishes=publishes, lastPublishTime="2026-11-22T09:59:00Z")
+    known = recovered(written)
+    assert (known.accepted, known.publish_due <= NOW) == (False, True)
+
+
 def test_a_refused_key_is_not_tried_at_once_after_a_restart() -> None:
     """Publishes stay as rare as they were."""
     row = {"reason": "KeyRejected", "message": "no", "publishes": 3, "lastPublishTime": "2026-11-22T10:00:00Z"}
@@ -188,6 +196,13 @@ def test_a_stalled_number_stays_so_when_it_fails_again_after_a_restart() -> None
     known = recovered(status("InvalidAnswer", "InvalidAnswer", reason="InvalidAnswer"))
     assert known.bounded == BOUNDED_TRIES
     assert after_failure(known, BROKEN, NOW, 0.5).group is Group.PERSON
+
+
+def test_tries_begin_anew_where_a_person_has_done_something_meanwhile() -> None:
+    """After an edit, or where nobody was asked yet, none are used up."""
+    edited = recovered(status("InvalidAnswer", "InvalidAnswer", reason="InvalidAnswer"), generation=2)
+    waiting = recovered(status("InvalidAnswer", reason="InvalidAnswer"))
+    assert (edited.bounded, waiting.bounded) == (0, 0)
 
 
 def test_a_publish_that_is_still_to_come_was_now() -> None:
@@ -241,9 +256,16 @@ def test_another_address_is_another_number_as_far_as_one_can_tell() -> None:
 def test_another_login_keeps_what_is_known_but_not_what_was_read() -> None:
     """The brake stays, the row too; the next decision needs a new read, which is due now."""
     aim = target(endpoint=endpoint(password="new"))
-    after = retarget(known(failures=2), aim, NOW)
+    after = retarget(known(), aim, NOW)
     assert after.shown == known().shown
-    assert (after.read_at, after.due, after.failures, after.retry_at) == (None, NOW, 0, NOW + 10)
+    assert (after.read_at, after.due, after.retry_at) == (None, NOW, NOW + 10)
+
+
+def test_any_change_ends_a_back_off() -> None:
+    """A number that is failing is looked at anew, with all of its tries."""
+    failing = known(failures=4, bounded=4)
+    after = retarget(failing, target(interval=60.0), NOW)
+    assert (after.failures, after.bounded, after.due) == (0, 0, NOW)
 
 
 def test_another_login_makes_what_was_wrong_old_news() -> None:
@@ -251,6 +273,7 @@ def test_another_login_makes_what_was_wrong_old_news() -> None:
     denied = after_failure(observation(), DENIED, NOW, 0.5)
     after = retarget(denied, target(endpoint=endpoint(password="new")), NOW)
     assert (after.reason, after.tried, after.person) == (Reason.PENDING, False, False)
+    assert after.message != denied.message
 
 
 @pytest.mark.parametrize(
@@ -259,7 +282,7 @@ def test_another_login_makes_what_was_wrong_old_news() -> None:
 def test_another_login_may_publish_what_the_last_one_could_not(refusal: Any, kept: Any) -> None:
     """A refusal of the key itself stays, any other is worth another try."""
     after = retarget(known(refusal=refusal, refusals=3), target(endpoint=endpoint(password="new")), NOW)
-    assert after.refusal == kept
+    assert (after.refusal, after.refusals) == (kept, 3 if kept else 0)
 
 
 def test_a_new_key_goes_out_on_what_was_read_before() -> None:
@@ -271,9 +294,17 @@ def test_a_new_key_goes_out_on_what_was_read_before() -> None:
 
 
 def test_a_new_key_needs_a_read_where_the_last_one_failed() -> None:
-    """A failed check leaves nothing to publish on."""
-    failed = after_failure(signed(), UNREACHABLE, NOW, 0.5)
-    assert decide(retarget(failed, target(key=public_key("new")), NOW), NOW, recorded=True) == Read()
+    """A failed check leaves nothing to publish on, and tells nothing of the new key."""
+    failed = after_failure(observation(), UNREACHABLE, NOW, 0.5)
+    after = retarget(failed, target(key=public_key("new")), NOW)
+    assert (after.reason, after.message == failed.message) == (Reason.PENDING, False)
+    assert decide(after, NOW, recorded=True) == Read()
+
+
+def test_a_new_key_is_nobodys_failure_yet() -> None:
+    """Whatever a person was asked to do about the last one."""
+    rejected = observation(reason=Reason.KEY_REJECTED, tried=True, person=True)
+    assert retarget(rejected, target(key=public_key("new")), NOW).group is Group.NOBODY
 
 
 def test_a_new_key_waits_for_a_server_that_asked_to_be_left_alone() -> None:

@@ -12,10 +12,10 @@ from bek_operator.model.answers import Cure, Failure, SignatureStatus
 from bek_operator.model.reasons import Group, Reason, group_of
 from bek_operator.model.rollout import OPEN, PATIENCE_SECONDS, Gate, gate_of
 from bek_operator.model.spec import Rollout
-from kit.builders import BUSY, NOW, REJECTED, failure, observation, public_key, target
+from kit.builders import BUSY, NOW, REJECTED, endpoint, failure, observation, public_key, target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bek_operator.model.observation import Observation
 
@@ -30,7 +30,7 @@ TAKEN = failure(Reason.DUPLICATE_NUMBER, "is managed by another", cure=Cure.PERS
 def old(number: str, **more: Any) -> Observation:
     """Return what is known of a number that holds another key as VALID, and was looked at."""
     known = {"status": VALID, "fingerprint": FORMER, "reason": Reason.FOREIGN_KEY, "tried": True, **more}
-    return observation(target(number), **known)
+    return observation(known.pop("target", None) or target(number), **known)
 
 
 def new(number: str, **more: Any) -> Observation:
@@ -66,9 +66,15 @@ def refused(number: str, refusal: Failure = REJECTED, **more: Any) -> Observatio
     return old(number, reason=refusal.reason, person=person, **{"publishes": 1, "refusal": refusal, **more})
 
 
-def judged(*known: Observation, rollout: Rollout = FIRST_NUMBER, before: Gate = OPEN, now: float = NOW) -> Gate:
+def judged(
+    *known: Observation,
+    rollout: Rollout = FIRST_NUMBER,
+    before: Gate = OPEN,
+    begun: Mapping[str, float] | None = None,
+    now: float = NOW,
+) -> Gate:
     """Return the gate of an object with these numbers."""
-    return gate_of(rollout, {seen.target.number: seen for seen in known}, before, now)
+    return gate_of(rollout, {seen.target.number: seen for seen in known}, before, begun or {}, now)
 
 
 def admitted(gate: Gate, *known: Observation) -> list[str]:
@@ -93,6 +99,7 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
     "the lowest number goes first": ((old(C), old(A), old(B)), FIRST_NUMBER, ["1"]),
     "though others hold no key at all": ((none(A), old(B), none(C)), FIRST_NUMBER, ["1"]),
     "whether it was looked at or not": ((untried(A), old(B)), FIRST_NUMBER, ["1"]),
+    "unless it never answered at all": ((observation(target(A)), old(B)), FIRST_NUMBER, ["2"]),
     "the named number goes first": ((old(A), old(B), old(C)), NAMED, ["2"]),
     "and no other though it fails": ((old(A), failing(B), old(C)), NAMED, ["2"]),
     "nor when it refuses the key": ((old(A), refused(B), old(C)), NAMED, ["2"]),
@@ -173,17 +180,34 @@ def test_who_may_be_published_to(known: Iterable[Observation], rollout: Rollout,
     assert admitted(judged(*known, rollout=rollout), *known) == expected
 
 
-def test_a_number_that_is_silent_hands_over_after_ten_seconds() -> None:
+def test_a_number_that_is_asked_in_vain_hands_over_after_ten_seconds() -> None:
     """The gate is looked at again just then, and again for the next one, and for the first when all were silent."""
     known = [untried(number) for number in (A, B, C)]
     gate = judged(*known)
     assert (gate.leader, gate.review_at) == (A, NOW + PATIENCE_SECONDS)
     leaders = []
     for second in range(1, 36):
-        gate = judged(*known, before=gate, now=NOW + second)
+        gate = judged(*known, before=gate, begun={A: NOW, B: NOW, C: NOW}, now=NOW + second)
         leaders.append(gate.leader)
         assert gate.review_at == NOW + (second // 10 + 1) * PATIENCE_SECONDS
     assert leaders == [A] * 9 + [B] * 10 + [C] * 10 + [A] * 6
+
+
+def test_a_number_that_was_asked_late_has_its_ten_seconds() -> None:
+    """They begin when it is worked on, if that is after its turn came."""
+    gate = judged(untried(A), old(B), before=led(A, seconds=50), begun={A: NOW - 3})
+    assert (gate.leader, gate.review_at) == (A, NOW + 7)
+    assert judged(untried(A), old(B), before=led(A, seconds=50), begun={A: NOW - 10}).leader == B
+
+
+def test_a_number_that_nobody_can_ask_hands_over_to_another_lane_only() -> None:
+    """A token whose calls are used up holds up the numbers that live elsewhere for ten seconds, and not its own."""
+    shared = endpoint(B)
+    one, other = (untried(number, target=target(number, endpoint=shared)) for number in (A, B))
+    stays = judged(one, other, before=led(A, seconds=20))
+    assert (stays.leader, stays.since, stays.review_at) == (A, NOW - 20, None)
+    moves = judged(one, other, untried(C), before=led(A, seconds=20))
+    assert (moves.leader, moves.since, moves.review_at) == (C, NOW, NOW + PATIENCE_SECONDS)
 
 
 def test_a_number_that_has_answered_is_not_passed_over() -> None:

@@ -28,7 +28,7 @@ _SILENCE_SECONDS = 90.0
 """A server that is well sends a bookmark every minute, even where nothing happens."""
 
 _FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 30.0
+_LONGEST_PAUSE = 5.0
 
 
 class SecretWatch:
@@ -55,11 +55,11 @@ class SecretWatch:
         while True:
             try:
                 if version is None:
-                    version = await self._list(path)
+                    version, pause = await self._list(path), _FIRST_PAUSE
                 async for latest in self._follow(path, version):
                     version, pause = latest, _FIRST_PAUSE
             except Gone:
-                version = None
+                version, pause = None, _FIRST_PAUSE
                 log.debug("the watch on Secrets is too far behind and lists them again")
             except ClusterError as error:
                 log.warning("the watch on Secrets broke: %s; it goes on before long", error)

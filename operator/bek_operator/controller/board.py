@@ -41,6 +41,7 @@ class Entry:
         missing_since: When a Secret that had been there was found missing.
         untried: Numbers that were not looked at since their target was set, or since a person asked for it.
         active: Numbers that are being worked on, or are waiting for nothing but their turn.
+        begun: By number, since when it is being worked on, as far as it is.
         unrecorded: Numbers whose next publish waits for the status to show the last one.
         written_at: When the status was last written by this process.
         unwritten_since: Since when there may be something to write that waits for more.
@@ -55,6 +56,7 @@ class Entry:
     missing_since: float | None = None
     untried: set[str] = field(default_factory=set)
     active: set[str] = field(default_factory=set)
+    begun: dict[str, float] = field(default_factory=dict)
     unrecorded: set[str] = field(default_factory=set)
     written_at: float = float("-inf")
     unwritten_since: float | None = None
@@ -195,7 +197,7 @@ class Board:
         if entry.at_rest or not isinstance(spec, Spec) or not spec.publish:
             entry.gate = OPEN
         else:
-            entry.gate = gate_of(spec.rollout, entry.known, entry.gate, now)
+            entry.gate = gate_of(spec.rollout, entry.known, entry.gate, entry.begun, now)
         return entry.gate
 
     def admits(self, ref: NumberRef, seen: Observation, now: float) -> bool:

@@ -81,7 +81,16 @@ class Reporter:
         causes = {number: seen.cause for number, seen in entry.known.items() if seen.cause}
         if await self._write(ref, before, status):
             self._recorded(ref, entry)
-            await self._events.post(before, happenings(before.status, status, causes))
+            told = happenings(before.status, status, causes)
+            for one in told:
+                log.log(
+                    logging.WARNING if one.warning else logging.INFO,
+                    "%s: %s",
+                    one.reason,
+                    one.note,
+                    extra={"object": f"{ref.namespace}/{ref.name}"},
+                )
+            await self._events.post(before, told)
 
     def _next_write(self, entry: Entry, now: float) -> float:
         if entry.unwritten_since is None:

@@ -56,10 +56,15 @@ class Signer:
         if entry is None or before is None:
             return
         entry.active.add(ref.number)
+        entry.begun[ref.number] = self._clock()
+        if entry.gate.leader == ref.number:
+            # Others wait for its answer, but not for long.
+            self._report(ref)
         try:
             until = await self._work(ref)
         finally:
             entry.active.discard(ref.number)
+            del entry.begun[ref.number]
             seen = self._board.observation(ref)
             if seen is None or seen.shown != before.shown or _is_awaited(entry, ref, before, seen):
                 self._report(ref)

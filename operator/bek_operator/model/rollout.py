@@ -48,8 +48,13 @@ class Gate:
 OPEN = Gate()
 
 
-def gate_of(rollout: Rollout, known: Mapping[str, Observation], before: Gate, now: float) -> Gate:
-    """Decide who may be published to now, from all numbers of an object and the gate as it was."""
+def gate_of(
+    rollout: Rollout, known: Mapping[str, Observation], before: Gate, begun: Mapping[str, float], now: float
+) -> Gate:
+    """Decide who may be published to now, from all numbers of an object and the gate as it was.
+
+    `begun` tells since when numbers are worked on, as far as they are.
+    """
     if rollout.all_at_once or not any(holds_another_key(seen) for seen in known.values()):
         return OPEN
     holders = [seen for seen in known.values() if seen.finding is Reason.SIGNED]
@@ -62,7 +67,7 @@ def gate_of(rollout: Rollout, known: Mapping[str, Observation], before: Gate, no
         return _proved(min(proofs, key=_published_at), rollout.pause, now)
     if named:
         return _led_by(named, _ON_TRIAL, before, now)
-    return _led(sorted(known.values(), key=_place), before, now)
+    return _led(sorted(known.values(), key=_place), before, begun, now)
 
 
 def _proved(proof: Observation, pause: float, now: float) -> Gate:
@@ -73,33 +78,36 @@ def _proved(proof: Observation, pause: float, now: float) -> Gate:
     return Gate(rotation=True, closed=True, review_at=opens_at, words=words)
 
 
-def _led(in_order: Sequence[Observation], before: Gate, now: float) -> Gate:
+def _led(in_order: Sequence[Observation], before: Gate, begun: Mapping[str, float], now: float) -> Gate:
     """Let the lowest number go first that is able to, and stay with it until it fails or does not answer."""
     on_trial = next((seen for seen in in_order if _is_on_trial(seen, now)), None)
     if on_trial:
         return _led_by(on_trial, _ON_TRIAL, before, now)
     able = [seen for seen in in_order if not _cannot_tell(seen, now)]
     last = next((seen for seen in in_order if seen.target.number == before.leader), None)
-    if last in able and (_has_answered(last, before) or now < before.since + PATIENCE_SECONDS):
-        leader = last
-    else:
-        # Where none of them can tell anything about the key, the lowest may as well go on trying.
-        leader = next((seen for seen in able if last and _place(seen) > _place(last)), (able or in_order)[0])
-    return _led_by(leader, _UNDECIDED, before, now, able=leader in able)
+    # Where none of them can tell anything about the key, the lowest may as well go on trying.
+    others = able or in_order
+    if last and last in able:
+        if _has_answered(last, before):
+            return _led_by(last, _UNDECIDED, before, now)
+        asked_at = begun.get(last.target.number)
+        patience_ends = max(before.since, asked_at or 0.0) + PATIENCE_SECONDS
+        if now < patience_ends:
+            return _led_by(last, _UNDECIDED, before, now, review_at=patience_ends)
+        if asked_at is None:
+            # Nobody could ask it, for want of room in its lane: the others there are no better off.
+            others = [seen for seen in able if seen.target.lane != last.target.lane] or [last]
+    # One that never answered may not do so now.
+    lowest = next((seen for seen in others if seen.status), others[0])
+    leader = next((seen for seen in others if last and _place(seen) > _place(last)), lowest)
+    changed = leader in able and leader is not last
+    return _led_by(leader, _UNDECIDED, before, now, review_at=now + PATIENCE_SECONDS if changed else None)
 
 
-def _led_by(leader: Observation, words: str, before: Gate, now: float, *, able: bool = False) -> Gate:
+def _led_by(leader: Observation, words: str, before: Gate, now: float, *, review_at: float | None = None) -> Gate:
     number = leader.target.number
     since = before.since if before.leader == number else now
-    patience_ends = since + PATIENCE_SECONDS
-    silent = able and now < patience_ends
-    return Gate(
-        rotation=True,
-        leader=number,
-        since=since,
-        review_at=patience_ends if silent else None,
-        words=words.format(number=number),
-    )
+    return Gate(rotation=True, leader=number, since=since, review_at=review_at, words=words.format(number=number))
 
 
 def holds_another_key(seen: Observation) -> bool:

@@ -112,7 +112,9 @@ def _verdict(seen: Sequence[Observation], tried: int, total: int, key: PublicKey
         message = f"suspended; {len(seen) - len(unsigned)} of {_numbers(total)} known to be signed before"
         return _Verdict(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
     if tried < total:
-        message = f"{tried} of {_numbers(total)} looked at since the last change"
+        awaited = [one.target.number for one in seen if not one.tried]
+        names = f" (not yet {', '.join(awaited)})" if len(awaited) <= _NUMBERS_NAMED else ""
+        message = f"{tried} of {_numbers(total)} looked at since the last change{names}"
         known = [one for one in unsigned if one.tried and one.group > Group.NOBODY]
         if known:
             # What is known already should not have to wait for the slowest of them.

@@ -9,6 +9,7 @@ from bek_operator.model.reasons import ObjectReason, Reason
 from bek_operator.model.recorded import condition_of, rows_of
 
 _QUIET = frozenset({ObjectReason.PROGRESSING, ObjectReason.SUSPENDED})
+_UNDER_REPAIR = frozenset({Reason.NOT_PUBLISHED, Reason.STALE_SIGNATURE, Reason.FOREIGN_KEY})
 _NUMBERS_NAMED = 5
 
 
@@ -29,6 +30,9 @@ def happenings(before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapp
 def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Happening]:
     was, now = condition_of(before, "Ready"), condition_of(after, "Ready")
     if (was.get("status"), was.get("reason")) == (now["status"], now["reason"]) or now["reason"] in _QUIET:
+        return
+    if now["reason"] in _UNDER_REPAIR and not condition_of(after, "Stalled"):
+        # Its end will be told, with what had been lost.
         return
     calm = now["status"] == "True" or now["reason"] == Reason.WAITING_FOR_ROLLOUT
     yield Happening(now["reason"], now["message"], warning=not calm)

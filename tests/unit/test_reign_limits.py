@@ -1,0 +1,153 @@
+"""A thousand numbers behind one token, and an API that counts: the real budgets and the simulator, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlencode
+
+from bek_operator.whatsapp.backends import Backends
+from bek_operator.whatsapp.budget import Budgets
+from bek_operator.whatsapp.cloud import Cloud as CloudBackend
+from bek_operator.whatsapp.exchange import Answer
+from kit import keys
+from kit.builders import TOKEN_SECRET, cloud, spec_body
+from kit.cloud import Cloud
+from kit.fakes import now, numbers
+from kit.virtual_time import virtual_time
+from kit.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bek_operator.model.endpoint import Trust, Url
+    from bek_operator.model.spec import ObjectRef
+
+HOUR, DAY = 3600.0, 86400.0
+OLD, NEW = keys.rsa(), keys.rsa("second")
+COUNT, OBJECTS = 1000, 20
+
+
+class Line:
+    """Carries calls to a simulator that has no port, each of which takes its time."""
+
+    def __init__(self, api: Cloud) -> None:
+        self.calls: list[tuple[float, str, str]] = []
+        self._api = api
+        self._random = random.Random(0)  # noqa: S311 - a simulation, keeps no secret
+
+    async def request(
+        self,
+        method: Literal["GET", "POST"],
+        url: Url,
+        trust: Trust,
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Answer:
+        """Send one request and return the whole answer."""
+        del trust
+        await asyncio.sleep(self._random.uniform(0.05, 0.15))
+        self.calls.append((now(), method, url.path.split("/")[-2]))
+        reply = self._api.ask(method, url.path, query=urlencode(query or {}), headers=headers, body=content or b"")
+        await asyncio.sleep(self._random.uniform(0.05, 0.3))
+        told = {"Content-Type": reply.content_type, **reply.headers}
+        return Answer(status=reply.status, headers={name.lower(): text for name, text in told.items()}, body=reply.body)
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class Town(World):
+    """A thousand numbers of one business at the Cloud API, in twenty objects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.api = Cloud(numbers(COUNT))
+        self.api.clock = asyncio.get_running_loop().time
+        self.line = Line(self.api)
+        self.secrets.put(TOKEN_SECRET, token=self.api.token().text)
+        share = COUNT // OBJECTS
+        self.refs = [self._create(index, numbers(COUNT)[index * share :][:share]) for index in range(OBJECTS)]
+        budgets = Budgets()
+        speaker = CloudBackend(self.line, budgets, now)
+        self.backend = self.lanes = Backends(self.phones, speaker, budgets, per_host=8)
+
+    def _create(self, index: int, listed: list[str]) -> ObjectRef:
+        entries = [{"phoneNumber": one, "phoneNumberID": self.api[one].id} for one in listed]
+        return self.objects.create(f"flows-{index}", spec_body(apis=[cloud()], phoneNumbers=entries))
+
+    def hold(self, pair: keys.KeyPair) -> None:
+        """Have all numbers hold a key, as if it had been published to them before."""
+        for one in self.api.numbers.values():
+            one.overwrite(pair.public)
+
+    async def until_all(self, pair: keys.KeyPair, seconds: float) -> None:
+        """Wait until every object is ready with a key."""
+        for ref in self.refs:
+            await self.until_signed_with(ref, pair, seconds)
+        assert all(one.holds(pair.public) for one in self.api.numbers.values())
+
+    def calls(self, since: float, method: str = "") -> list[float]:
+        """Return when calls were made."""
+        return [at for at, kind, _ in self.line.calls if at >= since and method in {"", kind}]
+
+
+@virtual_time
+async def test_with_5000_calls_an_hour_a_rotation_meets_no_refusal() -> None:
+    """All numbers have the new key within a minute, though they are checked each hour as well."""
+    town = Town()
+    town.hold(OLD)
+    limit = town.api.limit(5000)
+    async with town.operator():
+        await town.until_all(OLD, 60)
+        await asyncio.sleep(1.2 * HOUR)
+        assert len(town.calls(0.0)) > 1.9 * COUNT
+        began = now()
+        town.secrets.put_key(NEW)
+        await town.until_all(NEW, 60)
+    assert limit.refused == 0
+    assert len(town.calls(began, "POST")) == COUNT
+    assert len(town.calls(began)) <= 3.1 * COUNT
+
+
+@virtual_time
+async def test_a_first_publication_of_a_thousand_numbers_meets_no_refusal() -> None:
+    """Where nothing is known of the limit yet it is found out with a few calls at once, then with many."""
+    town = Town()
+    limit = town.api.limit(5000)
+    async with town.operator():
+        await town.until_all(OLD, 60)
+    assert (limit.refused, len(town.line.calls)) == (0, 3 * COUNT)
+
+
+@virtual_time
+async def test_with_200_calls_an_hour_a_day_goes_by_without_refusal() -> None:
+    """Checks are made as often as that allows; a new key waits for none of them, and reaches every number."""
+    town = Town()
+    town.hold(OLD)
+    async with town.operator():
+        await town.until_all(OLD, 60)
+    limit = town.api.limit(200, window="hourly")
+    town.line.calls.clear()
+    start = now()
+    async with town.operator():
+        await asyncio.sleep(3 * HOUR)
+        assert 100 < len(town.calls(now() - HOUR)) <= 200
+        began = now()
+        town.secrets.put_key(NEW)
+        await town.until_all(NEW, 18 * HOUR)
+        took = now() - began
+        of_number: dict[str, list[float]] = defaultdict(list)
+        for at, _, identity in town.line.calls:
+            if began + 60 <= at < began + took - 120:
+                of_number[identity].append(at)
+        assert max(len(calls) for calls in of_number.values()) <= 3
+        assert all(calls[-1] - calls[0] < 60 for calls in of_number.values())
+        await asyncio.sleep(start + DAY - now())
+        assert 100 < len(town.calls(now() - HOUR)) <= 200
+    assert limit.refused == 0
+    assert len(town.calls(0.0, "POST")) == COUNT
