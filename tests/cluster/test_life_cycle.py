@@ -1,13 +1,18 @@
 """Deletion, restarts, crashes and outages: the operator owes nobody anything when it is not there."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from kit import keys
+from kit.apiserver import ApiServer
 from kit.audit import AuditEvent
+from kit.operator_process import OperatorProcess
 from kit.scene import Scene
 
+DEPLOY = Path(__file__).parents[2] / "deploy" / "default"
 USER = "system:serviceaccount:bek-system:bek-operator"
 
 
@@ -111,3 +116,15 @@ def test_an_outage_of_the_api_server_is_outlived(scene: Scene) -> None:
 
     assert scene.operator.pid == pid
     assert scene.operator.is_ready()
+
+
+def test_it_starts_as_the_deployment_starts_it(installed: ApiServer, no_operator: None) -> None:  # noqa: ARG001 - one is enough
+    """The arguments that are shipped are enough, and SIGTERM ends it in good order."""
+    manifests = yaml.safe_load_all(installed.kubectl("kustomize", str(DEPLOY)).stdout)
+    deployment = next(one for one in manifests if one["kind"] == "Deployment")
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0].get("args", [])
+
+    with OperatorProcess(installed, arguments, name="as-deployed") as process:
+        status = process.stop()
+
+    assert status == 0

@@ -58,9 +58,10 @@ class OperatorProcess:
         self._port = free_port()
         self._process = self._api_server.keeper.spawn(
             self._name,
-            [sys.executable, "-m", "bek_operator", f"--health-address=127.0.0.1:{self._port}", *self._arguments],
+            [sys.executable, "-m", "bek_operator", *self._arguments],
             env={
                 "KUBECONFIG": str(self._kubeconfig()),
+                "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
                 "PYTHONPATH": str(SOURCE),
                 "PYTHONWARNINGS": "error",
                 # What a measurement of coverage needs to follow into this process.

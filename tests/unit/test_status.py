@@ -214,6 +214,26 @@ def test_a_number_that_needs_a_person_speaks_for_its_reason() -> None:
     assert status["conditions"][0]["message"] == f"2 of 2 numbers: did not pass ({NUMBER}, {OTHER_NUMBER})"
 
 
+def test_what_is_known_does_not_wait_for_what_is_not() -> None:
+    """While numbers are still looked at, the gravest of the others is told; what comes right by itself is not."""
+
+    def words(*known: Observation) -> str:
+        message: str = told(*known, UNTRIED)["conditions"][0]["message"]
+        assert message.startswith(f"{len(known)} of {len(known) + 1} numbers looked at since the last change")
+        return message
+
+    assert "AccessDenied" in words(seen(Reason.ACCESS_DENIED), seen(Reason.PENDING, THIRD))
+    assert "a sentence" not in words(seen(Reason.PENDING))
+    untried = seen(Reason.UNREACHABLE, THIRD, tried=False)
+    assert "a sentence" not in told(seen(Reason.SIGNED), untried)["conditions"][0]["message"]
+
+
+def test_a_suspended_object_that_is_ready_says_that_it_is_suspended() -> None:
+    """Nobody should wonder why it does not react."""
+    status = told(seen(Reason.SIGNED), spec=SUSPENDED)
+    assert status["conditions"][0]["message"].startswith("suspended; 1 number signed")
+
+
 def test_rows_are_in_the_order_of_the_spec() -> None:
     """Whatever order things were learnt in, and so is what the message names."""
     known = {number: seen(Reason.UNREACHABLE, number) for number in (THIRD, NUMBER, OTHER_NUMBER)}

@@ -71,16 +71,15 @@ def test_readiness_is_told_when_status_or_reason_change(
     assert happenings(before, status(ready=ready, reason=reason), {}) == expected
 
 
-def test_a_first_publish_is_told_once_for_all_numbers() -> None:
+@pytest.mark.parametrize(("count", "more"), [(5, ""), (6, " and 1 more"), (7, " and 2 more")])
+def test_a_first_publish_is_told_once_for_all_numbers(count: int, more: str) -> None:
     """Numbers are named up to five, the rest is counted."""
-    numbers = [f"+1555000111{i}" for i in range(7)]
+    numbers = [f"+1555000111{i}" for i in range(count)]
     before = status(*(row(number, "Pending", 0) for number in numbers))
     after = status(*(row(number) for number in numbers))
     causes = dict.fromkeys(numbers, Reason.PENDING)
     [happening] = happenings(before, after, causes)
-    assert happening == Happening(
-        "Published", f"published key aa to {', '.join(numbers[:5])} and 2 more", warning=False
-    )
+    assert happening == Happening("Published", f"published key aa to {', '.join(numbers[:5])}{more}", warning=False)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def recover(target: Target, recorded: Recorded, generation: int, *, now: float, 
     seen = Observation(target=target, status=row.status, fingerprint=row.fingerprint, published_at=published_at)
     signed, waiting = row.reason is Reason.SIGNED, row.reason is Reason.WAITING_FOR_ROLLOUT
     if recorded.fingerprint != target.key.fingerprint or (signed and seen.finding is not Reason.SIGNED):
-        return seen
+        return replace(seen, due=due if signed or waiting else 0.0)
     asked_again = target.request not in {"", recorded.request}
     if not asked_again:
         seen = _with_publishes(seen, row)
