@@ -140,7 +140,9 @@ class FakeObjects(_Server):
 
     def resource(self, ref: ObjectRef) -> Resource:
         """Return an object as it is now."""
-        return read_resource(deepcopy(self._bodies[ref]))
+        found = self._bodies[ref]
+        # Spec and status are replaced as a whole, and never changed where they are.
+        return read_resource({**found, "metadata": deepcopy(found["metadata"])})
 
     async def list(self) -> AsyncIterator[Resource]:
         """Yield every object."""

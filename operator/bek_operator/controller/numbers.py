@@ -36,6 +36,11 @@ class NumberQueue:
             priority = Priority.CHECK if seen.reason in _AT_EASE else Priority.REPAIR
         self._workers.add(ref, at, priority=priority, lane=seen.target.lane, doubt=_doubt(seen, before))
 
+    def put_off(self, ref: NumberRef, seen: Observation, until: float) -> None:
+        """Leave a number that was worked on until then: whatever it was wanted for meanwhile has been seen to."""
+        self._workers.cancel(ref)
+        self.enqueue(ref, seen, until)
+
     def interrupt(self, ref: NumberRef) -> None:
         """End the call that is under way for a number, unless it publishes."""
         self._workers.interrupt(ref)

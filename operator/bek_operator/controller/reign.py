@@ -179,7 +179,7 @@ class Reign:
         if until is None:
             entry.unrecorded.add(ref.number)
         else:
-            self._numbers.enqueue(ref, seen, until)
+            self._numbers.put_off(ref, seen, until)
 
     def _number_changed(self, ref: NumberRef) -> None:
         self._objects.add(ref.object, self._clock(), priority=Priority.REPAIR)

@@ -83,7 +83,7 @@ class Signer:
             match decide(seen, now, recorded=self._board.is_recorded(ref, seen)):
                 case Wait(until):
                     return until
-                case Read() if _can_wait(seen, now) and not self._board.admits(ref, seen, now):
+                case Read() if _can_wait(seen) and not self._board.admits(ref, seen, now):
                     return self._hold(ref, seen)
                 case Read():
                     await self._read(ref, seen.target, seen.target.endpoint)
@@ -131,10 +131,9 @@ class Signer:
             raise asyncio.CancelledError
 
 
-def _can_wait(seen: Observation, now: float) -> bool:
-    """Tell whether a new key alone is no reason to look at a number: it is known to hold another one."""
-    looked_at = seen.read_at is not None or now < seen.due
-    return looked_at and not seen.tried and not seen.asked and holds_another_key(seen)
+def _can_wait(seen: Observation) -> bool:
+    """Tell whether a look at a number would only tell what is known: that it holds another key."""
+    return not seen.tried and not seen.asked and holds_another_key(seen)
 
 
 def _is_awaited(entry: Entry, ref: NumberRef, before: Observation, seen: Observation) -> bool:

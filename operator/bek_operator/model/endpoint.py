@@ -51,11 +51,6 @@ class OnPremisesEndpoint:
     password: Hidden
 
     @property
-    def identity(self) -> str:
-        """Return what makes two entries lead to the same number: for claims, and for the brake."""
-        return str(self.url)
-
-    @property
     def lane(self) -> str:
         """Return what calls share a limit: the API's host and port."""
         return self.url.authority

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from bek_operator.model.endpoint import Url
 from bek_operator.model.hosts import parse_url, qualify
-from bek_operator.model.spec import CloudApi, Number, OnPremisesApi, ProviderApi, UnsupportedApi
+from bek_operator.model.spec import CloudApi, Number, OnPremisesApi, ProviderApi
 
 
 def identity_of(number: Number, namespace: str) -> str | None:
@@ -22,7 +22,7 @@ def identity_of(number: Number, namespace: str) -> str | None:
         case ProviderApi(api_key=key):
             found = url_of(number.api, number, namespace)
             return f"{found[0]} {key.secret}/{number.fill_in(key.entry or '')}" if found else None
-        case UnsupportedApi():
+        case _:
             return None
 
 

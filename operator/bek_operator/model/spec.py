@@ -122,7 +122,7 @@ class Spec:
 
 
 def _refs(api: Api) -> Iterator[EntryRef]:
-    found: tuple[EntryRef | None, ...] = ()
+    found: tuple[EntryRef | None, ...]
     match api:
         case OnPremisesApi():
             found = (api.credentials, api.authorities)
@@ -130,6 +130,6 @@ def _refs(api: Api) -> Iterator[EntryRef]:
             found = (api.token, api.app_secret)
         case ProviderApi():
             found = (api.api_key, api.authorities)
-        case UnsupportedApi():
-            pass
+        case _:
+            found = ()
     yield from (ref for ref in found if ref)
