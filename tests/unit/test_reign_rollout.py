@@ -9,9 +9,9 @@ import pytest
 
 from bek_operator.cluster.errors import Unavailable
 from kit import keys
-from kit.builders import BUSY, KEY_SECRET, NOW, REJECTED, failure, on_premises, spec_body
+from kit.builders import BUSY, KEY_SECRET, NAMESPACE, NOW, REJECTED, failure, on_premises, spec_body
 from kit.conditions import kstatus
-from kit.fakes import now, number, numbers
+from kit.fakes import FakeLanes, now, number, numbers
 from kit.virtual_time import until, virtual_time
 from kit.world import World
 
@@ -179,12 +179,14 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
+@pytest.mark.parametrize("stale", [False, True], ids=["fresh", "stale"])
 @virtual_time
-async def test_a_first_number_that_fails_hands_over_to_the_next(trouble: Any) -> None:
+async def test_a_first_number_that_fails_hands_over_to_the_next(trouble: Any, *, stale: bool) -> None:
     """Two numbers fail, each for its own reasons: the third goes first, and the two get the key when they can."""
-    world = Rotation(5)
+    world = Rotation(5, intervalSeconds=86400)
     async with world.operator():
         await world.begin()
+        await asyncio.sleep(HOUR if stale else 0)
         for one in (FIRST, SECOND):
             world.phones[one].failure = trouble
         world.phones[THIRD].settles = 20.0
@@ -198,6 +200,25 @@ async def test_a_first_number_that_fails_hands_over_to_the_next(trouble: Any) ->
         world.objects.request_check(world.ref, "1")
         await asyncio.sleep(5)
         assert set(world.published) - {THIRD} <= {FIRST, SECOND}
+        await world.until_spread(25 * HOUR)
+
+
+@virtual_time
+async def test_a_first_number_that_nobody_can_ask_is_waited_for_and_given_ten_seconds() -> None:
+    """All are behind one host that takes no calls for a while: that says nothing of the first, and then it hangs."""
+    world = Rotation(3, apis=[on_premises(url="https://whatsapp/{digits}")])
+    lanes = world.lanes = FakeLanes(8)
+    phones = [world.phones.at(f"https://whatsapp.{NAMESPACE}.svc/{one[1:]}") for one in numbers(3)]
+    async with world.operator():
+        await world.begin()
+        lanes.closed_until[f"whatsapp.{NAMESPACE}.svc", True] = now() + 100
+        world.rotate()
+        phones[0].hang()
+        began = now()
+        await until(lambda: phones[1].fingerprint == NEW.fingerprint, 130)
+        assert 109 < now() - began < 112
+        assert [call.url[-1] for call in world.phones.calls[:2]] == ["1", "2"]
+        phones[0].recover()
         await world.until_spread(40 * MINUTE)
 
 
@@ -280,6 +301,54 @@ async def test_numbers_that_wait_are_checked_as_often_as_any() -> None:
         world.phones[SECOND].overwrite(keys.rsa("third").fingerprint)
         await until(lambda: world.row(SECOND)["observedFingerprint"] == keys.rsa("third").fingerprint, HOUR)
         assert world.row(SECOND)["reason"] == "WaitingForRollout"
+
+
+@virtual_time
+async def test_checks_of_numbers_that_wait_are_not_urgent() -> None:
+    """Where only what is urgent finds room they are left alone, until their turn comes."""
+    world = Rotation(3, {"firstNumber": {"pauseSeconds": 3600}})
+    lanes = world.lanes = FakeLanes(8)
+    async with world.operator():
+        await world.begin()
+        world.rotate()
+        await world.until_waiting("Signed", 3)
+        lanes.closed_until[f"whatsapp-{SECOND[1:]}.{NAMESPACE}.svc", False] = now() + 86400
+        await asyncio.sleep(3500)
+        assert world.phones.count("read", SECOND) == 0
+        assert world.phones.count("read", THIRD) >= 4
+        await world.until_spread(120)
+
+
+@virtual_time
+async def test_a_restart_shortly_before_the_end_of_the_pause_is_in_time() -> None:
+    """The numbers that wait are neither all read at once then, nor forgotten when their turn comes."""
+    world = Rotation(50, {"firstNumber": {"pauseSeconds": 3600}}, intervalSeconds=86400)
+    async with world.operator():
+        await world.begin()
+        began = now()
+        world.rotate()
+        await world.until_waiting("Signed", 3)
+    await asyncio.sleep(3540 - (now() - began))
+    world.phones.calls.clear()
+    async with world.operator():
+        await asyncio.sleep(50)
+        assert len(world.phones.calls) <= 5
+        await world.until_spread(15)
+
+
+@virtual_time
+async def test_a_key_that_is_rotated_while_nobody_is_there_is_tried_first_as_well() -> None:
+    """What the rows tell of the former key is enough to leave the others alone."""
+    world = Rotation(50, intervalSeconds=7 * 86400)
+    async with world.operator():
+        await world.begin()
+    world.rotate()
+    world.phones[FIRST].settles = 200.0
+    async with world.operator():
+        await world.until_waiting("Pending", 5)
+        assert len([call for call in world.phones.calls if FIRST[1:] not in call.url]) == 0
+        assert world.row(SECOND)["observedFingerprint"] == OLD.fingerprint
+        await world.until_spread(5 * MINUTE)
 
 
 @virtual_time

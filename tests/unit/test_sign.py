@@ -11,6 +11,7 @@ from bek_operator.controller.sign import Signer
 from bek_operator.model.key import PublicKey
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Reason
+from bek_operator.model.rollout import Gate
 from bek_operator.model.target import Target
 from kit import keys
 from kit.builders import DENIED, NUMBER, UNREACHABLE, observation, resource, target
@@ -222,3 +223,17 @@ def test_a_publish_that_ends_as_it_never_should_counts(error: BaseException) -> 
         assert bench.reports == 1
 
     run()
+
+
+@virtual_time
+async def test_others_hear_of_the_number_that_goes_first_when_it_begins_and_when_it_fails() -> None:
+    """They wait for it, but not for long; its row says nothing new of that."""
+    bench = Bench(observation(aim(keys.rsa()), reason=Reason.WAITING_FOR_ROLLOUT, message="not yet", tried=True))
+    bench.phone.failure, bench.phone.seconds = UNREACHABLE, 5.0
+    bench.entry.gate = Gate(rotation=True, leader=NUMBER)
+    work = bench.start()
+    await asyncio.sleep(1)
+    assert (bench.reports, bench.entry.begun) == (1, {NUMBER: now() - 1})
+    shown = bench.seen.shown
+    await work
+    assert (bench.reports, bench.seen.shown, bench.entry.begun) == (2, shown, {})

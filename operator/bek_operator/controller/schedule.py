@@ -9,6 +9,7 @@ Pure: time comes in as an argument, in the seconds of any one clock.
 """
 
 import heapq
+import math
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ class Schedule(Generic[K]):
         self._running: dict[K, _Entry] = {}
         self._later: list[tuple[float, int, K]] = []
         self._opening: list[tuple[float, str]] = []
+        self._opens_at: dict[str, float] = {}
         self._levels: dict[tuple[Priority, Doubt], _Queues[K]] = defaultdict(_Queues)
         self._in_lane: dict[str, int] = defaultdict(int)
         self._doubtful: dict[Doubt, int] = dict.fromkeys(self._shares, 0)
@@ -165,7 +167,10 @@ class Schedule(Generic[K]):
 
     def _queue_due(self, now: float) -> None:
         while self._opening and self._opening[0][0] <= now:
-            self._reopen(heapq.heappop(self._opening)[1])
+            at, lane = heapq.heappop(self._opening)
+            if self._opens_at.get(lane) == at:
+                del self._opens_at[lane]
+                self._reopen(lane)
         while self._later and self._later[0][0] <= now:
             _, serial, key = heapq.heappop(self._later)
             if self._is_waiting(key, serial):
@@ -189,7 +194,10 @@ class Schedule(Generic[K]):
             return True
         if not self._in_lane.get(lane):
             # None of the lane is at work, whose end would open it.
-            heapq.heappush(self._opening, (max(self._lanes.opens_at(lane, now, urgent=urgent), now + _AGAIN), lane))
+            at = max(self._lanes.opens_at(lane, now, urgent=urgent), now + _AGAIN)
+            if at < self._opens_at.get(lane, math.inf):
+                self._opens_at[lane] = at
+                heapq.heappush(self._opening, (at, lane))
         return False
 
     def _reopen(self, lane: str) -> None:
