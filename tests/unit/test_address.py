@@ -154,7 +154,7 @@ async def test_remembered_for_seconds() -> None:
     names.now += REMEMBERED_SECONDS
     await addresses.of("service", 443)
     assert len(names.asked) == 2
-    addresses.forget("service")
+    addresses.forget("service", 443)
     await addresses.of("service", 443)
     assert len(names.asked) == 3
 

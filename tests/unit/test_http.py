@@ -359,7 +359,7 @@ class TestBounds:
             await served.reader.read()
 
         async with calling(Limits(total=5.0, connect=0.2)) as call, serving(silent, None) as server:
-            with pytest.raises(NotConnectedError, match=r"^no TLS handshake within 0.2 s$") as fault:
+            with pytest.raises(NotConnectedError, match=r"^no connection with TLS within 0.2 s$") as fault:
                 await call(server)
             assert not fault.value.sent
 

@@ -298,6 +298,8 @@ class TestMisbehaviour:
         async with backend() as api:
             await api.read(endpoint)
             await asyncio.to_thread(pod.stop)
+            for _ in range(10):  # a connection ends for its owner when the loop has come round to it
+                await asyncio.sleep(0)
             down = await api.publish(endpoint, KEY.public)
             assert isinstance(down, Failure)
             assert (down.reason, down.unknown) == (Reason.UNREACHABLE, False)

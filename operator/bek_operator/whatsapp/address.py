@@ -47,7 +47,7 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 class Addresses:
-    """Judge the addresses of hosts; names that were looked up are remembered for seconds."""
+    """Judge the addresses of hosts; what was found good is remembered for seconds."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Addresses:
         self._lookup = lookup or self._ask_system
         self._clock = clock
         self._lookups: Flights[str, tuple[IPAddress, ...]] = Flights()
-        self._known: Recent[str, tuple[float, tuple[IPAddress, ...]]] = Recent(_NAMES)
+        self._judged: Recent[tuple[str, int], tuple[float, tuple[str, ...]]] = Recent(_NAMES)
 
     async def of(self, host: str, port: int) -> tuple[str, ...]:
         """Return the addresses to connect to, best first; at least one.
@@ -71,6 +71,9 @@ class Addresses:
             NotConnectedError: The name does not resolve.
             AddressRefusedError: It leads somewhere that is off limits.
         """
+        known = self._judged.get((host, port))
+        if known and self._clock() < known[0]:
+            return known[1]
         addresses = await self._addresses(host)
         for address in addresses:
             kind = kind_off_limits(address)
@@ -79,11 +82,13 @@ class Addresses:
                     f"leads to {kind} address; where that is meant, start the operator with --allow-host "
                     "naming the address as well"
                 )
-        return tuple(map(str, addresses))
+        judged = tuple(map(str, addresses))
+        self._judged.put((host, port), (self._clock() + REMEMBERED_SECONDS, judged))
+        return judged
 
-    def forget(self, host: str) -> None:
+    def forget(self, host: str, port: int) -> None:
         """Look the name up again next time; its addresses were no good."""
-        self._known.drop(host)
+        self._judged.drop((host, port))
 
     async def close(self) -> None:
         """Wait for no lookup any more."""
@@ -93,13 +98,8 @@ class Addresses:
     async def _addresses(self, host: str) -> tuple[IPAddress, ...]:
         if is_literal(host):
             return (IPv4Address(host),)
-        known = self._known.get(host)
-        if known and self._clock() < known[0]:
-            return known[1]
         # A lookup that hangs keeps its thread for much longer than any caller waits, so those who come back share it.
-        addresses = await self._lookups.join(host, lambda: self._find(host))
-        self._known.put(host, (self._clock() + REMEMBERED_SECONDS, addresses))
-        return addresses
+        return await self._lookups.join(host, lambda: self._find(host))
 
     async def _find(self, host: str) -> tuple[IPAddress, ...]:
         try:

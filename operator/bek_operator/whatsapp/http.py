@@ -1,8 +1,8 @@
 """HTTP: the one place where something goes over the wire; with its faults the only one that knows the library.
 
 Knows nothing of what is said. It uses httpx below its client, at the transport, where there are no cookies, no
-redirects, no `.netrc` and no proxy variables that would have to be switched off. Each transport carries one connection,
-because httpx searches its whole pool for every request: with more than some twenty connections that is all it does.
+redirects, no `.netrc` and no proxy variables that would have to be switched off. Each transport carries one connection:
+what waits for its next use, and for how long, is decided here.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import httpx
@@ -28,11 +29,13 @@ from bek_operator.whatsapp.exchange import (
 )
 from bek_operator.whatsapp.http_faults import Progress
 from bek_operator.whatsapp.idle import Idle
+from bek_operator.whatsapp.transport import Transport
 from bek_operator.whatsapp.trust import Contexts
 
 _LONGEST_HEADER = 4096
 
-_SERVER_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_SERVER_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,7 @@ class Http:
         self._user_agent = user_agent
         self._contexts = Contexts()
         self._proxy = self._prepared_proxy(proxy) if proxy else None
-        self._idle: Idle[_Lane, httpx.AsyncHTTPTransport] = Idle(
+        self._idle: Idle[_Lane, httpx.AsyncBaseTransport] = Idle(
             _close, seconds=self._limits.idle_seconds, size=self._limits.idle_connections
         )
 
@@ -150,7 +153,7 @@ class Http:
                 return await self._exchange(lane, context, call)
             except NotConnectedError as fault:
                 failed = fault
-        self._addresses.forget(call.url.host)
+        self._addresses.forget(call.url.host, call.url.port)
         raise failed
 
     async def _destinations(self, url: Url) -> tuple[str, ...]:
@@ -166,11 +169,16 @@ class Http:
             with suppress(BrokenOffError):
                 return await self._carry(lane, used, call)
             used = None
-        limits = httpx.Limits(max_connections=1, keepalive_expiry=self._limits.idle_seconds)
-        transport = used or httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits, proxy=self._proxy)
-        return await self._carry(lane, transport, call)
+        return await self._carry(lane, used or self._connection(context), call)
 
-    async def _carry(self, lane: _Lane, transport: httpx.AsyncHTTPTransport, call: _Call) -> Answer:
+    def _connection(self, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+        seconds = self._limits.idle_seconds
+        if not self._proxy:
+            return Transport(context, idle_seconds=seconds)
+        limits = httpx.Limits(max_connections=1, keepalive_expiry=seconds)
+        return httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits, proxy=self._proxy)
+
+    async def _carry(self, lane: _Lane, transport: httpx.AsyncBaseTransport, call: _Call) -> Answer:
         good = False
         try:
             with call.progress.own_errors(call.trust.server_name, self._limits.connect):
@@ -185,7 +193,7 @@ class Http:
 
     def _prepared(self, call: _Call, address: str) -> httpx.Request:
         """Return the request as it is sent: to the address that was judged, in the name that was asked for."""
-        url = httpx.URL(scheme="https", host=address, port=call.url.port, path=call.url.path or "/")
+        url = _url(address, call.url.port, call.url.path)
         # Through a proxy the name would be asked of the proxy, too, and there it is the one of the URL anyway.
         name = {} if self._proxy else {"sni_hostname": call.trust.server_name}
         return httpx.Request(
@@ -219,7 +227,11 @@ class Http:
                     raise UnacceptableError(f"the answer is larger than {self._limits.body} bytes", sent=True)
         finally:
             await response.aclose()
-        headers = {name.lower(): value for name, value in response.headers.items() if len(value) <= _LONGEST_HEADER}
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers.raw
+            if len(value) <= _LONGEST_HEADER
+        }
         return Answer(status=response.status_code, headers=headers, body=bytes(body))
 
     def _prepared_proxy(self, proxy: Proxy) -> httpx.Proxy:
@@ -232,6 +244,12 @@ class Http:
         )
 
 
-async def _close(transport: httpx.AsyncHTTPTransport) -> None:
+@lru_cache(4096)
+def _url(address: str, port: int, path: str) -> httpx.URL:
+    """Return where a request goes, which is the same again and again; to parse it costs as much as to send it."""
+    return httpx.URL(scheme="https", host=address, port=port, path=path or "/")
+
+
+async def _close(transport: httpx.AsyncBaseTransport) -> None:
     with suppress(httpx.HTTPError, OSError):
         await transport.aclose()

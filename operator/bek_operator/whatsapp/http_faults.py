@@ -15,6 +15,7 @@ from bek_operator.whatsapp.exchange import (
     NotConnectedError,
     TooSlowError,
 )
+from bek_operator.whatsapp.transport import CONNECTING, SENDING
 
 _LONGEST_SHOWN_NAME = 60
 _STATUS_DIGITS = 3
@@ -24,6 +25,7 @@ class _Stage(Enum):
     """How far a request has come; the value says what is missing if it ends there."""
 
     LOOKUP = "the name was not looked up"
+    OPEN = "no connection with TLS"
     CONNECT = "no connection"
     TUNNEL = "no way through the proxy"
     HANDSHAKE = "no TLS handshake"
@@ -32,10 +34,11 @@ class _Stage(Enum):
 
 _TUNNELLED: Final = "proxy.start_tls.started"
 _STAGES: Final = {
+    CONNECTING: _Stage.OPEN,
     "connection.connect_tcp.started": _Stage.CONNECT,
     "connection.start_tls.started": _Stage.HANDSHAKE,
     _TUNNELLED: _Stage.HANDSHAKE,
-    "http11.send_request_headers.started": _Stage.SENT,
+    SENDING: _Stage.SENT,
 }
 
 
@@ -101,9 +104,11 @@ class Progress:
                 return CertificateRefusedError(_failed_check(cause.verify_code, server_name))
             if isinstance(cause, ConnectionRefusedError):
                 return self._not_connected("connection refused")
-        if self._stage is _Stage.HANDSHAKE:
-            return self._not_connected("the TLS handshake failed; is this an HTTPS port, with TLS 1.2 or newer?")
-        return self._not_connected("the address cannot be reached")
+            if isinstance(cause, ssl.SSLError | ConnectionResetError):
+                break
+        else:
+            return self._not_connected("the address cannot be reached")
+        return self._not_connected("the TLS handshake failed; is this an HTTPS port, with TLS 1.2 or newer?")
 
 
 def _causes(fault: BaseException) -> Iterator[BaseException]:
