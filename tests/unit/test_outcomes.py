@@ -144,7 +144,7 @@ def test_a_loss_is_remembered_until_it_is_made_good() -> None:
         pytest.param(BUSY, False, 30, Group.TIME, id="too many requests"),
         pytest.param(failure(pace=Pace.SOON), False, 1, Group.TIME, id="not the master"),
         pytest.param(failure(), False, 2, Group.TIME, id="never sent"),
-        pytest.param(BROKEN, False, 2, Group.TIME, id="not understood"),
+        pytest.param(BROKEN, True, 2, Group.TIME, id="not understood"),
         pytest.param(DENIED, False, 600, Group.PERSON, id="not allowed to"),
         pytest.param(REJECTED, True, 600, Group.PERSON, id="the key is refused"),
         pytest.param(LOST_ANSWER, True, 2, Group.TIME, id="outcome unknown: read soon"),
@@ -153,7 +153,7 @@ def test_a_loss_is_remembered_until_it_is_made_good() -> None:
 def test_a_publish_that_is_not_accepted_shows_why(
     answer: Failure, *, counts: bool, seconds: float, group: Group
 ) -> None:
-    """It counts for the brake if the key may have arrived or was itself refused; a read comes before the next."""
+    """It counts for the brake if the key may have arrived, or may be what was refused; a read comes before the next."""
     before = after_read(observation(cause=Reason.FOREIGN_KEY), mismatch(), NOW, 0.5)
     known = after_publish(before, answer, NOW)
     assert (known.reason, known.message, known.group) == (answer.reason, answer.message, group)

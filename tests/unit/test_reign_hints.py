@@ -1,17 +1,21 @@
 """What a reign makes of edits, Secrets, deletions and claims, in whatever order it hears of them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from bek_operator.model.answers import Failure, Pace
 from bek_operator.model.reasons import Reason
+from bek_operator.model.spec import ObjectRef
 from kit import keys
 from kit.builders import KEY_SECRET, LOGIN_SECRET, spec_body
 from kit.fakes import number, numbers, unavailable
 from kit.virtual_time import until, virtual_time
 from kit.world import READY, World
 
-HOUR = 3600.0
+MINUTE, HOUR = 60.0, 3600.0
 DAY = 24 * 3600.0
 
 
@@ -284,6 +288,43 @@ async def test_a_suspended_object_calls_nobody_until_it_is_resumed() -> None:
         world.objects.edit(ref, suspend=False)
         await until(lambda: world.phones[number(1)].holds(keys.rsa()), 5)
         await world.until_ready(ref, 5)
+
+
+RESTS: dict[str, tuple[Callable[[World, ObjectRef], None], Callable[[World, ObjectRef], None]]] = {
+    "suspended": (
+        lambda world, ref: world.objects.edit(ref, suspend=True),
+        lambda world, ref: world.objects.edit(ref, suspend=False),
+    ),
+    "resumed with an edit": (
+        lambda world, ref: world.objects.edit(ref, suspend=True),
+        lambda world, ref: world.objects.edit(ref, suspend=False, intervalSeconds=600000),
+    ),
+    "without a key": (
+        lambda world, _ref: world.secrets.put(KEY_SECRET, **{"private.pem": "broken"}),
+        lambda world, _ref: world.secrets.put_key(keys.rsa()),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rest", "wake"), RESTS.values(), ids=RESTS.keys())
+@virtual_time
+async def test_what_was_well_before_a_rest_is_not_believed_after_it(
+    rest: Callable[[World, ObjectRef], None], wake: Callable[[World, ObjectRef], None]
+) -> None:
+    """Anything may have happened to numbers that nobody was to call: READY waits until they were looked at."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(2), intervalSeconds=604800))
+    async with world.operator():
+        await world.until_ready(ref)
+        rest(world, ref)
+        await asyncio.sleep(HOUR)
+        world.phones[number(1)].overwrite(keys.rsa("foreign").fingerprint)
+        world.phones[number(2)].hang()
+        wake(world, ref)
+        await until(lambda: world.phones[number(1)].holds(keys.rsa()), 5)
+        await until(lambda: world.objects.ready(ref) == ("False", "Progressing"), 5)
+        world.phones[number(2)].recover()
+        await world.until_ready(ref, MINUTE)
 
 
 @virtual_time

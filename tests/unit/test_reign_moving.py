@@ -255,6 +255,7 @@ async def test_a_number_that_holds_another_key_where_it_goes_is_given_ours() -> 
     world.there("meta").overwrite(keys.rsa("by hand").fingerprint)
     async with world.operator():
         await world.until_ready(world.ref)
+        await asyncio.sleep(3600)
         world.move("meta")
         await world.until_ready(world.ref, 2)
         assert world.there("meta").holds(keys.rsa())

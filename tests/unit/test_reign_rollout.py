@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bek_operator.cluster.errors import Unavailable
+from bek_operator.model.reasons import Reason
 from kit import keys
-from kit.builders import BUSY, KEY_SECRET, NAMESPACE, NOW, REJECTED, failure, on_premises, spec_body
+from kit.builders import BROKEN, BUSY, DENIED, KEY_SECRET, NAMESPACE, NOW, REJECTED, failure, on_premises, spec_body
 from kit.conditions import kstatus
 from kit.fakes import FakeLanes, now, number, numbers
 from kit.virtual_time import until, virtual_time
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from bek_operator.model.answers import Failure
     from bek_operator.model.spec import ObjectRef
 
-MINUTE, HOUR = 60.0, 3600.0
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 OLD, NEW = keys.rsa(), keys.rsa("second")
 FIRST, SECOND, THIRD = number(1), number(2), number(3)
 
@@ -126,7 +127,7 @@ async def test_a_key_that_is_refused_reaches_exactly_one_of_fifty_numbers() -> N
         await world.until_waiting("KeyRejected", 3)
         assert world.summary == ("False", "KeyRejected", "Failed")
         assert world.message == (
-            f"1 of 50 numbers: {REJECTED.message} ({FIRST}); 49 not given the key before one holds it: "
+            f"1 of 50 numbers: {REJECTED.message} ({FIRST}); 49 not given the key before {FIRST} holds it: "
             "put a key that works into the Secret, or name another number in `rollout.firstNumber`"
         )
         assert FIRST in world.row(SECOND)["message"]
@@ -160,7 +161,7 @@ async def test_a_first_number_that_stays_mismatch_stops_the_rollout() -> None:
         assert world.summary == ("False", "Progressing", "InProgress")
         await world.until_waiting("SignatureMismatch", 20 * MINUTE)
         assert world.summary == ("False", "SignatureMismatch", "Failed")
-        assert "2 not given the key before one holds it: put a key" in world.message
+        assert f"2 not given the key before {FIRST} holds it: put a key" in world.message
         world.phones[FIRST].failure = BUSY
         await asyncio.sleep(2 * HOUR)
     async with world.operator():
@@ -169,6 +170,54 @@ async def test_a_first_number_that_stays_mismatch_stops_the_rollout() -> None:
         world.phones[FIRST].recover()
         world.phones[FIRST].settles = 0.0
         await world.until_spread(24 * HOUR)
+
+
+@virtual_time
+async def test_a_key_that_is_refused_without_a_word_reaches_one_number_as_well() -> None:
+    """What the API does not document may be for the key: whoever reads well and takes no key stops the rollout."""
+    world = Rotation(5)
+    async with world.operator():
+        await world.begin()
+        world.phones[FIRST].refusal = BROKEN
+        world.rotate()
+        await world.until_waiting("InvalidAnswer", MINUTE)
+        await until(lambda: world.summary == ("False", "InvalidAnswer", "Failed"), 5 * MINUTE)
+        assert f"4 not given the key before {FIRST} holds it: put a key that works" in world.message
+        await asyncio.sleep(DAY)
+    async with world.operator():
+        await asyncio.sleep(DAY)
+        assert set(world.published) == {FIRST}
+        world.phones[FIRST].recover()
+        world.objects.request_check(world.ref, "mended")
+        await world.until_spread(5)
+
+
+@virtual_time
+async def test_a_refusal_that_a_failed_check_hides_still_stops_the_rollout_after_a_restart() -> None:
+    """The row shows what a person must see to first, and that the number was given the key."""
+    world = Rotation(5)
+    async with world.operator():
+        await world.begin()
+        world.phones[FIRST].refusal = REJECTED
+        world.rotate()
+        await world.until_waiting("KeyRejected", 3)
+        world.phones[FIRST].failure = DENIED
+        await world.until_waiting("AccessDenied", HOUR)
+    async with world.operator():
+        await asyncio.sleep(DAY)
+        assert set(world.published) == {FIRST}
+
+
+@virtual_time
+async def test_a_named_number_that_cannot_be_asked_says_what_to_do() -> None:
+    """No other takes its place, so the object says that one has to see to it, or name another."""
+    world = Rotation(3, {"firstNumber": {"phoneNumber": SECOND}})
+    async with world.operator():
+        await world.begin()
+        world.phones[SECOND].failure = failure(Reason.NOT_REGISTERED, "not registered", cure=DENIED.cure)
+        world.rotate()
+        await until(lambda: f"2 not given the key before {SECOND} holds it: see to that number" in world.message, HOUR)
+        assert set(world.published) == {SECOND}
 
 
 TROUBLES = {
@@ -515,20 +564,35 @@ async def test_a_key_that_is_gone_is_given_to_nobody() -> None:
 
 
 @virtual_time
-async def test_a_number_that_is_added_during_the_pause_waits_with_the_others() -> None:
-    """Whether it holds a key or none, and though it is the lowest."""
+async def test_a_number_that_is_added_during_the_pause_waits_if_it_has_something_to_lose() -> None:
+    """One that holds another key waits with the others, though it is the lowest; one without any has it at once."""
     world = Rotation(3, {"firstNumber": {"pauseSeconds": 600}})
     async with world.operator():
         await world.begin()
         world.rotate()
         await world.until_waiting("Signed", 3)
-        lowest = number(0)
-        world.objects.edit(world.ref, phoneNumbers=[{"phoneNumber": one} for one in [lowest, *numbers(3), number(9)]])
-        await until(lambda: world.reasons.get(lowest) == world.reasons.get(number(9)) == "WaitingForRollout", 3)
-        assert "signatureStatus" in world.row(lowest)
+        lowest, bare = number(0), number(9)
+        world.phones[lowest].overwrite(keys.rsa("foreign").fingerprint)
+        world.objects.edit(world.ref, phoneNumbers=[{"phoneNumber": one} for one in [lowest, *numbers(3), bare]])
+        await until(lambda: world.reasons.get(lowest) == "WaitingForRollout", 3)
+        await until(lambda: world.reasons[bare] == "Signed", 3)
         await asyncio.sleep(500)
-        assert world.published == [FIRST]
+        assert world.published == [FIRST, bare]
         await world.until_spread(120)
+
+
+@virtual_time
+async def test_numbers_that_are_overwritten_get_the_key_back_whatever_the_pause() -> None:
+    """They had it: that is no rotation, whether most of them are hit, or a named number cannot be asked."""
+    world = Rotation(3, {"firstNumber": {"phoneNumber": FIRST, "pauseSeconds": 86400}}, intervalSeconds=60)
+    async with world.operator():
+        await world.begin()
+        world.phones[FIRST].failure = DENIED
+        for one in (SECOND, THIRD):
+            world.phones[one].overwrite(NEW.fingerprint)
+        await until(lambda: all(world.phones[one].holds(OLD) for one in (SECOND, THIRD)), 2 * MINUTE)
+        assert "ForeignKey" in world.events.reasons
+        assert "WaitingForRollout" not in world.events.reasons
 
 
 @virtual_time

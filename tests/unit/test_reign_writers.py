@@ -185,7 +185,8 @@ async def test_each_loss_has_its_reason_event_and_message(
         befall(fight)
         await until(lambda: fight.conditions == {"Ready": reason, "Stalled": reason}, HOUR)
         await asyncio.sleep(DAY)
-        assert (fight.row["reason"], fight.row["message"], fight.published) == (reason, message, [])
+        told = f"{message}; publish this one by other means, or set publishPolicy to IfNeeded"
+        assert (fight.row["reason"], fight.row["message"], fight.published) == (reason, told, [])
         assert fight.events.posted[-1].reason == reason
         fight.phone.overwrite(OURS.fingerprint)
         await fight.until_ready(fight.ref, HOUR)

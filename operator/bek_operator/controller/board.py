@@ -16,7 +16,7 @@ from bek_operator.model.outcomes import disturbed, held, released
 from bek_operator.model.reasons import Reason
 from bek_operator.model.recorded import read_status
 from bek_operator.model.resource import Resource
-from bek_operator.model.rollout import OPEN, Gate, gate_of, holds_another_key
+from bek_operator.model.rollout import OPEN, Gate, gate_of, has_another_key
 from bek_operator.model.spec import ObjectRef, Spec
 from bek_operator.model.status import Obstacle
 from bek_operator.model.target import Target
@@ -39,6 +39,7 @@ class Entry:
         secrets: By name, the resourceVersion at the last plan; empty for one that was not there.
         secrets_stale: The Secrets have to be read again before anything is decided.
         missing_since: When a Secret that had been there was found missing.
+        rested: None of its numbers might be called when it was planned last.
         untried: Numbers that were not looked at since their target was set, or since a person asked for it.
         active: Numbers that are being worked on, or are waiting for nothing but their turn.
         begun: By number, since when it is being worked on, as far as it is.
@@ -54,6 +55,7 @@ class Entry:
     secrets: dict[str, str] = field(default_factory=dict)
     secrets_stale: bool = True
     missing_since: float | None = None
+    rested: bool = False
     untried: set[str] = field(default_factory=set)
     active: set[str] = field(default_factory=set)
     begun: dict[str, float] = field(default_factory=dict)
@@ -203,9 +205,9 @@ class Board:
     def admits(self, ref: NumberRef, seen: Observation, now: float) -> bool:
         """Tell whether a number may be published to, or has to wait for another one to prove the key."""
         gate = self._entries[ref.object].gate
-        if not gate.rotation and holds_another_key(seen):
+        if not gate.rotation and has_another_key(seen):
             gate = self.judge(ref.object, now)
-        return gate.admits(ref.number)
+        return gate.admits(seen)
 
     def hold(self, ref: NumberRef, seen: Observation) -> Observation:
         """Leave a number until the rollout reaches it."""
@@ -220,7 +222,7 @@ class Board:
         entry, gate, reached = self._entries[ref], self.judge(ref, now), []
         for number in [number for number in entry.known if number in entry.held]:
             seen = entry.known[number]
-            if gate.admits(number):
+            if gate.admits(seen):
                 entry.held.discard(number)
                 reached.append(number)
                 self.put(ref, released(seen, spreading=gate.leader is None))

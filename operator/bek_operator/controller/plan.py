@@ -18,7 +18,7 @@ from bek_operator.controller.key_cache import KeyCache
 from bek_operator.controller.numbers import NumberQueue
 from bek_operator.model.access import Reach
 from bek_operator.model.key import InvalidKey, PublicKey
-from bek_operator.model.observation import recover, retarget
+from bek_operator.model.observation import awake, recover, retarget
 from bek_operator.model.outcomes import after_failure
 from bek_operator.model.reasons import ObjectReason, Reason
 from bek_operator.model.resource import Resource
@@ -150,6 +150,7 @@ class Planner:
             raise
         if isinstance(entry.key, Obstacle):
             self._stop(ref, entry)
+        entry.rested = entry.at_rest
         return True
 
     async def _read_secrets(self, ref: ObjectRef, spec: Spec) -> dict[str, SecretContent | None]:
@@ -224,6 +225,8 @@ class Planner:
             seen = recover(target, entry.resource.recorded, entry.resource.generation, now=now, due=due)
             if seen.reason is Reason.WAITING_FOR_ROLLOUT:
                 entry.held.add(target.number)
+        if entry.rested and not suspended:
+            seen = awake(seen, now)
         if seen is not before:
             # Whoever went first may not be the one who can any more.
             entry.gate = OPEN

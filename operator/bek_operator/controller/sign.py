@@ -17,7 +17,7 @@ from bek_operator.model.endpoint import Endpoint
 from bek_operator.model.observation import Observation
 from bek_operator.model.outcomes import after_failure, after_publish, after_read
 from bek_operator.model.reasons import Reason
-from bek_operator.model.rollout import holds_another_key
+from bek_operator.model.rollout import has_another_key
 from bek_operator.model.target import Target
 from bek_operator.whatsapp.protocol import Backend
 
@@ -133,7 +133,7 @@ class Signer:
 
 def _can_wait(seen: Observation) -> bool:
     """Tell whether a look at a number would only tell what is known: that it holds another key."""
-    return not seen.tried and not seen.asked and holds_another_key(seen)
+    return not seen.tried and not seen.asked and has_another_key(seen)
 
 
 def _is_awaited(entry: Entry, ref: NumberRef, before: Observation, seen: Observation) -> bool:

@@ -21,6 +21,8 @@ _FIRST_AND_LONGEST_DELAY = {Pace.SOON: (1.0, 30.0), Pace.NORMAL: (2.0, 300.0), P
 _UNKNOWN_DELAYS = (30.0, brake.SETTLING_SECONDS)
 _LONGEST_REFUSAL_DELAY = 86400.0
 _REFUSALS_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.NOT_ELIGIBLE})
+_MAY_BE_REFUSALS = frozenset({Reason.INVALID_ANSWER, Reason.SERVICE_NOT_READY})
+_OF_ALL_NUMBERS = frozenset({Reason.KEY_REJECTED, Reason.UNSUPPORTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +145,16 @@ def recover(target: Target, recorded: Recorded, generation: int, *, now: float, 
 
 def _with_publishes(seen: Observation, row: Row) -> Observation:
     seen = replace(seen, publishes=row.publishes, accepted=row.reason is Reason.PENDING and row.publishes > 0)
-    if row.reason not in _REFUSALS_OF_THE_KEY:
+    of_the_key = row.reason in _REFUSALS_OF_THE_KEY
+    if not of_the_key and not (row.publishes and row.reason in _MAY_BE_REFUSALS):
         return seen
-    refusal = Failure(reason=row.reason, message=row.message, cure=Cure.PERSON)
+    refusal = Failure(reason=row.reason, message=row.message, cure=Cure.PERSON if of_the_key else Cure.BOUNDED)
     return replace(seen, refusal=refusal, refused_at=seen.published_at or 0.0, refusals=max(row.publishes, 1))
+
+
+def awake(seen: Observation, now: float) -> Observation:
+    """Carry over what is known of a number that nobody was to call for a while: anything may have happened to it."""
+    return replace(seen, tried=False, read_at=None, due=now)
 
 
 def retarget(seen: Observation, target: Target, now: float) -> Observation:
@@ -191,6 +199,17 @@ def is_of_the_key(refusal: Failure) -> bool:
     return refusal.reason in _REFUSALS_OF_THE_KEY
 
 
+def may_be_for_the_key(refusal: Failure) -> bool:
+    """Tell whether a refused publish may say something about the key, so that others had better not meet it, too.
+
+    That is not so for what passes by itself, and for what the API names as a fault of the number or the caller.
+    """
+    if refusal.reason is Reason.ACCESS_DENIED:
+        # By the HTTP status alone: a firewall that dislikes the body, for all that anybody knows.
+        return refusal.code is None
+    return refusal.cure is Cure.BOUNDED or refusal.reason in _OF_ALL_NUMBERS
+
+
 def needs_a_person(cure: Cure, tries: int) -> bool:
     """Tell whether what failed so often in a row is not going to pass unless somebody does something."""
     return cure is Cure.PERSON or (cure is Cure.BOUNDED and tries >= BOUNDED_TRIES)
@@ -200,12 +219,22 @@ def _refusal_delay(refusal: Failure, refusals: int, interval: float) -> float:
     if refusal.unknown:
         return _UNKNOWN_DELAYS[min(refusals, len(_UNKNOWN_DELAYS)) - 1]
     if not needs_a_person(refusal.cure, refusals):
-        return backoff(refusal.pace, refusals)
+        return pause_after(refusal, refusals)
     doublings = refusals - (1 if refusal.cure is Cure.PERSON else BOUNDED_TRIES)
     return min(interval * 2.0 ** min(doublings, 20), _LONGEST_REFUSAL_DELAY)
 
 
-def backoff(pace: Pace, tries: int) -> float:
-    """Return the seconds to wait after so many failed tries in a row."""
+def pause_after(failure: Failure, tries: int) -> float:
+    """Return the seconds to wait after so many failed tries in a row.
+
+    A server that says for how long it wants to be left alone is not left alone for longer, unless it says so again.
+    """
+    pause = _backoff(failure.pace, tries)
+    if failure.retry_after is None:
+        return pause
+    return min(pause, max(failure.retry_after, _backoff(Pace.SOON, tries)))
+
+
+def _backoff(pace: Pace, tries: int) -> float:
     first, longest = _FIRST_AND_LONGEST_DELAY[pace]
     return min(first * 2.0 ** min(tries - 1, 20), longest)

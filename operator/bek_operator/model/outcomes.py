@@ -8,7 +8,12 @@ from dataclasses import replace
 from bek_operator.model import brake
 from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading
 from bek_operator.model.decision import FRESH_SECONDS
-from bek_operator.model.observation import Observation, backoff, is_of_the_key, needs_a_person
+from bek_operator.model.observation import (
+    Observation,
+    is_of_the_key,
+    needs_a_person,
+    pause_after,
+)
 from bek_operator.model.reasons import Reason
 from bek_operator.model.target import Target
 
@@ -47,7 +52,7 @@ def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -
     if seen.reason is Reason.SIGNED:
         known = replace(known, lost=finding)
     if not seen.target.publish:
-        return replace(known, reason=finding, message=_FOUND[finding], person=True)
+        return replace(known, reason=finding, message=f"{_FOUND[finding]}; {_NEVER}", person=True)
     if forgiven:
         known = replace(known, publishes=0)
     return _held_back(known, finding, now)
@@ -115,15 +120,15 @@ def _pause(failure: Failure, failures: int, interval: float, *, person: bool) ->
     """
     if person:
         return interval
-    pause = backoff(failure.pace, failures)
+    pause = pause_after(failure, failures)
     return pause if failure.pace is Pace.SLOW else min(pause, interval)
 
 
 def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> Observation:
     """Take in what a publish led to; whatever it was, a read comes next.
 
-    One that was accepted, may have been carried out, or was refused for the key itself counts for the brake. One
-    that the API turned away for other reasons (not ready, too many requests, access denied) does not.
+    One that was accepted, may have been carried out, or was refused for what may be the key counts for the brake.
+    One that the API turned away for other reasons (not ready, too many requests, not registered) does not.
     """
     seen = replace(seen, tried=True, asked=False, read_at=None)
     published = replace(seen, published_at=now, publishes=seen.publishes + 1, cause=None)
@@ -131,13 +136,13 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
         cause = seen.lost or Reason.PENDING
         return replace(published, cause=cause, lost=None, accepted=True, refusal=None, refusals=0, due=now)
     refused = replace(
-        published if answer.unknown or is_of_the_key(answer) else seen,
+        published if answer.unknown or is_of_the_key(answer) or answer.cure is Cure.BOUNDED else seen,
         refusal=answer,
         refused_at=now,
         refusals=seen.refusals + 1,
         retry_at=_retry_at(seen, answer, now),
     )
-    soon = now + backoff(answer.pace, 1)
+    soon = now + pause_after(answer, 1)
     due = soon if answer.unknown else min(refused.publish_due, now + seen.target.interval)
     return _refused(replace(refused, due=due), answer)
 
@@ -186,6 +191,7 @@ _FOUND = {
     Reason.STALE_SIGNATURE: "the API holds the key, with a signature that is not VALID any more",
     Reason.FOREIGN_KEY: "the API holds another key",
 }
+_NEVER = "publish this one by other means, or set publishPolicy to IfNeeded"
 _NEXT = "another number has the new key and is VALID; this one is next"
 _ACCEPTED = "the key was accepted and is not VALID yet"
 _NOT_SHOWN_YET = "the key was accepted, but the API still shows another key"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bek_operator.model.answers import SignatureStatus
-from bek_operator.model.observation import Observation
+from bek_operator.model.observation import Observation, may_be_for_the_key
 from bek_operator.model.reasons import Group, Reason, group_of
 from bek_operator.model.spec import Rollout
 from bek_operator.model.times import rfc3339
@@ -17,6 +17,8 @@ from bek_operator.model.times import rfc3339
 PATIENCE_SECONDS = 10.0
 """How long the first number may go without any answer before the next one takes its place."""
 
+_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
+_OF_OTHERS = frozenset({Reason.CONTENDED, Reason.DUPLICATE_NUMBER})
 _LACKS_THE_KEY = frozenset({Reason.FOREIGN_KEY, Reason.STALE_SIGNATURE, Reason.NOT_PUBLISHED})
 
 
@@ -28,7 +30,7 @@ class Gate:
         rotation: Whether there is a key to be replaced at all.
         leader: The only number that may be published to; without one all may, unless `closed`.
         since: Since when it has been that.
-        closed: Nobody may yet.
+        closed: The key is proved, but none may yet that holds another one as VALID.
         review_at: When time alone changes the gate; `None` when that takes an answer.
         words: What numbers that wait are told, and whoever looks after them.
     """
@@ -40,9 +42,17 @@ class Gate:
     review_at: float | None = None
     words: str = ""
 
-    def admits(self, number: str) -> bool:
-        """Tell whether a number may be published to."""
-        return not self.closed and self.leader in {None, number}
+    def admits(self, seen: Observation) -> bool:
+        """Tell whether a number may be published to.
+
+        One that had the key before gets it back whatever happens; once the key is proved, one without a VALID key
+        has nothing to lose.
+        """
+        if _had_the_key(seen):
+            return True
+        if self.closed:
+            return seen.status is not SignatureStatus.VALID
+        return self.leader in {None, seen.target.number}
 
 
 OPEN = Gate()
@@ -55,23 +65,19 @@ def gate_of(
 
     `begun` tells since when numbers are worked on, as far as they are.
     """
-    if rollout.all_at_once or not any(holds_another_key(seen) for seen in known.values()):
+    if rollout.all_at_once or not any(has_another_key(seen) for seen in known.values()):
         return OPEN
-    holders = [seen for seen in known.values() if seen.finding is Reason.SIGNED]
-    if 2 * len(holders) > len(known):
-        # It was spread before: some lost it, or have to be given it back.
-        return Gate(rotation=True)
     named = known.get(rollout.first or "")
-    proofs = [seen for seen in holders if named is None or seen is named]
+    proofs = [seen for seen in known.values() if seen.finding is Reason.SIGNED and named in {None, seen}]
     if proofs:
-        return _proved(min(proofs, key=_published_at), rollout.pause, now)
+        return _proved(min(proofs, key=_given_at), rollout.pause, now)
     if named:
         return _led_by(named, _ON_TRIAL, before, now)
     return _led(sorted(known.values(), key=_place), before, begun, now)
 
 
 def _proved(proof: Observation, pause: float, now: float) -> Gate:
-    opens_at = _published_at(proof) + pause
+    opens_at = _given_at(proof) + pause
     if now >= opens_at:
         return Gate(rotation=True)
     words = _PROVED.format(number=proof.target.number, time=rfc3339(opens_at))
@@ -88,10 +94,8 @@ def _led(in_order: Sequence[Observation], before: Gate, begun: Mapping[str, floa
     # Where none of them can tell anything about the key, the lowest may as well go on trying.
     others = able or in_order
     if last and last in able:
-        if _has_answered(last, before):
-            return _led_by(last, _UNDECIDED, before, now)
         asked_at = begun.get(last.target.number)
-        patience_ends = max(before.since, asked_at or 0.0) + PATIENCE_SECONDS
+        patience_ends = max(before.since, asked_at or 0.0, last.read_at or 0.0) + PATIENCE_SECONDS
         if now < patience_ends:
             return _led_by(last, _UNDECIDED, before, now, review_at=patience_ends)
         if asked_at is None:
@@ -110,20 +114,29 @@ def _led_by(leader: Observation, words: str, before: Gate, now: float, *, review
     return Gate(rotation=True, leader=number, since=since, review_at=review_at, words=words.format(number=number))
 
 
-def holds_another_key(seen: Observation) -> bool:
-    """Tell whether a number is known to hold another key as VALID."""
-    return seen.status is SignatureStatus.VALID and seen.finding is Reason.FOREIGN_KEY
+def has_another_key(seen: Observation) -> bool:
+    """Tell whether a number is known to hold another key as VALID, and not for having lost this one."""
+    return seen.status is SignatureStatus.VALID and seen.finding is Reason.FOREIGN_KEY and not _had_the_key(seen)
+
+
+def _had_the_key(seen: Observation) -> bool:
+    """Tell whether a number was signed with the key, and has lost it since."""
+    return seen.lost is not None or seen.cause not in {None, Reason.PENDING}
 
 
 def _is_on_trial(seen: Observation, now: float) -> bool:
-    """Tell whether a number was given the key, and has either refused it or not become VALID (yet)."""
-    if seen.reason is Reason.KEY_REJECTED or (seen.refusal and seen.refusal.reason is Reason.KEY_REJECTED):
-        return True
-    if seen.reason is Reason.SIGNATURE_MISMATCH:
+    """Tell whether a number was given the key, and has either refused it or not become VALID (yet).
+
+    After a restart a row tells that it was given the key (`publishes`), but not always what came of that. If it
+    takes a person now, or is not understood, that may well be for the key.
+    """
+    if seen.reason in _OF_THE_KEY or (seen.refusal and may_be_for_the_key(seen.refusal)):
         return True
     if seen.finding is Reason.STALE_SIGNATURE and not seen.target.problem:
         return True
-    return seen.publishes > 0 and not _cannot_tell(seen, now)
+    if not seen.publishes or seen.reason in _OF_OTHERS:
+        return False
+    return seen.group is Group.PERSON or seen.reason is Reason.INVALID_ANSWER or not _cannot_tell(seen, now)
 
 
 def _cannot_tell(seen: Observation, now: float) -> bool:
@@ -133,12 +146,9 @@ def _cannot_tell(seen: Observation, now: float) -> bool:
     return group_of(seen.reason) is Group.TIME and seen.reason not in _LACKS_THE_KEY
 
 
-def _has_answered(seen: Observation, gate: Gate) -> bool:
-    return seen.read_at is not None and seen.read_at >= gate.since
-
-
-def _published_at(seen: Observation) -> float:
-    return seen.published_at or 0.0
+def _given_at(seen: Observation) -> float:
+    """Return when a number was given the key; nobody knows for one that was found with it."""
+    return (seen.published_at or 0.0) if seen.publishes else 0.0
 
 
 def _place(seen: Observation) -> int:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bek_operator.model.key import PublicKey
-from bek_operator.model.observation import Observation
+from bek_operator.model.observation import Observation, may_be_for_the_key
 from bek_operator.model.reasons import Group, ObjectReason, Reason, gravity
 from bek_operator.model.recorded import condition_of, rows_of
 from bek_operator.model.resource import Resource
-from bek_operator.model.spec import InvalidSpec, Number
+from bek_operator.model.spec import InvalidSpec, Number, Spec
 from bek_operator.model.times import instant, rfc3339
 
 _LONGEST_ROW_MESSAGE = 256
@@ -17,7 +17,6 @@ _LONGEST_MESSAGE = 1024
 _MOST_PUBLISHES = 2**31 - 1
 _NUMBERS_NAMED = 3
 _OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
-_HOW_TO_GO_ON = ": put a key that works into the Secret, or name another number in `rollout.firstNumber`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def status_of(
         seen = [known[number.number] for number in spec.numbers if number.number in known]
         tried = sum(one.tried for one in seen)
         rows = [_row(number, known.get(number.number)) for number in spec.numbers]
-        verdict = _verdict(seen, tried, len(rows), key, suspended=spec.suspend)
+        verdict = _verdict(seen, tried, len(rows), key, spec)
         fingerprint = key.fingerprint
         done = tried == len(rows) and not any(one.asked for one in seen)
         handled = resource.request if resource.request and done else handled
@@ -102,7 +101,8 @@ def _hindered(obstacle: Obstacle, *, suspended: bool) -> _Verdict:
     return _Verdict(ready=False, reason=obstacle.reason, message=obstacle.message, abnormal=abnormal)
 
 
-def _verdict(seen: Sequence[Observation], tried: int, total: int, key: PublicKey, *, suspended: bool) -> _Verdict:
+def _verdict(seen: Sequence[Observation], tried: int, total: int, key: PublicKey, spec: Spec) -> _Verdict:
+    suspended, first = spec.suspend, spec.rollout.first
     unsigned = [one for one in seen if one.reason is not Reason.SIGNED]
     if tried == total and not unsigned:
         message = f"{_numbers(total)} signed with key {key.key_id}"
@@ -118,12 +118,12 @@ def _verdict(seen: Sequence[Observation], tried: int, total: int, key: PublicKey
         known = [one for one in unsigned if one.tried and one.group > Group.NOBODY]
         if known:
             # What is known already should not have to wait for the slowest of them.
-            message = f"{message}; {_unsigned_verdict(known, total).message}"
+            message = f"{message}; {_unsigned_verdict(known, total, first).message}"
         return _Verdict(ready=False, reason=ObjectReason.PROGRESSING, message=message, abnormal="Reconciling")
-    return _unsigned_verdict(unsigned, total)
+    return _unsigned_verdict(unsigned, total, first)
 
 
-def _unsigned_verdict(unsigned: Sequence[Observation], total: int) -> _Verdict:
+def _unsigned_verdict(unsigned: Sequence[Observation], total: int, first: str | None) -> _Verdict:
     gravest = max(unsigned, key=lambda one: (one.group, gravity(one.reason)))
     alike = [one for one in unsigned if one.reason is gravest.reason]
     named = ", ".join(one.target.number for one in alike[:_NUMBERS_NAMED])
@@ -131,9 +131,7 @@ def _unsigned_verdict(unsigned: Sequence[Observation], total: int) -> _Verdict:
     waiting = sum(one.reason is Reason.WAITING_FOR_ROLLOUT for one in unsigned if one.reason is not gravest.reason)
     other = len(unsigned) - len(alike) - waiting
     others = f"; {other} not signed for other reasons" if other else ""
-    held_back = f"; {waiting} not given the key before one holds it" if waiting else ""
-    if waiting and gravest.reason in _OF_THE_KEY:
-        held_back += _HOW_TO_GO_ON
+    held_back = f"; {waiting} not given the key before {_awaited(unsigned, gravest, first)}" if waiting else ""
     reason = ObjectReason.PROGRESSING if gravest.reason is Reason.PENDING else gravest.reason
     what = gravest.message[:_LONGEST_ROW_MESSAGE]
     return _Verdict(
@@ -142,6 +140,23 @@ def _unsigned_verdict(unsigned: Sequence[Observation], total: int) -> _Verdict:
         message=f"{len(alike)} of {_numbers(total)}: {what} ({named}{more}){others}{held_back}",
         abnormal="Stalled" if gravest.group is Group.PERSON else "Reconciling",
     )
+
+
+def _awaited(unsigned: Sequence[Observation], gravest: Observation, first: str | None) -> str:
+    """Say what a rollout waits for, and how to go on where that may not come by itself."""
+    stuck = next((one for one in unsigned if _may_dislike_the_key(one)), None)
+    way = "put a key that works into the Secret, or name another number in `rollout.firstNumber`"
+    if not stuck:
+        stuck = next((one for one in unsigned if one.target.number == first and one.group > Group.NOBODY), None)
+        way = "see to that number, or name another one in `rollout.firstNumber`"
+    if not stuck:
+        return "one holds it"
+    why = "" if stuck.reason is gravest.reason else f" ({stuck.reason})"
+    return f"{stuck.target.number}{why} holds it: {way}"
+
+
+def _may_dislike_the_key(one: Observation) -> bool:
+    return one.reason in _OF_THE_KEY or (one.refusal is not None and may_be_for_the_key(one.refusal))
 
 
 def _numbers(count: int) -> str:
