@@ -9,6 +9,7 @@ from bek_operator.model.resource import Resource, read_resource
 
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
 _PAGE = 200
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class Objects:
@@ -71,7 +72,8 @@ class Objects:
             "status": status,
         }
         path = _path(resource.ref.namespace, resource.ref.name) + "/status"
-        answer = await self._client.request("PUT", path, body=body)
+        # What was written need not come back whole.
+        answer = await self._client.request("PUT", path, body=body, headers={"Accept": _METADATA_ONLY})
         with understood(f"a {KIND}"):
             written: str = answer["metadata"]["resourceVersion"]
         return written

@@ -232,10 +232,9 @@ class Board:
 
     def is_recorded(self, ref: NumberRef, seen: Observation) -> bool:
         """Tell whether the status that the API server holds shows a number's last publish."""
-        entry = self._entries[ref.object]
-        row = entry.resource.recorded.rows.get(ref.number)
         if seen.published_at is None:
             return True
+        row = self._entries[ref.object].resource.recorded.rows.get(ref.number)
         if row is None or row.published_at is None:
             return False
         return row.published_at >= int(seen.published_at) and row.publishes >= seen.publishes

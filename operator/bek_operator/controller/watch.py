@@ -4,7 +4,7 @@ Only `on.event` is used: kopf's other handlers would put finalizers or annotatio
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
 
@@ -22,6 +22,21 @@ class _Patience:
 
     def __iter__(self) -> Iterator[float]:
         return chain((1.0, 2.0, 4.0, 8.0), repeat(15.0))
+
+
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Nothing to compare: kopf would copy each object whole for every event, only to look for changes."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[object] | None = None) -> kopf.BodyEssence:
+        del body, extra_fields
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        del body
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        del body, patch, essence
 
 
 async def watch_objects(
@@ -51,7 +66,7 @@ async def watch_objects(
         # Nothing is stored on objects; should a handler ever do, then under our own name.
         settings.persistence.finalizer = f"{GROUP}/kopf"
         settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
-        settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, v1=False)
+        settings.persistence.diffbase_storage = _NoDifferences()
 
     @kopf.on.cleanup(registry=registry, id="end")
     async def end(**_: Any) -> None:

@@ -3,7 +3,7 @@
 The CRD's schema has checked it, but not always this version of it: what is not understood counts as not there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,18 +49,36 @@ class Recorded:
     rows: Mapping[str, Row]
 
 
+class _Rows(Mapping[str, Row]):
+    """Rows by number, each read when it is asked for: of a thousand that are written few ever are."""
+
+    def __init__(self, written: Mapping[str, Mapping[str, Any]]) -> None:
+        self._written = written
+
+    def __getitem__(self, number: str) -> Row:
+        row = _read_row(number, self._written[number])
+        if row is None:
+            raise KeyError(number)
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        return (number for number, row in self._written.items() if _read_row(number, row))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def read_status(status: Mapping[str, Any]) -> Recorded:
     """Read a status of this or another version."""
     generation = typed(status.get("observedGeneration"), int)
     stalled = condition_of(status, "Stalled")
-    rows = (_read_row(number, row) for number, row in rows_of(status).items())
     return Recorded(
         generation=-1 if generation is None else generation,
         fingerprint=typed(status.get("publicKeyFingerprint"), str),
         settled=condition_of(status, "Ready").get("reason") in _SETTLED,
         stalled=typed(stalled.get("reason"), str) or "" if stalled.get("status") == "True" else "",
         request=typed(status.get("lastHandledReconcileAt"), str) or "",
-        rows={row.number: row for row in rows if row},
+        rows=_Rows(rows_of(status)),
     )
 
 
