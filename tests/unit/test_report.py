@@ -12,7 +12,7 @@ from bek_operator.model.resource import Resource
 from bek_operator.model.spec import ObjectRef
 from bek_operator.model.transitions import Happening
 from kit.builders import NOW, NUMBER, observation, public_key, signed, target
-from kit.fakes import FakeObjects, unavailable
+from kit.fakes import FakeLanes, FakeObjects, unavailable
 from kit.virtual_time import virtual_time
 
 
@@ -29,12 +29,14 @@ class Bench:
         self.acts: list[str] = []
         self.again: list[float] = []
         self.happenings: list[Happening] = []
+        self.lanes = FakeLanes(8)
         self.reporter = Reporter(
             board=self.board,
             objects=self.objects,
             events=self,
             again=self._look_again,
             recorded=lambda _, __: self.acts.append("recorded"),
+            lanes=self.lanes,
             clock=lambda: self.now,
         )
 
@@ -100,6 +102,22 @@ async def test_while_numbers_come_in_a_write_waits_for_its_second() -> None:
     bench.now = NOW + SECONDS_BETWEEN_WRITES
     await bench.report()
     assert bench.written == 2
+
+
+@virtual_time
+async def test_what_waits_for_room_says_so() -> None:
+    """Numbers that were not looked at for want of calls are told from those whose answer is about to come."""
+    bench = Bench()
+    bench.board.put(bench.ref, observation())
+    lane = target().lane
+    for until, words in ((NOW + 60, "; 1 wait for room under the API's limit of calls"), (NOW, "")):
+        bench.lanes.closed_until[lane, True] = until
+        bench.now += 10
+        for _ in range(2):
+            await bench.report()
+            bench.now += 10
+        message = bench.objects.status(bench.ref)["conditions"][0]["message"]
+        assert message == f"0 of 1 number looked at since the last change (not yet {NUMBER}){words}"
 
 
 @virtual_time

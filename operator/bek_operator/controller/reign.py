@@ -85,6 +85,7 @@ class Reign:
             events=ports.events,
             again=self._objects.add,
             recorded=self._recorded,
+            lanes=ports.lanes,
             clock=clock,
         )
 

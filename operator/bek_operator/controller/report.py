@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from bek_operator.cluster.errors import Conflict, NotFound
 from bek_operator.controller.board import Board, Entry
 from bek_operator.controller.clock import Clock
+from bek_operator.controller.schedule import Lanes
 from bek_operator.model.resource import Resource
 from bek_operator.model.spec import ObjectRef
 from bek_operator.model.status import status_of
@@ -51,6 +52,7 @@ class Reporter:
         events: EventPoster,
         again: Callable[[ObjectRef, float], None],
         recorded: Callable[[ObjectRef, Entry], None],
+        lanes: Lanes,
         clock: Clock,
     ) -> None:
         self._board = board
@@ -58,6 +60,7 @@ class Reporter:
         self._events = events
         self._again = again
         self._recorded = recorded
+        self._lanes = lanes
         self._clock = clock
 
     async def report(self, ref: ObjectRef, entry: Entry) -> None:
@@ -74,7 +77,7 @@ class Reporter:
             return
         entry.unwritten_since = None
         before = entry.resource
-        status = status_of(before, entry.key, entry.known, now)
+        status = status_of(before, entry.key, entry.known, now, crowded=self._crowded(entry, now))
         if status == before.status:
             self._recorded(ref, entry)
             return
@@ -91,6 +94,12 @@ class Reporter:
                     extra={"object": f"{ref.namespace}/{ref.name}"},
                 )
             await self._events.post(before, told)
+
+    def _crowded(self, entry: Entry, now: float) -> int:
+        """Return how many numbers wait for no more than room under the limits of their API."""
+        lanes = [entry.known[number].target.lane for number in entry.untried]
+        closed = {lane for lane in set(lanes) if self._lanes.opens_at(lane, now, urgent=True) > now}
+        return sum(lane in closed for lane in lanes)
 
     def _next_write(self, entry: Entry, now: float) -> float:
         if entry.unwritten_since is None:

@@ -36,9 +36,12 @@ class _Verdict:
 
 
 def status_of(
-    resource: Resource, key: PublicKey | Obstacle, known: Mapping[str, Observation], now: float
+    resource: Resource, key: PublicKey | Obstacle, known: Mapping[str, Observation], now: float, *, crowded: int = 0
 ) -> dict[str, Any]:
-    """Return the whole status; what the last one says is taken from `resource.status`."""
+    """Return the whole status; what the last one says is taken from `resource.status`.
+
+    `crowded` tells how many numbers wait for no more than room under the limits of their API.
+    """
     spec, before = resource.spec, rows_of(resource.status)
     fingerprint, handled = resource.recorded.fingerprint, resource.recorded.request
     if isinstance(spec, InvalidSpec):
@@ -49,11 +52,10 @@ def status_of(
         verdict = _hindered(key, suspended=spec.suspend)
     else:
         seen = [known[number.number] for number in spec.numbers if number.number in known]
-        tried = sum(one.tried for one in seen)
         rows = [_row(number, known.get(number.number)) for number in spec.numbers]
-        verdict = _verdict(seen, tried, len(rows), key, spec)
+        verdict = _verdict(seen, len(rows), key, spec, crowded)
         fingerprint = key.fingerprint
-        done = tried == len(rows) and not any(one.asked for one in seen)
+        done = sum(one.tried for one in seen) == len(rows) and not any(one.asked for one in seen)
         handled = resource.request if resource.request and done else handled
     signed = sum(row.get("reason") == Reason.SIGNED for row in rows)
     status: dict[str, Any] = {
@@ -101,8 +103,9 @@ def _hindered(obstacle: Obstacle, *, suspended: bool) -> _Verdict:
     return _Verdict(ready=False, reason=obstacle.reason, message=obstacle.message, abnormal=abnormal)
 
 
-def _verdict(seen: Sequence[Observation], tried: int, total: int, key: PublicKey, spec: Spec) -> _Verdict:
+def _verdict(seen: Sequence[Observation], total: int, key: PublicKey, spec: Spec, crowded: int) -> _Verdict:
     suspended, first = spec.suspend, spec.rollout.first
+    tried = sum(one.tried for one in seen)
     unsigned = [one for one in seen if one.reason is not Reason.SIGNED]
     if tried == total and not unsigned:
         message = f"{_numbers(total)} signed with key {key.key_id}"
@@ -115,6 +118,8 @@ def _verdict(seen: Sequence[Observation], tried: int, total: int, key: PublicKey
         awaited = [one.target.number for one in seen if not one.tried]
         names = f" (not yet {', '.join(awaited)})" if len(awaited) <= _NUMBERS_NAMED else ""
         message = f"{tried} of {_numbers(total)} looked at since the last change{names}"
+        if crowded:
+            message = f"{message}; {crowded} wait for room under the API's limit of calls"
         known = [one for one in unsigned if one.tried and one.group > Group.NOBODY]
         if known:
             # What is known already should not have to wait for the slowest of them.
