@@ -173,7 +173,7 @@ def test_an_expired_token_is_told_and_heals_with_its_secret(
     assert {row["signatureStatus"] for row in body["status"]["phoneNumbers"]} == {"VALID"}
     said = conditions(body)["Stalled"]["message"]
     assert "3 of 3 numbers: the access token has expired; generate another one for the system user" in said
-    assert "put it into the Secret" in said
+    assert f"put it into entry token of Secret {TOKEN_SECRET}" in said
     assert "(code 190/463)" in said
 
     business.replace_token()
@@ -206,7 +206,7 @@ def test_what_a_token_may_not_do_is_told(scene: Scene, business: Business, numbe
 
 
 STATES: Mapping[str, tuple[Callable[[CloudNumber], object], str, str]] = {
-    "deleted": (lambda one: setattr(one, "deleted", True), "NumberUnknown", "check phoneNumberID"),
+    "deleted": (lambda one: setattr(one, "deleted", True), "NumberUnknown", "put the phone number id there"),
     "not registered": (lambda one: setattr(one, "registered", False), "NotRegistered", "register it there"),
     "not eligible": (lambda one: setattr(one, "eligible", False), "NotEligible", "ask Meta's support why"),
     "in maintenance": (lambda one: setattr(one, "maintenance", True), "Maintenance", "for some minutes"),
@@ -256,7 +256,7 @@ def test_an_id_that_is_no_numbers_is_told(scene: Scene, business: Business, unkn
 
     scene.apply(key_secret(keys.rsa()), *business.secrets(), on_cloud(scene, business, phoneNumbers=wrong))
     wait_told(scene, "NumberUnknown", "Stalled")
-    assert "check phoneNumberID: it is neither the number nor the id of a business account" in message(
+    assert "put the phone number id there, not the phone number or the id of a business account" in message(
         scene, number.number
     )
 

@@ -66,7 +66,7 @@ def go_through(scene: Scene, kind: Kind, cases: Mapping[str, Case]) -> list[Pod]
     return pods
 
 
-PROXY_PAGE = "the answer is not this API's; check the URL (HTTP 200)"
+PROXY_PAGE = "the answer is not this API's; check `onPremises.url` (HTTP 200)"
 CUT = "the connection broke off, or what came over it was not HTTP"
 
 FAILING_READS: Mapping[str, Case] = {
@@ -74,7 +74,9 @@ FAILING_READS: Mapping[str, Case] = {
     "code 433": Case(faults.error(433), "NotRegistered", PERSON, "must be registered anew"),
     "code 1000": Case(faults.error(1000), "ServiceNotReady", TIME, "(code 1000)"),
     "code 1005": Case(faults.error(1005), "AccessDenied", PERSON, "access denied: check user name and password"),
-    "code 1006 under another status": Case(faults.error(1006, status=400), "Unsupported", PERSON, "check the URL"),
+    "code 1006 under another status": Case(
+        faults.error(1006, status=400), "Unsupported", PERSON, "which ends before /v1"
+    ),
     "code 1011": Case(faults.error(1011), "ServiceNotReady", TIME, "its core is not ready yet"),
     "code 1014": Case(faults.error(1014), "ServiceNotReady", TIME, "internal error of the API"),
     "code 1015": Case(faults.rate_limited(), "RateLimited", TIME, "asks for fewer requests"),
@@ -280,7 +282,7 @@ def test_a_certificate_is_checked_for_its_name_and_its_dates(scene: Scene) -> No
 
     rows = scene.rows()
     assert rows[by_name.number]["reason"] == "Signed"
-    assert rows[wrong_name.number]["message"].endswith("certificate is not for the name whatsapp-web-service")
+    assert rows[wrong_name.number]["message"].endswith("the name whatsapp-web-service; see `tls.serverName`")
     assert rows[expired.number]["message"].endswith("certificate has expired")
     assert "2 of 3 numbers: " in conditions(scene.get())["Ready"]["message"]
 

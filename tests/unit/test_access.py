@@ -12,6 +12,7 @@ from bek_operator.model.endpoint import CloudEndpoint, OnPremisesEndpoint
 from bek_operator.model.hosts import AllowedHosts, parse_url
 from bek_operator.model.reasons import Reason
 from kit.builders import (
+    LOGIN_SECRET,
     NAMESPACE,
     NUMBER,
     OTHER_NUMBER,
@@ -112,7 +113,8 @@ def test_a_provider_is_called_at_its_own_address_with_a_key_for_each_number() ->
     assert isinstance(other, CloudEndpoint)
     assert str(one.url) == str(other.url) == "https://bsp.example"
     assert (one.header, one.token.reveal(), other.token.reveal()) == ("D360-API-KEY", "key of one", "key of the other")
-    assert one.identity != other.identity
+    assert one.place != other.place
+    assert (one.provider, one.source) == (True, f"entry {NUMBER[1:]} of Secret {PROVIDER_SECRET}")
     assert one.lane != other.lane
     assert (one.trust.authorities, one.trust.server_name) == (None, "bsp.example")
     trust = end(provider(tls={**CA, "serverName": "api.bsp.example"})).trust
@@ -159,12 +161,23 @@ def test_a_token_is_one_lane_at_each_address() -> None:
     assert "EAAG" not in one.lane + repr(one)
 
 
-def test_a_number_is_one_address_whatever_it_is_called_with() -> None:
-    """A new token or version makes another endpoint of the same identity."""
-    renewed = {**FOUND, TOKEN_SECRET: {"token": b"EAAG-renewed"}}
-    one, other = end(cloud()), end(cloud(version="v24.0"), found=renewed)
+def test_a_providers_number_is_where_its_url_and_key_lead() -> None:
+    """Whatever Secret and entry the key is from, and by whatever header and trust the provider is called."""
+    copied = {**FOUND, "copy": {"key": b"key of one\n"}}
+    elsewhere = provider(name="b", key="key", apiKeySecretRef={"name": "copy", "key": "key"}, apiKeyHeader="X-Key")
+    one, other = end(provider(), found=copied), end(elsewhere, found=copied)
     assert one != other
-    assert one.identity == other.identity
+    assert one.place == other.place
+    assert one.place != end(provider(url="https://bsp.example/v2")).place
+
+
+def test_where_credentials_are_from_is_told() -> None:
+    """By Secret and entry, for messages."""
+    assert end(cloud()).source == f"entry token of Secret {TOKEN_SECRET}"
+    assert not end(cloud()).provider
+    [pod] = ends(on_premises(), found=secrets())
+    assert isinstance(pod, OnPremisesEndpoint)
+    assert pod.source == f"Secret {LOGIN_SECRET}"
 
 
 def without(secret: str, entry: str = "", value: bytes | None = None) -> dict[str, Mapping[str, bytes] | None]:
@@ -234,6 +247,12 @@ PROBLEMS: dict[str, tuple[dict[str, Any], Mapping[str, Mapping[str, bytes] | Non
         Reason.HOST_NOT_ALLOWED,
         "host bsp.example is not allowed; start the operator with --allow-host=bsp.example:8443",
     ),
+    "a cloud's metadata": (
+        provider(url="https://169.254.169.254"),
+        FOUND,
+        Reason.HOST_NOT_ALLOWED,
+        "host 169.254.169.254 is a cloud's metadata service; no API is there, and nobody should be made to call it",
+    ),
     "what is no URL": (
         provider(url="https://{phoneNumberID}"),
         FOUND,
@@ -263,5 +282,5 @@ def test_one_missing_key_concerns_its_own_number_only() -> None:
 def test_no_api_shows_through_into_another() -> None:
     """Each type looks at its own Secrets only."""
     assert isinstance(ends(on_premises(), found=secrets())[0], OnPremisesEndpoint)
-    assert end(cloud(), found={TOKEN_SECRET: FOUND[TOKEN_SECRET]}).identity
-    assert end(provider(), found={PROVIDER_SECRET: FOUND[PROVIDER_SECRET]}).identity
+    assert end(cloud(), found={TOKEN_SECRET: FOUND[TOKEN_SECRET]}).token.reveal()
+    assert end(provider(), found={PROVIDER_SECRET: FOUND[PROVIDER_SECRET]}).token.reveal()

@@ -64,11 +64,16 @@ class Names:
     ],
 )
 async def test_off_limits(address: str, kind: str) -> None:
-    """A name that leads to the machine itself or its surroundings is refused; the flag that allows it is named."""
+    """A name that leads to the machine itself or its surroundings is refused.
+
+    The flag that allows it is named, but for a cloud's metadata: there is no API.
+    """
     names = Names(service=["192.0.2.7", address])
-    with pytest.raises(AddressRefusedError, match=rf"leads to an? .*{kind} address.*--allow-host") as refused:
+    with pytest.raises(AddressRefusedError, match=rf"leads to an? .*{kind} address; ") as refused:
         await names.addresses("service:*").of("service", 443)
     assert not refused.value.sent
+    assert ("--allow-host" in refused.value.words) == (kind != "metadata")
+    assert ("no API is there" in refused.value.words) == (kind == "metadata")
 
 
 @pytest.mark.parametrize(

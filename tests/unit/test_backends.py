@@ -12,7 +12,7 @@ from bek_operator.whatsapp.protocol import Backend
 URL = Url(host="api.test", port=443, path="")
 TRUST = Trust(authorities=None, server_name="api.test")
 POD = OnPremisesEndpoint(url=URL, trust=TRUST, username="admin", password=Hidden("secret"))
-NUMBER = CloudEndpoint(url=URL, trust=TRUST, identity="1", token=Hidden("t"))
+NUMBER = CloudEndpoint(url=URL, trust=TRUST, token=Hidden("t"))
 NOW = 1_795_000_000.0
 
 

@@ -79,7 +79,6 @@ def at(simulator: Simulator | Provider, token: Token | str, path: str = "", **mo
     return CloudEndpoint(
         url=parse_url(simulator.origin + path),
         trust=Trust(authorities=simulator.certificate.authority, server_name="localhost"),
-        identity=path,
         token=Hidden(token if isinstance(token, str) else token.text),
         **more,
     )
@@ -208,10 +207,10 @@ class TestAccess:
 
     @pytest.mark.parametrize(
         ("state", "reason"),
-        [("expired", Reason.TOKEN_EXPIRED), ("revoked", Reason.ACCESS_DENIED), ("unknown", Reason.TOKEN_EXPIRED)],
+        [("expired", Reason.TOKEN_EXPIRED), ("revoked", Reason.TOKEN_EXPIRED), ("unknown", Reason.TOKEN_EXPIRED)],
     )
     async def test_token(self, simulator: Simulator, endpoint: CloudEndpoint, state: str, reason: Reason) -> None:
-        """A token that does not count any more is a person's matter, and told from one that ran out."""
+        """A token that does not count any more is a person's matter, for one reason however it ended."""
         token = simulator.token(life=timedelta(days=60))
         if state == "expired":
             token.expire()
@@ -460,7 +459,6 @@ class TestLimits:
 ENDPOINT = CloudEndpoint(
     url=Url(host="graph.facebook.com", port=443, path="/v25.0/106540352242922"),
     trust=Trust(authorities=None, server_name="graph.facebook.com"),
-    identity="106540352242922",
     token=Hidden("t.o.k"),
 )
 

@@ -1,23 +1,39 @@
 """What each error of the Cloud API means to us."""
 
+import re
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
 import pytest
 
-from bek_operator.model.answers import Cure, Pace
+from bek_operator.model.answers import Cure, Failure, Pace
+from bek_operator.model.endpoint import CloudEndpoint, Trust, Url
+from bek_operator.model.hidden import Hidden
 from bek_operator.model.reasons import Group, Reason, group_of
-from bek_operator.whatsapp.cloud_errors import (
-    CODES,
-    LIMITS,
-    PERMISSIONS,
-    SUBCODES,
-    Said,
-    failure,
-    is_over_limit,
-    no_success,
-)
+from bek_operator.whatsapp import cloud_errors
+from bek_operator.whatsapp.cloud_codes import CODES, LIMITS, PERMISSIONS, SUBCODES
+from bek_operator.whatsapp.cloud_errors import Said, is_over_limit, no_success
+from bek_operator.whatsapp.peer import LONGEST_HOST, LONGEST_SOURCE, Peer, peer_of
 from kit.graph_errors import MESSAGES
 
 TIME, BOUNDED, PERSON = Cure.TIME, Cure.BOUNDED, Cure.PERSON
 NORMAL, SLOW = Pace.NORMAL, Pace.SLOW
+
+ENDPOINT = CloudEndpoint(
+    url=Url(host="h" * 99, port=443, path="/v25.0/1"),
+    trust=Trust(authorities=None, server_name="h"),
+    token=Hidden("t"),
+    source="s" * 99,
+)
+META = peer_of(ENDPOINT)
+PROVIDER = peer_of(replace(ENDPOINT, provider=True))
+
+
+def failure(status: int, said: Said, peer: Peer = META, **more: Any) -> Failure:
+    """Say what an answer means, of the Cloud API unless told, where host and Secret have the longest names."""
+    return cloud_errors.failure(status, said, peer, **more)
+
 
 EXAMPLES = [
     # The examples that are given for this edge: HTTP status, code, subcode, is_transient, and what they are to us.
@@ -28,11 +44,11 @@ EXAMPLES = [
     (429, 4, 2446079, True, Reason.RATE_LIMITED, TIME, SLOW),
     (500, 2, None, True, Reason.SERVICE_NOT_READY, TIME, NORMAL),
     # Others that clients met.
-    (400, 190, 460, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
-    (400, 190, 458, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
-    (400, 190, 459, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
-    (400, 190, 464, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
-    (400, 190, 467, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
+    (400, 190, 460, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (400, 190, 458, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (400, 190, 459, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (400, 190, 464, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
+    (400, 190, 467, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
     (400, 190, 999, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
     (400, 100, 33, False, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
 ]
@@ -159,7 +175,6 @@ def test_what_to_do() -> None:
     }
     for code, word in words.items():
         assert word in failure(400, Said(code=code)).message
-    assert "never to expire" in failure(401, Said(code=190, subcode=463)).message
 
 
 def test_every_code_is_known() -> None:
@@ -254,7 +269,7 @@ def test_outcome_of_publish(status: int, code: int | None, unknown: bool) -> Non
 
 def test_no_success() -> None:
     """A success that is denied without a reason leaves open what became of the key."""
-    found = no_success(200, Said(trace="abc"))
+    found = no_success(200, Said(trace="abc"), META)
     assert (found.reason, found.cure, found.unknown, found.trace) == (Reason.SERVICE_NOT_READY, BOUNDED, True, "abc")
 
 
@@ -281,12 +296,61 @@ def test_messages() -> None:
     for status in (100, 200, 302, 400, 401, 403, 404, 422, 429, 500, 999):
         for code in codes:
             for said in (Said(code=code, subcode=9_999_999, names_proof=True), Said(code=code, transient=True)):
-                for publish in (False, True):
-                    found = failure(status, said, publish=publish, proof_sent=publish)
+                for publish, peer in product((False, True), (META, PROVIDER)):
+                    found = failure(status, said, peer, publish=publish, proof_sent=publish)
                     assert 10 < len(found.message) <= 200
-                    assert found == failure(status, said, publish=publish, proof_sent=publish)
+                    assert "{" not in found.message
+                    assert found == failure(status, said, peer, publish=publish, proof_sent=publish)
     for (code, subcode), meaning in SUBCODES.items():
-        assert failure(400, Said(code=code, subcode=subcode)).message.startswith(meaning.words)
+        found = failure(400, Said(code=code, subcode=subcode))
+        assert found.message.startswith(META.fill_in(meaning.words))
+        assert len(found.message) <= 200
+
+
+def test_peers_are_named_in_short() -> None:
+    """Whatever the length of their names."""
+    assert (len(META.host), len(META.source)) == (LONGEST_HOST, LONGEST_SOURCE)
+    assert META.host.endswith("h…")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, 190), (400, 0), (401, 102), (401, None), (403, None), (403, 10), (403, 200), (403, 3)]
+)
+def test_what_opens_the_api_is_named(status: int, code: int | None) -> None:
+    """Whoever is refused reads in which Secret to look; a provider's customers also in which field."""
+    assert META.source in failure(status, Said(code=code)).message
+    assert f"{PROVIDER.source} (`apiKeySecretRef`)" in failure(status, Said(code=code), PROVIDER).message
+
+
+@pytest.mark.parametrize("subcode", [None, 458, 459, 460, 463, 464, 467, 999])
+def test_a_provider_refuses_the_api_key(subcode: int | None) -> None:
+    """Of tokens and system users nobody knows there."""
+    found = failure(401, Said(code=190, subcode=subcode), PROVIDER)
+    assert found.reason is Reason.TOKEN_EXPIRED
+    assert found.message.startswith("the provider refuses the API key; put a valid one into ")
+
+
+def test_a_provider_is_spoken_of_in_words_of_its_own() -> None:
+    """Nothing names a field, a token or a user that its customers lack."""
+    codes = [None, 0, 200, 9_999_999, *CODES]
+    for status in (200, 302, 400, 401, 403, 404, 422, 429, 500):
+        for code, publish in product(codes, (False, True)):
+            message = failure(status, Said(code=code, names_proof=True), PROVIDER, publish=publish).message
+            found = re.search(r"system user|access token|the token|`version`|appSecretRef|--cloud", message)
+            assert found is None, message
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 2500), (400, 2635), (404, None), (404, 803)])
+def test_a_providers_address_is_to_be_checked(status: int, code: int | None) -> None:
+    """Where the path may be wrong, the field that has it is named."""
+    assert "check `provider.url`" in failure(status, Said(code=code), PROVIDER).message
+
+
+@pytest.mark.parametrize("peer", [META, PROVIDER], ids=["Cloud", "Provider"])
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 418, 500])
+def test_the_host_is_named_where_another_may_have_answered(status: int, peer: Peer) -> None:
+    """Without a code of the API's own it may be a proxy, or the wrong address."""
+    assert failure(status, Said(), peer).message.startswith(peer.host)
 
 
 def test_cure_fits_the_reason() -> None:

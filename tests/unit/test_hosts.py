@@ -266,6 +266,15 @@ def test_refusal_names_the_flag(url: str, flag: str) -> None:
     assert allows([flag.removeprefix("--allow-host=")], url)
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "168.63.129.16", "100.100.100.200", "metadata.google.internal"])
+def test_nobody_is_told_to_allow_a_clouds_metadata(host: str) -> None:
+    """Who asks there is handed the credentials of the machine; that is no place for an API."""
+    refusal = AllowedHosts().refusal(parse_url(f"https://{host}:8443/latest"))
+    assert refusal == (
+        f"host {host} is a cloud's metadata service; no API is there, and nobody should be made to call it"
+    )
+
+
 def test_refusal_is_short() -> None:
     """A refusal fits into a status row, however long the host."""
     url = parse_url("https://" + "a" * 60 + ".b" * 90 + ":8443")

@@ -1,5 +1,6 @@
 """Logs: one line for each record, and no more of other people's than is safe."""
 
+import asyncio
 import json
 import logging
 import re
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bek_operator.logs import set_up_logging
+from bek_operator.logs import about, set_up_logging
 
 pytestmark = pytest.mark.usefixtures("logging_untouched")
 
@@ -74,7 +75,9 @@ def test_the_level_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [one["message"] for one in records(capsys)] == ["heard"]
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpcore.connection", "kubernetes.aio.client.rest", "aiohttp.access"])
+@pytest.mark.parametrize(
+    "name", ["httpx", "httpcore.connection", "kubernetes.aio.client.rest", "aiohttp.access", "aiohttp.client"]
+)
 def test_libraries_that_print_urls_and_headers_are_silent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Even at the level debug, up to warnings."""
     set_up_logging("debug", "json")
@@ -98,3 +101,67 @@ def test_what_kopf_attaches_for_itself_is_left_out(capsys: pytest.CaptureFixture
     set_up_logging("info", "json")
     log.info("told", extra={"settings": object(), "k8s_ref": {}, "k8s_skip": True, "_own": 1})
     assert set(records(capsys)[0]) == {"time", "level", "logger", "message"}
+
+
+def test_what_is_worked_on_goes_with_every_line_inside(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of whatever logger; within each other they add up, and a record's own word goes first."""
+    set_up_logging("info", "json")
+    with about(object="messaging/flows"):
+        with about(number="+15550001111"):
+            logging.getLogger("somebody.else").warning("inside")
+            log.info("own", extra={"object": "own", "ms": 5})
+        log.info("between")
+    log.info("outside")
+    inside, own, between, outside = records(capsys)
+    assert (inside["object"], inside["number"]) == ("messaging/flows", "+15550001111")
+    assert (own["object"], own["number"], own["ms"]) == ("own", "+15550001111", "5")
+    assert (between["object"], "number" in between) == ("messaging/flows", False)
+    assert not {"object", "number"} & outside.keys()
+
+
+def test_a_line_of_text_tells_what_is_worked_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """At its end, like all that goes with a record."""
+    set_up_logging("info", "text")
+    with about(object="messaging/flows", number="+15550001111"):
+        log.info("called", extra={"ms": 5})
+    assert lines(capsys)[0].endswith("called object=messaging/flows number=+15550001111 ms=5")
+
+
+async def test_each_task_tells_of_its_own_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that are begun inside as well, and nobody else's, however they take turns."""
+    set_up_logging("info", "json")
+    both = asyncio.Barrier(2)
+
+    async def work(number: str) -> None:
+        with about(number=number):
+            await both.wait()
+            await asyncio.create_task(call(number))
+            await both.wait()
+            log.info(number)
+
+    async def call(number: str) -> None:
+        log.info(number)
+
+    await asyncio.gather(work("+1"), work("+2"))
+    log.info("None")
+    said = records(capsys)
+    assert len(said) == 5
+    assert all(str(one.get("number")) == one["message"] for one in said)
+
+
+def test_it_is_left_behind_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """What comes after has nothing of it."""
+    set_up_logging("info", "json")
+    with pytest.raises(RuntimeError), about(number="+15550001111"):
+        fail()
+    log.info("after")
+    assert "number" not in records(capsys)[0]
+
+
+def test_other_peoples_formatters_are_not_disturbed(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the operator's own logging is not set up, a record is what it was."""
+    with about(object="messaging/flows", name="taken"), caplog.at_level(logging.INFO):
+        log.info("told", extra={"object": "own"})
+    assert [(one.name, one.__dict__["object"], one.getMessage()) for one in caplog.records] == [
+        ("bek_operator.test", "own", "told")
+    ]

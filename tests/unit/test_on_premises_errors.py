@@ -1,13 +1,28 @@
 """What each error of the On-Premises API means to us."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from bek_operator.model.answers import Cure, Failure, Pace
 from bek_operator.model.reasons import Group, Reason, group_of
-from bek_operator.whatsapp.on_premises_errors import CODES, failure, is_expired_token
+from bek_operator.whatsapp import on_premises_errors
+from bek_operator.whatsapp.on_premises_errors import CODES, is_expired_token
+from bek_operator.whatsapp.peer import LONGEST_HOST, LONGEST_SOURCE, peer_of
+from kit.builders import endpoint
 from kit.envelope import TITLES
 
 TIME, BOUNDED, PERSON = Cure.TIME, Cure.BOUNDED, Cure.PERSON
+
+PEER = replace(peer_of(endpoint()), host="h" * LONGEST_HOST, source="s" * LONGEST_SOURCE)
+
+
+def failure(status: int, codes: Sequence[int] = (), **more: Any) -> Failure:
+    """Say what an answer of a pod means whose host and Secret have the longest names."""
+    return on_premises_errors.failure(status, codes, PEER, **more)
+
 
 TABLE = [
     (429, Reason.RATE_LIMITED, TIME, Pace.SLOW),
@@ -120,7 +135,28 @@ def test_messages() -> None:
         for codes in ([], [999_999], *([code] for code in CODES)):
             found = failure(status, codes)
             assert 10 < len(found.message) <= 200
+            assert "{" not in found.message
             assert found == failure(status, codes)
+
+
+@pytest.mark.parametrize("code", [1005, 1013, 1021, 1024, 1031])
+def test_what_opens_the_api_is_named(code: int) -> None:
+    """Whoever is refused reads in which Secret to look."""
+    assert PEER.source in failure(400, [code]).message
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 418, 500])
+def test_the_host_is_named_where_another_may_have_answered(status: int) -> None:
+    """Without a code of the API's own it may be a proxy, or the wrong address; the setting to check is named."""
+    message = failure(status).message
+    assert message.startswith(f"{PEER.host}: ")
+    if status in {200, 302, 404}:
+        assert "check `onPremises.url`" in message
+
+
+def test_a_path_too_many_is_told() -> None:
+    """A URL that ends with the endpoint's own path is a typical mistake."""
+    assert "`onPremises.url`, which ends before /v1" in failure(404, [1006]).message
 
 
 def test_cure_fits_the_reason() -> None:

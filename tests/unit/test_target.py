@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from kit.builders import (
     PASSWORD,
     PROVIDER_SECRET,
     cloud,
+    endpoint,
     identified,
     on_premises,
     provider,
@@ -189,6 +191,63 @@ def test_a_number_that_somebody_else_manages_is_not_called() -> None:
     assert called(found[1]).lane
 
 
+def at_provider(numbers: list[str], keys: dict[str, bytes], **more: Any) -> tuple[Target, ...]:
+    """Return the targets of numbers at a provider whose Secret holds these keys."""
+    listed = [identified(number) for number in numbers]
+    spec = spec_body(apis=[provider(url="https://bsp.example", **more)], phoneNumbers=listed)
+    return targets(spec, {PROVIDER_SECRET: keys}, "bsp.example")
+
+
+def test_an_api_key_that_was_copied_twice_is_the_lowest_numbers() -> None:
+    """Under whatever entries it is: the others would be answered for by that number, and never be asked themselves."""
+    third = "+15550003333"
+    keys = {NUMBER[1:]: b"one\n", OTHER_NUMBER[1:]: b"one", third[1:]: b"three"}
+    other, lowest, own = at_provider([OTHER_NUMBER, NUMBER, third], keys)
+    assert (lowest.problem, own.problem) == (None, None)
+    assert (other.endpoint, other.lane) == (None, "")
+    assert other.problem is not None
+    assert (other.problem.reason, other.problem.cure) == (Reason.DUPLICATE_NUMBER, Cure.PERSON)
+    assert other.problem.message == f"has the same API key as {NUMBER}; each number has one of its own"
+
+
+def test_one_api_key_will_do_where_the_address_tells_numbers_apart() -> None:
+    """A provider may know whose number it is by the path."""
+    keys = {NUMBER[1:]: b"one", OTHER_NUMBER[1:]: b"one"}
+    for url in ("https://bsp.example/{digits}", "https://n{digits}.bsp.example", "https://bsp.example/{phoneNumberID}"):
+        listed = [identified(NUMBER), identified(OTHER_NUMBER)]
+        spec = spec_body(apis=[provider(url=url)], phoneNumbers=listed)
+        found = targets(spec, {PROVIDER_SECRET: keys}, "*.example,bsp.example")
+        assert [aim.problem for aim in found] == [None, None]
+
+
+def test_who_has_no_endpoint_stands_in_nobodys_way() -> None:
+    """A number whose key is still missing has nothing in common with another."""
+    missing, there = at_provider([NUMBER, OTHER_NUMBER], {OTHER_NUMBER[1:]: b"one"})
+    assert missing.problem is not None
+    assert missing.problem.reason is Reason.CREDENTIALS_NOT_FOUND
+    assert there.problem is None
+
+
+def test_a_key_that_another_object_has_is_not_used_under_another_entry() -> None:
+    """Where the lower number is managed elsewhere, whoever has the same key leads there, too."""
+    listed = [identified(NUMBER), identified(OTHER_NUMBER)]
+    spec = spec_body(apis=[provider(url="https://bsp.example")], phoneNumbers=listed)
+    keys = {NUMBER[1:]: b"one", OTHER_NUMBER[1:]: b"one"}
+    one, other = targets(spec, {PROVIDER_SECRET: keys}, "bsp.example", claimed={NUMBER: "is managed by another"})
+    assert one.problem is not None
+    assert other.problem is not None
+    assert one.problem.message == "is managed by another"
+    assert other.problem.reason is Reason.DUPLICATE_NUMBER
+
+
+def test_one_pod_for_two_numbers_is_the_lower_ones() -> None:
+    """The same holds at any other API, though the claims tell of it first."""
+    other, lowest = targets(spec_body([OTHER_NUMBER, NUMBER], apis=[on_premises(url="https://whatsapp-web")]))
+    assert lowest.problem is None
+    assert other.problem is not None
+    assert other.problem.message == f"leads to the same endpoint as {NUMBER} of this object; remove one of them"
+
+
 def test_secrets_that_are_the_same_make_the_same_target() -> None:
     """Nothing is different about a Secret that was only touched; a new password is another target."""
     assert targets() == targets()
@@ -198,4 +257,5 @@ def test_secrets_that_are_the_same_make_the_same_target() -> None:
 def test_what_is_built_for_tests_is_like_the_real_thing() -> None:
     """The builders' target is what the model makes of the builders' object."""
     [aim] = targets()
-    assert aim == target()
+    where = replace(endpoint(), source=called(aim).source)
+    assert aim == target(endpoint=where)

@@ -71,6 +71,67 @@ def test_readiness_is_told_when_status_or_reason_change(
     assert happenings(before, status(ready=ready, reason=reason), {}) == expected
 
 
+def stalled(*rows: dict[str, Any], reason: str = "AccessDenied") -> dict[str, Any]:
+    """Return a status of an object that waits for a person."""
+    found = status(*rows, ready="False", reason=reason)
+    return {
+        **found,
+        "conditions": [*found["conditions"], {**found["conditions"][0], "type": "Stalled", "status": "True"}],
+    }
+
+
+def told(message: str, number: str = NUMBER, reason: str = "AccessDenied") -> dict[str, Any]:
+    """Return a row with a message."""
+    return {**row(number, reason), "message": message}
+
+
+def test_another_cause_under_the_same_reason_is_told() -> None:
+    """A person who has seen to the first one would otherwise wait for nothing."""
+    before = stalled(told("withdrawn"), told("withdrawn", OTHER_NUMBER))
+    after = stalled(told("no permission"), told("no permission", OTHER_NUMBER))
+    note = f"no permission ({NUMBER}, {OTHER_NUMBER})"
+    assert happenings(before, after, {}) == [Happening("AccessDenied", note, warning=True)]
+    assert happenings(before, stalled(told("withdrawn"), told("no permission", OTHER_NUMBER)), {}) == [
+        Happening("AccessDenied", f"no permission ({OTHER_NUMBER})", warning=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(stalled(told("a")), stalled(told("a"), told("a", OTHER_NUMBER)), id="one more number has it"),
+        pytest.param(stalled(told("a"), told("a", OTHER_NUMBER)), stalled(told("a")), id="one less"),
+        pytest.param(
+            stalled(told("a"), told("b", OTHER_NUMBER)), stalled(told("b"), told("a", OTHER_NUMBER)), id="swapped"
+        ),
+        pytest.param(
+            stalled(told(f"pod-{NUMBER[1:]}: a")),
+            stalled(told(f"pod-{NUMBER[1:]}: a"), told(f"pod-{OTHER_NUMBER[1:]}: a", OTHER_NUMBER)),
+            id="told by another host",
+        ),
+        pytest.param(
+            stalled(told("a")), stalled(told("a"), told("b", OTHER_NUMBER, "Unreachable")), id="of a lesser reason"
+        ),
+        pytest.param(
+            status(told("a", reason="Unreachable"), ready="False", reason="Unreachable"),
+            status(told("b", reason="Unreachable"), ready="False", reason="Unreachable"),
+            id="what time heals",
+        ),
+        pytest.param(stalled(), {**stalled(), "phoneNumbers": "gone"}, id="nonsense"),
+    ],
+)
+def test_the_same_cause_is_not_told_again(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Whichever numbers have it, and however many."""
+    assert happenings(before, after, {}) == []
+
+
+def test_few_causes_are_told_at_once() -> None:
+    """The status has all of them."""
+    after = stalled(*(told(f"cause {letter}", f"+155500011{place}") for place, letter in enumerate("abcde")))
+    notes = [one.note for one in happenings(stalled(told("known")), after, {})]
+    assert notes == ["cause a (+1555000110)", "cause b (+1555000111)", "cause c (+1555000112)"]
+
+
 @pytest.mark.parametrize(("count", "more"), [(5, ""), (6, " and 1 more"), (7, " and 2 more")])
 def test_a_first_publish_is_told_once_for_all_numbers(count: int, more: str) -> None:
     """Numbers are named up to five, the rest is counted."""

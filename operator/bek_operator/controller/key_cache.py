@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 
 from bek_operator.model.key import InvalidKey, PublicKey, public_key_from_secret
-from bek_operator.whatsapp.recent import Recent
+from bek_operator.model.recent import Recent
 
 _KEPT = 1024
 

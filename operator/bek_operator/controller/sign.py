@@ -11,6 +11,7 @@ from functools import partial
 
 from bek_operator.controller.board import Board, Entry, NumberRef
 from bek_operator.controller.clock import Clock
+from bek_operator.logs import about
 from bek_operator.model.answers import Failure
 from bek_operator.model.decision import Publish, Read, Wait, decide
 from bek_operator.model.endpoint import Endpoint
@@ -61,7 +62,8 @@ class Signer:
             # Others wait for its answer, but not for long.
             self._report(ref)
         try:
-            until = await self._work(ref)
+            with about(object=f"{ref.object.namespace}/{ref.object.name}", number=ref.number):
+                until = await self._work(ref)
         finally:
             entry.active.discard(ref.number)
             del entry.begun[ref.number]

@@ -7,7 +7,7 @@ from bek_operator.model.answers import Cure, Failure
 from bek_operator.model.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint, Trust, Url
 from bek_operator.model.hidden import Hidden
 from bek_operator.model.hosts import AllowedHosts
-from bek_operator.model.place import identity_of, url_of
+from bek_operator.model.place import url_of
 from bek_operator.model.reasons import Reason
 from bek_operator.model.spec import CloudApi, EntryRef, Number, OnPremisesApi, ProviderApi
 
@@ -75,26 +75,25 @@ class Endpoints:
                 Reason.INVALID_CREDENTIALS, f"{_named(login)} must not contain a colon (it is sent as Basic login)"
             )
         url, trust = self._allowed(api, number)
-        return OnPremisesEndpoint(url=url, trust=trust, username=username, password=password)
+        return OnPremisesEndpoint(
+            url=url, trust=trust, username=username, password=password, source=f"Secret {login.secret}"
+        )
 
     def _cloud(self, api: CloudApi, number: Number) -> CloudEndpoint:
         base = self._reach.cloud
         return CloudEndpoint(
             url=replace(base, path=f"{base.path}/{api.version or DEFAULT_CLOUD_VERSION}/{number.identity}"),
             trust=Trust(authorities=self._reach.cloud_authorities, server_name=base.host),
-            identity=self._identity(number),
             token=self._secret(api.token, _LONGEST_TOKEN),
             app_secret=self._secret(api.app_secret, _LONGEST_CREDENTIAL) if api.app_secret else None,
+            source=_named(api.token),
         )
 
     def _provider(self, api: ProviderApi, number: Number) -> CloudEndpoint:
         entry = replace(api.api_key, entry=number.fill_in(api.api_key.entry or ""))
         token = self._secret(entry, _LONGEST_TOKEN)
         url, trust = self._allowed(api, number)
-        return CloudEndpoint(url=url, trust=trust, identity=self._identity(number), header=api.header, token=token)
-
-    def _identity(self, number: Number) -> str:
-        return identity_of(number, self._namespace) or ""
+        return CloudEndpoint(url=url, trust=trust, provider=True, header=api.header, token=token, source=_named(entry))
 
     def _allowed(self, api: OnPremisesApi | ProviderApi, number: Number) -> tuple[Url, Trust]:
         found = url_of(api, number, self._namespace)

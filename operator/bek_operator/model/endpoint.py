@@ -1,6 +1,7 @@
 """Endpoints: where a number's API is, as whom it is called and what is trusted there."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from bek_operator.model.hidden import Hidden
 
@@ -41,19 +42,35 @@ class Trust:
     server_name: str
 
 
+Place = tuple[Url, Hidden | None]
+"""Where an endpoint leads: equal ones lead to the same number."""
+
+_SOME_SECRET: Final = "the Secret"  # noqa: S105 - a word, not a secret
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnPremisesEndpoint:
-    """The On-Premises API of one number: an API pod of its own, opened by user and password."""
+    """The On-Premises API of one number: an API pod of its own, opened by user and password.
+
+    Attributes:
+        source: What holds user and password, in words for people.
+    """
 
     url: Url
     trust: Trust
     username: str = field(repr=False)
     password: Hidden
+    source: str = _SOME_SECRET
 
     @property
     def lane(self) -> str:
         """Return what calls share a limit: the API's host and port."""
         return self.url.authority
+
+    @property
+    def place(self) -> Place:
+        """Return what another endpoint of the same number has as well."""
+        return self.url, None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,23 +79,30 @@ class CloudEndpoint:
 
     Attributes:
         url: Everything before `/whatsapp_business_encryption`.
-        identity: What makes two entries lead to the same number.
+        provider: Whether it is a provider's, whose words for things are others than Meta's.
         header: The name of the header that carries the token.
         token: The access token or API key, bare.
         app_secret: What a proof of the token is made with, where the app demands one.
+        source: What holds the token, in words for people.
     """
 
     url: Url
     trust: Trust
-    identity: str
+    provider: bool = False
     header: str = "Authorization"
     token: Hidden
     app_secret: Hidden | None = None
+    source: str = _SOME_SECRET
 
     @property
     def lane(self) -> str:
         """Return what calls share a limit: the token, at its API's host."""
         return f"{self.url.authority}#{self.token.tag}"
+
+    @property
+    def place(self) -> Place:
+        """Return what another endpoint of the same number has as well: where the URL does not, the token selects it."""
+        return self.url, self.token
 
 
 Endpoint = OnPremisesEndpoint | CloudEndpoint

@@ -6,7 +6,7 @@ Everything here judges spelling only; the address that a name leads to is judged
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from bek_operator.model.endpoint import Url
@@ -16,6 +16,29 @@ IPAddress = IPv4Address | IPv6Address
 HTTPS: Final = 443
 LONGEST_URL: Final = 1024
 
+METADATA: Final[frozenset[IPAddress]] = frozenset(
+    map(
+        ip_address,
+        (
+            "100.100.100.200",  # Alibaba Cloud
+            "168.63.129.16",  # Azure
+            "169.254.169.254",
+            "169.254.170.2",  # Amazon ECS
+            "169.254.170.23",  # Amazon EKS
+            "192.0.0.192",  # Oracle Cloud
+            "fd00:ec2::23",  # Amazon EKS
+            "fd00:ec2::254",  # Amazon
+            "fd20:ce::254",  # Google Cloud
+        ),
+    )
+)
+"""Where clouds hand out the credentials of their machines to whoever asks from there."""
+
+NO_API_THERE: Final = "no API is there, and nobody should be made to call it"
+
+_METADATA_NAMES: Final = frozenset(
+    {"metadata.google.internal", "metadata.azure.internal", "instance-data.ec2.internal"}
+)
 _LONGEST_HOST = 253
 _LONGEST_SHOWN = 66
 _MAX_PORT = 65535
@@ -94,7 +117,9 @@ class AllowedHosts:
         return any(entry.covers_port(port) and entry.address == address for entry in self.entries)
 
     def refusal(self, url: Url) -> str:
-        """Say what would allow a URL that is not allowed."""
+        """Say what would allow a URL that is not allowed, unless nobody should."""
+        if _is_metadata(url.host):
+            return f"host {_shown(url.host)} is a cloud's metadata service; {NO_API_THERE}"
         flag = _shown(url.authority)
         return f"host {_shown(url.host)} is not allowed; start the operator with --allow-host={flag}"
 
@@ -166,6 +191,12 @@ def _check_host(host: str) -> None:
 def _is_numeric(host: str) -> bool:
     """Tell whether a resolver may take the host for an address: it goes by the last part."""
     return _NUMERIC.fullmatch(host.rpartition(".")[2]) is not None
+
+
+def _is_metadata(host: str) -> bool:
+    if _is_numeric(host):
+        return IPv4Address(host) in METADATA
+    return host in _METADATA_NAMES
 
 
 def _is_own_service(host: str, namespace: str) -> bool:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from bek_operator.model.access import Endpoints, Reach, Secrets
 from bek_operator.model.answers import Cure, Failure
-from bek_operator.model.endpoint import Endpoint
+from bek_operator.model.endpoint import Endpoint, Place
 from bek_operator.model.key import PublicKey
 from bek_operator.model.place import identity_of
 from bek_operator.model.reasons import Reason
 from bek_operator.model.resource import Resource
-from bek_operator.model.spec import Api, Number, OnPremisesApi, Spec
+from bek_operator.model.spec import Api, Number, OnPremisesApi, ProviderApi, Spec
 
 ON_PREMISES_INTERVAL = 600.0
 CLOUD_INTERVAL = 3600.0
@@ -56,16 +56,32 @@ def targets_of(
     `claimed` tells for each number that somebody else manages who that is.
     """
     endpoints = Endpoints(resource.ref.namespace, secrets, reach)
-    return tuple(
-        _target(resource, spec, key, number, _endpoint(endpoints, number, claimed.get(number.number)))
-        for number in spec.numbers
-    )
+    found = _each_its_own({number: endpoints.of(number) for number in spec.numbers})
+    for number in spec.numbers:
+        if words := claimed.get(number.number):
+            found[number] = _duplicate(words)
+    return tuple(_target(resource, spec, key, number, found[number]) for number in spec.numbers)
 
 
-def _endpoint(endpoints: Endpoints, number: Number, claimed: str | None) -> Endpoint | Failure:
-    if claimed:
-        return Failure(reason=Reason.DUPLICATE_NUMBER, message=claimed, cure=Cure.PERSON)
-    return endpoints.of(number)
+def _each_its_own(found: Mapping[Number, Endpoint | Failure]) -> dict[Number, Endpoint | Failure]:
+    """Let the lowest of the numbers that lead to one place have it, whatever Secrets and entries it is named by."""
+    told, first = dict(found), dict[Place, str]()
+    for number in sorted(found, key=lambda one: int(one.number)):
+        endpoint = found[number]
+        if isinstance(endpoint, Failure):
+            continue
+        holder = first.setdefault(endpoint.place, number.number)
+        if holder != number.number:
+            told[number] = _duplicate(
+                f"has the same API key as {holder}; each number has one of its own"
+                if isinstance(number.api, ProviderApi)
+                else f"leads to the same endpoint as {holder} of this object; remove one of them"
+            )
+    return told
+
+
+def _duplicate(words: str) -> Failure:
+    return Failure(reason=Reason.DUPLICATE_NUMBER, message=words, cure=Cure.PERSON)
 
 
 def _target(resource: Resource, spec: Spec, key: PublicKey, number: Number, found: Endpoint | Failure) -> Target:

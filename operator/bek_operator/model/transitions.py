@@ -1,5 +1,6 @@
 """Transitions: what is worth an event, by comparing the status that was with the one that is."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from bek_operator.model.recorded import condition_of, rows_of
 _QUIET = frozenset({ObjectReason.PROGRESSING, ObjectReason.SUSPENDED})
 _UNDER_REPAIR = frozenset({Reason.NOT_PUBLISHED, Reason.STALE_SIGNATURE, Reason.FOREIGN_KEY})
 _NUMBERS_NAMED = 5
+_CAUSES_TOLD = 3
+_IDS = re.compile("[0-9]{7,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,39 @@ def happenings(before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapp
 
 def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Happening]:
     was, now = condition_of(before, "Ready"), condition_of(after, "Ready")
-    if (was.get("status"), was.get("reason")) == (now["status"], now["reason"]) or now["reason"] in _QUIET:
+    if now["reason"] in _QUIET:
+        return
+    if (was.get("status"), was.get("reason")) == (now["status"], now["reason"]):
+        yield from _other_causes(before, after, now["reason"])
         return
     if now["reason"] in _UNDER_REPAIR and not condition_of(after, "Stalled"):
         # Its end will be told, with what had been lost.
         return
     calm = now["status"] == "True" or now["reason"] == Reason.WAITING_FOR_ROLLOUT
     yield Happening(now["reason"], now["message"], warning=not calm)
+
+
+def _other_causes(before: Mapping[str, Any], after: Mapping[str, Any], reason: str) -> Iterable[Happening]:
+    """Tell a person who was asked to act for a reason, and still is, what else has it now."""
+    if not (condition_of(before, "Stalled") and condition_of(after, "Stalled")):
+        return
+    known = _causes(before, reason)
+    fresh = [found for cause, found in _causes(after, reason).items() if cause not in known]
+    for message, numbers in fresh[:_CAUSES_TOLD]:
+        yield Happening(reason, f"{message} ({_named(numbers)})", warning=True)
+
+
+def _causes(status: Mapping[str, Any], reason: str) -> dict[str, tuple[str, list[str]]]:
+    """Return the messages that the rows of a reason show, each as it is shown first, with its numbers.
+
+    What differs only by numbers and ids, as hosts do where each number has one, is one cause.
+    """
+    causes: dict[str, tuple[str, list[str]]] = {}
+    for number, row in rows_of(status).items():
+        if row.get("reason") == reason:
+            message = str(row.get("message", ""))
+            causes.setdefault(_IDS.sub("", message), (message, []))[1].append(number)
+    return causes
 
 
 def _publishes(

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from bek_operator.model.hosts import IPAddress
+from bek_operator.model.hosts import METADATA, NO_API_THERE, IPAddress
+from bek_operator.model.recent import Recent
 from bek_operator.whatsapp.exchange import AddressRefusedError, NotConnectedError
 from bek_operator.whatsapp.flights import Flights
-from bek_operator.whatsapp.recent import Recent
 
 Lookup = Callable[[str], Awaitable[Iterable[str]]]
 """Find the addresses of a name, best first; raises `OSError` or `UnicodeError` when there are none."""
@@ -26,22 +26,8 @@ REMEMBERED_SECONDS: Final = 5.0
 _LOOKUPS_AT_ONCE = 100
 _NAMES = 4096
 
-_METADATA: Final = frozenset(
-    map(
-        ip_address,
-        (
-            "100.100.100.200",  # Alibaba Cloud
-            "168.63.129.16",  # Azure
-            "169.254.169.254",
-            "169.254.170.2",  # Amazon ECS
-            "169.254.170.23",  # Amazon EKS
-            "192.0.0.192",  # Oracle Cloud
-            "fd00:ec2::23",  # Amazon EKS
-            "fd00:ec2::254",  # Amazon
-            "fd20:ce::254",  # Google Cloud
-        ),
-    )
-)
+_METADATA_KIND: Final = "a cloud's metadata"
+_ADVICE: Final = "where that is meant, start the operator with --allow-host naming the address as well"
 _THIS_NETWORK: Final = ip_network("0.0.0.0/8")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
@@ -78,10 +64,8 @@ class Addresses:
         for address in addresses:
             kind = kind_off_limits(address)
             if kind and not any(self._named(form, port) for form in _forms(address)):
-                raise AddressRefusedError(
-                    f"leads to {kind} address; where that is meant, start the operator with --allow-host "
-                    "naming the address as well"
-                )
+                advice = NO_API_THERE if kind == _METADATA_KIND else _ADVICE
+                raise AddressRefusedError(f"leads to {kind} address; {advice}")
         judged = tuple(map(str, addresses))
         self._judged.put((host, port), (self._clock() + REMEMBERED_SECONDS, judged))
         return judged
@@ -151,7 +135,7 @@ def _kind(address: IPAddress) -> str | None:
 
 
 _KINDS: Final[Mapping[str, Callable[[IPAddress], bool]]] = {
-    "a cloud's metadata": _METADATA.__contains__,
+    _METADATA_KIND: METADATA.__contains__,
     "a loopback": lambda address: address.is_loopback,
     "an unspecified": lambda address: address.is_unspecified or address in _THIS_NETWORK,
     "a link-local": lambda address: address.is_link_local,

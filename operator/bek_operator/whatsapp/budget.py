@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from bek_operator.model.recent import Recent
 from bek_operator.whatsapp.meter import HOUR, UNTOLD_ROOM, Meter
-from bek_operator.whatsapp.recent import Recent
 from bek_operator.whatsapp.retry_after import LONGEST_SECONDS, retry_after
 from bek_operator.whatsapp.usage import told_by
 

@@ -10,6 +10,7 @@ from bek_operator.model.answers import Cure, Failure
 from bek_operator.model.endpoint import Trust, Url
 from bek_operator.whatsapp.exchange import Answer, Caller, HttpError
 from bek_operator.whatsapp.failures import no_answer
+from bek_operator.whatsapp.peer import Peer
 
 R = TypeVar("R")
 
@@ -23,12 +24,14 @@ class Call:
     Attributes:
         kind: What for.
         lane: What the call shares a limit with; for the log.
+        peer: Whom a failure is told of.
         query: Parameters behind the path, not encoded yet.
         content: The body; without one and for a read there is none.
     """
 
     kind: Literal["login", "read", "publish"]
     lane: str
+    peer: Peer
     url: Url
     trust: Trust
     headers: Mapping[str, str] = field(repr=False)
@@ -51,7 +54,7 @@ async def make(http: Caller, call: Call, parse: Callable[[Answer], R | Failure])
             content=call.content,
         )
     except HttpError as error:
-        found = no_answer(error, call.url.authority, publish=call.kind == "publish")
+        found = no_answer(error, call.peer, publish=call.kind == "publish")
     else:
         found = parse(answer)
     failed = found if isinstance(found, Failure) else None

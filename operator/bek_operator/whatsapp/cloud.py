@@ -17,6 +17,7 @@ from bek_operator.whatsapp.calls import Call, make
 from bek_operator.whatsapp.cloud_answers import acceptance_from, reading_from
 from bek_operator.whatsapp.cloud_errors import is_over_limit
 from bek_operator.whatsapp.exchange import Answer, Caller
+from bek_operator.whatsapp.peer import peer_of
 from bek_operator.whatsapp.tokens import token_from
 
 ENCRYPTION: Final = "/whatsapp_business_encryption"
@@ -46,7 +47,8 @@ class Cloud:
         if isinstance(call, Failure):
             return call
         return await self._make(
-            replace(call, query=proof), lambda answer: reading_from(answer, self._now(), proof_sent=bool(proof))
+            replace(call, query=proof),
+            lambda answer: reading_from(answer, self._now(), call.peer, proof_sent=bool(proof)),
         )
 
     async def publish(self, endpoint: CloudEndpoint, public_key: str) -> Accepted | Failure:
@@ -61,7 +63,9 @@ class Cloud:
             headers={**call.headers, "Content-Type": "application/x-www-form-urlencoded"},
             content=urlencode({"business_public_key": public_key, **proof}).encode(),
         )
-        return await self._make(form, lambda answer: acceptance_from(answer, self._now(), proof_sent=bool(proof)))
+        return await self._make(
+            form, lambda answer: acceptance_from(answer, self._now(), call.peer, proof_sent=bool(proof))
+        )
 
     async def close(self) -> None:
         """End every connection."""
@@ -84,15 +88,17 @@ class Cloud:
 
 def _call(endpoint: CloudEndpoint) -> Call | Failure:
     """Prepare a call; nothing that could end a header, or is endless, is put into one."""
+    peer = peer_of(endpoint)
     token = token_from(endpoint.token.reveal())
     if token is None:
-        return _unusable(f"the token or API key {_UNUSABLE}")
+        return _unusable(f"{peer.source} {_UNUSABLE}")
     if not _HEADER.fullmatch(endpoint.header):
-        return _unusable("the header for the API key has no proper name")
+        return _unusable("`apiKeyHeader` is no proper name of a header")
     bearer = endpoint.header.lower() == _BEARER
     return Call(
         kind="read",
         lane=endpoint.lane,
+        peer=peer,
         url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION),
         trust=endpoint.trust,
         headers={endpoint.header: f"Bearer {token.reveal()}" if bearer else token.reveal()},

@@ -11,6 +11,7 @@ from bek_operator.whatsapp.cloud_errors import Said, failure, no_success
 from bek_operator.whatsapp.documents import Document, code_of, document_of, reading_of
 from bek_operator.whatsapp.exchange import Answer
 from bek_operator.whatsapp.meanings import SUCCESS
+from bek_operator.whatsapp.peer import Peer
 from bek_operator.whatsapp.retry_after import retry_after
 from bek_operator.whatsapp.usage import told_by
 
@@ -21,23 +22,23 @@ _PROOF_WORD = "appsecret_proof"
 _NOTHING = Reading(status=None, fingerprint=None)
 
 
-def reading_from(answer: Answer, now: datetime, *, proof_sent: bool) -> Reading | Failure:
+def reading_from(answer: Answer, now: datetime, peer: Peer, *, proof_sent: bool) -> Reading | Failure:
     """Read the answer to a read."""
     document = document_of(answer.body) or {}
     if answer.status in SUCCESS and not document.get("error") and (found := _reading(document)) is not None:
         return found
-    return _failure(answer, document, now, proof_sent=proof_sent)
+    return _failure(answer, document, now, peer, proof_sent=proof_sent)
 
 
-def acceptance_from(answer: Answer, now: datetime, *, proof_sent: bool) -> Accepted | Failure:
+def acceptance_from(answer: Answer, now: datetime, peer: Peer, *, proof_sent: bool) -> Accepted | Failure:
     """Read the answer to a publish."""
     document = document_of(answer.body) or {}
     if answer.status in SUCCESS and not document.get("error"):
         if document.get("success") is True:
             return Accepted()
         if document.get("success") is False:
-            return no_success(answer.status, _said(answer, document))
-    return _failure(answer, document, now, proof_sent=proof_sent, publish=True)
+            return no_success(answer.status, _said(answer, document), peer)
+    return _failure(answer, document, now, peer, proof_sent=proof_sent, publish=True)
 
 
 def _reading(document: Document) -> Reading | None:
@@ -54,9 +55,12 @@ def _reading(document: Document) -> Reading | None:
     return reading_of(members) if members else _NOTHING
 
 
-def _failure(answer: Answer, document: Document, now: datetime, *, proof_sent: bool, publish: bool = False) -> Failure:
+def _failure(
+    answer: Answer, document: Document, now: datetime, peer: Peer, *, proof_sent: bool, publish: bool = False
+) -> Failure:
     asked = retry_after(answer.headers.get("retry-after"), now)
-    found = failure(answer.status, _said(answer, document), publish=publish, proof_sent=proof_sent, retry_after=asked)
+    said = _said(answer, document)
+    found = failure(answer.status, said, peer, publish=publish, proof_sent=proof_sent, retry_after=asked)
     if found.reason is Reason.RATE_LIMITED and found.retry_after is None:
         return replace(found, retry_after=max((told.regain for told in told_by(answer.headers)), default=0.0) or None)
     return found

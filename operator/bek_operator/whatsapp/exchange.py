@@ -14,6 +14,7 @@ Every message is in our own words and may be shown.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Literal, Protocol
 
 from bek_operator.model.endpoint import Trust, Url
@@ -49,8 +50,20 @@ class AddressRefusedError(HttpError):
     """The host leads to an address that is off limits."""
 
 
+class Doubt(Enum):
+    """What is wrong with a certificate, as far as it can be put right on our side."""
+
+    AUTHORITY = "authority"
+    NAME = "name"
+    OTHER = "other"
+
+
 class CertificateRefusedError(HttpError):
     """The server's certificate is not trusted; the words name the check that failed."""
+
+    def __init__(self, words: str, doubt: Doubt = Doubt.OTHER) -> None:
+        super().__init__(words)
+        self.doubt = doubt
 
 
 class AuthoritiesError(HttpError):

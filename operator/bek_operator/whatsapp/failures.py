@@ -9,11 +9,11 @@ from bek_operator.whatsapp.exchange import (
     AddressRefusedError,
     AuthoritiesError,
     CertificateRefusedError,
+    Doubt,
     HttpError,
     UnacceptableError,
 )
-
-_LONGEST_SHOWN = 60
+from bek_operator.whatsapp.peer import Peer
 
 _MEANINGS: Final[Mapping[type[HttpError], tuple[Reason, Cure]]] = {
     AddressRefusedError: (Reason.HOST_NOT_ALLOWED, Cure.PERSON),
@@ -24,8 +24,15 @@ _MEANINGS: Final[Mapping[type[HttpError], tuple[Reason, Cure]]] = {
 """Whatever is not in here comes right with time."""
 
 
-def no_answer(error: HttpError, authority: str, *, publish: bool = False) -> Failure:
-    """Say what the lack of an answer from this host means."""
+_ADVICE: Final[Mapping[Doubt, str]] = {
+    Doubt.AUTHORITY: "; name its CA in {authorities}",
+    Doubt.NAME: "; see {server_name}",
+}
+
+
+def no_answer(error: HttpError, peer: Peer, *, publish: bool = False) -> Failure:
+    """Say what the lack of an answer from this peer means."""
     reason, cure = _MEANINGS.get(type(error), (Reason.UNREACHABLE, Cure.TIME))
-    shown = authority if len(authority) <= _LONGEST_SHOWN else f"{authority[: _LONGEST_SHOWN - 1]}…"
-    return Failure(reason=reason, message=f"{shown}: {error.words}", cure=cure, unknown=publish and error.sent)
+    doubt = error.doubt if isinstance(error, CertificateRefusedError) else Doubt.OTHER
+    message = f"{peer.host}: {error.words}{peer.fill_in(_ADVICE.get(doubt, ''))}"
+    return Failure(reason=reason, message=message, cure=cure, unknown=publish and error.sent)

@@ -24,6 +24,7 @@ from bek_operator.whatsapp.exchange import (
     AuthoritiesError,
     BrokenOffError,
     CertificateRefusedError,
+    Doubt,
     NotConnectedError,
     UnacceptableError,
 )
@@ -139,9 +140,11 @@ class Http:
     async def _request(self, call: _Call) -> Answer:
         if not _SERVER_NAME.fullmatch(call.trust.server_name):
             # Without a name httpx would check the certificate for the address.
-            raise CertificateRefusedError("there is no proper name to check the server's certificate for")
+            raise CertificateRefusedError("there is no proper name to check the server's certificate for", Doubt.NAME)
         if self._proxy and call.trust.server_name != call.url.host:
-            raise CertificateRefusedError("through a proxy a certificate can be checked for the host's own name only")
+            raise CertificateRefusedError(
+                "through a proxy a certificate can be checked for the host's own name only", Doubt.NAME
+            )
         try:
             context = self._contexts.of(call.trust)
         except ValueError as fault:

@@ -11,6 +11,7 @@ import httpx
 from bek_operator.whatsapp.exchange import (
     BrokenOffError,
     CertificateRefusedError,
+    Doubt,
     HttpError,
     NotConnectedError,
     TooSlowError,
@@ -101,7 +102,7 @@ class Progress:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 if self._at_proxy:
                     return self._not_connected("its certificate is not trusted")
-                return CertificateRefusedError(_failed_check(cause.verify_code, server_name))
+                return _certificate_refused(cause.verify_code, server_name)
             if isinstance(cause, ConnectionRefusedError):
                 return self._not_connected("connection refused")
             if isinstance(cause, ssl.SSLError | ConnectionResetError):
@@ -125,10 +126,12 @@ def _proxy_status(fault: httpx.ProxyError) -> str:
     return f"HTTP {status}" if status.isascii() and status.isdigit() else "without a status"
 
 
-def _failed_check(code: int, name: str) -> str:
+def _certificate_refused(code: int, name: str) -> CertificateRefusedError:
     if code in _WRONG_NAME:
-        return f"the server's certificate is not for the name {name[:_LONGEST_SHOWN_NAME]}"
-    return _FAILED_CHECKS.get(code, f"the server's certificate fails OpenSSL's check {code}")
+        words = f"the server's certificate is not for the name {name[:_LONGEST_SHOWN_NAME]}"
+        return CertificateRefusedError(words, Doubt.NAME)
+    words = _FAILED_CHECKS.get(code, f"the server's certificate fails OpenSSL's check {code}")
+    return CertificateRefusedError(words, Doubt.AUTHORITY if words is _UNKNOWN else Doubt.OTHER)
 
 
 _WRONG_NAME: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH

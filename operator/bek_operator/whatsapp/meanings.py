@@ -6,6 +6,7 @@ from typing import Final
 
 from bek_operator.model.answers import Cure, Failure, Pace
 from bek_operator.model.reasons import Reason
+from bek_operator.whatsapp.peer import Peer
 
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
@@ -21,8 +22,10 @@ class Meaning:
     """What an error means.
 
     Attributes:
+        words: What to tell; `Peer` fills the gaps.
         certain: A publish that met it was surely not carried out.
         wait: Seconds to wait before the next try where the server names none.
+        at_provider: What to tell instead where a provider says it.
     """
 
     reason: Reason
@@ -31,10 +34,12 @@ class Meaning:
     pace: Pace = Pace.NORMAL
     certain: bool = True
     wait: float | None = None
+    at_provider: str = ""
 
     def failure(
         self,
         shown: str,
+        peer: Peer,
         *,
         code: int | None = None,
         retry_after: float | None = None,
@@ -44,7 +49,7 @@ class Meaning:
         """Make the failure of a call that met it; `shown` is what the server's own account of it was, in short."""
         return Failure(
             reason=self.reason,
-            message=f"{self.words} ({shown})",
+            message=f"{peer.fill_in((peer.provider and self.at_provider) or self.words)} ({shown})",
             cure=self.cure,
             pace=self.pace,
             retry_after=self.wait if retry_after is None else retry_after,
@@ -58,23 +63,28 @@ BUSY: Final = Meaning(
     Reason.RATE_LIMITED, "the API asks for fewer requests; they are repeated more slowly", Cure.TIME, Pace.SLOW
 )
 UNRECOGNISED: Final = Meaning(
-    Reason.INVALID_ANSWER, "the API refuses with an error that it does not document", Cure.BOUNDED, certain=False
+    Reason.INVALID_ANSWER,
+    "{host}: the API refuses with an error that it does not document",
+    Cure.BOUNDED,
+    certain=False,
 )
 
 _STATUSES: Final[Mapping[int, Meaning]] = {
     404: Meaning(
-        Reason.INVALID_ANSWER, "nothing is there, and it is not the API that says so; check the URL", Cure.BOUNDED
+        Reason.INVALID_ANSWER,
+        "{host}: nothing is there, and it is not the API that says so; check {url}",
+        Cure.BOUNDED,
     ),
     429: BUSY,
 }
 _REDIRECTED = Meaning(
-    Reason.INVALID_ANSWER, "a redirect, which is not followed; check the URL", Cure.BOUNDED, certain=False
+    Reason.INVALID_ANSWER, "{host}: a redirect, which is not followed; check {url}", Cure.BOUNDED, certain=False
 )
 _SERVER_FAULT = Meaning(
-    Reason.SERVICE_NOT_READY, "the API, or a proxy in front of it, is not ready", Cure.TIME, certain=False
+    Reason.SERVICE_NOT_READY, "{host}: the API, or a proxy in front of it, is not ready", Cure.TIME, certain=False
 )
 _NOT_UNDERSTOOD = Meaning(
-    Reason.INVALID_ANSWER, "the answer is not this API's; check the URL", Cure.BOUNDED, certain=False
+    Reason.INVALID_ANSWER, "{host}: the answer is not this API's; check {url}", Cure.BOUNDED, certain=False
 )
 
 

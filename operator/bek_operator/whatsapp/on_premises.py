@@ -13,6 +13,7 @@ from bek_operator.whatsapp.calls import Call, make
 from bek_operator.whatsapp.exchange import Answer, Caller
 from bek_operator.whatsapp.on_premises_answers import acceptance_from, login_from, reading_from
 from bek_operator.whatsapp.on_premises_errors import is_expired_token
+from bek_operator.whatsapp.peer import Peer, peer_of
 from bek_operator.whatsapp.tokens import Login, Tokens
 
 LOGIN: Final = "/v1/users/login"
@@ -20,7 +21,7 @@ ENCRYPTION: Final = "/v1/settings/business/whatsapp_business_encryption"
 
 R = TypeVar("R")
 Kind = Literal["login", "read", "publish"]
-Parse = Callable[[Answer, datetime], R | Failure]
+Parse = Callable[[Answer, datetime, Peer], R | Failure]
 
 
 class OnPremises:
@@ -88,13 +89,15 @@ class OnPremises:
         content: bytes | None,
     ) -> tuple[R | Failure, int]:
         """Make one call; return what it said and its HTTP status (0 without one)."""
+        peer = peer_of(endpoint)
         call = Call(
             kind=kind,
             lane=endpoint.lane,
+            peer=peer,
             url=replace(endpoint.url, path=endpoint.url.path + (LOGIN if kind == "login" else ENCRYPTION)),
             trust=endpoint.trust,
             headers=headers,
             content=content,
         )
-        found, answer = await make(self._http, call, lambda answer: parse(answer, self._now()))
+        found, answer = await make(self._http, call, lambda answer: parse(answer, self._now(), peer))
         return found, answer.status if answer else 0

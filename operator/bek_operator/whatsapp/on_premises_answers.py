@@ -9,6 +9,7 @@ from bek_operator.whatsapp.documents import KEY, STATUS, Document, code_of, docu
 from bek_operator.whatsapp.exchange import Answer
 from bek_operator.whatsapp.meanings import SUCCESS
 from bek_operator.whatsapp.on_premises_errors import NOT_FOUND, failure
+from bek_operator.whatsapp.peer import Peer
 from bek_operator.whatsapp.retry_after import retry_after
 from bek_operator.whatsapp.tokens import Login, life_until, token_from
 
@@ -18,7 +19,7 @@ _MISSING = 404
 _MOST_DIGITS = 6
 
 
-def login_from(answer: Answer, now: datetime) -> Login | Failure:
+def login_from(answer: Answer, now: datetime, peer: Peer) -> Login | Failure:
     """Read the answer to a login."""
 
     def login(document: Document) -> Login | None:
@@ -27,26 +28,26 @@ def login_from(answer: Answer, now: datetime) -> Login | Failure:
         token = token_from(user.get("token"))
         return Login(token, life_until(user.get("expires_after"), now)) if token else None
 
-    return _understood(answer, now, login)
+    return _understood(answer, now, peer, login)
 
 
-def reading_from(answer: Answer, now: datetime) -> Reading | Failure:
+def reading_from(answer: Answer, now: datetime, peer: Peer) -> Reading | Failure:
     """Read the answer to a read."""
-    found = _understood(answer, now, _reading)
+    found = _understood(answer, now, peer, _reading)
     if answer.status == _MISSING and isinstance(found, Failure) and found.code == NOT_FOUND:
         return Reading(status=None, fingerprint=None)
     return found
 
 
-def acceptance_from(answer: Answer, now: datetime) -> Accepted | Failure:
+def acceptance_from(answer: Answer, now: datetime, peer: Peer) -> Accepted | Failure:
     """Read the answer to a publish."""
     return _understood(
-        answer, now, lambda document: Accepted() if isinstance(document.get("meta"), dict) else None, publish=True
+        answer, now, peer, lambda document: Accepted() if isinstance(document.get("meta"), dict) else None, publish=True
     )
 
 
 def _understood(
-    answer: Answer, now: datetime, read: Callable[[Document], T | None], *, publish: bool = False
+    answer: Answer, now: datetime, peer: Peer, read: Callable[[Document], T | None], *, publish: bool = False
 ) -> T | Failure:
     """Return what a success says, or what it means that it is none."""
     document = document_of(answer.body)
@@ -57,6 +58,7 @@ def _understood(
     return failure(
         answer.status,
         _codes(document or {}),
+        peer,
         retry_after=retry_after(answer.headers.get("retry-after"), now),
         publish=publish,
     )

@@ -6,6 +6,7 @@ from typing import Final
 from bek_operator.model.answers import Cure, Failure, Pace
 from bek_operator.model.reasons import Reason
 from bek_operator.whatsapp.meanings import BUSY, FORBIDDEN, REFUSED, UNAUTHORIZED, Meaning, meaning_of_status
+from bek_operator.whatsapp.peer import Peer
 
 ACCESS_DENIED: Final = 1005
 NOT_FOUND: Final = 1006
@@ -27,17 +28,18 @@ CODES: Final[Mapping[int, Meaning]] = {
     1004: Meaning(Reason.UNSUPPORTED, "the API says that it exists already, which makes no sense here"),
     ACCESS_DENIED: Meaning(
         Reason.ACCESS_DENIED,
-        "access denied: check user name and password, the number's name certificate, and whether the API client "
+        "access denied: check user name and password ({source}), the number's certificate, and whether the client "
         "expired (the last did on 23 Oct 2025)",
     ),
     NOT_FOUND: Meaning(
-        Reason.UNSUPPORTED, "the API does not know this path; check the URL and for client version 2.51 or newer"
+        Reason.UNSUPPORTED,
+        "the API does not know this path; check {url}, which ends before /v1, and for client version 2.51 or newer",
     ),
     1008: Meaning(Reason.UNSUPPORTED, f"a parameter is missing: {_MISUNDERSTOOD}"),
     1009: Meaning(Reason.KEY_REJECTED, "the API does not accept the public key; RSA with 2048 bits is needed"),
     1010: Meaning(Reason.UNSUPPORTED, f"a parameter is not known: {_MISUNDERSTOOD}"),
     1011: Meaning(Reason.SERVICE_NOT_READY, "the API is up, its core is not ready yet", Cure.TIME),
-    1013: Meaning(Reason.ACCESS_DENIED, "the API does not know this user; check user name and password"),
+    1013: Meaning(Reason.ACCESS_DENIED, "the API does not know this user; check user name and password ({source})"),
     1014: Meaning(
         Reason.SERVICE_NOT_READY,
         "internal error of the API: its core may be down, or the client older than version 2.51",
@@ -53,25 +55,28 @@ CODES: Final[Mapping[int, Meaning]] = {
     ),
     1017: Meaning(Reason.SERVICE_NOT_READY, "the API is electing its primary master", Cure.TIME, Pace.SOON),
     1018: Meaning(Reason.SERVICE_NOT_READY, "the API is electing its primary core", Cure.TIME, Pace.SOON),
-    1021: Meaning(Reason.ACCESS_DENIED, "the API refuses this user; check user name and password"),
+    1021: Meaning(Reason.ACCESS_DENIED, "the API refuses this user; check user name and password ({source})"),
     1022: Meaning(Reason.UNSUPPORTED, "the API wants a webhook URL, which makes no sense here"),
     1023: Meaning(Reason.SERVICE_NOT_READY, "the API cannot use its database at the moment", Cure.TIME, certain=False),
     1024: Meaning(
         Reason.PASSWORD_CHANGE_REQUIRED,
-        "the user's first password must be changed by hand, then put into the Secret",
+        "the user's first password must be changed by hand, then put into {source}",
     ),
     1025: Meaning(Reason.UNSUPPORTED, f"the request is not valid: {_MISUNDERSTOOD}"),
-    1031: Meaning(Reason.ACCESS_DENIED, "the user is locked; unlock it, or log in as another"),
+    1031: Meaning(Reason.ACCESS_DENIED, "the user is locked; unlock it, or log in as another ({source})"),
 }
 
 _STATUSES: Final[Mapping[int, Meaning]] = {
-    UNAUTHORIZED: Meaning(Reason.ACCESS_DENIED, "access denied: check user name and password"),
-    FORBIDDEN: Meaning(Reason.ACCESS_DENIED, "access denied: check user name and password, and any proxy in between"),
+    UNAUTHORIZED: Meaning(Reason.ACCESS_DENIED, "{host}: access denied: check user name and password ({source})"),
+    FORBIDDEN: Meaning(
+        Reason.ACCESS_DENIED,
+        "{host}: access denied: check user name and password ({source}), and any proxy in between",
+    ),
 }
 
 
 def failure(
-    status: int, codes: Iterable[int] = (), *, retry_after: float | None = None, publish: bool = False
+    status: int, codes: Iterable[int], peer: Peer, *, retry_after: float | None = None, publish: bool = False
 ) -> Failure:
     """Say what an answer means that is not a success: the first code that is recognised, or else its HTTP status."""
     codes = tuple(codes)
@@ -79,6 +84,7 @@ def failure(
     meaning = CODES.get(code or 0) or meaning_of_status(status, _STATUSES, told=bool(codes))
     return meaning.failure(
         f"HTTP {status}" if code is None else f"code {code}",
+        peer,
         code=code,
         retry_after=retry_after,
         unknown=publish and not meaning.certain and status not in REFUSED,

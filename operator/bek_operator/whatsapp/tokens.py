@@ -14,8 +14,8 @@ from typing import Final
 from bek_operator.model.answers import Failure
 from bek_operator.model.endpoint import OnPremisesEndpoint
 from bek_operator.model.hidden import Hidden
+from bek_operator.model.recent import Recent
 from bek_operator.whatsapp.flights import Flights
-from bek_operator.whatsapp.recent import Recent
 
 LONGEST_LIFE: Final = 7 * 86400.0
 UNTOLD_LIFE: Final = 3600.0

@@ -5,6 +5,7 @@ httpx's language in full: its requests, responses and errors, and its extensions
 connecting) and `trace`. It looks nothing up, follows nothing, keeps no cookies and goes through no proxy.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -14,15 +15,19 @@ from typing import Any, Final
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 CONNECTING: Final = "connection.connect.started"
 """The trace's event for a connection being opened, with TLS; httpx's own transport tells these two apart."""
 
+_LONGEST_FIELD: Final = 16 * 1024
+
 SENDING: Final = "http11.send_request_headers.started"
 """The trace's event for a request that may leave from now on; httpx's own name for it."""
 
-Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+Tell = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -33,11 +38,13 @@ class Transport(httpx.AsyncBaseTransport):
         self._context = context
         self._socket: socket.socket | None = None
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, keepalive_timeout=idle_seconds, socket_factory=self._make_socket),
+            connector=_Connector(limit=1, keepalive_timeout=idle_seconds, socket_factory=self._make_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_NO_LIMITS,
             trace_configs=[_telling()],
             auto_decompress=False,
+            # A single long header, which nobody reads, is no reason to lose the answer.
+            max_field_size=_LONGEST_FIELD,
             # What httpx was not told to send is not sent.
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         )
@@ -64,15 +71,60 @@ class Transport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """End the connection."""
         await self._session.close()
+        self._end_socket()
+
+    def _end_socket(self) -> None:
         if self._socket:
             # TLS would wait half a minute for a server that hangs to say goodbye.
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        self._end_socket()
         family, kind, protocol, *_ = address
         self._socket = socket.socket(family, kind, protocol)
         return self._socket
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Guards connections while nobody uses them: aiohttp would go on reading, and take it for the next answer."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class's; it says which seconds are for what
+    ) -> Connection:
+        """Return a connection for a request, new or kept."""
+        connection = await super().connect(req, traces, timeout)
+        transport, protocol = connection.transport, connection.protocol
+        if transport is not None and protocol is not None:
+            transport.set_protocol(protocol)
+            connection.add_callback(lambda: transport.set_protocol(_Guard(transport, protocol)))
+        return connection
+
+
+class _Guard(asyncio.Protocol):
+    """Stands for a connection's protocol while nothing is to come, and ends the connection if something does."""
+
+    def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+        self._transport = transport
+        self._protocol = protocol
+
+    def data_received(self, _data: bytes) -> None:
+        self._transport.abort()
+
+    def eof_received(self) -> bool | None:
+        return self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -109,7 +161,7 @@ async def _sending(_session: aiohttp.ClientSession, context: SimpleNamespace, _p
 class _Steps:
     """The steps of one request, told to its trace."""
 
-    def __init__(self, trace: Trace | None) -> None:
+    def __init__(self, trace: Tell | None) -> None:
         self._trace = trace
         self._sent = False
 

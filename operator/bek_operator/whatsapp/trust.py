@@ -4,7 +4,7 @@ import ssl
 from typing import Final
 
 from bek_operator.model.endpoint import Trust
-from bek_operator.whatsapp.recent import Recent
+from bek_operator.model.recent import Recent
 
 MAX_CHARACTERS: Final = 64 * 1024
 MAX_CERTIFICATES: Final = 100

@@ -1,0 +1,61 @@
+"""Peers: whom a call goes to, in the words by which a person finds what to look at."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from bek_operator.model.endpoint import CloudEndpoint, OnPremisesEndpoint
+
+LONGEST_HOST: Final = 60
+LONGEST_SOURCE: Final = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """What messages about one API name; its members fill the gaps of their templates.
+
+    Attributes:
+        host: Where the API is, cut to `LONGEST_HOST`.
+        source: What holds the credentials, cut to `LONGEST_SOURCE`.
+        url: The setting that says where the API is.
+        authorities: The setting that says whom to trust there.
+        server_name: The setting that says for which name a certificate has to be.
+        provider: Whether it is a provider, whose customers know no token, system user or app.
+    """
+
+    host: str
+    source: str
+    url: str
+    authorities: str = "`tls.caSecretRef`"
+    server_name: str = "`tls.serverName`"
+    provider: bool = False
+
+    def fill_in(self, template: str) -> str:
+        """Return a message; a template is our own, and what it is filled with was written by the object's owner."""
+        return template.format(
+            host=self.host,
+            source=self.source,
+            url=self.url,
+            authorities=self.authorities,
+            server_name=self.server_name,
+        )
+
+
+def peer_of(endpoint: OnPremisesEndpoint | CloudEndpoint) -> Peer:
+    """Return whom calls to an endpoint go to."""
+    host = _cut(endpoint.url.authority, LONGEST_HOST)
+    source = _cut(endpoint.source, LONGEST_SOURCE)
+    if isinstance(endpoint, OnPremisesEndpoint):
+        return Peer(host=host, source=source, url="`onPremises.url`")
+    if endpoint.provider:
+        return Peer(host=host, source=source, url="`provider.url`", provider=True)
+    return Peer(
+        host=host,
+        source=source,
+        url="--cloud-url and any proxy",
+        authorities="--cloud-ca",
+        server_name="--cloud-url",
+    )
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,0 +1,288 @@
+"""One connection as a hostile server uses it; what ordinary calls see of the transport is in the tests of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import pytest
+
+from bek_operator.model.endpoint import Trust
+from bek_operator.whatsapp.transport import Transport
+from bek_operator.whatsapp.trust import Contexts
+from kit.tls import self_signed
+
+POD = self_signed()
+NAME = "whatsapp-web-service"
+SECONDS = 5.0
+
+Script = Callable[["Served"], Awaitable[None]]
+
+
+class Served:
+    """One connection at the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def request(self) -> None:
+        """Read the head of a request; none of these has a body."""
+        await self.reader.readuntil(b"\r\n\r\n")
+
+    async def say(self, *said: bytes) -> None:
+        """Send something."""
+        self.writer.write(b"".join(said))
+        await self.writer.drain()
+
+    async def answer(self, *said: bytes) -> None:
+        """Answer a request."""
+        await self.request()
+        await self.say(*said)
+
+
+class Server:
+    """A server that does as a script says on each connection, and counts those that began and those that ended."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.connections = 0
+        self._ended = asyncio.Semaphore(0)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection until its script or the other side ends it."""
+        task = asyncio.current_task()
+        if task:
+            self._tasks.add(task)
+        self.connections += 1
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await self._script(Served(reader, writer))
+        writer.transport.abort()
+        self._ended.release()
+
+    async def one_ended(self) -> None:
+        """Wait until one more connection has ended."""
+        await asyncio.wait_for(self._ended.acquire(), SECONDS)
+
+    async def end(self) -> None:
+        """End every connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def serving(script: Script, *, tls: bool = True) -> AsyncIterator[Server]:
+    """Run a server."""
+    server = Server(script)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=POD.server_context() if tls else None)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        await server.end()
+        await listener.wait_closed()
+
+
+@asynccontextmanager
+async def transporting() -> AsyncIterator[Transport]:
+    """Make a transport and close it."""
+    context = Contexts().of(Trust(authorities=POD.authority, server_name=NAME))
+    transport = Transport(context, idle_seconds=60.0)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+async def ask(transport: Transport, server: Server, method: str = "GET") -> tuple[int, bytes]:
+    """Send a request; return the status and the body of its answer."""
+    url = httpx.URL(scheme="https", host="127.0.0.1", port=server.port, path="/")
+    request = httpx.Request(method, url, extensions={"sni_hostname": NAME, "timeout": {"connect": SECONDS}})
+    async with asyncio.timeout(SECONDS):
+        response = await transport.handle_async_request(request)
+        try:
+            return response.status_code, await response.aread()
+        finally:
+            await response.aclose()
+
+
+def proper(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
+    """Write a proper answer."""
+    return b"\r\n".join([b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *headers, b"", body])
+
+
+async def until_the_end(served: Served) -> None:
+    """Listen, and say nothing any more."""
+    while await served.reader.read(1024):
+        pass
+
+
+UNASKED = {
+    "an answer": proper(b"evil"),
+    "a refusal": proper(b"", status=b"408 Request Timeout"),
+    "half an answer": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "garbage": b"\x00garbage",
+    "a flood": proper(b"x" * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("said", UNASKED.values(), ids=UNASKED.keys())
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_nobody_asked_for_ends_a_connection(method: str, said: bytes) -> None:
+    """It would be taken for the answer to the next request: to a publish, say, that was never looked at."""
+    talking = asyncio.Event()
+
+    async def script(served: Served) -> None:
+        if server.connections == 1:
+            await served.answer(proper(b"first"))
+            await talking.wait()
+            await served.say(said)
+            await until_the_end(served)
+        await served.answer(proper(b"own"))
+
+    async with serving(script) as server, transporting() as transport:
+        assert await ask(transport, server) == (200, b"first")
+        talking.set()
+        await server.one_ended()
+        assert await ask(transport, server, method) == (200, b"own")
+        assert server.connections == 2
+
+
+async def test_a_second_answer_in_one_breath_is_not_kept() -> None:
+    """Nor is the connection that it came over."""
+
+    async def script(served: Served) -> None:
+        await served.answer(proper(b"own"), proper(b"evil"))
+        await until_the_end(served)
+
+    async with serving(script) as server, transporting() as transport:
+        assert [await ask(transport, server) for _ in range(2)] == [(200, b"own")] * 2
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + proper(b"{}"), id="1xx"
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\nX-Trailer: y\r\n\r\n",
+            id="trailers",
+        ),
+        pytest.param(proper(b"{}", b"X-Long: " + b"x" * 12_000), id="a long header"),
+        pytest.param(proper(b"{}", b'Set-Cookie: a b;="evil";\x01=3', b"Set-Cookie: ="), id="odd cookies"),
+    ],
+)
+async def test_odd_but_proper_answers_are_read(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Their connection is used again, and nothing of them is logged."""
+    caplog.set_level(logging.DEBUG)
+
+    async def script(served: Served) -> None:
+        while True:
+            await served.answer(said)
+
+    async with serving(script) as server, transporting() as transport:
+        assert [await ask(transport, server) for _ in range(3)] == [(200, b"{}")] * 3
+        assert server.connections == 1
+    assert "evil" not in caplog.text
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+BROKEN = {
+    "headers without number": b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 500 + b"\r\n",
+    "a header of absurd length": proper(b"{}", b"X-Long: " + b"x" * 100_000),
+    "trailers without number": CHUNKED + b"\r\n0\r\n" + b"X-Y: z\r\n" * 100_000,
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+    "a length and chunks": CHUNKED + b"Content-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a length below zero": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
+    "a chunk of no number": CHUNKED + b"\r\nzz\r\n{}\r\n",
+    "a status of four digits": b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a request": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("said", BROKEN.values(), ids=BROKEN.keys())
+async def test_what_is_no_http_is_given_up(said: bytes) -> None:
+    """It raises what httpx would; the next request has another connection."""
+
+    async def script(served: Served) -> None:
+        if server.connections == 1:
+            await served.answer(said)
+            await until_the_end(served)
+        await served.answer(proper(b"{}"))
+
+    async with serving(script) as server, transporting() as transport:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await ask(transport, server)
+        assert await ask(transport, server) == (200, b"{}")
+        assert server.connections == 2
+
+
+async def test_another_protocol_is_not_spoken() -> None:
+    """A server that switches has answered; what it says from then on is nobody's answer."""
+
+    async def script(served: Served) -> None:
+        await served.answer(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", b"evil" * 10_000)
+        await until_the_end(served)
+
+    async with serving(script) as server, transporting() as transport:
+        for count in (1, 2):
+            assert await ask(transport, server) == (101, b"")
+            await server.one_ended()
+            assert server.connections == count
+
+
+async def test_an_error_of_the_api_leaves_the_connection_in_order() -> None:
+    """Whatever the status: the exchange itself went well."""
+
+    async def script(served: Served) -> None:
+        await served.answer(proper(b"no", status=b"503 Busy"))
+        await served.answer(proper(b"yes"))
+
+    async with serving(script) as server, transporting() as transport:
+        assert [await ask(transport, server) for _ in range(2)] == [(503, b"no"), (200, b"yes")]
+        assert server.connections == 1
+
+
+async def test_a_connection_whose_end_is_announced_is_left() -> None:
+    """Even where the server does not end it: they do not pile up."""
+
+    async def script(served: Served) -> None:
+        await served.answer(proper(b"{}", b"Connection: close"))
+        await until_the_end(served)
+
+    async with serving(script) as server, transporting() as transport:
+        for _ in range(3):
+            assert await ask(transport, server) == (200, b"{}")
+        await server.one_ended()
+        await server.one_ended()
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["answering", "in the handshake"])
+async def test_whoever_is_cancelled_leaves_no_connection(*, tls: bool) -> None:
+    """However far it was."""
+    reached = asyncio.Event()
+
+    async def script(served: Served) -> None:
+        await served.reader.read(1)
+        reached.set()
+        await until_the_end(served)
+
+    async with serving(script, tls=tls) as server, transporting() as transport:
+        asking = asyncio.create_task(ask(transport, server))
+        await reached.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await transport.aclose()
+        await server.one_ended()
