@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
@@ -37,11 +36,11 @@ class Transport(httpx.AsyncBaseTransport):
         """Take whom to trust, and how long a connection may wait for its next use."""
         self._context = context
         self._socket: socket.socket | None = None
+        self._connector = _Connector(limit=1, keepalive_timeout=idle_seconds, socket_factory=self._make_socket)
         self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=1, keepalive_timeout=idle_seconds, socket_factory=self._make_socket),
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_NO_LIMITS,
-            trace_configs=[_telling()],
             auto_decompress=False,
             # A single long header, which nobody reads, is no reason to lose the answer.
             max_field_size=_LONGEST_FIELD,
@@ -53,18 +52,18 @@ class Transport(httpx.AsyncBaseTransport):
         """Send a request; return the head of its answer, with the body to come as it is on the wire."""
         extensions = request.extensions
         limits = extensions.get("timeout", {})
+        self._connector.steps = _Steps(extensions.get("trace"))
         with _httpx_errors():
             response = await self._session.request(
                 request.method,
                 # It is written as it should be; a second opinion on that would only be a difference.
                 URL(str(request.url), encoded=True),
-                headers=request.headers.multi_items(),
+                headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
                 data=await request.aread() or None,
                 ssl=self._context,
                 server_hostname=extensions.get("sni_hostname"),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.get("connect")),
                 allow_redirects=False,
-                trace_request_ctx=_Steps(extensions.get("trace")),
             )
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
@@ -87,7 +86,12 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Guards connections while nobody uses them: aiohttp would go on reading, and take it for the next answer."""
+    """Tells of the steps of a request, and guards connections while nobody uses them.
+
+    aiohttp would go on reading meanwhile, and take what comes for the next answer.
+    """
+
+    steps: "_Steps"
 
     async def connect(
         self,
@@ -96,7 +100,9 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class's; it says which seconds are for what
     ) -> Connection:
         """Return a connection for a request, new or kept."""
+        await self.steps.connecting()
         connection = await super().connect(req, traces, timeout)
+        await self.steps.sending()
         transport, protocol = connection.transport, connection.protocol
         if transport is not None and protocol is not None:
             transport.set_protocol(protocol)
@@ -140,22 +146,6 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._response.close()
-
-
-def _telling() -> aiohttp.TraceConfig:
-    """Let the trace of each request hear of the two steps that matter."""
-    config = aiohttp.TraceConfig()
-    config.on_connection_create_start.append(_connecting)
-    config.on_request_headers_sent.append(_sending)
-    return config
-
-
-async def _connecting(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    await context.trace_request_ctx.connecting()
-
-
-async def _sending(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    await context.trace_request_ctx.sending()
 
 
 class _Steps:
