@@ -1,10 +1,12 @@
 """The board: what is known, whose news counts, and what the status shows."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from bek_operator.controller.board import Board, NumberRef
+from bek_operator.controller.workers import SLOW_SECONDS
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Reason
 from kit.builders import NOW, NUMBER, observation, public_key, resource, signed, target
@@ -87,22 +89,34 @@ def test_secrets_know_who_refers_to_them(board: Board) -> None:
     assert board.forget(REF) is None
 
 
-def test_an_object_is_unfinished_while_numbers_are_to_be_looked_at(board: Board) -> None:
-    """Either untried or being worked on; a number that is dropped counts no longer."""
+def test_news_is_awaited_while_numbers_are_to_be_looked_at(board: Board) -> None:
+    """Without end from one that waits for its turn, for a moment from one that is being worked on."""
     entry = board.adopt(FLOWS)
-    assert not entry.unfinished
+    assert entry.awaits_news_until(NOW) == NOW
     board.put(REF, observation())
-    assert entry.unfinished
+    assert entry.awaits_news_until(NOW) == math.inf
+    entry.begun[NUMBER] = NOW - 100
+    assert entry.awaits_news_until(NOW) == NOW - 100 + SLOW_SECONDS
     board.put(REF, signed())
-    assert not entry.unfinished
+    assert entry.awaits_news_until(NOW) == NOW
     entry.active.add(NUMBER)
-    assert entry.unfinished
-    entry.active.discard(NUMBER)
-    board.put(REF, observation())
     entry.unrecorded.add(NUMBER)
+    assert entry.awaits_news_until(NOW) == NOW - 100 + SLOW_SECONDS
     board.drop(REF, NUMBER)
-    assert not entry.unfinished
+    assert entry.awaits_news_until(NOW) == NOW
     assert not entry.unrecorded
+
+
+def test_one_write_a_second_is_allowed_and_one_besides(board: Board) -> None:
+    """What was not used is not saved up beyond that."""
+    entry = board.adopt(FLOWS)
+    times = []
+    for tenth in range(60):
+        now = NOW + tenth / 10
+        if (tenth < 25 or tenth > 50) and entry.allowed_at(now) >= 0.999:
+            board.wrote(REF, "1", {}, now)
+            times.append(tenth)
+    assert times == [0, 1, 10, 20, 51, 52]
 
 
 def shown(seen: Observation) -> Observation:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from bek_operator.controller.schedule import Schedule
-from bek_operator.controller.workers import RetryLater, Workers
+from bek_operator.controller.workers import SLOW_SECONDS, RetryLater, Workers
 from kit.fakes import now
 from kit.virtual_time import until, virtual_time
 
@@ -17,8 +17,8 @@ from kit.virtual_time import until, virtual_time
 class Bench:
     """Workers whose work is told by each test, and what they did."""
 
-    def __init__(self, size: int = 2) -> None:
-        self.workers: Workers[str] = Workers("test", Schedule(), self._work, size, now)
+    def __init__(self, size: int = 2, spare: int = 0) -> None:
+        self.workers: Workers[str] = Workers("test", Schedule(), self._work, size, now, spare=spare)
         self.jobs: dict[str, Callable[[], Awaitable[object]]] = {}
         self.begun: list[tuple[str, float]] = []
         self.ended: list[str] = []
@@ -81,6 +81,33 @@ async def test_so_many_pieces_of_work_are_under_way_at_once() -> None:
         await until(lambda: len(bench.ended) == 4, 30)
     assert bench.at_once == 2
     assert [round(at - start) for _, at in bench.begun] == [0, 0, 10, 10]
+
+
+@virtual_time
+async def test_work_that_hangs_takes_no_place_for_long() -> None:
+    """Others go on in its stead after a moment, as long as there are spare places; then they wait for an end."""
+    bench = Bench(size=2, spare=2)
+    async with bench.running():
+        start = now()
+        for key in "abcdef":
+            bench.jobs[key] = last(10)
+            bench.workers.add(key, start)
+        await until(lambda: len(bench.ended) == 6, 30)
+    assert bench.at_once == 4
+    assert [round(at - start, 2) for _, at in bench.begun] == [0, 0, SLOW_SECONDS, SLOW_SECONDS, 10, 10]
+
+
+@virtual_time
+async def test_work_that_is_quick_keeps_to_its_places() -> None:
+    """Spare places are for what hangs: the others are never more at once than they may be."""
+    bench = Bench(size=2, spare=2)
+    async with bench.running():
+        bench.jobs["hangs"] = last(10)
+        for key in ("hangs", *"abcdefgh"):
+            bench.jobs.setdefault(key, last(0.1))
+            bench.workers.add(key, now())
+        await until(lambda: len(bench.ended) == 8, 5)
+    assert bench.at_once == 3
 
 
 @virtual_time

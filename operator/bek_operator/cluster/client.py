@@ -161,15 +161,16 @@ class Client:
         if body is not None:
             wanted.setdefault("Content-Type", "application/json")
         try:
-            prepared = await self._api.param_serialize(
+            _, url, prepared, *_ = await self._api.param_serialize(
                 method,
                 path,
                 query_params=list((query or {}).items()),
                 header_params=wanted,
-                body=body,
                 auth_settings=["BearerToken"],
             )
-            response = (await self._api.call_api(*prepared, _request_timeout=seconds)).response
+            # The body is plain JSON already; the client would walk through all of it to see whether that is so.
+            called = await self._api.call_api(method, url, prepared, body, _request_timeout=seconds)
+            response = called.response
             async with response:
                 if not response.ok:
                     error = _STATUS_ERRORS.get(response.status, Unavailable)

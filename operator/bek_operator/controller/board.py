@@ -4,11 +4,13 @@ It has one owner and is only touched from the event loop. Rooms read from it and
 nothing on it is shared with anybody else.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from bek_operator.controller.workers import SLOW_SECONDS
 from bek_operator.model.claims import Claims
 from bek_operator.model.key import PublicKey
 from bek_operator.model.observation import Observation
@@ -44,7 +46,7 @@ class Entry:
         active: Numbers that are being worked on, or are waiting for nothing but their turn.
         begun: By number, since when it is being worked on, as far as it is.
         unrecorded: Numbers whose next publish waits for the status to show the last one.
-        written_at: When the status was last written by this process.
+        written_at: When the status was last written by this process, and how many more writes were `allowed` then.
         unwritten_since: Since when there may be something to write that waits for more.
         gate: Which numbers may be published to; `held` are those that wait for it.
     """
@@ -60,7 +62,8 @@ class Entry:
     active: set[str] = field(default_factory=set)
     begun: dict[str, float] = field(default_factory=dict)
     unrecorded: set[str] = field(default_factory=set)
-    written_at: float = float("-inf")
+    written_at: float = -math.inf
+    allowed: float = 0.0
     unwritten_since: float | None = None
     gate: Gate = OPEN
     held: set[str] = field(default_factory=set)
@@ -71,10 +74,19 @@ class Entry:
         spec = self.resource.spec
         return not (isinstance(self.key, PublicKey) and isinstance(spec, Spec)) or spec.suspend
 
-    @property
-    def unfinished(self) -> bool:
-        """Tell whether more news of its numbers is about to come."""
-        return bool(self.untried or self.active)
+    def awaits_news_until(self, now: float) -> float:
+        """Return until when more news of its numbers may be about to come; without end where some wait for their turn.
+
+        What takes long may take longer still, and is not waited for.
+        """
+        unfinished = self.untried | self.active
+        if unfinished - self.begun.keys():
+            return math.inf
+        return max((self.begun[number] + SLOW_SECONDS for number in unfinished), default=now)
+
+    def allowed_at(self, now: float) -> float:
+        """Return how many writes of the status are allowed: one a second, and one besides."""
+        return min(self.allowed + now - self.written_at, 2.0)
 
 
 class Board:
@@ -243,7 +255,7 @@ class Board:
         """Take note of the status that the API server holds now."""
         entry = self._entries[ref]
         entry.resource = replace(entry.resource, version=version, status=status, recorded=read_status(status))
-        entry.written_at = now
+        entry.written_at, entry.allowed = now, entry.allowed_at(now) - 1
         self._has_version(ref, version)
 
     def _has_version(self, ref: ObjectRef, version: str) -> None:

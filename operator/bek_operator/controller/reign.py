@@ -64,7 +64,9 @@ class Reign:
         self._objects: Workers[ObjectRef] = Workers("objects", Schedule(), self._pass, _PASSES_AT_ONCE, clock)
         shares = {Doubt.NEW: max(concurrency * 3 // 4, 1), Doubt.FAILED: max(concurrency // 2, 1)}
         schedule: Schedule[NumberRef] = Schedule(lanes=ports.lanes, shares=shares)
-        self._signing: Workers[NumberRef] = Workers("numbers", schedule, self._sign, concurrency, clock)
+        self._signing: Workers[NumberRef] = Workers(
+            "numbers", schedule, self._sign, concurrency, clock, spare=concurrency // 2
+        )
         self._numbers = NumberQueue(self._signing)
         self._planner = Planner(
             board=self._board,

@@ -72,7 +72,7 @@ class Reporter:
         if entry.key is None:
             return
         now = self._clock()
-        if entry.unfinished and now < (next_write := self._next_write(entry, now)):
+        if now < (next_write := self._next_write(entry, now)):
             self._again(ref, next_write)
             return
         entry.unwritten_since = None
@@ -102,9 +102,12 @@ class Reporter:
         return sum(lane in closed for lane in lanes)
 
     def _next_write(self, entry: Entry, now: float) -> float:
+        """Return when to write: soon after the last news that is about to come, and not all too often."""
         if entry.unwritten_since is None:
             entry.unwritten_since = now
-        return max(entry.written_at + SECONDS_BETWEEN_WRITES, entry.unwritten_since + SECONDS_FOR_COMPANY)
+        in_company = max(entry.written_at + SECONDS_BETWEEN_WRITES, entry.unwritten_since + SECONDS_FOR_COMPANY)
+        allowed = now + max(1.0 - entry.allowed_at(now), 0.0) * SECONDS_BETWEEN_WRITES
+        return max(min(in_company, entry.awaits_news_until(now)), allowed)
 
     async def _write(self, ref: ObjectRef, resource: Resource, status: dict[str, Any]) -> bool:
         try:

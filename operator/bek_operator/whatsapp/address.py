@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -106,6 +107,7 @@ class Addresses:
         return [str(address[0]) for *_, address in answers]
 
 
+@lru_cache(_NAMES)
 def is_literal(host: str) -> bool:
     """Tell whether a host is an address by itself, so that there is no name to look up."""
     try:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
-from urllib.parse import urlencode
 
 from bek_operator.model.answers import Accepted, Cure, Failure, Reading
 from bek_operator.model.endpoint import CloudEndpoint
@@ -16,9 +15,10 @@ from bek_operator.whatsapp.budget import Budgets
 from bek_operator.whatsapp.calls import Call, make
 from bek_operator.whatsapp.cloud_answers import acceptance_from, reading_from
 from bek_operator.whatsapp.cloud_errors import is_over_limit
+from bek_operator.whatsapp.documents import FORM, form_of
 from bek_operator.whatsapp.exchange import Answer, Caller
 from bek_operator.whatsapp.peer import peer_of
-from bek_operator.whatsapp.tokens import token_from
+from bek_operator.whatsapp.tokens import is_token
 
 ENCRYPTION: Final = "/whatsapp_business_encryption"
 
@@ -60,8 +60,8 @@ class Cloud:
         form = replace(
             call,
             kind="publish",
-            headers={**call.headers, "Content-Type": "application/x-www-form-urlencoded"},
-            content=urlencode({"business_public_key": public_key, **proof}).encode(),
+            headers={**call.headers, "Content-Type": FORM},
+            content=form_of("business_public_key", public_key, proof),
         )
         return await self._make(
             form, lambda answer: acceptance_from(answer, self._now(), call.peer, proof_sent=bool(proof))
@@ -89,8 +89,8 @@ class Cloud:
 def _call(endpoint: CloudEndpoint) -> Call | Failure:
     """Prepare a call; nothing that could end a header, or is endless, is put into one."""
     peer = peer_of(endpoint)
-    token = token_from(endpoint.token.reveal())
-    if token is None:
+    token = endpoint.token.reveal()
+    if not is_token(token):
         return _unusable(f"{peer.source} {_UNUSABLE}")
     if not _HEADER.fullmatch(endpoint.header):
         return _unusable("`apiKeyHeader` is no proper name of a header")
@@ -101,7 +101,7 @@ def _call(endpoint: CloudEndpoint) -> Call | Failure:
         peer=peer,
         url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION),
         trust=endpoint.trust,
-        headers={endpoint.header: f"Bearer {token.reveal()}" if bearer else token.reveal()},
+        headers={endpoint.header: f"Bearer {token}" if bearer else token},
     )
 
 

@@ -1,16 +1,31 @@
-"""JSON documents as APIs answer them, read with suspicion: anything may come in any form."""
+"""Documents: the forms that APIs are sent, and the JSON that they answer, read with suspicion: it may be anything."""
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import quote_plus, urlencode
 
 from bek_operator.model.answers import Reading, SignatureStatus
 from bek_operator.model.key import remote_fingerprint
 
 Document = Mapping[str, Any]
 
+FORM: Final = "application/x-www-form-urlencoded"
 KEY: Final = "business_public_key"
 STATUS: Final = "business_public_key_signature_status"
+
+
+def form_of(field: str, public_key: str, more: Mapping[str, str] | None = None) -> bytes:
+    """Return the body of a form that hands over a public key (PEM), and what else is to go with it."""
+    rest = f"&{urlencode(more)}" if more else ""
+    return f"{field}={_quoted(public_key)}{rest}".encode()
+
+
+@lru_cache(16)
+def _quoted(public_key: str) -> str:
+    # A thousand numbers get the same key, and each of its characters is looked at.
+    return quote_plus(public_key)
 
 
 def document_of(body: bytes) -> Document | None:

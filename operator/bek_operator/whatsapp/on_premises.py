@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
-from urllib.parse import urlencode
 
 from bek_operator.model.answers import Accepted, Failure, Reading
 from bek_operator.model.endpoint import OnPremisesEndpoint
 from bek_operator.whatsapp.calls import Call, make
+from bek_operator.whatsapp.documents import FORM, form_of
 from bek_operator.whatsapp.exchange import Answer, Caller
 from bek_operator.whatsapp.on_premises_answers import acceptance_from, login_from, reading_from
 from bek_operator.whatsapp.on_premises_errors import is_expired_token
@@ -39,8 +39,7 @@ class OnPremises:
     async def publish(self, endpoint: OnPremisesEndpoint, public_key: str) -> Accepted | Failure:
         """Hand over the public key (SPKI PEM) to be signed; a `Failure` says whether that is certain."""
         # The API's documentation asks for a form, whatever its samples look like.
-        form = urlencode({"public_key": public_key}).encode()
-        return await self._logged_in(endpoint, "publish", acceptance_from, form)
+        return await self._logged_in(endpoint, "publish", acceptance_from, form_of("public_key", public_key))
 
     async def close(self) -> None:
         """End every login and every connection."""
@@ -62,7 +61,7 @@ class OnPremises:
                 return grant
             headers = {"Authorization": f"Bearer {grant.token.reveal()}"}
             if form is not None:
-                headers["Content-Type"] = "application/x-www-form-urlencoded"
+                headers["Content-Type"] = FORM
             found, status = await self._call(endpoint, kind, parse, headers, form)
             if not (isinstance(found, Failure) and is_expired_token(status, found)):
                 return found

@@ -90,7 +90,12 @@ class Tokens:
 
 def token_from(text: object) -> Hidden | None:
     """Return a token that may be sent in a header; `None` for anything else."""
-    return Hidden(text) if isinstance(text, str) and _TOKEN.fullmatch(text) else None
+    return Hidden(text) if isinstance(text, str) and is_token(text) else None
+
+
+def is_token(text: str) -> bool:
+    """Tell whether a text may be sent in a header."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def life_until(expires_after: object, now: datetime) -> float:
