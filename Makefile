@@ -32,7 +32,7 @@ demo: $(READY)  ## Show the operator at work, on an API server and phone numbers
 	@exec env PYTHONPATH=operator:tests $(BIN)/python -m kit.demo
 
 .PHONY: test
-test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies, all tests, a clean tree
+test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies, all tests, a quick bench, a clean tree
 	@mkdir -p .make
 	@git status --porcelain >.make/before 2>&1 || echo 'not a checkout' >.make/before
 	@$(MAKE) --no-print-directory lint
@@ -40,9 +40,14 @@ test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies
 	$(BIN)/pytest --cov $(PARALLEL) --dist loadfile
 	@$(BIN)/coverage report --include='$(MODEL)' --fail-under=100 --format=total >/dev/null || \
 	{ $(BIN)/coverage report --include='$(MODEL)' --fail-under=100; exit 1; }
+	@$(MAKE) --no-print-directory bench QUICK=1
 	@if [ ! -s .make/before ] && [ -n "$$(git status --porcelain)" ]; then \
 	  echo 'make test: the tree was clean before, and now there is:' >&2; git status --short >&2; exit 1; \
 	fi
+
+.PHONY: bench
+bench: $(READY)  ## Measure speed and size against what is promised, in 15 minutes (QUICK=1: two, and only see it work)
+	@exec env PYTHONPATH=operator:tests QUICK=$(QUICK) $(BIN)/python -m bench
 
 .PHONY: unit
 unit: $(READY)  ## Run the unit tests alone

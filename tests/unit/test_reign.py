@@ -3,6 +3,7 @@
 import asyncio
 from itertools import combinations
 
+from bek_operator.controller.numbers import CHECKS_EVERY
 from kit import keys
 from kit.builders import public_key, spec_body
 from kit.fakes import now, number, numbers
@@ -187,6 +188,21 @@ async def test_a_key_that_never_becomes_valid_is_published_a_few_times_a_day() -
         await asyncio.sleep(3 * DAY)
         assert world.objects.ready(ref) == ("False", "SignatureMismatch")
     assert 3 <= world.phones.count("publish") <= 12
+
+
+@virtual_time
+async def test_checks_that_nobody_waits_for_are_made_together() -> None:
+    """Once a second at most the operator wakes up for them, and each number has its turn once an interval."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(100), intervalSeconds=60))
+    async with world.operator():
+        await world.until_ready(ref)
+        world.phones.calls.clear()
+        await asyncio.sleep(300)
+        times = [call.at for call in world.phones.calls]
+        assert {round(at % CHECKS_EVERY, 1) % CHECKS_EVERY for at in times} == {0.0}
+        assert 400 <= len(times) <= 520
+        assert len({round(at) for at in times}) > 40
 
 
 @virtual_time

@@ -591,7 +591,7 @@ async def test_numbers_that_are_overwritten_get_the_key_back_whatever_the_pause(
         for one in (SECOND, THIRD):
             world.phones[one].overwrite(NEW.fingerprint)
         await until(lambda: all(world.phones[one].holds(OLD) for one in (SECOND, THIRD)), 2 * MINUTE)
-        assert "ForeignKey" in world.events.reasons
+        await until(lambda: "ForeignKey" in world.events.reasons, 5)
         assert "WaitingForRollout" not in world.events.reasons
 
 

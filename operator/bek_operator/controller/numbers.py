@@ -1,10 +1,19 @@
 """The numbers that are to be worked on, and which of them go first."""
 
+import math
+from typing import Final
+
 from bek_operator.controller.board import NumberRef
 from bek_operator.controller.schedule import Doubt, Priority
 from bek_operator.controller.workers import Workers
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Reason
+
+CHECKS_EVERY: Final = 1.0
+"""Seconds between the instants at which checks that nobody waits for are made.
+
+A process that wakes up for a single one pays more for that than for the check.
+"""
 
 _AT_EASE = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
 
@@ -34,6 +43,8 @@ class NumberQueue:
             priority = Priority.PERSON
         else:
             priority = Priority.CHECK if seen.reason in _AT_EASE else Priority.REPAIR
+        if priority is Priority.CHECK:
+            at = math.ceil(at / CHECKS_EVERY) * CHECKS_EVERY
         self._workers.add(ref, at, priority=priority, lane=seen.target.lane, doubt=_doubt(seen, before))
 
     def put_off(self, ref: NumberRef, seen: Observation, until: float) -> None:

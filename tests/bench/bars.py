@@ -1,0 +1,178 @@
+"""The bars: what was promised, what was measured, and whether that is good enough."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bench.figures import Figure, Raw, figure, ratio
+from bench.floors import SAME_CLIENT
+from bench.processes import MIB
+
+_TEN_MINUTES = 600.0
+_EVEN = 1.5
+"""How many times the average the busiest ten seconds may have, and reads still count as evenly spread."""
+
+_FLAT = 1.05
+"""How much more memory there may be in the end of an hour than after its beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One line of the table; `met` is `None` where nothing was measured."""
+
+    what: str
+    bar: str
+    measured: str
+    met: bool | None
+
+    @property
+    def word(self) -> str:
+        """Return the verdict as a word."""
+        return "not measured" if self.met is None else "met" if self.met else "MISSED"
+
+
+Measured = tuple[str, bool]
+
+
+def verdicts(results: Raw) -> list[Verdict]:
+    """Hold the results against every bar, in their order."""
+    found = []
+    for (what, bar), measure in _BARS.items():
+        try:
+            measured, met = measure(results)
+        except KeyError:  # that scenario was not run
+            found.append(Verdict(what=what, bar=bar, measured="", met=None))
+        else:
+            found.append(Verdict(what=what, bar=bar, measured=measured, met=met))
+    return found
+
+
+def floor_ratio(results: Raw, case: str, of: str = "wall") -> Figure:
+    """Return how many times what the bare calls took a rotation took, over the same client."""
+    found = results["rotations"][case]
+    return ratio(found["runs"], found["floors"][SAME_CLIENT], of)
+
+
+def cpu_a_number(results: Raw, case: str) -> Figure:
+    """Return the CPU seconds of the operator for each number of a rotation."""
+    found = results["rotations"][case]
+    return figure(found["runs"], "cpu", scale=1 / found["case"]["numbers"])
+
+
+def _rotation(case: str, most: float) -> Callable[[Raw], Measured]:
+    def measure(results: Raw) -> Measured:
+        found = floor_ratio(results, case)
+        seconds = figure(results["rotations"][case]["runs"], "wall")
+        return f"{found.shown()}, {seconds.shown(unit=' s')}", found.median <= most
+
+    return measure
+
+
+def _first_light(results: Raw) -> Measured:
+    found = figure(results["first-light"]["thousand"], "in_status", "last")
+    return found.shown(unit=" s"), found.median < 3.0
+
+
+def _calls(results: Raw) -> Measured:
+    found = figure(results["rotations"]["cloud-1000"]["runs"], "calls")
+    return found.shown(), found.high == 2.0
+
+
+def _writes(results: Raw) -> Measured:
+    shown, met = [], True
+    for case in ("cloud-1000", "cloud-5000"):
+        runs = results["rotations"][case]["runs"]
+        met = met and all(run["status_writes"] <= run["objects"] * (run["wall"] + 1) for run in runs)
+        worst = max(runs, key=lambda run: run["status_writes"])
+        events = worst["writes"] - worst["status_writes"]
+        shown.append(f"{worst['status_writes']} for {worst['objects']} in {worst['wall']:.1f} s, and {events} events")
+    return "; ".join(shown), met
+
+
+def _one_more(results: Raw) -> Measured:
+    small, large = (cpu_a_number(results, case) for case in ("cloud-100", "cloud-5000"))
+    change = large.median / small.median - 1
+    milliseconds = f"{1000 * large.median:.2f} ms at 5,000, {1000 * small.median:.2f} ms at 100"
+    return f"{change:+.0%}: {milliseconds}", change <= 0.2
+
+
+def _cpu(results: Raw) -> Measured:
+    cloud, pods = floor_ratio(results, "cloud-1000", "cpu"), floor_ratio(results, "on-premises-1000", "cpu")
+    own = 1000 * cpu_a_number(results, "cloud-1000").median
+    return f"{cloud.shown()}, {own:.2f} ms; On-Premises {pods.shown()}", cloud.median <= 1.5
+
+
+def _memory(results: Raw) -> Measured:
+    ended = results["endurance"]
+    highest = max(ended["idle_many"]["highest_memory"], *(one["memory"]["highest"] for one in ended["starts"]))
+    growth = hour_growth(ended["hour"])
+    shown = f"{highest / MIB:.0f} MiB; after an hour {growth - 1:+.1%}"
+    return shown, highest < 200 * MIB and growth <= _FLAT
+
+
+def hour_growth(hour: Raw) -> float:
+    """Return how many times the memory of its first quarter the last one of a simulated hour has."""
+    sizes = hour["memory"]
+    quarter = max(len(sizes) // 4, 1)
+    return Figure.of(sizes[-quarter:]).median / Figure.of(sizes[:quarter]).median
+
+
+def _first_signature(results: Raw) -> Measured:
+    found = figure(results["first-light"]["one"], "in_status", "first")
+    return found.shown(unit=" s"), found.median < 2.0
+
+
+def _ready(results: Raw) -> Measured:
+    found = figure(results["endurance"]["starts"], "ready")
+    return found.shown(unit=" s"), found.median < 15.0
+
+
+def _idle_writes(results: Raw) -> Measured:
+    found = [results["endurance"][name] for name in ("idle_few", "idle_many")]
+    writes, events = sum(one["writes"] for one in found), sum(one["events"] for one in found)
+    minutes = found[0]["seconds"] / 60
+    return f"{writes} writes, {events} events in {minutes:.0f} minutes", writes + events == 0
+
+
+def _idle(results: Raw) -> Measured:
+    found = results["endurance"]["idle_few"]
+    wanted = found["numbers"]
+    reads, busiest, cpu = found["reads_a_minute"], found["busiest_ten_seconds"], found["cpu_a_minute"]
+    even = abs(reads / wanted - 1) <= 0.05 and busiest <= _EVEN
+    shown = f"{reads:,.0f} reads, {cpu:.2f} s a minute; busiest ten seconds {busiest:.2f} times the average"
+    return shown, even and cpu < 1.0
+
+
+def _edit(results: Raw) -> Measured:
+    found = Figure.of(results["endurance"]["fairness"]["waits"])
+    return found.shown(unit=" s"), found.high <= 1.0
+
+
+def _hanging(results: Raw) -> Measured:
+    found = hanging_ratio(results)
+    return found.shown(), found.median <= 1.1
+
+
+def hanging_ratio(results: Raw) -> Figure:
+    """Return how many times as long as without hanging numbers the healthy ones take beside them."""
+    runs = results["hang"]["runs"]
+    return Figure.of(run["disturbed"]["in_status"]["last"] / run["undisturbed"]["in_status"]["last"] for run in runs)
+
+
+_BARS: Final[Mapping[tuple[str, str], Callable[[Raw], Measured]]] = {
+    ("rotation of 1,000 Cloud numbers, 50 at once; floor = 1", "at most 1.3"): _rotation("cloud-1000", 1.3),
+    ("the same, 100 at once", "at most 1.3"): _rotation("cloud-1000-at-100", 1.3),
+    ("the same for 1,000 On-Premises pods, warm logins", "at most 1.5"): _rotation("on-premises-1000", 1.5),
+    ("first light of 1,000 from process start", "under 3 s"): _first_light,
+    ("calls per number in a rotation", "2"): _calls,
+    ("writes to the API server during it; events apart", "one a second and object, plus one"): _writes,
+    ("CPU of one more number, at 5,000 and at 100", "within 20 %"): _one_more,
+    ("CPU per signed number; floor = 1", "at most 1.5"): _cpu,
+    ("memory, 10,000 numbers, 50,000 Secrets", "under 200 MiB, flat over an hour"): _memory,
+    ("start to first signature, empty cluster", "under 2 s"): _first_signature,
+    ("start to ready with 50,000 Secrets", "under 15 s"): _ready,
+    ("idle writes and events", "0"): _idle_writes,
+    ("idle, 1,000 numbers at 60 s", "1,000 reads a minute, even; under 1 s of CPU"): _idle,
+    ("a person's edit among 10,000 due checks", "within 1 s"): _edit,
+    ("1 % hang: the others, undisturbed = 1", "at most 1.1"): _hanging,
+}

@@ -1,0 +1,131 @@
+"""Rotations of all sizes, and beside them the floor: the same calls without operator and Kubernetes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+
+from bench.figures import Raw
+from bench.floors import Client, Floor, floor
+from bench.rotation import Rotation, rotate
+from bench.scenes import Api, Plan, Rollout, scene
+from bench.stage import Stage
+
+_COLD_SECONDS = 4.5
+"""So long after its last call the operator has no connection any more; the bare calls begin with new ones, too."""
+
+_PATIENCE_SECONDS = 20.0
+"""After so long nothing is measured once more."""
+
+CLIENTS: tuple[Client, ...] = ("operator", "aiohttp", "httpx")
+_SLOWEST: Client = "httpx"
+"""Measured once, because it takes longest and no bar depends on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One kind of rotation.
+
+    Attributes:
+        floors: Whether the bare calls are measured in turn with it.
+        aside: Whether it is measured while others are at work; no bar depends on it.
+    """
+
+    name: str
+    numbers: int
+    api: Api = "cloud"
+    per_object: int = 1000
+    rollout: Rollout = "AllAtOnce"
+    concurrency: int = 50
+    floors: bool = False
+    aside: bool = False
+
+    @property
+    def namespace(self) -> str:
+        """Return a namespace of its own."""
+        return f"rotate-{self.name}"
+
+
+CASES = (
+    Case(name="cloud-10", numbers=10),
+    Case(name="cloud-100", numbers=100),
+    Case(name="cloud-1000", numbers=1000, floors=True),
+    Case(name="cloud-1000-at-100", numbers=1000, concurrency=100, floors=True),
+    Case(name="cloud-5000", numbers=5000),
+    Case(name="cloud-1000-first-number", numbers=1000, rollout="FirstNumber", aside=True),
+    Case(name="cloud-1000-objects", numbers=1000, per_object=1, aside=True),
+    Case(name="on-premises-10", numbers=10, api="on-premises"),
+    Case(name="on-premises-100", numbers=100, api="on-premises"),
+    Case(name="on-premises-1000", numbers=1000, api="on-premises", floors=True),
+    Case(name="on-premises-5000", numbers=5000, api="on-premises", aside=True),
+)
+
+
+async def measure(stage: Stage, *, aside: bool = False) -> Raw:
+    """Measure every case that wants quiet, or those that don't."""
+    return {case.name: await measure_one(stage, case) for case in CASES if case.aside is aside}
+
+
+async def measure_one(stage: Stage, case: Case, *, profile: str = "") -> Raw:
+    """Rotate several times, with an operator that serves nothing else."""
+    case = replace(case, numbers=stage.fewer(case.numbers) if case.numbers > 10 else case.numbers)
+    plan = Plan(
+        namespace=case.namespace,
+        numbers=case.numbers,
+        api=case.api,
+        per_object=case.per_object,
+        rollout=case.rollout,
+    )
+    key = stage.next_key()
+    async with AsyncExitStack() as stack:
+        made = await stack.enter_async_context(scene(plan, stage.cluster, stage.phones, key, held=key))
+        operator = stack.enter_context(
+            stage.operators.running(plan.namespace, concurrency=case.concurrency, profile=profile)
+        )
+        await made.signed()
+        bare = {
+            client: await stack.enter_async_context(
+                floor(stage.phones, case.api, case.numbers, case.concurrency, client)
+            )
+            for client in CLIENTS
+            if case.floors
+        }
+        before = await stage.cluster.traffic()
+        runs, floors = await _in_turn(stage, lambda: rotate(stage, made, operator), bare)
+        memory, traffic = operator.memory(), await stage.cluster.traffic() - before
+    _tell(stage, case, runs, floors)
+    return {
+        "case": asdict(case),
+        "runs": [{**asdict(run), "wall": run.wall, "calls": run.calls} for run in runs],
+        "floors": floors,
+        "memory": asdict(memory),
+        "traffic": {way: of_all / len(runs) for way, of_all in asdict(traffic).items()},
+    }
+
+
+async def _in_turn(
+    stage: Stage, rotate_once: Callable[[], Awaitable[Rotation]], bare: Mapping[Client, Floor]
+) -> tuple[list[Rotation], dict[str, list[Raw]]]:
+    """Rotate and make the bare calls in turn, as often as there is time for."""
+    runs: list[Rotation] = []
+    floors: dict[str, list[Raw]] = {client: [] for client in bare}
+    begun = ended = time.monotonic()
+    while len(runs) < stage.repeats and (not runs or time.monotonic() < begun + _PATIENCE_SECONDS):
+        if bare:
+            await asyncio.sleep(max(ended + _COLD_SECONDS - time.monotonic(), 0.0))
+        runs.append(await rotate_once())
+        ended = time.monotonic()
+        for client, one in bare.items():
+            if client != _SLOWEST or not floors[client]:
+                floors[client].append(asdict(await one.run(stage.next_key())))
+    return runs, floors
+
+
+def _tell(stage: Stage, case: Case, runs: list[Rotation], floors: dict[str, list[Raw]]) -> None:
+    wall, cpu = (sorted(values)[len(runs) // 2] for values in ([run.wall for run in runs], [run.cpu for run in runs]))
+    beside = ", ".join(f"{client} {min(one['wall'] for one in took):.2f} s" for client, took in floors.items())
+    stage.say(
+        f"rotation {case.name}: {wall:.2f} s, {1000 * cpu / case.numbers:.2f} ms of CPU a number"
+        + (f"; floors: {beside}" if beside else "")
+    )
