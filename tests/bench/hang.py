@@ -1,10 +1,12 @@
 """One number in a hundred takes calls and never answers: what do the others feel of it during a rotation?"""
 
+import asyncio
 from dataclasses import asdict
 
 from bench.figures import Raw
 from bench.ledger import Count, Mode
 from bench.rotation import rotate
+from bench.rotations import SETTLING_SECONDS
 from bench.scenes import Plan, scene
 from bench.stage import Stage
 
@@ -25,6 +27,7 @@ async def measure(stage: Stage) -> Raw:
                 await made.signed()
                 undisturbed = await rotate(stage, made, operator)
                 stage.phones.behave(sick, Mode.HANGS)
+                await asyncio.sleep(SETTLING_SECONDS)
                 disturbed = await rotate(stage, made, operator, but=len(sick))
                 calls = sum(stage.phones.total(count, sick) for count in (Count.READS, Count.PUBLISHES))
             stage.phones.behave(sick, Mode.FINE)

@@ -41,7 +41,14 @@ class Operators:
         self._api_server = api_server
         self._phones = phones
         token = api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT, duration="24h")
+        # As in the image, all that is imported was compiled before.
+        self._compiled = {"PYTHONPYCACHEPREFIX": str(api_server.keeper.folder / "compiled")}
+        self._compile()
         self._kubeconfig = api_server.kubeconfig(token, name="operator")
+
+    def _compile(self) -> None:
+        environment = {**self._api_server.keeper.clean_env(), **self._compiled, "PYTHONPATH": ROOTS}
+        subprocess.run([sys.executable, "-c", "import bek_operator.app, bench.lookup"], env=environment, check=True)
 
     @contextmanager
     def running(
@@ -82,8 +89,7 @@ class Operators:
             "KUBECONFIG": str(self._kubeconfig),
             "BEK_HEALTH_ADDRESS": f"127.0.0.1:{health}",
             "PYTHONPATH": ROOTS,
-            # As in the image, all that is imported was compiled before; here it is by the first one that is started.
-            "PYTHONPYCACHEPREFIX": str(self._api_server.keeper.folder / "compiled"),
+            **self._compiled,
         }
         watched = ["-m", "cProfile", "-o", profile] if profile else []
         command = [sys.executable, *watched, "-m", "bench.lookup", *flags]

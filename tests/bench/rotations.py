@@ -15,6 +15,9 @@ from bench.stage import Stage
 _COLD_SECONDS = 4.5
 """So long after its last call the operator has no connection any more; the bare calls begin with new ones, too."""
 
+SETTLING_SECONDS = 2.0
+"""So long after its last write of a status the operator may write as soon as it likes; nobody rotates more often."""
+
 _PATIENCE_SECONDS = 20.0
 """After so long nothing is measured once more."""
 
@@ -112,8 +115,8 @@ async def _in_turn(
     floors: dict[str, list[Raw]] = {client: [] for client in bare}
     begun = ended = time.monotonic()
     while len(runs) < stage.repeats and (not runs or time.monotonic() < begun + _PATIENCE_SECONDS):
-        if bare:
-            await asyncio.sleep(max(ended + _COLD_SECONDS - time.monotonic(), 0.0))
+        pause = _COLD_SECONDS if bare else SETTLING_SECONDS
+        await asyncio.sleep(max(ended + pause - time.monotonic(), 0.0))
         runs.append(await rotate_once())
         ended = time.monotonic()
         for client, one in bare.items():
