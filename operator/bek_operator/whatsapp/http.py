@@ -33,7 +33,7 @@ from bek_operator.whatsapp.idle import Idle
 from bek_operator.whatsapp.transport import Transport
 from bek_operator.whatsapp.trust import Contexts
 
-_LONGEST_HEADER = 4096
+_LONGEST_HEADER = 8192
 
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 _SERVER_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
