@@ -57,20 +57,25 @@ async def make(http: Caller, call: Call, parse: Callable[[Answer], R | Failure])
         found = no_answer(error, call.peer, publish=call.kind == "publish")
     else:
         found = parse(answer)
-    failed = found if isinstance(found, Failure) else None
-    # What does not pass by itself may end at the API's support, which asks for the trace.
-    lasting = failed is not None and failed.trace is not None and failed.cure is not Cure.TIME
-    _log.log(
-        logging.WARNING if lasting else logging.DEBUG,
-        "Called an API.",
-        extra={
-            "lane": call.lane,
-            "kind": call.kind,
-            "status": answer.status if answer else 0,
-            "code": failed.code if failed else None,
-            "reason": str(failed.reason) if failed else None,
-            "trace": failed.trace if failed else None,
-            "ms": round((time.monotonic() - begun) * 1000),
-        },
-    )
+    _tell(call, answer, found if isinstance(found, Failure) else None, time.monotonic() - begun)
     return found, answer
+
+
+def _tell(call: Call, answer: Answer | None, failed: Failure | None, seconds: float) -> None:
+    """Tell the log; what does not pass by itself may end at the API's support, which asks for the trace."""
+    lasting = failed is not None and failed.trace is not None and failed.cure is not Cure.TIME
+    level = logging.WARNING if lasting else logging.DEBUG
+    if _log.isEnabledFor(level):
+        _log.log(
+            level,
+            "Called an API.",
+            extra={
+                "lane": call.lane,
+                "kind": call.kind,
+                "status": answer.status if answer else 0,
+                "code": failed.code if failed else None,
+                "reason": str(failed.reason) if failed else None,
+                "trace": failed.trace if failed else None,
+                "ms": round(seconds * 1000),
+            },
+        )

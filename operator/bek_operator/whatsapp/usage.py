@@ -11,7 +11,7 @@ from bek_operator.whatsapp.retry_after import LONGEST_SECONDS
 APP: Final = "x-app-usage"
 BUSINESS: Final = "x-business-use-case-usage"
 
-_LONGEST_HEADER = 4096
+_LONGEST_HEADER = 8192
 _LONGEST_ID = 64
 _MOST_METERS = 32
 _SHARES = ("call_count", "total_cputime", "total_time")
