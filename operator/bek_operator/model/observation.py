@@ -6,6 +6,7 @@ decides what of it is still worth something for another target; `outcomes` tells
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bek_operator.model import brake
 from bek_operator.model.answers import Cure, Failure, Pace, SignatureStatus
@@ -179,19 +180,19 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
     if seen.failures:
         kept = replace(kept, failures=0, bounded=0, due=now)
     if before.key != target.key:
-        kept = replace(_forget_publishes(kept), tried=False, person=False)
         # What the API asks us to wait for is worth showing until the new key has its turn.
         waiting = now < seen.retry_at and group_of(seen.reason) is Group.TIME
-        return kept if waiting else replace(kept, reason=Reason.PENDING, message=_NOT_LOOKED_AT)
+        shown = (kept.reason, kept.message) if waiting else (Reason.PENDING, _NOT_LOOKED_AT)
+        return _forget_publishes(kept, tried=False, person=False, reason=shown[0], message=shown[1])
     if before.api != target.api or before.publish != target.publish:
         kept = replace(kept, tried=False, person=False)
     if target.request not in {"", before.request}:
-        kept = replace(_forget_publishes(kept), read_at=None, asked=True, due=now)
+        kept = _forget_publishes(kept, read_at=None, asked=True, due=now)
     return kept
 
 
-def _forget_publishes(seen: Observation) -> Observation:
-    return replace(seen, publishes=0, accepted=False, refusal=None, refusals=0, lost=None, cause=None)
+def _forget_publishes(seen: Observation, **more: Any) -> Observation:
+    return replace(seen, publishes=0, accepted=False, refusal=None, refusals=0, lost=None, cause=None, **more)
 
 
 def is_of_the_key(refusal: Failure) -> bool:

@@ -130,13 +130,27 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
     One that was accepted, may have been carried out, or was refused for what may be the key counts for the brake.
     One that the API turned away for other reasons (not ready, too many requests, not registered) does not.
     """
-    seen = replace(seen, tried=True, asked=False, read_at=None)
-    published = replace(seen, published_at=now, publishes=seen.publishes + 1, cause=None)
     if isinstance(answer, Accepted):
-        cause = seen.lost or Reason.PENDING
-        return replace(published, cause=cause, lost=None, accepted=True, refusal=None, refusals=0, due=now)
+        return replace(
+            seen,
+            tried=True,
+            asked=False,
+            read_at=None,
+            published_at=now,
+            publishes=seen.publishes + 1,
+            cause=seen.lost or Reason.PENDING,
+            lost=None,
+            accepted=True,
+            refusal=None,
+            refusals=0,
+            due=now,
+        )
+    counts = answer.unknown or is_of_the_key(answer) or answer.cure is Cure.BOUNDED
     refused = replace(
-        published if answer.unknown or is_of_the_key(answer) or answer.cure is Cure.BOUNDED else seen,
+        replace(seen, published_at=now, publishes=seen.publishes + 1, cause=None) if counts else seen,
+        tried=True,
+        asked=False,
+        read_at=None,
         refusal=answer,
         refused_at=now,
         refusals=seen.refusals + 1,
