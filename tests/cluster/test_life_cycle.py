@@ -59,7 +59,7 @@ def test_a_restart_over_a_hundred_healthy_objects_publishes_and_writes_nothing(s
     scene.wait_for(lambda: scene.get("flows-0")["status"].get("lastHandledReconcileAt") == "now", "it works again")
 
     # What a write has changed may be seen before the write itself is in the log.
-    scene.wait_for(lambda: operator_writes(scene.api_server.audit(mark)), "the echo of the request is in the log")
+    scene.wait_for(lambda: bool(operator_writes(scene.api_server.audit(mark))), "the echo of the request is in the log")
     written = operator_writes(scene.api_server.audit(mark))
     assert scene.simulator.publishes == 0
     assert [(event.verb, event.name) for event in written] == [("update", "flows-0")]
