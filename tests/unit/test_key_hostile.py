@@ -85,6 +85,14 @@ def test_a_damaged_pem_is_refused_or_a_key(name: str) -> None:
     check()
 
 
+def test_a_certificate_of_no_known_version_is_refused() -> None:
+    """The library has an error of its own for that, which is none of those that it has for the rest."""
+    der = der_of(SAMPLES["a certificate"]())
+    damaged = armored("CERTIFICATE", der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101"), 1))
+    with pytest.raises(InvalidKey, match="certificate"):
+        public_key_from_secret({"tls.crt": damaged.encode()}, entry=None, passphrase_entry=None)
+
+
 @pytest.mark.parametrize("name", [name for name in SAMPLES if "OpenSSL 1" not in name])
 def test_damaged_der_is_refused_or_a_key(name: str) -> None:
     """DER in which some bytes were changed, most of them near its beginning, raises nothing but InvalidKey."""

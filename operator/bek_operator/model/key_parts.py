@@ -24,7 +24,7 @@ CERTIFICATES: Final = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
 PRIVATE_KEYS: Final = frozenset({"ENCRYPTED PRIVATE KEY", "PRIVATE KEY", "RSA PRIVATE KEY"})
 PUBLIC_KEYS: Final = frozenset({"PUBLIC KEY", "RSA PUBLIC KEY"})
 
-LIBRARY_ERRORS: Final = (ValueError, UnsupportedAlgorithm, InternalError)
+LIBRARY_ERRORS: Final = (ValueError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion)
 """What the library raises over material that it cannot take."""
 
 _BITS: Final = 2048
