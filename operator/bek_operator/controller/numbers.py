@@ -7,15 +7,13 @@ from bek_operator.controller.board import NumberRef
 from bek_operator.controller.schedule import Doubt, Priority
 from bek_operator.controller.workers import Workers
 from bek_operator.model.observation import Observation
-from bek_operator.model.reasons import Reason
+from bek_operator.model.reasons import AT_EASE, Reason
 
 CHECKS_EVERY: Final = 1.0
 """Seconds between the instants at which checks that nobody waits for are made.
 
 A process that wakes up for a single one pays more for that than for the check.
 """
-
-_AT_EASE = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
 
 
 class NumberQueue:
@@ -42,7 +40,7 @@ class NumberQueue:
         elif not seen.tried or seen.asked:
             priority = Priority.PERSON
         else:
-            priority = Priority.CHECK if seen.reason in _AT_EASE else Priority.REPAIR
+            priority = Priority.CHECK if seen.reason in AT_EASE else Priority.REPAIR
         if priority is Priority.CHECK:
             at = math.ceil(at / CHECKS_EVERY) * CHECKS_EVERY
         self._workers.add(ref, at, priority=priority, lane=seen.target.lane, doubt=_doubt(seen, before))

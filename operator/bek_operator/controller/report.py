@@ -106,7 +106,7 @@ class Reporter:
         if entry.unwritten_since is None:
             entry.unwritten_since = now
         in_company = max(entry.written_at + SECONDS_BETWEEN_WRITES, entry.unwritten_since + SECONDS_FOR_COMPANY)
-        allowed = now + max(1.0 - entry.allowed_at(now), 0.0) * SECONDS_BETWEEN_WRITES
+        allowed = now + max(1.0 - entry.allowed_at(now), 0.0)
         return max(min(in_company, entry.awaits_news_until(now)), allowed)
 
     async def _write(self, ref: ObjectRef, resource: Resource, status: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bek_operator.model import brake
 from bek_operator.model.answers import Cure, Failure, Pace, SignatureStatus
-from bek_operator.model.reasons import Group, Reason, group_of
+from bek_operator.model.reasons import OF_THE_KEY, Group, Reason, group_of
 from bek_operator.model.recorded import Recorded, Row
 from bek_operator.model.target import Target
 
@@ -97,6 +97,11 @@ class Observation:
             self.asked,
             self.person,
         )
+
+    @property
+    def doubts_the_key(self) -> bool:
+        """Tell whether what came of publishing may be the key's fault."""
+        return self.reason in OF_THE_KEY or (self.refusal is not None and may_be_for_the_key(self.refusal))
 
     @property
     def group(self) -> Group:

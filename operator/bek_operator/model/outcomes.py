@@ -14,7 +14,7 @@ from bek_operator.model.observation import (
     needs_a_person,
     pause_after,
 )
-from bek_operator.model.reasons import Reason
+from bek_operator.model.reasons import AT_EASE, OF_THE_KEY, Reason
 from bek_operator.model.target import Target
 
 PATIENCE_CHECKS = 3
@@ -22,8 +22,6 @@ PATIENCE_SECONDS = 300.0
 LONGEST_RETRY_AFTER = 3600.0
 
 _SLOWEST_SETTLING = 60.0
-_AT_EASE = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
-_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
 
 
 def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -> Observation:
@@ -93,9 +91,9 @@ def after_failure(seen: Observation, failure: Failure, now: float, jitter: float
     bounded = seen.bounded + 1 if failure.cure is Cure.BOUNDED else 0
     lasting = failures >= PATIENCE_CHECKS and now - since >= PATIENCE_SECONDS
     passing = failure.cure is not Cure.PERSON
-    stands = seen.reason in _OF_THE_KEY and passing
+    stands = seen.reason in OF_THE_KEY and passing
     settled = seen.tried and not seen.asked
-    patient = stands or (seen.reason in _AT_EASE and settled and passing and not lasting)
+    patient = stands or (seen.reason in AT_EASE and settled and passing and not lasting)
     person = stands or (needs_a_person(failure.cure, bounded) and not patient)
     known = replace(
         seen,

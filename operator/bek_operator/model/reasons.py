@@ -5,6 +5,7 @@ Within a group the graver ones come later; the object's Ready condition takes th
 """
 
 from enum import IntEnum, StrEnum
+from typing import Final
 
 
 class Group(IntEnum):
@@ -51,6 +52,16 @@ class Reason(StrEnum):
     APP_SECRET_PROOF_REQUIRED = "AppSecretProofRequired"  # noqa: S105 - a reason, not a secret
     TOKEN_EXPIRED = "TokenExpired"  # noqa: S105 - a reason, not a token
     ACCESS_DENIED = "AccessDenied"
+
+
+AT_EASE: Final = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
+"""Reasons of numbers that nobody needs to hurry for: one more look at them is nothing that anybody waits for."""
+
+LACKS_THE_KEY: Final = frozenset({Reason.FOREIGN_KEY, Reason.STALE_SIGNATURE, Reason.NOT_PUBLISHED})
+"""What an answer can find wrong with a number; a publish mends it."""
+
+OF_THE_KEY: Final = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
+"""What a number that was published to has against the key."""
 
 
 class ObjectReason(StrEnum):

@@ -9,17 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bek_operator.model.answers import SignatureStatus
-from bek_operator.model.observation import Observation, may_be_for_the_key
-from bek_operator.model.reasons import Group, Reason, group_of
+from bek_operator.model.observation import Observation
+from bek_operator.model.reasons import LACKS_THE_KEY, Group, Reason, group_of
 from bek_operator.model.spec import Rollout
 from bek_operator.model.times import rfc3339
 
 PATIENCE_SECONDS = 10.0
 """How long the first number may go without any answer before the next one takes its place."""
 
-_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
 _OF_OTHERS = frozenset({Reason.CONTENDED, Reason.DUPLICATE_NUMBER})
-_LACKS_THE_KEY = frozenset({Reason.FOREIGN_KEY, Reason.STALE_SIGNATURE, Reason.NOT_PUBLISHED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +128,7 @@ def _is_on_trial(seen: Observation, now: float) -> bool:
     After a restart a row tells that it was given the key (`publishes`), but not always what came of that. If it
     takes a person now, or is not understood, that may well be for the key.
     """
-    if seen.reason in _OF_THE_KEY or (seen.refusal and may_be_for_the_key(seen.refusal)):
+    if seen.doubts_the_key:
         return True
     if seen.finding is Reason.STALE_SIGNATURE and not seen.target.problem:
         return True
@@ -143,7 +141,7 @@ def _cannot_tell(seen: Observation, now: float) -> bool:
     """Tell whether a number fails for reasons of its own, so that the next one has to take its place."""
     if seen.failures or seen.refusal or now < seen.retry_at or seen.group is Group.PERSON:
         return True
-    return group_of(seen.reason) is Group.TIME and seen.reason not in _LACKS_THE_KEY
+    return group_of(seen.reason) is Group.TIME and seen.reason not in LACKS_THE_KEY
 
 
 def _given_at(seen: Observation) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bek_operator.model.key import PublicKey
-from bek_operator.model.observation import Observation, may_be_for_the_key
+from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Group, ObjectReason, Reason, gravity
 from bek_operator.model.recorded import condition_of, rows_of
 from bek_operator.model.resource import Resource
@@ -16,7 +16,6 @@ _LONGEST_ROW_MESSAGE = 256
 _LONGEST_MESSAGE = 1024
 _MOST_PUBLISHES = 2**31 - 1
 _NUMBERS_NAMED = 3
-_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ def _unsigned_verdict(unsigned: Sequence[Observation], total: int, first: str | 
 
 def _awaited(unsigned: Sequence[Observation], gravest: Observation, first: str | None) -> str:
     """Say what a rollout waits for, and how to go on where that may not come by itself."""
-    stuck = next((one for one in unsigned if _may_dislike_the_key(one)), None)
+    stuck = next((one for one in unsigned if one.doubts_the_key), None)
     way = "put a key that works into the Secret, or name another number in `rollout.firstNumber`"
     if not stuck:
         stuck = next((one for one in unsigned if one.target.number == first and one.group > Group.NOBODY), None)
@@ -158,10 +157,6 @@ def _awaited(unsigned: Sequence[Observation], gravest: Observation, first: str |
         return "one holds it"
     why = "" if stuck.reason is gravest.reason else f" ({stuck.reason})"
     return f"{stuck.target.number}{why} holds it: {way}"
-
-
-def _may_dislike_the_key(one: Observation) -> bool:
-    return one.reason in _OF_THE_KEY or (one.refusal is not None and may_be_for_the_key(one.refusal))
 
 
 def _numbers(count: int) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bek_operator.model.reasons import ObjectReason, Reason
+from bek_operator.model.reasons import LACKS_THE_KEY, ObjectReason, Reason
 from bek_operator.model.recorded import condition_of, rows_of
 
 _QUIET = frozenset({ObjectReason.PROGRESSING, ObjectReason.SUSPENDED})
-_UNDER_REPAIR = frozenset({Reason.NOT_PUBLISHED, Reason.STALE_SIGNATURE, Reason.FOREIGN_KEY})
 _NUMBERS_NAMED = 5
 _CAUSES_TOLD = 3
 _IDS = re.compile("[0-9]{7,}")
@@ -37,7 +36,7 @@ def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[
     if (was.get("status"), was.get("reason")) == (now["status"], now["reason"]):
         yield from _other_causes(before, after, now["reason"])
         return
-    if now["reason"] in _UNDER_REPAIR and not condition_of(after, "Stalled"):
+    if now["reason"] in LACKS_THE_KEY and not condition_of(after, "Stalled"):
         # Its end will be told, with what had been lost.
         return
     calm = now["status"] == "True" or now["reason"] == Reason.WAITING_FOR_ROLLOUT

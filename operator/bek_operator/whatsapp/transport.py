@@ -21,10 +21,10 @@ from yarl import URL
 CONNECTING: Final = "connection.connect.started"
 """The trace's event for a connection being opened, with TLS; httpx's own transport tells these two apart."""
 
-_LONGEST_FIELD: Final = 16 * 1024
-
 SENDING: Final = "http11.send_request_headers.started"
 """The trace's event for a request that may leave from now on; httpx's own name for it."""
+
+_LONGEST_FIELD: Final = 16 * 1024
 
 Tell = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 
@@ -40,7 +40,6 @@ class Transport(httpx.AsyncBaseTransport):
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_NO_LIMITS,
             auto_decompress=False,
             # A single long header, which nobody reads, is no reason to lose the answer.
             max_field_size=_LONGEST_FIELD,
@@ -185,6 +184,3 @@ def _httpx_errors() -> Iterator[None]:
         raise httpx.RemoteProtocolError("what came was not HTTP") from None
     except (aiohttp.ClientError, OSError):
         raise httpx.ReadError("the connection broke") from None
-
-
-_NO_LIMITS: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
