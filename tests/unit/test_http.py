@@ -1,11 +1,10 @@
 """HTTP calls as a server sees them, over real TLS on the loopback."""
 
 import asyncio
-import re
 import ssl
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -29,63 +28,21 @@ from bek_operator.whatsapp.exchange import (
     UnacceptableError,
 )
 from bek_operator.whatsapp.http import Http, Limits
+from kit.scripted import Script, ScriptedServer, Served, listening
 from kit.tls import Certificate, self_signed, signed_by
 
 SECRET = "Bearer top.secret.token"
 NAME = "whatsapp-web-service"
 POD = self_signed()
 
-Script = Callable[["Served"], Awaitable[None]]
 
-
-class Served:
-    """One connection at a server: its streams, and its place among the connections."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: int) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.place = place
-
-    async def request(self) -> str:
-        """Read one request, head and body."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-        length = re.search(r"(?im)^content-length: (\d+)", head)
-        return head + (await self.reader.readexactly(int(length[1])) if length else b"").decode()
-
-    def server_name(self) -> str | None:
-        """Return the name that was asked for in the handshake."""
-        name: str | None = self.writer.get_extra_info("ssl_object").asked_for
-        return name
-
-
-class Server:
-    """A server that follows a script on each connection."""
+class Server(ScriptedServer):
+    """A server that remembers what it was asked, and in which names."""
 
     def __init__(self, script: Script) -> None:
-        self._script = script
-        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__(script)
         self.requests: list[str] = []
         self.names: list[str | None] = []
-        self.connections = 0
-        self.gone = asyncio.Semaphore(0)
-        self.port = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
-        task = asyncio.current_task()
-        if task:
-            self._tasks.add(task)
-        self.connections += 1
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await self._script(Served(reader, writer, self.connections))
-        writer.transport.abort()
-        self.gone.release()
-
-    async def end(self) -> None:
-        """Cut every connection."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def url(self) -> Url:
@@ -113,14 +70,8 @@ async def serving(
             server.names.append(name)
 
         context.sni_callback = remember
-    listener = await asyncio.start_server(server.serve, host, 0, ssl=context)
-    server.port = listener.sockets[0].getsockname()[1]
-    try:
+    async with listening(server, context, host=host):
         yield server
-    finally:
-        listener.close()
-        await server.end()
-        await listener.wait_closed()
 
 
 class Client:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 import pytest
@@ -13,81 +13,25 @@ import pytest
 from bek_operator.model.endpoint import Trust
 from bek_operator.whatsapp.transport import Transport
 from bek_operator.whatsapp.trust import Contexts
+from kit.scripted import Script, ScriptedServer, Served, listening
 from kit.tls import self_signed
 
 POD = self_signed()
 NAME = "whatsapp-web-service"
 SECONDS = 5.0
 
-Script = Callable[["Served"], Awaitable[None]]
 
-
-class Served:
-    """One connection at the server."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def request(self) -> None:
-        """Read the head of a request; none of these has a body."""
-        await self.reader.readuntil(b"\r\n\r\n")
-
-    async def say(self, *said: bytes) -> None:
-        """Send something."""
-        self.writer.write(b"".join(said))
-        await self.writer.drain()
-
-    async def answer(self, *said: bytes) -> None:
-        """Answer a request."""
-        await self.request()
-        await self.say(*said)
-
-
-class Server:
-    """A server that does as a script says on each connection, and counts those that began and those that ended."""
-
-    def __init__(self, script: Script) -> None:
-        self._script = script
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
-        self.connections = 0
-        self._ended = asyncio.Semaphore(0)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a connection until its script or the other side ends it."""
-        task = asyncio.current_task()
-        if task:
-            self._tasks.add(task)
-        self.connections += 1
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await self._script(Served(reader, writer))
-        writer.transport.abort()
-        self._ended.release()
+class Server(ScriptedServer):
+    """A server whose connections are waited for."""
 
     async def one_ended(self) -> None:
         """Wait until one more connection has ended."""
-        await asyncio.wait_for(self._ended.acquire(), SECONDS)
-
-    async def end(self) -> None:
-        """End every connection."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.wait_for(self.gone.acquire(), SECONDS)
 
 
-@asynccontextmanager
-async def serving(script: Script, *, tls: bool = True) -> AsyncIterator[Server]:
+def serving(script: Script, *, tls: bool = True) -> AbstractAsyncContextManager[Server]:
     """Run a server."""
-    server = Server(script)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=POD.server_context() if tls else None)
-    server.port = listener.sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        listener.close()
-        await server.end()
-        await listener.wait_closed()
+    return listening(Server(script), POD.server_context() if tls else None)
 
 
 @asynccontextmanager
