@@ -16,6 +16,7 @@ import yaml
 
 from kit import audit, servers
 from kit.binaries import Binaries, ensure
+from kit.interrupts import held
 from kit.processes import Keeper
 from kit.servers import ApiServerError, PortTakenError
 
@@ -63,12 +64,13 @@ class ApiServer:
         """
         if self._keeper is not None:
             raise ApiServerError("The API server is started already.")
-        self._keeper = Keeper("bek-apiserver")
         try:
+            with held():
+                self._keeper = Keeper("bek-apiserver")
             servers.write_configuration(self.folder, self.admin_token)
-            etcd = self._keeper.spawn("etcd", servers.etcd_command(self.binaries, self.folder))
+            etcd = self.keeper.spawn("etcd", servers.etcd_command(self.binaries, self.folder))
             servers.wait_until_up(
-                "etcd", etcd, lambda: servers.accepts(self.folder / "etcd.sock"), self._keeper.log("etcd")
+                "etcd", etcd, lambda: servers.accepts(self.folder / "etcd.sock"), self.keeper.log("etcd")
             )
             self._start_on_free_port()
             self.kubeconfig()

@@ -6,15 +6,14 @@ KUBECONFIG says, no other cluster is called; however it ends, nothing is left be
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 
+from kit import interrupts
 from kit.apiserver import ApiServer, KubectlError
 from kit.binaries import MissingBinaryError, ensure
 from kit.business import Business
@@ -35,17 +34,9 @@ _CANNOT_START = (MissingBinaryError, BuildError, ApiServerError)
 _STEP_FAILED = (StepFailedError, KubectlError, ApiServerError, subprocess.SubprocessError)
 
 
-class Ended(KeyboardInterrupt):
-    """A signal asks for the end; the exit status tells which."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signal.strsignal(signum))
-        self.exit_status = 128 + signum
-
-
 def main() -> int:
     """Run the demo; return the exit status."""
-    _raise_on_signals()
+    interrupts.expect()
     # Python has no stdin where it was started without one.
     terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     stays = terminal and os.environ.get("DEMO_EXIT", "0") in {"", "0"}
@@ -55,7 +46,7 @@ def main() -> int:
     console = Console(sys.stdout, colour=sys.stdout.isatty() and not plain, pause=_PAUSE_SECONDS if terminal else 0.0)
     try:
         status = run(console, stays=stays)
-    except Ended as ended:
+    except interrupts.Ended as ended:
         status = ended.exit_status
     except _CANNOT_START as error:
         console.bad(str(error))
@@ -81,14 +72,16 @@ def run(console: Console, *, stays: bool) -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         console.say("Starting etcd, kube-apiserver, two simulated WhatsApp API pods and a simulated Cloud API ...")
-        server = stack.enter_context(ApiServer(binaries))
+        server = ApiServer(binaries)
+        stack.callback(server.stop)
+        server.start()
         simulator = stack.enter_context(OnPremises(ON_PREMISES, own_ports=False))
         business = Business(stack.enter_context(Cloud()))
         business.add(AT_META, PHONE_NUMBER_ID)
         numbers = Mixed(simulator, business)
         operator = OperatorProcess(server, flags_for(numbers, server.folder))
         scene = Scene(server, NAMESPACE, simulator, operator)
-        stack.callback(_ignore_signals)  # the first thing that happens at the end
+        stack.callback(interrupts.ignore)  # the first thing that happens at the end
         kubeconfig = server.kubeconfig(name="demo", namespace=NAMESPACE)
         shell = shell_for(scene, console, kubeconfig)
         status = walk(Tour(scene, numbers, shell), scene, console)
@@ -142,23 +135,6 @@ def walk(tour: Tour, scene: Scene, console: Console) -> int:
             console.show(tail(scene.operator.log))
         return 1
     return 0
-
-
-def _raise_on_signals() -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A hang-up is ignored where somebody asked for that with nohup.
-        if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN:
-            signal.signal(signum, _raise_ended)
-
-
-def _raise_ended(signum: int, _: FrameType | None) -> None:
-    raise Ended(signum)
-
-
-def _ignore_signals() -> None:
-    """Let nothing interrupt the removal of what was started; it takes no time."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

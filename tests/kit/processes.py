@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from kit.interrupts import held
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -56,7 +58,7 @@ class Keeper:
         self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         """Start a program that writes to its `log(name)` and sees `clean_env` plus the variables given."""
-        with self.log(name).open("ab") as output:
+        with self.log(name).open("ab") as output, held():
             process = subprocess.Popen(
                 list(command),
                 cwd=self.folder,
@@ -66,8 +68,8 @@ class Keeper:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._running[process.pid] = process
-        self._announce("+", process.pid)
+            self._running[process.pid] = process
+            self._announce("+", process.pid)
         return process
 
     def end(self, process: subprocess.Popen[bytes], *, grace: float = 0.0) -> int:

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from kit.interrupts import held
+
 POD_NAMES = ("whatsapp-web-service", "localhost", "127.0.0.1")
 MONTH = timedelta(days=30)
 
@@ -39,7 +41,7 @@ class Certificate:
         """Return a context that shows this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # The standard library loads a certificate from a file only.
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        with held(), tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
             file.write(self.private + self.pem)
             file.flush()
             context.load_cert_chain(file.name)
