@@ -74,6 +74,11 @@ class Entry:
         spec = self.resource.spec
         return not (isinstance(self.key, PublicKey) and isinstance(spec, Spec)) or spec.suspend
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Tell whether something can go on at once when a number has been worked on: a rollout, or the report of all."""
+        return self.gate.leader is not None or not (self.untried or self.active)
+
     def awaits_news_until(self, now: float) -> float:
         """Return until when more news of its numbers may be about to come; without end where some wait for their turn.
 

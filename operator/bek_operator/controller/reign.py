@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 600.0
 _PASSES_AT_ONCE = 8
 
+_SECONDS_BETWEEN_PASSES = 0.05
+"""A pass looks at every number of its object, so not each of a thousand numbers that come in gets one of its own."""
+
 
 class ObjectStore(ObjectReader, StatusWriter, Protocol):
     """The BusinessEncryptionKeys of the served namespaces."""
@@ -185,7 +188,9 @@ class Reign:
             self._numbers.put_off(ref, seen, until)
 
     def _number_changed(self, ref: NumberRef) -> None:
-        self._objects.add(ref.object, self._clock(), priority=Priority.REPAIR)
+        entry = self._board.get(ref.object)
+        pause = _SECONDS_BETWEEN_PASSES if entry and not entry.is_waited_for else 0.0
+        self._objects.add(ref.object, self._clock() + pause, priority=Priority.REPAIR)
 
     def _recorded(self, ref: ObjectRef, entry: Entry) -> None:
         """Go on with the numbers whose next publish waited for the status to show the last one."""

@@ -15,11 +15,8 @@ from bek_operator.model.transitions import Happening, happenings
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_WRITES = 1.0
-"""Between two writes of one object while more of its numbers are still coming in."""
-
-SECONDS_FOR_COMPANY = 0.2
-"""What the first news waits for others: most changes are over by then, and take one write instead of two."""
+SECONDS_FOR_COMPANY = 2.0
+"""What news waits while more is on its way: most changes are over by then, and take one write."""
 
 
 class StatusWriter(Protocol):
@@ -105,7 +102,7 @@ class Reporter:
         """Return when to write: soon after the last news that is about to come, and not all too often."""
         if entry.unwritten_since is None:
             entry.unwritten_since = now
-        in_company = max(entry.written_at + SECONDS_BETWEEN_WRITES, entry.unwritten_since + SECONDS_FOR_COMPANY)
+        in_company = entry.unwritten_since + SECONDS_FOR_COMPANY
         allowed = now + max(1.0 - entry.allowed_at(now), 0.0)
         return max(min(in_company, entry.awaits_news_until(now)), allowed)
 
