@@ -410,7 +410,7 @@ def test_the_trace_of_a_lasting_failure_is_in_the_log(scene: Scene, business: Bu
     wait_told(scene, "NotRegistered", "Stalled")
 
     (record,) = number.requests
-    (line,) = [line for line in scene.operator.log.read_text(encoding="utf-8").splitlines() if record.trace in line]
+    (line,) = [line for line in scene.told().splitlines() if record.trace in line]
     assert "WARNING" in line
     assert "code=133010" in line
     assert record.trace not in scene.kubectl("get", "bek,events", "--output=yaml")
@@ -445,7 +445,7 @@ def test_neither_secrets_nor_remote_text_can_be_found_anywhere(
     shown = {
         "object": scene.kubectl("get", "bek", "--output=yaml"),
         "events": scene.kubectl("get", "events", "--output=yaml"),
-        "log": scene.operator.log.read_text(encoding="utf-8"),
+        "log": scene.told(),
     }
     canaries = [remote, api_key, renewed_key, business.app.secret, "EAAG", "Bearer ", "BEGIN"]
     for token in (first, second):

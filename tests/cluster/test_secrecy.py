@@ -17,7 +17,6 @@ def test_no_secret_and_no_remote_text_can_be_found_anywhere(scene: Scene) -> Non
     for pod in scene.simulator.pods.values():
         pod.password = PASSWORD
     pair = keys.encrypted("canary", PASSPHRASE)
-    told_before = len(scene.operator.log.read_bytes())
 
     # A wrong passphrase, then a wrong password, then servers that echo what they were sent.
     scene.put_secret("flows-key", {"private.pem": pair.private, "passphrase": PASSPHRASE + " wrong"})
@@ -39,7 +38,7 @@ def test_no_secret_and_no_remote_text_can_be_found_anywhere(scene: Scene) -> Non
     shown = {
         "object": json.dumps(scene.get()["status"]),
         "events": scene.kubectl("get", "events", "--output=json"),
-        "log": scene.operator.log.read_bytes()[told_before:].decode(),
+        "log": scene.told(),
     }
     material = [line for line in pair.private.splitlines() if re.fullmatch("[A-Za-z0-9+/=]{40,}", line)]
     tokens = [token for pod in scene.simulator.pods.values() for token in pod._tokens]

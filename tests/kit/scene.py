@@ -37,6 +37,11 @@ class Scene:
         self.namespace = namespace
         self.simulator = simulator
         self.operator = operator
+        self._log_begins = operator.log.stat().st_size if operator.log.exists() else 0
+
+    def told(self) -> str:
+        """Return what the operator has logged since the scene began; it may have served others before."""
+        return self.operator.log.read_bytes()[self._log_begins :].decode()
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """Run kubectl in the namespace; return what it prints."""

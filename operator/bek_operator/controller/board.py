@@ -76,7 +76,7 @@ class Entry:
 
     @property
     def is_waited_for(self) -> bool:
-        """Tell whether something can go on at once when a number has been worked on: a rollout, or the report of all."""
+        """Tell whether something goes on at once when a number has been worked on: a rollout, or the report of all."""
         return self.gate.leader is not None or not (self.untried or self.active)
 
     def awaits_news_until(self, now: float) -> float:
