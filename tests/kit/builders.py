@@ -6,7 +6,7 @@ import hashlib
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from bek_operator.model.access import Reach
+from bek_operator.model.access import Missing, Reach
 from bek_operator.model.answers import Cure, Failure, Pace, Reading, SignatureStatus
 from bek_operator.model.endpoint import OnPremisesEndpoint, Trust, Url
 from bek_operator.model.hidden import Hidden
@@ -200,8 +200,8 @@ REJECTED = failure(Reason.KEY_REJECTED, "the API does not accept the key", cure=
 LOST_ANSWER = failure(Reason.UNREACHABLE, "no answer in time", unknown=True)
 
 
-def secrets(**more: Mapping[str, bytes] | None) -> dict[str, Mapping[str, bytes] | None]:
-    """Return the credentials that the objects built here refer to; `more` are further Secrets, or none for `None`."""
+def secrets(**more: Mapping[str, bytes] | Missing) -> dict[str, Mapping[str, bytes] | Missing]:
+    """Return the credentials that the objects built here refer to; `more` are further Secrets."""
     return {LOGIN_SECRET: {"username": b"admin", "password": PASSWORD.encode()}, **more}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bek_operator.model.access import Missing
 from bek_operator.model.answers import Accepted, Failure, Reading, SignatureStatus
 from bek_operator.model.decision import Publish, Read, Wait, decide
 from bek_operator.model.observation import Observation, recover, retarget
@@ -254,6 +255,6 @@ class Rehearsal:
     def change_password(self, password: str) -> Rehearsal:
         """Put another password into the Secret with the credentials, or take that Secret away when empty."""
         entries = {"username": b"admin", "password": password.encode()}
-        self._secrets[LOGIN_SECRET] = entries if password else None
+        self._secrets[LOGIN_SECRET] = entries if password else Missing.ABSENT
         self.plan()
         return self

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bek_operator.model.access import DEFAULT_CLOUD_VERSION, Endpoints, Reach
+from bek_operator.model.access import DEFAULT_CLOUD_VERSION, Endpoints, Missing, Reach
 from bek_operator.model.answers import Cure, Failure
 from bek_operator.model.endpoint import CloudEndpoint, OnPremisesEndpoint
 from bek_operator.model.hosts import AllowedHosts, parse_url
@@ -54,7 +54,7 @@ def reach(
 
 def ends(
     api: dict[str, Any],
-    found: Mapping[str, Mapping[str, bytes] | None] = FOUND,
+    found: Mapping[str, Mapping[str, bytes] | Missing] = FOUND,
     within: Reach | None = None,
     numbers: tuple[str, ...] = (NUMBER,),
 ) -> list[CloudEndpoint | OnPremisesEndpoint | Failure]:
@@ -180,16 +180,18 @@ def test_where_credentials_are_from_is_told() -> None:
     assert pod.source == f"Secret {LOGIN_SECRET}"
 
 
-def without(secret: str, entry: str = "", value: bytes | None = None) -> dict[str, Mapping[str, bytes] | None]:
+def without(secret: str, entry: str = "", value: bytes | None = None) -> dict[str, Mapping[str, bytes] | Missing]:
     """Return the Secrets without one of them, or without an entry of it, or with another value there."""
     if not entry:
-        return {**FOUND, secret: None}
-    data = {name: text for name, text in (FOUND[secret] or {}).items() if name != entry}
+        return {**FOUND, secret: Missing.ABSENT}
+    found = FOUND[secret]
+    assert not isinstance(found, Missing)
+    data = {name: text for name, text in found.items() if name != entry}
     return {**FOUND, secret: data if value is None else {**data, entry: value}}
 
 
 NOT_FOUND = Reason.CREDENTIALS_NOT_FOUND
-PROBLEMS: dict[str, tuple[dict[str, Any], Mapping[str, Mapping[str, bytes] | None], Reason, str]] = {
+PROBLEMS: dict[str, tuple[dict[str, Any], Mapping[str, Mapping[str, bytes] | Missing], Reason, str]] = {
     "no token Secret": (cloud(), without(TOKEN_SECRET), NOT_FOUND, f"Secret {TOKEN_SECRET} does not exist (yet)"),
     "no token entry": (
         cloud(),
@@ -264,7 +266,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], Mapping[str, Mapping[str, bytes] | Non
 
 @pytest.mark.parametrize(("api", "found", "reason", "message"), PROBLEMS.values(), ids=PROBLEMS.keys())
 def test_what_is_missing_is_named(
-    api: dict[str, Any], found: Mapping[str, Mapping[str, bytes] | None], reason: Reason, message: str
+    api: dict[str, Any], found: Mapping[str, Mapping[str, bytes] | Missing], reason: Reason, message: str
 ) -> None:
     """By Secret and entry, never by what is in it; what may still arrive is waited for."""
     known = problem(api, found=found)

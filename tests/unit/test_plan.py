@@ -249,12 +249,14 @@ async def test_a_secret_that_has_just_vanished_is_waited_for() -> None:
 
 @virtual_time
 async def test_a_secret_that_may_not_be_read_is_looked_for_each_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody tells when a role is mended; the log says that it has to be."""
+    """Nobody tells when a role is mended; the row and the log say that it has to be."""
     bench = Bench()
     bench.secrets.forbidden = {LOGIN_SECRET}
     ref = bench.objects.create()
     entry = await bench.plan(ref)
-    assert [seen.reason for seen in entry.known.values()] == [Reason.CREDENTIALS_NOT_FOUND]
+    (seen,) = entry.known.values()
+    assert seen.reason is Reason.CREDENTIALS_NOT_FOUND
+    assert seen.message == f"Secret {LOGIN_SECRET} may not be read: the operator's roles do not allow it"
     assert (ref, 60) in bench.again
     assert [record.getMessage() for record in caplog.records] == ["a Secret may not be read: not for us"]
 

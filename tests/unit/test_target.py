@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bek_operator.model.access import Missing
 from bek_operator.model.answers import Cure
 from bek_operator.model.endpoint import OnPremisesEndpoint
 from bek_operator.model.reasons import Reason
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 def targets(
     spec: dict[str, Any] | None = None,
-    found: Mapping[str, Mapping[str, bytes] | None] | None = None,
+    found: Mapping[str, Mapping[str, bytes] | Missing] | None = None,
     allow: str = "",
     claimed: Mapping[str, str] | None = None,
     **more: Any,
@@ -134,7 +135,7 @@ def test_newlines_that_an_editor_leaves_are_not_part_of_a_password() -> None:
     assert (called(aim).username, called(aim).password.reveal()) == ("admin", "a\nb")
 
 
-def login(**entries: bytes) -> dict[str, Mapping[str, bytes] | None]:
+def login(**entries: bytes) -> dict[str, Mapping[str, bytes] | Missing]:
     """Return the Secrets with other entries for the login."""
     return secrets(**{LOGIN_SECRET: {"username": b"admin", "password": b"secret", **entries}})
 
@@ -142,12 +143,24 @@ def login(**entries: bytes) -> dict[str, Mapping[str, bytes] | None]:
 CA = with_url("https://whatsapp-web", tls={"caSecretRef": {"name": "ca", "key": "ca.crt"}})
 CLOUD = spec_body(apis=[{"name": "meta", "type": "Carrier"}])
 
-PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes] | None], Reason, Cure, str]] = {
+PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes] | Missing], Reason, Cure, str]] = {
     "another type": (CLOUD, secrets(), Reason.UNSUPPORTED, Cure.PERSON, "type Carrier"),
     "no Secret": (None, {}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, f"Secret {LOGIN_SECRET} does not exist (yet)"),
-    "a Secret that is gone": (None, {LOGIN_SECRET: None}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "does not exist"),
+    "a Secret that is gone": (
+        None,
+        {LOGIN_SECRET: Missing.ABSENT},
+        Reason.CREDENTIALS_NOT_FOUND,
+        Cure.TIME,
+        "does not exist",
+    ),
     "no entry": (None, {LOGIN_SECRET: {}}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "entry username of Secret"),
-    "no CA": (CA, secrets(ca=None), Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "Secret ca does not exist (yet)"),
+    "no CA": (
+        CA,
+        secrets(ca=Missing.ABSENT),
+        Reason.CREDENTIALS_NOT_FOUND,
+        Cure.TIME,
+        "Secret ca does not exist (yet)",
+    ),
     "an empty password": (None, login(password=b"\n"), Reason.INVALID_CREDENTIALS, Cure.PERSON, "is empty"),
     "a password that is no text": (None, login(password=b"\xff"), Reason.INVALID_CREDENTIALS, Cure.PERSON, "UTF-8"),
     "a colon": (None, login(username=b"a:b"), Reason.INVALID_CREDENTIALS, Cure.PERSON, "must not contain a colon"),
@@ -163,7 +176,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes
 @pytest.mark.parametrize(("spec", "found", "reason", "cure", "words"), PROBLEMS.values(), ids=PROBLEMS.keys())
 def test_what_keeps_a_number_from_being_called_is_told(
     spec: dict[str, Any] | None,
-    found: Mapping[str, Mapping[str, bytes] | None],
+    found: Mapping[str, Mapping[str, bytes] | Missing],
     reason: Reason,
     cure: Cure,
     words: str,

@@ -16,7 +16,7 @@ from bek_operator.controller.board import Board, Entry, NumberRef
 from bek_operator.controller.clock import Clock
 from bek_operator.controller.key_cache import KeyCache
 from bek_operator.controller.numbers import NumberQueue
-from bek_operator.model.access import Reach
+from bek_operator.model.access import Missing, Reach
 from bek_operator.model.key import InvalidKey, PublicKey
 from bek_operator.model.observation import awake, recover, retarget
 from bek_operator.model.outcomes import after_failure
@@ -141,7 +141,7 @@ class Planner:
                 found = await self._read_secrets(ref, spec)
                 if self._is_a_moment_ago(ref, entry, found):
                     return False
-                self._board.refer(ref, entry, {name: one.version if one else "" for name, one in found.items()})
+                self._board.refer(ref, entry, {name: _version(one) for name, one in found.items()})
                 entry.key = await self._key(spec, found)
                 if isinstance(entry.key, PublicKey):
                     self._place(ref, entry, entry.key, spec, found)
@@ -153,23 +153,23 @@ class Planner:
         entry.rested = entry.at_rest
         return True
 
-    async def _read_secrets(self, ref: ObjectRef, spec: Spec) -> dict[str, SecretContent | None]:
+    async def _read_secrets(self, ref: ObjectRef, spec: Spec) -> dict[str, SecretContent | Missing]:
         names = sorted(spec.secrets)
         return dict(zip(names, await asyncio.gather(*(self._read_secret(ref, name) for name in names)), strict=True))
 
-    async def _read_secret(self, ref: ObjectRef, name: str) -> SecretContent | None:
+    async def _read_secret(self, ref: ObjectRef, name: str) -> SecretContent | Missing:
         try:
-            return await self._secrets.read(ref.namespace, name)
+            return await self._secrets.read(ref.namespace, name) or Missing.ABSENT
         except Forbidden as error:
             # Nobody tells when a role is mended, so this is looked at again before long.
             log.warning("a Secret may not be read: %s", error)
             self._look_again(ref, _FORBIDDEN_SECONDS)
-            return None
+            return Missing.FORBIDDEN
 
-    def _is_a_moment_ago(self, ref: ObjectRef, entry: Entry, found: dict[str, SecretContent | None]) -> bool:
+    def _is_a_moment_ago(self, ref: ObjectRef, entry: Entry, found: dict[str, SecretContent | Missing]) -> bool:
         """Tell whether a Secret that was there is missing, and has not been for long."""
         now = self._clock()
-        if not any(content is None and entry.secrets.get(name) for name, content in found.items()):
+        if not any(content is Missing.ABSENT and entry.secrets.get(name) for name, content in found.items()):
             entry.missing_since = None
             return False
         if entry.missing_since is None:
@@ -186,20 +186,20 @@ class Planner:
             entry.secrets_stale = True
             self._again(ref, self._clock() + seconds)
 
-    async def _key(self, spec: Spec, found: dict[str, SecretContent | None]) -> PublicKey | Obstacle:
+    async def _key(self, spec: Spec, found: dict[str, SecretContent | Missing]) -> PublicKey | Obstacle:
         content = found[spec.key.secret]
-        if content is None:
-            return Obstacle(ObjectReason.SECRET_NOT_FOUND, f"Secret {spec.key.secret} does not exist (yet)")
+        if isinstance(content, Missing):
+            return Obstacle(ObjectReason.SECRET_NOT_FOUND, f"Secret {spec.key.secret} {content}")
         try:
             return await self._keys.parse(content.data, spec.key.entry, spec.passphrase_entry)
         except InvalidKey as fault:
             return Obstacle(ObjectReason.INVALID_KEY, f"Secret {spec.key.secret}: {fault}")
 
     def _place(
-        self, ref: ObjectRef, entry: Entry, key: PublicKey, spec: Spec, found: dict[str, SecretContent | None]
+        self, ref: ObjectRef, entry: Entry, key: PublicKey, spec: Spec, found: dict[str, SecretContent | Missing]
     ) -> None:
         claimed = self._board.claims.lost(entry.resource, spec)
-        secrets = {name: one.data if one else None for name, one in found.items()}
+        secrets = {name: one if isinstance(one, Missing) else one.data for name, one in found.items()}
         targets = targets_of(entry.resource, spec, key, secrets, self._reach, claimed)
         for number in entry.known.keys() - {target.number for target in targets}:
             self._numbers.stop(NumberRef(ref, number))
@@ -241,3 +241,7 @@ class Planner:
             if at <= now:
                 entry.active.add(target.number)
             self._numbers.enqueue(number, seen, at, before=before)
+
+
+def _version(content: SecretContent | Missing) -> str:
+    return "" if isinstance(content, Missing) else content.version

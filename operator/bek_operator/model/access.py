@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from bek_operator.model.answers import Cure, Failure
 from bek_operator.model.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint, Trust, Url
@@ -11,8 +12,16 @@ from bek_operator.model.place import url_of
 from bek_operator.model.reasons import Reason
 from bek_operator.model.spec import CloudApi, EntryRef, Number, OnPremisesApi, ProviderApi
 
-Secrets = Mapping[str, Mapping[str, bytes] | None]
-"""The decoded data of each Secret by name; `None` for one that does not exist."""
+
+class Missing(StrEnum):
+    """What a Secret does whose content is not known."""
+
+    ABSENT = "does not exist (yet)"
+    FORBIDDEN = "may not be read: the operator's roles do not allow it"
+
+
+Secrets = Mapping[str, Mapping[str, bytes] | Missing]
+"""The decoded data of each Secret by name, or why there is none."""
 
 DEFAULT_CLOUD_VERSION = "v25.0"
 _LONGEST_CREDENTIAL = 1024
@@ -117,12 +126,12 @@ class Endpoints:
 
 
 def _text(ref: EntryRef, secrets: Secrets, longest: int) -> str:
-    data = secrets.get(ref.secret)
-    if data is None:
-        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"Secret {ref.secret} does not exist (yet)", Cure.TIME)
+    data = secrets.get(ref.secret, Missing.ABSENT)
+    if isinstance(data, Missing):
+        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"Secret {ref.secret} {data}", Cure.TIME)
     raw = data.get(ref.entry or "")
     if raw is None:
-        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"{_named(ref)} does not exist (yet)", Cure.TIME)
+        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"{_named(ref)} {Missing.ABSENT}", Cure.TIME)
     if len(raw) > longest:
         raise _Problem(Reason.INVALID_CREDENTIALS, f"{_named(ref)} is longer than {longest} bytes")
     try:
