@@ -38,10 +38,11 @@ BRACES = "must have no braces but those of {digits}"
 DOTS = 'must not have ".." anywhere, or "." as a part of the path'
 PORT = "must have a port between 1 and 65535, or none"
 HOST = "must have a host that is a DNS name, not ending in a number, or an IPv4 address"
+BASE = "must be the base address of the API, without the path of the endpoint, which is added to it"
 LABELS = 'must have a host whose parts have at most 63 characters each and no "-" at either end'
 E164 = 'must be "+" and 7 to 15 digits without spaces, the first not 0, such as "+15550001111"'
 SECRET = 'must be the name of a Secret: lower-case letters, digits, "-" and "."'
-ENTRY = 'must be the name of an entry of the Secret, made of letters, digits, "-", "_" and "."'
+ENTRY = 'must be the name of an entry of the Secret, made of letters, digits, "-", "_" and ".", not "." and not'
 HEADER_NAME = 'must be the name of an HTTP header, such as D360-API-KEY; without blanks and ":"'
 HEADER = "must be the provider's own header for its API keys, such as D360-API-KEY, or Authorization"
 BEHIND_ONE = "`provider.url` or `provider.apiKeySecretRef.key` must contain {digits} or {phoneNumberID} in an entry"
@@ -262,6 +263,7 @@ REFUSED = [
     url("a URL that leaves its path", "https://whatsapp-{digits}/../v1", DOTS),
     url("a URL with a dot for a part of the path", "https://whatsapp-{digits}/./v1", DOTS),
     url("a URL that ends in a dot", "https://whatsapp-{digits}/.", DOTS),
+    url("the URL of the endpoint", "https://wa-{digits}/v1/settings/business/whatsapp_business_encryption", BASE),
     url("a URL whose host is the number, which is an address to resolvers", "https://{digits}", HOST),
     url("a URL whose host ends in the number", "https://whatsapp.{digits}", HOST),
     url("a URL with an address in one number", "https://2130706433/{digits}", HOST),
@@ -281,6 +283,7 @@ REFUSED = [
     partner("a provider's URL with a misspelled placeholder", "https://waba.example.com/{phoneNumberId}", BRACES),
     partner("a provider's URL with placeholders in each other", "https://waba/{phone{digits}NumberID}", BRACES),
     partner("a provider's URL with placeholders the other way round", "https://waba/{di{phoneNumberID}gits}", BRACES),
+    partner("a provider's URL of the endpoint", "https://waba/{digits}/whatsapp_business_encryption/", BASE),
     partner("a provider's URL that leaves its path", "https://waba.example.com/{digits}/..", DOTS),
     partner("a provider's URL with a port beyond the last", "https://waba.example.com:65536/{digits}", PORT),
     partner("a provider's URL whose host is an id, which is an address to resolvers", "https://{phoneNumberID}", HOST),
@@ -337,6 +340,8 @@ REFUSED = [
         Refused(f"an entry that can't exist at {place}", {place: value}, field, ENTRY)
         for place, field, value in (
             ("keySecretRef.key", "spec.keySecretRef.key", "private/pem"),
+            ("keySecretRef.key", "spec.keySecretRef.key", "."),
+            ("keySecretRef.key", "spec.keySecretRef.key", "..data"),
             ("keySecretRef.passphraseKey", "spec.keySecretRef.passphraseKey", "pass phrase"),
             ("apis.0.onPremises.tls.caSecretRef.key", "spec.apis[0].onPremises.tls.caSecretRef.key", "ca:crt"),
             (f"{PROVIDER}.tls.caSecretRef.key", f"{PROVIDER_FIELD}.tls.caSecretRef.key", "{digits}"),
@@ -376,7 +381,7 @@ SPELLINGS = [
         partner(f"{case.what}, at a provider", case.changes[URL].replace("{digits}", placeholder), case.message)
         for case in REFUSED
         for placeholder in ("{digits}", "{phoneNumberID}")
-        if case.message in {HTTPS, BRACES, DOTS, PORT, HOST, LABELS} and URL in case.changes
+        if case.message in {HTTPS, BRACES, DOTS, PORT, BASE, HOST, LABELS} and URL in case.changes
     ),
     *map(
         header,

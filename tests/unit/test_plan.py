@@ -190,6 +190,7 @@ async def test_an_object_that_is_going_is_gone() -> None:
 
 MISSING: dict[str, tuple[Callable[[FakeSecrets], object], ObjectReason]] = {
     "there is no Secret": (lambda secrets: secrets.remove(KEY_SECRET), ObjectReason.SECRET_NOT_FOUND),
+    "it may not be read": (lambda secrets: secrets.forbidden.add(KEY_SECRET), ObjectReason.SECRET_NOT_FOUND),
     "there is no key in it": (lambda secrets: secrets.put(KEY_SECRET, other="x"), ObjectReason.INVALID_KEY),
     "it holds no key": (lambda secrets: secrets.put(KEY_SECRET, public_pem="sesame"), ObjectReason.INVALID_KEY),
 }

@@ -141,22 +141,18 @@ def login(**entries: bytes) -> dict[str, Mapping[str, bytes] | Missing]:
 
 
 CA = with_url("https://whatsapp-web", tls={"caSecretRef": {"name": "ca", "key": "ca.crt"}})
+ABSENT, FORBIDDEN = Missing
 CLOUD = spec_body(apis=[{"name": "meta", "type": "Carrier"}])
 
 PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes] | Missing], Reason, Cure, str]] = {
     "another type": (CLOUD, secrets(), Reason.UNSUPPORTED, Cure.PERSON, "type Carrier"),
     "no Secret": (None, {}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, f"Secret {LOGIN_SECRET} does not exist (yet)"),
-    "a Secret that is gone": (
-        None,
-        {LOGIN_SECRET: Missing.ABSENT},
-        Reason.CREDENTIALS_NOT_FOUND,
-        Cure.TIME,
-        "does not exist",
-    ),
+    "a Secret that is gone": (None, {LOGIN_SECRET: ABSENT}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "does not exist"),
+    "a Secret out of reach": (None, {LOGIN_SECRET: FORBIDDEN}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "roles do not"),
     "no entry": (None, {LOGIN_SECRET: {}}, Reason.CREDENTIALS_NOT_FOUND, Cure.TIME, "entry username of Secret"),
     "no CA": (
         CA,
-        secrets(ca=Missing.ABSENT),
+        secrets(ca=ABSENT),
         Reason.CREDENTIALS_NOT_FOUND,
         Cure.TIME,
         "Secret ca does not exist (yet)",
