@@ -18,14 +18,14 @@ USAGE_ERROR = 2
 _LISTS = {
     "namespace": "namespace to serve (repeatable; default: all)",
     "allow-host": "host, host:port or pattern that an object may make the operator call (repeatable; "
-    "default: Services of the object's own namespace on port 443)",
+    "default: Services of the object's own namespace on port 443 and the Cloud API)",
 }
 _VALUES = {
     "cloud-url": "where the Cloud API is (default: https://graph.facebook.com)",
     "cloud-ca": "file of the CA to trust for the Cloud API (default: the system's)",
     "cloud-proxy": "proxy for calls to the Cloud API and to providers (default: HTTPS_PROXY)",
     "concurrency": "numbers signed at once (default: 50)",
-    "concurrency-per-host": "numbers signed at once on one API host (default: 8)",
+    "concurrency-per-host": "numbers signed at once on one On-Premises host (default: 8)",
     "watch-secrets": "on or off: whether Secrets are watched (default: on)",
     "secret-selector": "label selector that narrows the watch on Secrets (default: none)",
     "health-address": "where /healthz and /readyz are served (default: :8081)",

@@ -71,7 +71,7 @@ def test_every_file_that_a_document_names_exists() -> None:
     links = [
         document.parent / link
         for document in documents
-        for link in re.findall(r"\]\((?!https:)([^)#]+)\)", _text(document))
+        for link in re.findall(r"\]\((?!https:)([^)#]+)[)#]", _text(document))
     ]
     paths = [
         ROOT / path for path in re.findall(r"`((?:deploy|docs|crds|tests)/[\w/.-]*)`", "".join(map(_text, documents)))
@@ -79,6 +79,34 @@ def test_every_file_that_a_document_names_exists() -> None:
 
     assert links
     assert [str(path) for path in (*links, *paths) if not path.exists()] == []
+
+
+def test_every_section_that_a_link_leads_to_exists() -> None:
+    """A link into a document leads to a heading of it."""
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    links = [
+        (document.parent / path if path else document, section)
+        for document in documents
+        for path, section in re.findall(r"\]\((?!https:)([^)#]*)#([^)]+)\)", _text(document))
+    ]
+
+    assert links
+    assert [section for document, section in links if section not in _sections(document)] == []
+
+
+def test_the_first_object_of_the_readme_is_a_sample() -> None:
+    """What a newcomer reads is what the command below it applies."""
+    shown = re.search(r"^```yaml\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+
+    assert shown
+    assert yaml.safe_load(shown[1]) == yaml.safe_load(_text(ROOT / "deploy" / "samples" / "cloud.yaml"))
+
+
+def test_reasons_are_documented_gravest_first() -> None:
+    """Of two reasons of one table the upper one is what an object shows."""
+    documented = re.findall(r"^\| `(\w+)` \|", REASONS, re.MULTILINE)
+
+    assert documented == [*reversed(ObjectReason), *reversed(Reason)]
 
 
 @pytest.mark.parametrize("reason", [*Reason, *ObjectReason])
@@ -174,6 +202,12 @@ def test_no_file_mentions_a_path_of_the_machine_it_was_written_on() -> None:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def _sections(document: Path) -> set[str]:
+    """Return what the headings are linked to by."""
+    headings = re.findall(r"^#+ (.+)$", _text(document), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def _name(requirement: str) -> str:
