@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import socket
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -82,14 +83,20 @@ async def _run_together(settings: Settings, client: Client, reign: Reign, backen
         await reign.settled.wait()
         await watch_objects(reign.object_hint, client.access, settings.namespaces, stop, end_ours)
 
+    # Until kopf has its own in their place: as a container's first process nobody else would end this one.
+    signalled = asyncio.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(one, signalled.set)
+    early = asyncio.create_task(signalled.wait(), name="signal")
     following = asyncio.create_task(follow(), name="objects")
-    done, _ = await asyncio.wait([following, *ours], return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait([following, early, *ours], return_when=asyncio.FIRST_COMPLETED)
     try:
         for task in done:
             if not task.cancelled():
                 task.result()
     finally:
         stop.set()
+        early.cancel()
         if not reign.settled.is_set():
             following.cancel()
         await end_ours()

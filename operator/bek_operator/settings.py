@@ -1,6 +1,7 @@
 """Settings: read once from flags and environment, all faults reported together."""
 
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LISTENER = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[-A-Za-z0-9.]*):(?P<port>[0-9]{1,5})")
 _LONGEST_CERTIFICATES = 64 * 1024
 _LAST_PORT = 65535
+_TOO_MANY_DIGITS = 10
 
 # A label selector as the API server reads it: `app=x, tier in (a, b), !old`.
 _NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -136,7 +138,7 @@ class _Reader:
 
     def count(self, name: str, default: int, most: int) -> int:
         text = self.text(name, str(default))
-        if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most:
+        if text.isascii() and text.isdigit() and len(text) < _TOO_MANY_DIGITS and 1 <= int(text) <= most:
             return int(text)
         self._faults.append(f"--{name}: must be a whole number from 1 to {most}, not {text!r}")
         return default
@@ -179,7 +181,7 @@ class _Reader:
         except (OSError, ValueError):
             self._faults.append(f"--{name}: must be a file that can be read, with certificates in PEM, not {file!r}")
             return None
-        if len(text) > _LONGEST_CERTIFICATES or "-----BEGIN CERTIFICATE-----" not in text:
+        if len(text) > _LONGEST_CERTIFICATES or not _holds_certificates(text):
             self._faults.append(f"--{name}: must hold certificates in PEM, of {_LONGEST_CERTIFICATES} bytes at most")
         return text
 
@@ -191,3 +193,11 @@ class _Reader:
             # The address may hold a password, so it is not shown.
             self._faults.append(f"--{name}: {fault}")
             return None
+
+
+def _holds_certificates(text: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True

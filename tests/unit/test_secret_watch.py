@@ -182,14 +182,23 @@ async def test_a_list_whose_pages_expire_begins_anew() -> None:
 
 
 async def test_pauses_grow_while_nothing_is_heard() -> None:
-    """Up to five seconds; a list or an event makes them short again."""
+    """Up to five seconds; an event makes them short again, a list does not."""
     away = [Unavailable("away")] * 10
     client = ScriptedClient(*away, page(), *away, [event("ADDED", "a", "11")], *away)
     _, pauses = await follow(client)
     assert pauses[0] == 0.5
     assert max(pauses) == 5
-    assert pauses.count(0.5) == 3
+    assert pauses.count(0.5) == 2
     assert pauses[:10] == sorted(pauses[:10])
+
+
+async def test_a_server_that_ends_every_watch_is_not_listed_again_and_again() -> None:
+    """Only 410 says that there is no going on; what else ends a watch is tried again from where it was."""
+    broken = {"type": "ERROR", "object": {"kind": "Status", "code": 500}}
+    client = ScriptedClient(page(), *[[broken]] * 3, [EXPIRED], page(), [EXPIRED], page(), [EXPIRED])
+    _, pauses = await follow(client)
+    assert client.kinds()[:5] == ["list", *["watch 10"] * 4]
+    assert pauses[:6] == [0.5, 1, 2, 4, 5, 5]
 
 
 async def test_a_role_that_may_list_and_not_watch_lists_once() -> None:

@@ -82,11 +82,19 @@ async def test_for_one_endpoint() -> None:
         replace(ENDPOINT, url=replace(ENDPOINT.url, path="/15550001111")),
         replace(ENDPOINT, trust=replace(ENDPOINT.trust, server_name="other")),
         replace(ENDPOINT, username="other"),
-        replace(ENDPOINT, password=Hidden("other")),
     ]
     for count, endpoint in enumerate([ENDPOINT, *others], 1):
         assert await desk.grant(endpoint) == (f"token {count}", True)
     assert await desk.grant(replace(ENDPOINT, password=Hidden("Correct-Horse-7"))) == ("token 1", False)
+
+
+async def test_of_an_old_password() -> None:
+    """Another password needs a login of its own, and its token takes the old one's place."""
+    desk = Desk()
+    await desk.grant()
+    assert await desk.grant(replace(ENDPOINT, password=Hidden("other"))) == ("token 2", True)
+    assert await desk.grant(replace(ENDPOINT, password=Hidden("other"))) == ("token 2", False)
+    assert await desk.grant() == ("token 3", True)
 
 
 async def test_one_login_for_all() -> None:

@@ -55,6 +55,8 @@ class Client:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        # Each namespace that is watched holds a connection; the library's hundred would leave none for all else.
+        configuration.connection_pool_maxsize = 0
         self._api = ApiClient(configuration)
         self._api.user_agent = f"bek-operator/{version('bek-operator')}"
 

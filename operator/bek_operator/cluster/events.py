@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from bek_operator.cluster.client import Client, name_in_path
 from bek_operator.cluster.errors import ClusterError, NotFound
 from bek_operator.cluster.objects import GROUP, KIND, VERSION
+from bek_operator.model.recent import Recent
 from bek_operator.model.resource import Resource
 from bek_operator.model.transitions import Happening
 
@@ -38,7 +38,7 @@ class Events:
         self._client = client
         self._instance = instance[:128]
         self._now = now
-        self._posted: OrderedDict[tuple[str, Happening], _Posted] = OrderedDict()
+        self._posted: Recent[tuple[str, Happening], _Posted] = Recent(_REMEMBERED)
 
     async def post(self, resource: Resource, happenings: Iterable[Happening]) -> None:
         """Post what happened to an object, merging what is told again within the hour."""
@@ -55,10 +55,7 @@ class Events:
             posted = _Posted(known.name, known.count + 1, now)
         else:
             posted = _Posted(await self._create(resource, happening, now), 1, now)
-        self._posted[key] = posted
-        self._posted.move_to_end(key)
-        while len(self._posted) > _REMEMBERED:
-            self._posted.popitem(last=False)
+        self._posted.put(key, posted)
 
     async def _merge(self, resource: Resource, known: _Posted, now: datetime) -> bool:
         series = {"count": known.count + 1, "lastObservedTime": _micro(now)}

@@ -6,12 +6,13 @@ thousand unrelated Secrets cost a second of CPU at start and no memory; what hin
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, understood
-from bek_operator.cluster.errors import ClusterError, Gone
+from bek_operator.cluster.errors import ClusterError, Gone, Unavailable
 
 Hint = Callable[[str, str, str], None]
 """Takes namespace, name and resourceVersion; the latter is empty for a Secret that is gone."""
@@ -55,11 +56,11 @@ class SecretWatch:
         while True:
             try:
                 if version is None:
-                    version, pause = await self._list(path), _FIRST_PAUSE
+                    version = await self._list(path)
                 async for latest in self._follow(path, version):
                     version, pause = latest, _FIRST_PAUSE
             except Gone:
-                version, pause = None, _FIRST_PAUSE
+                version = None
                 log.debug("the watch on Secrets is too far behind and lists them again")
             except ClusterError as error:
                 log.warning("the watch on Secrets broke: %s; it goes on before long", error)
@@ -97,12 +98,18 @@ class SecretWatch:
                 with understood("an event of a watch"):
                     kind, body = event["type"], event["object"]
                     if kind == "ERROR":
-                        raise Gone("the watch on Secrets has to begin anew")
+                        raise _fault(body)
                     latest: str = body["metadata"]["resourceVersion"]
                     hint = None if kind == "BOOKMARK" else _hint_of(body, gone=kind == "DELETED")
                 if hint:
                     self._hint(*hint)
                 yield latest
+
+
+def _fault(status: Mapping[str, Any]) -> ClusterError:
+    """Return what an ERROR event stands for: only 410 says that there is no going on from the last version."""
+    code = status.get("code")
+    return Gone("410") if code == HTTPStatus.GONE else Unavailable(f"the API server ended it with {code}")
 
 
 def _hint_of(body: dict[str, Any], *, gone: bool = False) -> tuple[str, str, str]:

@@ -56,6 +56,7 @@ class Entry:
     known: dict[str, Observation] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     secrets_stale: bool = True
+    look_again_at: float = math.inf
     missing_since: float | None = None
     rested: bool = False
     untried: set[str] = field(default_factory=set)
@@ -256,11 +257,15 @@ class Board:
             return False
         return row.published_at >= int(seen.published_at) and row.publishes >= seen.publishes
 
-    def wrote(self, ref: ObjectRef, version: str, status: dict[str, Any], now: float) -> None:
+    def writes(self, ref: ObjectRef, now: float) -> None:
+        """Count a write of an object's status, whatever becomes of it."""
+        entry = self._entries[ref]
+        entry.written_at, entry.allowed = now, entry.allowed_at(now) - 1
+
+    def wrote(self, ref: ObjectRef, version: str, status: dict[str, Any]) -> None:
         """Take note of the status that the API server holds now."""
         entry = self._entries[ref]
         entry.resource = replace(entry.resource, version=version, status=status, recorded=read_status(status))
-        entry.written_at, entry.allowed = now, entry.allowed_at(now) - 1
         self._has_version(ref, version)
 
     def _has_version(self, ref: ObjectRef, version: str) -> None:

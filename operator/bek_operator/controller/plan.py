@@ -6,6 +6,7 @@ problem of a target; numbers whose target has changed are handed on to be signed
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -86,8 +87,11 @@ class Planner:
         if self._board.begin_reading(ref):
             await self._read(ref)
         entry = self._board.get(ref)
-        if entry and entry.secrets_stale and not await self._plan(ref, entry):
+        if entry and (entry.secrets_stale or self._clock() >= entry.look_again_at) and not await self._plan(ref, entry):
             return None
+        if entry and entry.look_again_at < math.inf:
+            # Of several additions the earliest wins, so this has to be added again after each pass.
+            self._again(ref, entry.look_again_at)
         return entry
 
     async def _read(self, ref: ObjectRef) -> None:
@@ -132,7 +136,7 @@ class Planner:
         """Make an object's targets from its Secrets; tell whether that was to be done now."""
         spec = entry.resource.spec
         # Whatever is heard of a Secret from here on is news: it may not be in what is read.
-        entry.secrets_stale = False
+        entry.secrets_stale, entry.look_again_at = False, math.inf
         try:
             if isinstance(spec, InvalidSpec):
                 entry.key = Obstacle(ObjectReason.INVALID_SPEC, spec.message)
@@ -169,7 +173,7 @@ class Planner:
     def _is_a_moment_ago(self, ref: ObjectRef, entry: Entry, found: dict[str, SecretContent | Missing]) -> bool:
         """Tell whether a Secret that was there is missing, and has not been for long."""
         now = self._clock()
-        if not any(content is Missing.ABSENT and entry.secrets.get(name) for name, content in found.items()):
+        if not any(isinstance(content, Missing) and entry.secrets.get(name) for name, content in found.items()):
             entry.missing_since = None
             return False
         if entry.missing_since is None:
@@ -177,14 +181,15 @@ class Planner:
         if now - entry.missing_since >= VANISHED_SECONDS:
             entry.missing_since = None
             return False
-        self._look_again(ref, entry.missing_since + VANISHED_SECONDS - now)
+        # Until then nothing is to be made of what was planned before.
+        entry.secrets_stale = True
+        self._again(ref, entry.missing_since + VANISHED_SECONDS)
         return True
 
     def _look_again(self, ref: ObjectRef, seconds: float) -> None:
         entry = self._board.get(ref)
         if entry:
-            entry.secrets_stale = True
-            self._again(ref, self._clock() + seconds)
+            entry.look_again_at = min(entry.look_again_at, self._clock() + seconds)
 
     async def _key(self, spec: Spec, found: dict[str, SecretContent | Missing]) -> PublicKey | Obstacle:
         content = found[spec.key.secret]

@@ -107,11 +107,14 @@ class Reporter:
         return max(min(in_company, entry.awaits_news_until(now)), allowed)
 
     async def _write(self, ref: ObjectRef, resource: Resource, status: dict[str, Any]) -> bool:
+        self._board.writes(ref, self._clock())
         try:
             version = await self._objects.write_status(resource, status)
-        except (Conflict, NotFound):
+        except (Conflict, NotFound) as refusal:
+            # Somebody was faster, or the object is gone; a definition that has no status says the same for ever.
+            log.info("the status was not taken: %s", refusal, extra={"object": f"{ref.namespace}/{ref.name}"})
             self._board.hear(ref)
             self._again(ref, self._clock())
             return False
-        self._board.wrote(ref, version, status, self._clock())
+        self._board.wrote(ref, version, status)
         return True

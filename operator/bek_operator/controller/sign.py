@@ -127,9 +127,12 @@ class Signer:
                 interrupted = True
         answer = _LOST if call.cancelled() or call.exception() else call.result()
         now = self._clock()
-        self._board.learn(ref, target, partial(after_publish, answer=answer, now=now), published_at=now)
+        seen = self._board.learn(ref, target, partial(after_publish, answer=answer, now=now), published_at=now)
         call.result()
         if interrupted:
+            if seen:
+                # Whoever interrupted could not know what came of the publish, nor that it has to be looked at now.
+                self._wait(ref, seen, max(seen.due, seen.retry_at))
             raise asyncio.CancelledError
 
 

@@ -46,6 +46,7 @@ Place = tuple[Url, Hidden | None]
 """Where an endpoint leads: equal ones lead to the same number."""
 
 _SOME_SECRET: Final = "the Secret"  # noqa: S105 - a word, not a secret
+_BEFORE_TAG: Final = "#"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class CloudEndpoint:
     @property
     def lane(self) -> str:
         """Return what calls share a limit: the token, at its API's host."""
-        return f"{self.url.authority}#{self.token.tag}"
+        return f"{self.url.authority}{_BEFORE_TAG}{self.token.tag}"
 
     @property
     def place(self) -> Place:
@@ -106,3 +107,8 @@ class CloudEndpoint:
 
 
 Endpoint = OnPremisesEndpoint | CloudEndpoint
+
+
+def is_of_token(lane: str) -> bool:
+    """Tell whether a lane is a token's; otherwise it is a host's, whose name can't have that character."""
+    return _BEFORE_TAG in lane

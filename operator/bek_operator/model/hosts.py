@@ -65,7 +65,7 @@ def parse_url(text: str) -> Url:
             "the host in lower case, no user info, query or fragment"
         )
     if ".." in text or "." in found["path"].split("/"):
-        raise ValueError("must not contain empty or dot-only parts")
+        raise ValueError('must not have ".." anywhere, or "." as a part of the path')
     host, port = found["host"], int(found["port"] or HTTPS)
     if port > _MAX_PORT:
         raise ValueError(f"must have a port between 1 and {_MAX_PORT}")

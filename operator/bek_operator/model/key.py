@@ -67,8 +67,13 @@ class PublicKey:
 
     @property
     def key_id(self) -> str:
-        """Return the first twelve digits of the fingerprint, for people."""
-        return self.fingerprint.removeprefix("sha256:")[:12]
+        """Return the fingerprint's short form, for people."""
+        return key_id(self.fingerprint)
+
+
+def key_id(fingerprint: str) -> str:
+    """Return the first twelve digits of a fingerprint."""
+    return fingerprint.removeprefix("sha256:")[:12]
 
 
 def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, passphrase_entry: str | None) -> PublicKey:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bek_operator.model.key import PublicKey
+from bek_operator.model.key import PublicKey, key_id
 from bek_operator.model.observation import Observation
 from bek_operator.model.reasons import Group, ObjectReason, Reason, gravity
 from bek_operator.model.recorded import condition_of, rows_of
@@ -67,7 +67,7 @@ def status_of(
     }
     if fingerprint:
         status["publicKeyFingerprint"] = fingerprint
-        status["keyID"] = fingerprint.removeprefix("sha256:")[:12]
+        status["keyID"] = key_id(fingerprint)
     if handled:
         status["lastHandledReconcileAt"] = handled
     return status

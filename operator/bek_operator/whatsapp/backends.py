@@ -1,11 +1,9 @@
 """The backends as one: each endpoint is spoken to by the backend of its kind."""
 
 from bek_operator.model.answers import Accepted, Failure, Reading
-from bek_operator.model.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint
+from bek_operator.model.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint, is_of_token
 from bek_operator.whatsapp.budget import Budgets
 from bek_operator.whatsapp.protocol import Backend
-
-_TOKEN = "#"  # noqa: S105 - what sets a lane that is a token apart from one that is a host
 
 
 class Backends:
@@ -44,8 +42,8 @@ class Backends:
 
     def room(self, lane: str, now: float, *, urgent: bool) -> int:
         """Return how many numbers of a lane may be worked on at once right now; 0 for none."""
-        return self._budgets.room(lane, now, urgent=urgent) if _TOKEN in lane else self._per_host
+        return self._budgets.room(lane, now, urgent=urgent) if is_of_token(lane) else self._per_host
 
     def opens_at(self, lane: str, now: float, *, urgent: bool) -> float:
         """Return when there may be room again; `now` if there is, and an hour later at most."""
-        return self._budgets.opens_at(lane, now, urgent=urgent) if _TOKEN in lane else now
+        return self._budgets.opens_at(lane, now, urgent=urgent) if is_of_token(lane) else now

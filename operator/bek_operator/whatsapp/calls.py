@@ -66,16 +66,13 @@ def _tell(call: Call, answer: Answer | None, failed: Failure | None, seconds: fl
     lasting = failed is not None and failed.trace is not None and failed.cure is not Cure.TIME
     level = logging.WARNING if lasting else logging.DEBUG
     if _log.isEnabledFor(level):
-        _log.log(
-            level,
-            "Called an API.",
-            extra={
-                "lane": call.lane,
-                "kind": call.kind,
-                "status": answer.status if answer else 0,
-                "code": failed.code if failed else None,
-                "reason": str(failed.reason) if failed else None,
-                "trace": failed.trace if failed else None,
-                "ms": round(seconds * 1000),
-            },
-        )
+        told = {
+            "lane": call.lane,
+            "kind": call.kind,
+            "status": answer.status if answer else None,
+            "code": failed.code if failed else None,
+            "reason": failed.reason.value if failed else None,
+            "trace": failed.trace if failed else None,
+            "ms": round(seconds * 1000),
+        }
+        _log.log(level, "Called an API.", extra={name: one for name, one in told.items() if one is not None})

@@ -1,7 +1,7 @@
 """Login tokens: one login for all who need the same one, until it expires or is refused.
 
-A token is kept per endpoint: per address, trust, user and password, so nobody uses one that another's password
-bought.
+A token is kept per address, trust and user, with the password that bought it: nobody uses one that another's
+password bought, and one of an old password makes way for the new one's.
 """
 
 import re
@@ -9,10 +9,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from bek_operator.model.answers import Failure
-from bek_operator.model.endpoint import OnPremisesEndpoint
+from bek_operator.model.endpoint import OnPremisesEndpoint, Trust, Url
 from bek_operator.model.hidden import Hidden
 from bek_operator.model.recent import Recent
 from bek_operator.whatsapp.flights import Flights
@@ -46,15 +46,22 @@ class Grant:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     token: Hidden
+    password: Hidden
     until: float
 
 
+class _Account(NamedTuple):
+    url: Url
+    trust: Trust
+    username: str
+
+
 class Tokens:
-    """Remember the tokens of endpoints."""
+    """Remember the tokens of accounts."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: Recent[OnPremisesEndpoint, _Kept] = Recent(_TOKENS)
+        self._kept: Recent[_Account, _Kept] = Recent(_TOKENS)
         self._logins: Flights[OnPremisesEndpoint, Login | Failure] = Flights()
 
     async def grant(
@@ -63,15 +70,17 @@ class Tokens:
         login: Callable[[OnPremisesEndpoint], Awaitable[Login | Failure]],
     ) -> Grant | Failure:
         """Return the endpoint's token, after a login if there is none; all who ask meanwhile share that login."""
-        kept = self._kept.get(endpoint)
-        if kept and self._clock() < kept.until:
+        account = _account(endpoint)
+        kept = self._kept.get(account)
+        if kept and kept.password == endpoint.password and self._clock() < kept.until:
             return Grant(kept.token, fresh=False)
 
         async def log_in() -> Login | Failure:
             begun = self._clock()
             outcome = await login(endpoint)
             if isinstance(outcome, Login):
-                self._kept.put(endpoint, _Kept(outcome.token, begun + outcome.life * (1 - _MARGIN)))
+                until = begun + outcome.life * (1 - _MARGIN)
+                self._kept.put(account, _Kept(outcome.token, endpoint.password, until))
             return outcome
 
         outcome = await self._logins.join(endpoint, log_in)
@@ -79,13 +88,18 @@ class Tokens:
 
     def forget(self, endpoint: OnPremisesEndpoint, token: Hidden) -> None:
         """Use this token no more; one that came in its place meanwhile stays."""
-        kept = self._kept.get(endpoint)
+        account = _account(endpoint)
+        kept = self._kept.get(account)
         if kept and kept.token == token:
-            self._kept.drop(endpoint)
+            self._kept.drop(account)
 
     async def close(self) -> None:
         """End the logins that are under way."""
         await self._logins.close()
+
+
+def _account(endpoint: OnPremisesEndpoint) -> _Account:
+    return _Account(endpoint.url, endpoint.trust, endpoint.username)
 
 
 def token_from(text: object) -> Hidden | None:

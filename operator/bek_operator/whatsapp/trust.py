@@ -13,15 +13,6 @@ _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
 
 
-def check_authorities(text: str) -> None:
-    """Make sure that a text holds certificates to trust.
-
-    Raises:
-        ValueError: It does not; the message says what was found, shows nothing of it, and may be shown.
-    """
-    _context(text)
-
-
 class Contexts:
     """One TLS context for each set of authorities, made when it is first needed: it takes milliseconds."""
 
@@ -32,7 +23,7 @@ class Contexts:
         """Return the context that trusts these authorities; the name is checked for each connection.
 
         Raises:
-            ValueError: The authorities cannot be read.
+            ValueError: The authorities cannot be read; the message says why, shows nothing of them, and may be shown.
         """
         context = self._made.get(trust.authorities)
         if context is None:
