@@ -84,6 +84,7 @@ class Cloud(EdgeServer):
         self._ids = iter(range(1, 1_000_000))
         self._tokens: dict[str, Token] = {}
         self._apps: list[App] = []
+        self._own_app = self.app()
         for number in phone_numbers:
             self.add(number)
 
@@ -123,8 +124,8 @@ class Cloud(EdgeServer):
         app: App | None = None,
         wabas: Collection[str] | None = None,
     ) -> Token:
-        """Issue a token, of the first app unless told otherwise; without a life it does not end."""
-        owner = app or (self._apps[0] if self._apps else self.app())
+        """Issue a token, of the simulator's own app unless told otherwise; without a life it does not end."""
+        owner = app or self._own_app
         named = name or f"token {len(self._tokens) + 1}"
         token = Token(named, owner, permissions, wabas, life, self._now)
         with self._bell:

@@ -92,8 +92,10 @@ def test_secrets_know_who_refers_to_them(board: Board) -> None:
 def test_news_is_awaited_while_numbers_are_to_be_looked_at(board: Board) -> None:
     """Without end from one that waits for its turn, for a moment from one that is being worked on."""
     entry = board.adopt(FLOWS)
-    assert entry.awaits_news_until(NOW) == NOW
     board.put(REF, observation())
+    # Nobody is called yet.
+    assert entry.awaits_news_until(NOW) == NOW
+    entry.key = public_key()
     assert entry.awaits_news_until(NOW) == math.inf
     entry.begun[NUMBER] = NOW - 100
     assert entry.awaits_news_until(NOW) == NOW - 100 + SLOW_SECONDS

@@ -110,9 +110,16 @@ def test_an_accepted_key_that_becomes_valid_is_settled() -> None:
     ("age", "publishes"), [(HOUR - 1, 3), (HOUR, 3), (HOUR + 1, 0)], ids=["within the hour", "at the hour", "after it"]
 )
 def test_a_number_that_was_signed_for_an_hour_is_forgiven(age: float, publishes: int) -> None:
-    """The brake counts anew for a number that was still Signed over an hour after our last publish."""
-    known = after_read(signed(publishes=3, published_at=NOW - age), FOREIGN, NOW, 0.5)
-    assert known.publishes == publishes
+    """The brake counts anew for a number that was seen to be Signed over an hour after our last publish."""
+    seen = after_read(signed(publishes=3, published_at=NOW - age), valid(), NOW, 0.5)
+    known = after_read(seen, FOREIGN, NOW, 0.5)
+    assert (known.publishes, known.lasts) == (publishes, False)
+
+
+def test_a_number_that_was_not_looked_at_after_the_hour_is_not_forgiven() -> None:
+    """Where there is an hour between two checks, a rival may have had the number for nearly all of it."""
+    known = after_read(signed(publishes=3, published_at=NOW - 50 * HOUR), FOREIGN, NOW, 0.5)
+    assert known.publishes == 3
 
 
 def test_a_number_that_was_not_signed_is_not_forgiven() -> None:
@@ -142,7 +149,7 @@ def test_a_loss_is_remembered_until_it_is_made_good() -> None:
     ("answer", "counts", "seconds", "group"),
     [
         pytest.param(BUSY, False, 30, Group.TIME, id="too many requests"),
-        pytest.param(failure(pace=Pace.SOON), False, 1, Group.TIME, id="not the master"),
+        pytest.param(failure(pace=Pace.SOON), False, 2, Group.TIME, id="not the master"),
         pytest.param(failure(), False, 2, Group.TIME, id="never sent"),
         pytest.param(BROKEN, True, 2, Group.TIME, id="not understood"),
         pytest.param(DENIED, False, 600, Group.PERSON, id="not allowed to"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bek_operator.cluster.errors import Unavailable
+from bek_operator.model.answers import Cure
 from bek_operator.model.reasons import Reason
 from kit import keys
 from kit.builders import BROKEN, BUSY, DENIED, KEY_SECRET, NAMESPACE, NOW, REJECTED, failure, on_premises, spec_body
@@ -269,6 +270,29 @@ async def test_a_first_number_that_nobody_can_ask_is_waited_for_and_given_ten_se
         assert [call.url[-1] for call in world.phones.calls[:2]] == ["1", "2"]
         phones[0].recover()
         await world.until_spread(40 * MINUTE)
+
+
+@pytest.mark.parametrize("one", [SECOND, THIRD])
+def test_a_number_that_can_go_first_again_does_so_at_once(one: str) -> None:
+    """While none of them was able to, the rollout waited for whoever comes round first."""
+
+    @virtual_time
+    async def run() -> None:
+        world = Rotation(3, intervalSeconds=3600)
+        async with world.operator():
+            await world.begin()
+            await asyncio.sleep(HOUR / 2)
+            for sick in (FIRST, SECOND, THIRD):
+                world.phones[sick].failure = failure(Reason.NOT_REGISTERED, "not registered", cure=Cure.PERSON)
+            world.phones[one].failure = failure()
+            world.rotate()
+            await until(lambda: world.phones.count("read", one) >= 3, HOUR)
+            world.phones[one].recover()
+            await until(lambda: world.phones.count("read", one) >= 4, HOUR)
+            await until(lambda: world.phones[one].holds(NEW), 1)
+        assert world.published == [one]
+
+    run()
 
 
 @virtual_time

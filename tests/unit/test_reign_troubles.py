@@ -211,3 +211,34 @@ async def test_a_refused_key_is_left_to_a_person() -> None:
         phone.refusal = None
         world.secrets.put_key(keys.rsa("second"))
         await world.until_signed_with(ref, keys.rsa("second"), 5)
+
+
+@virtual_time
+async def test_what_is_reported_in_the_middle_of_work_is_followed_by_how_it_ended() -> None:
+    """Also where that is how it began, and nothing else would have the object looked at."""
+    world = World()
+    phone = world.phones[number(1)]
+    phone.refusal = Failure(reason=Reason.NOT_REGISTERED, message="not registered", cure=Cure.PERSON)
+    ref = world.objects.create(wanted=spec_body(numbers(1), intervalSeconds=60))
+    async with world.operator():
+        await until(lambda: world.objects.ready(ref) == ("False", "NotRegistered"), 10)
+        phone.seconds = 2.0
+        tries = world.phones.count("publish")
+        await until(lambda: world.phones.count("publish") > tries, 200)
+        world.objects.touch(ref)
+        await until(lambda: world.objects.ready(ref) == ("False", "NotPublished"), 2)
+        await until(lambda: world.objects.ready(ref) == ("False", "NotRegistered"), 4)
+
+
+@virtual_time
+async def test_a_pod_that_never_gets_ready_is_published_to_ever_less_often() -> None:
+    """An answer that may pass in seconds may also not."""
+    world = World()
+    phone = world.phones[number(1)]
+    phone.refusal = Failure(reason=Reason.SERVICE_NOT_READY, message="not ready", cure=Cure.TIME, pace=Pace.SOON)
+    world.objects.create(wanted=spec_body(numbers(1), intervalSeconds=600))
+    async with world.operator():
+        await asyncio.sleep(DAY)
+        assert world.phones.count("publish") < DAY / 250
+        phone.recover()
+        await until(lambda: phone.holds(keys.rsa()), 700)

@@ -110,6 +110,22 @@ async def test_an_operator_that_is_killed_and_restarted_publishes_once_more_at_m
     assert 3 + 5 <= len(fight.published) <= 3 + 6 + 1
 
 
+@pytest.mark.parametrize("interval", [3600, 86400 // 4], ids=["an hour", "six hours"])
+def test_a_rival_between_two_checks_is_not_forgiven(interval: int) -> None:
+    """That a number was Signed after our publish does not mean that it was for the hour until the next check."""
+
+    @virtual_time
+    async def run() -> None:
+        fight = Fight(intervalSeconds=interval)
+        async with fight.operator(), fight.fought_over():
+            await fight.until_ready(fight.ref)
+            await until(lambda: fight.row["reason"] == "Contended", 3 * DAY)
+            await asyncio.sleep(7 * DAY)
+        assert len(fight.published) <= 3 + 4 + 7
+
+    run()
+
+
 @virtual_time
 async def test_restarts_over_days_of_a_fight_cost_no_publish() -> None:
     """Once it is Contended, an operator that is restarted each ten minutes publishes as rarely as any."""

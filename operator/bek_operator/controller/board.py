@@ -44,6 +44,7 @@ class Entry:
         rested: None of its numbers might be called when it was planned last.
         untried: Numbers that were not looked at since their target was set, or since a person asked for it.
         active: Numbers that are being worked on, or are waiting for nothing but their turn.
+        changed: Numbers that would be shown in another way than when work on them began last.
         begun: By number, since when it is being worked on, as far as it is.
         unrecorded: Numbers whose next publish waits for the status to show the last one.
         written_at: When the status was last written by this process, and how many more writes were `allowed` then.
@@ -61,6 +62,7 @@ class Entry:
     rested: bool = False
     untried: set[str] = field(default_factory=set)
     active: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
     begun: dict[str, float] = field(default_factory=dict)
     unrecorded: set[str] = field(default_factory=set)
     written_at: float = -math.inf
@@ -75,17 +77,16 @@ class Entry:
         spec = self.resource.spec
         return not (isinstance(self.key, PublicKey) and isinstance(spec, Spec)) or spec.suspend
 
-    @property
-    def is_waited_for(self) -> bool:
+    def is_waited_for(self, number: str) -> bool:
         """Tell whether something goes on at once when a number has been worked on: a rollout, or the report of all."""
-        return self.gate.leader is not None or not (self.untried or self.active)
+        return self.gate.leader == number or not (self.untried or self.active)
 
     def awaits_news_until(self, now: float) -> float:
         """Return until when more news of its numbers may be about to come; without end where some wait for their turn.
 
         What takes long may take longer still, and is not waited for.
         """
-        unfinished = self.untried | self.active
+        unfinished = set() if self.at_rest else self.untried | self.active
         if unfinished - self.begun.keys():
             return math.inf
         return max((self.begun[number] + SLOW_SECONDS for number in unfinished), default=now)
@@ -172,6 +173,9 @@ class Board:
         """Replace what is known of a number."""
         entry = self._entries[ref]
         number = seen.target.number
+        before = entry.known.get(number)
+        if before is None or before.shown != seen.shown:
+            entry.changed.add(number)
         entry.known[number] = seen
         if seen.tried and not seen.asked:
             entry.untried.discard(number)
@@ -184,6 +188,7 @@ class Board:
         entry.known.pop(number, None)
         entry.untried.discard(number)
         entry.active.discard(number)
+        entry.changed.discard(number)
         entry.unrecorded.discard(number)
         entry.held.discard(number)
 

@@ -189,7 +189,7 @@ class Reign:
 
     def _number_changed(self, ref: NumberRef) -> None:
         entry = self._board.get(ref.object)
-        pause = _SECONDS_BETWEEN_PASSES if entry and not entry.is_waited_for else 0.0
+        pause = _SECONDS_BETWEEN_PASSES if entry and not entry.is_waited_for(ref.number) else 0.0
         self._objects.add(ref.object, self._clock() + pause, priority=Priority.REPAIR)
 
     def _recorded(self, ref: ObjectRef, entry: Entry) -> None:

@@ -1,7 +1,7 @@
 """Report: write an object's status when it says something new, and tell of it in events."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bek_operator.cluster.errors import Conflict, NotFound
@@ -72,25 +72,34 @@ class Reporter:
         if now < (next_write := self._next_write(entry, now)):
             self._again(ref, next_write)
             return
-        entry.unwritten_since = None
+        waited_since, entry.unwritten_since = entry.unwritten_since, None
         before = entry.resource
         status = status_of(before, entry.key, entry.known, now, crowded=self._crowded(entry, now))
         if status == before.status:
             self._recorded(ref, entry)
             return
         causes = {number: seen.cause for number, seen in entry.known.items() if seen.cause}
-        if await self._write(ref, before, status):
+        written = False
+        try:
+            written = await self._write(ref, before, status)
+        finally:
+            if not written:
+                # This has waited already.
+                entry.unwritten_since = waited_since
+        if written:
             self._recorded(ref, entry)
-            told = happenings(before.status, status, causes)
-            for one in told:
-                log.log(
-                    logging.WARNING if one.warning else logging.INFO,
-                    "%s: %s",
-                    one.reason,
-                    one.note,
-                    extra={"object": f"{ref.namespace}/{ref.name}"},
-                )
-            await self._events.post(before, told)
+            await self._tell(before, happenings(before.status, status, causes))
+
+    async def _tell(self, resource: Resource, told: Sequence[Happening]) -> None:
+        for one in told:
+            log.log(
+                logging.WARNING if one.warning else logging.INFO,
+                "%s: %s",
+                one.reason,
+                one.note,
+                extra={"object": f"{resource.ref.namespace}/{resource.ref.name}"},
+            )
+        await self._events.post(resource, told)
 
     def _crowded(self, entry: Entry, now: float) -> int:
         """Return how many numbers wait for no more than room under the limits of their API."""

@@ -58,6 +58,7 @@ class Signer:
             return
         entry.active.add(ref.number)
         entry.begun[ref.number] = self._clock()
+        entry.changed.discard(ref.number)
         if entry.gate.leader == ref.number:
             # Others wait for its answer, but not for long.
             self._report(ref)
@@ -68,7 +69,8 @@ class Signer:
             entry.active.discard(ref.number)
             del entry.begun[ref.number]
             seen = self._board.observation(ref)
-            if seen is None or seen.shown != before.shown or _is_awaited(entry, ref, before, seen):
+            # Also where the end is as the beginning was: what was in between may have been reported.
+            if seen is None or ref.number in entry.changed or _is_awaited(entry, before, seen):
                 self._report(ref)
         if seen:
             self._wait(ref, seen, until)
@@ -141,9 +143,9 @@ def _can_wait(seen: Observation) -> bool:
     return not seen.tried and not seen.asked and has_another_key(seen)
 
 
-def _is_awaited(entry: Entry, ref: NumberRef, before: Observation, seen: Observation) -> bool:
-    """Tell whether others wait for what a number does, and whether it fails at it."""
-    return entry.gate.leader == ref.number and seen.failures != before.failures
+def _is_awaited(entry: Entry, before: Observation, seen: Observation) -> bool:
+    """Tell whether others wait for somebody to go first, and a number has come to be able to, or not to be."""
+    return entry.gate.leader is not None and (seen.failures, seen.refusal) != (before.failures, before.refusal)
 
 
 def _jitter() -> float:

@@ -41,6 +41,7 @@ class Observation:
         read_at: The last understood answer of this endpoint to this process.
         published_at: Our last publish, of whatever key.
         publishes: How often the current key was published; the brake's memory.
+        lasts: The signature was seen to have lasted since the last publish; the next one starts counting anew.
         lost: How a number that was signed was found not to be, until the key is published again.
         cause: What the last publish, which was accepted, made good: a loss, or `Pending`, which is none.
         accepted: A publish was accepted, and the number was not VALID since.
@@ -62,6 +63,7 @@ class Observation:
     read_at: float | None = None
     published_at: float | None = None
     publishes: int = 0
+    lasts: bool = False
     lost: Reason | None = None
     cause: Reason | None = None
     accepted: bool = False
@@ -197,7 +199,9 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
 
 
 def _forget_publishes(seen: Observation, **more: Any) -> Observation:
-    return replace(seen, publishes=0, accepted=False, refusal=None, refusals=0, lost=None, cause=None, **more)
+    return replace(
+        seen, publishes=0, lasts=False, accepted=False, refusal=None, refusals=0, lost=None, cause=None, **more
+    )
 
 
 def is_of_the_key(refusal: Failure) -> bool:
@@ -225,7 +229,8 @@ def _refusal_delay(refusal: Failure, refusals: int, interval: float) -> float:
     if refusal.unknown:
         return _UNKNOWN_DELAYS[min(refusals, len(_UNKNOWN_DELAYS)) - 1]
     if not needs_a_person(refusal.cure, refusals):
-        return pause_after(refusal, refusals)
+        # A publish is not to be repeated for ever as fast as a question may be.
+        return pause_after(replace(refusal, pace=Pace.NORMAL) if refusal.pace is Pace.SOON else refusal, refusals)
     doublings = refusals - (1 if refusal.cure is Cure.PERSON else BOUNDED_TRIES)
     return min(interval * 2.0 ** min(doublings, 20), _LONGEST_REFUSAL_DELAY)
 

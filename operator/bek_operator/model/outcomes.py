@@ -26,11 +26,6 @@ _SLOWEST_SETTLING = 60.0
 
 def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -> Observation:
     """Take in a well-formed answer: which key the number holds, and whether it is VALID."""
-    forgiven = (
-        seen.reason is Reason.SIGNED
-        and seen.published_at is not None
-        and now - seen.published_at > brake.FORGIVEN_SECONDS
-    )
     known = replace(
         seen,
         status=reading.status,
@@ -46,13 +41,16 @@ def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -
     )
     finding = known.finding
     if finding is Reason.SIGNED:
-        return replace(known, reason=finding, message="", lost=None, accepted=False, refusal=None, refusals=0)
+        lasts = seen.published_at is not None and now - seen.published_at > brake.FORGIVEN_SECONDS
+        return replace(
+            known, reason=finding, message="", lost=None, lasts=lasts, accepted=False, refusal=None, refusals=0
+        )
     if seen.reason is Reason.SIGNED:
         known = replace(known, lost=finding)
     if not seen.target.publish:
         return replace(known, reason=finding, message=f"{_FOUND[finding]}; {_NEVER}", person=True)
-    if forgiven:
-        known = replace(known, publishes=0)
+    if known.lasts:
+        known = replace(known, publishes=0, lasts=False)
     return _held_back(known, finding, now)
 
 

@@ -6,6 +6,7 @@ connecting) and `trace`. It looks nothing up, follows nothing, keeps no cookies 
 """
 
 import asyncio
+import select
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -101,6 +102,10 @@ class _Connector(aiohttp.TCPConnector):
         """Return a connection for a request, new or kept."""
         await self.steps.connecting()
         connection = await super().connect(req, traces, timeout)
+        while connection.transport and _is_spoken_to(connection.transport):
+            connection.transport.abort()
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
         await self.steps.sending()
         transport, protocol = connection.transport, connection.protocol
         if transport is not None and protocol is not None:
@@ -130,6 +135,18 @@ class _Guard(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._protocol.resume_writing()
+
+
+def _is_spoken_to(transport: asyncio.Transport) -> bool:
+    """Say whether something waits for a guard, whom an event loop that was busy has not told yet.
+
+    A connection that is new has none: what waits there belongs to it, such as the session tickets of TLS 1.3.
+    """
+    if not isinstance(transport.get_protocol(), _Guard):
+        return False
+    waiting = select.poll()
+    waiting.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 class _Body(httpx.AsyncByteStream):
