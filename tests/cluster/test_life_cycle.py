@@ -1,6 +1,8 @@
 """Deletion, restarts, crashes and outages: the operator owes nobody anything when it is not there."""
 
 import json
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ import yaml
 from kit import keys
 from kit.apiserver import ApiServer
 from kit.audit import AuditEvent
-from kit.operator_process import OperatorProcess
+from kit.operator_process import SOURCE, OperatorProcess
+from kit.processes import Keeper
 from kit.scene import Scene
+from kit.servers import wait_until_up
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "default"
 USER = "system:serviceaccount:bek-system:bek-operator"
@@ -130,3 +134,36 @@ def test_it_starts_as_the_deployment_starts_it(installed: ApiServer, no_operator
         status = process.stop()
 
     assert status == 0
+
+
+KUBECONFIG_OF_NOBODY = """
+apiVersion: v1
+kind: Config
+current-context: nobody
+contexts: [{name: nobody, context: {cluster: nobody, user: nobody}}]
+clusters: [{name: nobody, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: nobody, user: {token: sesame}}]
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_before_there_is_an_api_server(signum: signal.Signals) -> None:
+    """In good order, as later on: who waits for the API server is not to be killed for it."""
+    with Keeper("bek-test") as keeper:
+        kubeconfig = keeper.folder / "kubeconfig"
+        kubeconfig.write_text(KUBECONFIG_OF_NOBODY, encoding="utf-8")
+        log = keeper.log("operator")
+        process = keeper.spawn(
+            "operator",
+            [sys.executable, "-m", "bek_operator", "--health-address=127.0.0.1:0"],
+            env={"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
+        )
+        wait_until_up("the operator", process, lambda: "the objects cannot be listed" in log.read_text("utf-8"), log)
+
+        process.send_signal(signum)
+        status = process.wait(20)
+        told = log.read_text("utf-8")
+
+    assert status == 0
+    assert told.splitlines()[-1].endswith("stopped")
+    assert "Traceback" not in told

@@ -74,6 +74,7 @@ class FakeObjects(_Server):
         self._bodies: dict[ObjectRef, dict[str, Any]] = {}
         self.reads: list[ObjectRef] = []
         self.writes: list[tuple[float, ObjectRef, dict[str, Any]]] = []
+        self.refusal: ClusterError | None = None
         self.refused = 0
 
     def create(self, name: str = "flows", wanted: dict[str, Any] | None = None, created: float = 0.0) -> ObjectRef:
@@ -160,9 +161,12 @@ class FakeObjects(_Server):
         return found
 
     async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> str:
-        """Replace a status, of this very object at this very version only."""
+        """Replace a status, of this very object at this very version only, unless there is a refusal."""
         if self.error:
             await self.answer()
+        if self.refusal:
+            self.refused += 1
+            raise self.refusal
         found = self._bodies.get(resource.ref)
         if found is None:
             raise NotFound("gone")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,24 @@ async def test_a_watch_that_says_nothing_for_too_long_is_broken(pair: Pair, seco
     with pytest.raises(Unavailable):
         await events(client, seconds=seconds, silence=silence)
     over.set()
+
+
+async def test_watches_leave_room_for_all_else(pair: Pair) -> None:
+    """However many are held open, as when many namespaces are named: each holds a connection of its own."""
+    server, client = pair
+    over = asyncio.Event()
+
+    async def wait(_: web.Request) -> None:
+        await over.wait()
+
+    server.answers = [*[stream('{"n": 1}\n', then=wait)] * 101, body({"kind": "Secret"})]
+    async with AsyncExitStack() as held:
+        held.callback(over.set)
+        for _ in range(101):
+            watch = client.stream("/watch", query={}, headers={}, seconds=20, silence=20)
+            await held.enter_async_context(aclosing(watch))
+            assert await anext(watch) == {"n": 1}
+        assert await client.request("GET", PATH) == {"kind": "Secret"}
 
 
 def kubeconfig(folder: Path, url: str) -> Path:

@@ -231,20 +231,28 @@ async def test_numbers_stand_still_while_the_key_is_unusable() -> None:
     assert bench.due() == [NUMBER]
 
 
+VANISHED: dict[str, Callable[[FakeSecrets], object]] = {
+    "there is none": lambda secrets: secrets.remove(KEY_SECRET),
+    "it may not be read": lambda secrets: secrets.forbidden.add(KEY_SECRET),
+}
+
+
+@pytest.mark.parametrize("vanish", VANISHED.values(), ids=VANISHED.keys())
 @virtual_time
-async def test_a_secret_that_has_just_vanished_is_waited_for() -> None:
+async def test_a_secret_that_has_just_vanished_is_waited_for(vanish: Callable[[FakeSecrets], object]) -> None:
     """There is nothing to report before two seconds are over; then it is missing."""
     bench = Bench()
     ref = bench.objects.create()
     await bench.plan(ref)
-    bench.secrets.remove(KEY_SECRET)
+    vanish(bench.secrets)
     entry = bench.board.get(ref)
     assert entry
     entry.secrets_stale = True
-    assert await bench.planner.plan(ref) is None
-    assert bench.again == [(ref, VANISHED_SECONDS)]
-    assert isinstance(entry.key, PublicKey)
-    await asyncio.sleep(VANISHED_SECONDS)
+    for _ in range(2):
+        assert await bench.planner.plan(ref) is None
+        assert bench.again.pop() == (ref, VANISHED_SECONDS)
+        assert isinstance(entry.key, PublicKey)
+        await asyncio.sleep(VANISHED_SECONDS / 2)
     assert isinstance((await bench.plan(ref)).key, Obstacle)
 
 
@@ -260,6 +268,28 @@ async def test_a_secret_that_may_not_be_read_is_looked_for_each_minute(caplog: p
     assert seen.message == f"Secret {LOGIN_SECRET} may not be read: the operator's roles do not allow it"
     assert (ref, 60) in bench.again
     assert [record.getMessage() for record in caplog.records] == ["a Secret may not be read: not for us"]
+
+
+@virtual_time
+async def test_passes_before_that_minute_is_over_read_nothing() -> None:
+    """Numbers that end one after the other have their object passed; each pass leaves the minute as it is."""
+    bench = Bench()
+    bench.secrets.forbidden = {LOGIN_SECRET}
+    ref = bench.objects.create()
+    for _ in range(6):
+        await bench.plan(ref)
+        assert bench.again.pop() == (ref, 60)
+        await asyncio.sleep(9.9)
+    assert bench.secrets.reads.count(LOGIN_SECRET) == 1
+    await asyncio.sleep(1)
+    await bench.plan(ref)
+    assert bench.secrets.reads.count(LOGIN_SECRET) == 2
+    bench.secrets.forbidden = set()
+    await bench.plan_again(ref)
+    bench.again.clear()
+    await asyncio.sleep(100)
+    await bench.plan(ref)
+    assert (bench.secrets.reads.count(LOGIN_SECRET), bench.again) == (3, [])
 
 
 @virtual_time

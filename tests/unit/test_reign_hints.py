@@ -10,7 +10,7 @@ from bek_operator.model.answers import Failure, Pace
 from bek_operator.model.reasons import Reason
 from bek_operator.model.spec import ObjectRef
 from kit import keys
-from kit.builders import KEY_SECRET, LOGIN_SECRET, spec_body
+from kit.builders import KEY_SECRET, LOGIN_SECRET, NAMESPACE, on_premises, spec_body
 from kit.fakes import number, numbers, unavailable
 from kit.virtual_time import until, virtual_time
 from kit.world import READY, World
@@ -172,6 +172,71 @@ async def test_a_role_that_is_mended_is_noticed() -> None:
         await until(lambda: world.objects.ready(ref)[1] == "CredentialsNotFound", 10)
         world.secrets.forbidden = set()
         await world.until_ready(ref, 70)
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason", "patience"),
+    [(KEY_SECRET, "SecretNotFound", 3), (LOGIN_SECRET, "CredentialsNotFound", HOUR)],
+    ids=["key", "login"],
+)
+@virtual_time
+async def test_a_secret_that_may_not_be_read_for_a_moment_is_no_event(
+    secret: str, reason: str, patience: float
+) -> None:
+    """Roles may be replaced one by one: nothing is made of that, unless it lasts."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(20)))
+    async with world.operator():
+        await world.until_ready(ref)
+        await asyncio.sleep(MINUTE)
+        before = (len(world.events.posted), len(world.objects.writes), len(world.phones.calls))
+        world.secrets.forbidden = {secret}
+        world.secrets.tell(NAMESPACE, secret, "touched")
+        await asyncio.sleep(1.5)
+        world.secrets.forbidden = set()
+        await asyncio.sleep(10)
+        assert world.secrets.reads.count(secret) > 2
+        assert (len(world.events.posted), len(world.objects.writes), len(world.phones.calls)) == before
+        assert world.is_ready(ref)
+
+        world.secrets.forbidden = {secret}
+        world.secrets.tell(NAMESPACE, secret, "touched")
+        await asyncio.sleep(1.5)
+        assert world.is_ready(ref)
+        await until(lambda: world.objects.ready(ref) == ("False", reason), patience)
+        world.secrets.forbidden = set()
+        await world.until_ready(ref, 70)
+    assert world.phones.count("publish") == 20
+
+
+@virtual_time
+async def test_a_secret_that_may_not_be_read_is_looked_at_each_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """And not whenever one of the other numbers has come to an end: nobody would find anything else in the log."""
+    world = World(numbers_at_once=5)
+    second = on_premises("second", "https://second-{digits}")
+    second["onPremises"]["credentialsSecretRef"]["name"] = "second-admin"
+    world.secrets.put("second-admin", username="admin", password="x")
+    world.secrets.forbidden = {"second-admin"}
+    for one in numbers(100):
+        world.phones[one].seconds = 0.5
+    ref = world.objects.create(
+        wanted={
+            **spec_body(numbers(100)),
+            "apis": [on_premises(), second],
+            "phoneNumbers": [
+                *({"phoneNumber": one, "api": "default"} for one in numbers(100)),
+                {"phoneNumber": number(101), "api": "second"},
+            ],
+        }
+    )
+    async with world.operator():
+        await asyncio.sleep(55)
+        assert world.objects.status(ref)["signed"] == "100/101"
+        assert len(world.objects.writes) > 5
+        assert world.secrets.reads.count("second-admin") == 1
+        await asyncio.sleep(5 * MINUTE)
+    assert world.secrets.reads.count("second-admin") == 6
+    assert [record.getMessage() for record in caplog.records].count("a Secret may not be read: not for us") == 6
 
 
 @virtual_time
@@ -365,6 +430,25 @@ async def test_suspending_stops_numbers_that_wait_for_the_rollout() -> None:
         assert len(world.phones.calls) == calls
         world.objects.edit(ref, suspend=False)
         await world.until_signed_with(ref, keys.rsa("second"), 5)
+
+
+@virtual_time
+async def test_a_new_interval_while_a_rollout_publishes_leaves_no_number_unlooked_at() -> None:
+    """The publish comes to its end, and what it led to is read at once, not after the new interval."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(2)))
+    phone = world.phones[number(2)]
+    async with world.operator():
+        await world.until_ready(ref)
+        phone.seconds = 5.0
+        world.secrets.put_key(keys.rsa("second"))
+        await until(lambda: world.phones.count("publish", number(2)) == 2, 60)
+        await asyncio.sleep(1)
+        world.objects.edit(ref, intervalSeconds=3600)
+        await until(lambda: phone.holds(keys.rsa("second")), 10)
+        phone.seconds = 0.02
+        await world.until_signed_with(ref, keys.rsa("second"), 10)
+    assert world.phones.count("publish") == 4
 
 
 @virtual_time

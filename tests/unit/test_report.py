@@ -1,19 +1,22 @@
 """Report: when a status is written, and what follows from it."""
 
+import asyncio
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
-from bek_operator.cluster.errors import Unavailable
+from bek_operator.cluster.errors import ClusterError, Conflict, NotFound, Unavailable
 from bek_operator.controller.board import Board
 from bek_operator.controller.report import SECONDS_FOR_COMPANY, Reporter
 from bek_operator.model.resource import Resource
 from bek_operator.model.spec import ObjectRef
 from bek_operator.model.transitions import Happening
-from kit.builders import NOW, NUMBER, observation, public_key, signed, target
+from kit.builders import NOW, NUMBER, observation, public_key, signed, spec_body, target
 from kit.fakes import FakeLanes, FakeObjects, unavailable
 from kit.virtual_time import virtual_time
+from kit.world import World
 
 
 class Bench:
@@ -169,6 +172,29 @@ def test_a_write_that_is_refused_has_the_object_read_and_planned_again(*, gone: 
         assert bench.board.begin_reading(bench.ref)
 
     run()
+
+
+@pytest.mark.parametrize("refusal", [NotFound("no such page"), Conflict("never")], ids=["not found", "conflict"])
+@virtual_time
+async def test_a_write_that_is_refused_for_ever_is_tried_once_a_second(
+    refusal: ClusterError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A definition that has no status is told in the log, and calls neither the API server nor a number on end."""
+    caplog.set_level(logging.INFO)
+    world = World()
+    world.objects.seconds = 0.01
+    world.objects.refusal = refusal
+    ref = world.objects.create(wanted=spec_body([NUMBER]))
+    async with world.operator():
+        await asyncio.sleep(30)
+        assert 20 < world.objects.refused < 35
+        assert len(world.objects.reads) < 40
+        assert len(world.phones.calls) < 5
+        told = [record for record in caplog.records if record.getMessage() == f"the status was not taken: {refusal}"]
+        assert len(told) == world.objects.refused
+        assert {vars(record)["object"] for record in told} == {f"{ref.namespace}/{ref.name}"}
+        world.objects.refusal = None
+        await world.until_ready(ref, 5)
 
 
 @virtual_time

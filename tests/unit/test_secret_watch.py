@@ -214,6 +214,8 @@ ODD: dict[str, Any] = {
     "no type": [{"object": secret("a")}],
     "metadata that is none": [{"type": "ADDED", "object": {"metadata": "sesame"}}],
     "no name": [{"type": "ADDED", "object": {"metadata": {"namespace": "a", "resourceVersion": "1"}}}],
+    "an error that says nothing": [{"type": "ERROR", "object": {}}],
+    "an error that is none": [{"type": "ERROR", "object": "sesame"}],
 }
 
 
@@ -223,6 +225,7 @@ async def test_an_event_that_is_none_is_no_end(answer: list[Any]) -> None:
     client = ScriptedClient(page(), answer, [event("ADDED", "a", "11")])
     hints, _ = await follow(client)
     assert hints == [("messaging", "a", "11")]
+    assert client.kinds() == ["list", "watch 10", "watch 10", "watch 11"]
 
 
 @pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": {"resourceVersion": "1"}, "items": [{}]}])

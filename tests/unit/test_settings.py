@@ -1,10 +1,12 @@
 """Settings: what may be written, and that every fault is named at once."""
 
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
 from bek_operator.settings import Address, InvalidSettings, Settings, read_settings
+from kit.tls import self_signed
 
 
 def faults_of(**given: str | list[str]) -> list[str]:
@@ -88,7 +90,8 @@ def test_label_selectors(text: str) -> None:
 
 
 FAULTS: list[tuple[str, str]] = [
-    *(("concurrency", text) for text in ("0", "-1", "1001", "1e2", "ten", "٣", "1" * 5000)),
+    *(("concurrency", text) for text in ("0", "-1", "1001", "1e2", "ten", "٣")),
+    *(("concurrency", text) for text in ("00000000150000", "1" * 9, "1" * 10, "1" * 5000, "0" * 9 + "1" * 5000)),
     *(("concurrency_per_host", text) for text in ("0", "1.5")),
     *(("watch_secrets", text) for text in ("yes", "ON")),
     *(("log_level", text) for text in ("trace", "INFO")),
@@ -105,6 +108,56 @@ def test_a_fault_names_the_flag(name: str, text: str) -> None:
     """And says in one line what would be right."""
     (fault,) = faults_of(**{name: text})
     assert fault.startswith(f"--{name.replace('_', '-')}: ")
+
+
+CERTIFICATE = self_signed().pem
+BEGIN = "-----BEGIN CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [CERTIFICATE, self_signed("a").pem + CERTIFICATE, f"The CA of the proxy:\n{CERTIFICATE}\n"],
+    ids=["one", "two", "with a comment"],
+)
+def test_authorities_are_read(text: str, tmp_path: Path) -> None:
+    """A file of certificates is taken as it is."""
+    file = tmp_path / "ca.crt"
+    file.write_text(text, encoding="ascii")
+    assert read(cloud_ca=str(file)).cloud_authorities == text
+
+
+NO_AUTHORITIES: dict[str, str] = {
+    "nothing": "",
+    "no certificate": "sesame\n",
+    "only a beginning": BEGIN,
+    "a beginning and rubbish": f"{BEGIN}sesame\n",
+    "rubbish inside": f"{BEGIN}c2VzYW1l\n-----END CERTIFICATE-----\n",
+    "cut short": CERTIFICATE[:-60],
+    "the second one cut short": CERTIFICATE + CERTIFICATE[:200],
+    "no end": CERTIFICATE.replace("-----END CERTIFICATE-----", ""),
+    "something else": "-----BEGIN PUBLIC KEY-----\nc2VzYW1l\n-----END PUBLIC KEY-----\n",
+    "text that is not ASCII": f"é\n{CERTIFICATE}",
+    "too large": CERTIFICATE + "\n" * 64 * 1024,
+}
+
+
+@pytest.mark.parametrize("text", NO_AUTHORITIES.values(), ids=NO_AUTHORITIES.keys())
+def test_a_file_without_authorities_is_a_fault(text: str, tmp_path: Path) -> None:
+    """At the start, not at the first call; nothing of what is in the file is shown."""
+    file = tmp_path / "ca.crt"
+    file.write_text(text, encoding="utf-8")
+    (fault,) = faults_of(cloud_ca=str(file))
+    assert fault.startswith("--cloud-ca: ")
+    assert "certificates in PEM" in fault
+    assert not {line for line in text.splitlines() if line and line in fault}
+
+
+def test_a_file_of_authorities_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """So is one that is a folder."""
+    for path in (tmp_path / "none.crt", tmp_path):
+        (fault,) = faults_of(cloud_ca=str(path))
+        assert fault.startswith("--cloud-ca: ")
+        assert repr(str(path)) in fault
 
 
 def test_every_fault_is_named_at_once() -> None:

@@ -75,7 +75,7 @@ async def test_life() -> None:
 
 
 async def test_for_one_endpoint() -> None:
-    """Whatever differs, a token is for those who have the same address, trust, name and password."""
+    """Whatever differs, a token is for those who have the same address, trust and name."""
     desk = Desk()
     others = [
         replace(ENDPOINT, url=replace(ENDPOINT.url, host="other.messaging.svc")),
@@ -95,6 +95,24 @@ async def test_of_an_old_password() -> None:
     assert await desk.grant(replace(ENDPOINT, password=Hidden("other"))) == ("token 2", True)
     assert await desk.grant(replace(ENDPOINT, password=Hidden("other"))) == ("token 2", False)
     assert await desk.grant() == ("token 3", True)
+    assert [endpoint.password.reveal() for endpoint in desk.logins] == ["Correct-Horse-7", "other", "Correct-Horse-7"]
+
+
+async def test_of_a_wrong_password() -> None:
+    """A login that is refused takes the token away from nobody."""
+    desk = Desk(Login(Hidden("token 1"), 1000.0), DENIED)
+    await desk.grant()
+    assert await desk.grant(replace(ENDPOINT, password=Hidden("wrong"))) == DENIED
+    assert await desk.grant() == ("token 1", False)
+
+
+async def test_passwords_share_no_login() -> None:
+    """Who asks with another password gets what that one buys, whatever login is under way."""
+    desk = Desk()
+    old, new = ENDPOINT, replace(ENDPOINT, password=Hidden("new"))
+    tokens = await asyncio.gather(desk.grant(old), desk.grant(new), desk.grant(old))
+    assert list(tokens) == [("token 1", True), ("token 2", True), ("token 1", True)]
+    assert desk.logins == [old, new]
 
 
 async def test_one_login_for_all() -> None:

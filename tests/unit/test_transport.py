@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 
 from bek_operator.model.endpoint import Trust
-from bek_operator.whatsapp.transport import Transport
+from bek_operator.whatsapp.transport import CONNECTING, SENDING, Transport
 from bek_operator.whatsapp.trust import Contexts
+from kit.background import BackgroundLoop
 from kit.scripted import Script, ScriptedServer, Served, listening
 from kit.tls import self_signed
 
@@ -35,6 +37,19 @@ def serving(script: Script, *, tls: bool = True) -> AbstractAsyncContextManager[
 
 
 @asynccontextmanager
+async def serving_elsewhere(script: Script, *, tls: bool) -> AsyncIterator[tuple[Server, BackgroundLoop]]:
+    """Run a server on a loop in another thread: our own stands still while we wait for what that one runs."""
+    loop = BackgroundLoop("scripted-server")
+    stack = AsyncExitStack()
+    try:
+        yield loop.run(stack.enter_async_context(serving(script, tls=tls))), loop
+    finally:
+        loop.run(stack.aclose())
+        # Closing runs a loop to its end, and a thread cannot run two.
+        await asyncio.to_thread(loop.close)
+
+
+@asynccontextmanager
 async def transporting() -> AsyncIterator[Transport]:
     """Make a transport and close it."""
     context = Contexts().of(Trust(authorities=POD.authority, server_name=NAME))
@@ -45,10 +60,18 @@ async def transporting() -> AsyncIterator[Transport]:
         await transport.aclose()
 
 
-async def ask(transport: Transport, server: Server, method: str = "GET") -> tuple[int, bytes]:
-    """Send a request; return the status and the body of its answer."""
-    url = httpx.URL(scheme="https", host="127.0.0.1", port=server.port, path="/")
-    request = httpx.Request(method, url, extensions={"sni_hostname": NAME, "timeout": {"connect": SECONDS}})
+async def ask(
+    transport: Transport, server: Server, method: str = "GET", *, tls: bool = True, steps: list[str] | None = None
+) -> tuple[int, bytes]:
+    """Send a request; return the status and the body of its answer, and add the steps that were told."""
+
+    async def trace(step: str, _details: dict[str, Any]) -> None:
+        if steps is not None:
+            steps.append(step)
+
+    url = httpx.URL(scheme="https" if tls else "http", host="127.0.0.1", port=server.port, path="/")
+    extensions = {"sni_hostname": NAME, "timeout": {"connect": SECONDS}, "trace": trace}
+    request = httpx.Request(method, url, extensions=extensions)
     async with asyncio.timeout(SECONDS):
         response = await transport.handle_async_request(request)
         try:
@@ -97,6 +120,62 @@ async def test_what_nobody_asked_for_ends_a_connection(method: str, said: bytes)
         await server.one_ended()
         assert await ask(transport, server, method) == (200, b"own")
         assert server.connections == 2
+
+
+async def speak_unasked(served: Served) -> None:
+    """Say what would be taken for the next answer."""
+    await served.say(proper(b"evil"))
+
+
+async def hang_up(served: Served) -> None:
+    """Cut the line, without TLS's goodbye."""
+    served.writer.transport.abort()
+    await served.writer.wait_closed()
+
+
+async def say_goodbye(served: Served) -> None:
+    """Close as TLS would have it: with a message first, whose answer is waited for."""
+    served.writer.close()
+
+
+@pytest.mark.parametrize("happening", [speak_unasked, hang_up, say_goodbye])
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
+async def test_what_happened_while_we_were_busy_ends_a_connection(
+    *, tls: bool, happening: Callable[[Served], Coroutine[Any, Any, None]]
+) -> None:
+    """The next request has another one, and that costs it nothing: it is sent once."""
+    lines: list[Served] = []
+    asked: list[str] = []
+    steps: list[str] = []
+
+    async def script(served: Served) -> None:
+        lines.append(served)
+        while True:
+            asked.append((await served.request()).split()[0])
+            await served.say(proper(b"own"))
+
+    async with serving_elsewhere(script, tls=tls) as (server, loop), transporting() as transport:
+        assert await ask(transport, server, tls=tls) == (200, b"own")
+        loop.run(happening(lines[0]))
+        assert await ask(transport, server, "POST", tls=tls, steps=steps) == (200, b"own")
+        assert asked == ["GET", "POST"]
+        assert server.connections == 2
+        assert steps == [CONNECTING, SENDING]
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
+async def test_a_silent_connection_is_used_again_however_busy_we_were(*, tls: bool) -> None:
+    """Only a reason costs a handshake."""
+
+    async def script(served: Served) -> None:
+        while True:
+            await served.answer(proper(b"own"))
+
+    async with serving_elsewhere(script, tls=tls) as (server, loop), transporting() as transport:
+        for _ in range(4):
+            assert await ask(transport, server, "POST", tls=tls) == (200, b"own")
+            loop.run(asyncio.sleep(0))
+        assert server.connections == 1
 
 
 async def test_a_second_answer_in_one_breath_is_not_kept() -> None:
