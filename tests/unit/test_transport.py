@@ -178,15 +178,17 @@ async def test_a_silent_connection_is_used_again_however_busy_we_were(*, tls: bo
         assert server.connections == 1
 
 
-async def test_a_second_answer_in_one_breath_is_not_kept() -> None:
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
+@pytest.mark.parametrize("own", [b"own", b"own" * 500_000], ids=["read at once", "read in parts"])
+async def test_a_second_answer_in_one_breath_is_not_kept(*, tls: bool, own: bytes) -> None:
     """Nor is the connection that it came over."""
 
     async def script(served: Served) -> None:
-        await served.answer(proper(b"own"), proper(b"evil"))
+        await served.answer(proper(own), proper(b"evil"))
         await until_the_end(served)
 
-    async with serving(script) as server, transporting() as transport:
-        assert [await ask(transport, server) for _ in range(2)] == [(200, b"own")] * 2
+    async with serving(script, tls=tls) as server, transporting() as transport:
+        assert [await ask(transport, server, tls=tls) for _ in range(2)] == [(200, own)] * 2
         assert server.connections == 2
 
 

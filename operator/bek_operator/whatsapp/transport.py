@@ -102,8 +102,7 @@ class _Connector(aiohttp.TCPConnector):
         """Return a connection for a request, new or kept."""
         await self.steps.connecting()
         connection = await super().connect(req, traces, timeout)
-        while connection.transport and _is_spoken_to(connection.transport):
-            connection.transport.abort()
+        while _has_unasked(connection):
             connection.close()
             connection = await super().connect(req, traces, timeout)
         await self.steps.sending()
@@ -137,13 +136,16 @@ class _Guard(asyncio.Protocol):
         self._protocol.resume_writing()
 
 
-def _is_spoken_to(transport: asyncio.Transport) -> bool:
-    """Say whether something waits for a guard, whom an event loop that was busy has not told yet.
-
-    A connection that is new has none: what waits there belongs to it, such as the session tickets of TLS 1.3.
-    """
-    if not isinstance(transport.get_protocol(), _Guard):
+def _has_unasked(connection: Connection) -> bool:
+    """Say whether something came over a kept connection that its guard has not heard of."""
+    transport, protocol = connection.transport, connection.protocol
+    if transport is None or protocol is None or not isinstance(transport.get_protocol(), _Guard):
+        # What waits on a new one belongs to it: the session tickets of TLS 1.3, say.
         return False
+    # What came in one breath with the end of an answer went to the protocol.
+    if protocol.should_close:
+        return True
+    # What came while the event loop was busy is still to be read.
     waiting = select.poll()
     waiting.register(transport.get_extra_info("socket"), select.POLLIN)
     return bool(waiting.poll(0))
