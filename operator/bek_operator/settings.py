@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bek_operator.model.authorities import MAX_CHARACTERS, check_authorities
 from bek_operator.model.endpoint import Url
 from bek_operator.model.hosts import AllowedHosts, parse_url
 from bek_operator.model.proxy import Proxy, parse_proxy
@@ -15,7 +16,6 @@ _FORMATS = ("json", "text")
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LISTENER = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[-A-Za-z0-9.]*):(?P<port>[0-9]{1,5})")
-_LONGEST_CERTIFICATES = 64 * 1024
 _LAST_PORT = 65535
 _TOO_MANY_DIGITS = 10
 
@@ -177,12 +177,17 @@ class _Reader:
             return None
         try:
             with Path(file).open(encoding="ascii") as certificates:
-                text = certificates.read(_LONGEST_CERTIFICATES + 1)
+                text = certificates.read(MAX_CHARACTERS + 1)
         except (OSError, ValueError):
             self._faults.append(f"--{name}: must be a file that can be read, with certificates in PEM, not {file!r}")
             return None
-        if len(text) > _LONGEST_CERTIFICATES or not _holds_certificates(text):
-            self._faults.append(f"--{name}: must hold certificates in PEM, of {_LONGEST_CERTIFICATES} bytes at most")
+        try:
+            check_authorities(text)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+        except ssl.SSLError:
+            self._faults.append(f"--{name}: must be a file with certificates in PEM; one of them cannot be read")
+        except ValueError as fault:
+            self._faults.append(f"--{name}: must be a file with certificates in PEM; it {fault}")
         return text
 
     def proxy(self, name: str) -> Proxy | None:
@@ -193,11 +198,3 @@ class _Reader:
             # The address may hold a password, so it is not shown.
             self._faults.append(f"--{name}: {fault}")
             return None
-
-
-def _holds_certificates(text: str) -> bool:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
-    except (ssl.SSLError, ValueError):
-        return False
-    return True

@@ -130,6 +130,8 @@ NO_AUTHORITIES: dict[str, str] = {
     "nothing": "",
     "no certificate": "sesame\n",
     "only a beginning": BEGIN,
+    "an end too many": f"{CERTIFICATE}-----END CERTIFICATE-----\n",
+    "a certificate that OpenSSL alone takes for one": CERTIFICATE.replace("CERTIFICATE", "X509 CERTIFICATE"),
     "a beginning and rubbish": f"{BEGIN}sesame\n",
     "rubbish inside": f"{BEGIN}c2VzYW1l\n-----END CERTIFICATE-----\n",
     "cut short": CERTIFICATE[:-60],

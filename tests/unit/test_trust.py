@@ -4,8 +4,9 @@ import ssl
 
 import pytest
 
+from bek_operator.model.authorities import MAX_CERTIFICATES, MAX_CHARACTERS
 from bek_operator.model.endpoint import Trust
-from bek_operator.whatsapp.trust import MAX_CERTIFICATES, MAX_CHARACTERS, Contexts
+from bek_operator.whatsapp.trust import Contexts
 from kit.tls import self_signed
 
 PEM = self_signed().pem

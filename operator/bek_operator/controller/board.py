@@ -40,6 +40,7 @@ class Entry:
         known: By number, in the order of the spec that was planned last.
         secrets: By name, the resourceVersion at the last plan; empty for one that was not there.
         secrets_stale: The Secrets have to be read again before anything is decided.
+        look_again_at: When the Secrets have to be read again though nobody told of a change.
         missing_since: When a Secret that had been there was found missing.
         rested: None of its numbers might be called when it was planned last.
         untried: Numbers that were not looked at since their target was set, or since a person asked for it.

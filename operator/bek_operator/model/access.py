@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bek_operator.model.answers import Cure, Failure
+from bek_operator.model.authorities import MAX_CHARACTERS
 from bek_operator.model.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint, Trust, Url
 from bek_operator.model.hidden import Hidden
 from bek_operator.model.hosts import AllowedHosts
@@ -26,7 +27,6 @@ Secrets = Mapping[str, Mapping[str, bytes] | Missing]
 DEFAULT_CLOUD_VERSION = "v25.0"
 _LONGEST_CREDENTIAL = 1024
 _LONGEST_TOKEN = 8 * 1024
-_LONGEST_AUTHORITIES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class Endpoints:
         url, written = found
         if not self._reach.hosts.allows(url, self._namespace, cloud_host=self._reach.cloud.authority):
             raise _Problem(Reason.HOST_NOT_ALLOWED, self._reach.hosts.refusal(url))
-        authorities = self._text(api.authorities, _LONGEST_AUTHORITIES) if api.authorities else None
+        authorities = self._text(api.authorities, MAX_CHARACTERS) if api.authorities else None
         return url, Trust(authorities=authorities, server_name=api.server_name or written)
 
     def _secret(self, ref: EntryRef, longest: int) -> Hidden:

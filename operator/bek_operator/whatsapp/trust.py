@@ -1,16 +1,10 @@
 """Trust: which certificates a server may show, as contexts of the TLS library."""
 
 import ssl
-from typing import Final
 
+from bek_operator.model.authorities import check_authorities
 from bek_operator.model.endpoint import Trust
 from bek_operator.model.recent import Recent
-
-MAX_CHARACTERS: Final = 64 * 1024
-MAX_CERTIFICATES: Final = 100
-
-_BEGIN = "-----BEGIN CERTIFICATE-----"
-_END = "-----END CERTIFICATE-----"
 
 
 class Contexts:
@@ -47,13 +41,7 @@ def _context(authorities: str | None) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, text: str) -> None:
-    count = text.count(_BEGIN)
-    if len(text) > MAX_CHARACTERS or count > MAX_CERTIFICATES:
-        raise ValueError(f"is larger than {MAX_CHARACTERS // 1024} KiB or {MAX_CERTIFICATES} certificates")
-    if not count:
-        raise ValueError(f"holds no certificate in PEM form (none begins with {_BEGIN})")
-    if text.count(_END) != count:
-        raise ValueError("holds a certificate that is cut short")
+    check_authorities(text)
     try:
         # Comments between the certificates may be in any language; the library takes ASCII only.
         context.load_verify_locations(cadata=text.encode("ascii", "replace").decode())
