@@ -15,7 +15,7 @@ from bek_operator.model.transitions import Happening, happenings
 
 log = logging.getLogger(__name__)
 
-SECONDS_FOR_COMPANY = 2.0
+SECONDS_FOR_COMPANY = 3.0
 """What news waits while more is on its way: most changes are over by then, and take one write."""
 
 
