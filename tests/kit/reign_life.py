@@ -21,7 +21,7 @@ from bek_operator.model.times import instant
 from kit import keys
 from kit.builders import BROKEN, BUSY, KEY_SECRET, LOST_ANSWER, NAMESPACE, REJECTED, UNREACHABLE, failure, spec_body
 from kit.fakes import FakePhones, Phone, now, numbers, unavailable
-from kit.virtual_time import VirtualLoop
+from kit.virtual_time import VirtualLoop, until
 from kit.world import READY, World
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ FAILURES = {
 }
 """What calls may end in, by the names that scripts use."""
 
-_HOUR, _DAY = 3600.0, 86400.0
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _MOST_NUMBERS = 60
 _THEIRS = "sha256:" + "0" * 64
 _CALM_ENOUGH_TO_LOOK = 5.0
@@ -88,6 +88,7 @@ class Script:
         interval: How often they are checked.
         at_once: How many of them are worked on at once.
         call_seconds: How long calls to numbers take.
+        settle_seconds: How long they take until a published key is VALID.
         answer_seconds: How long answers of the API server take.
     """
 
@@ -96,6 +97,7 @@ class Script:
     interval: int
     at_once: int
     call_seconds: float
+    settle_seconds: float
     answer_seconds: float
     steps: tuple[Step, ...]
 
@@ -224,7 +226,7 @@ class ReignLife(World):
         self._watched = WatchedPhones(self._shown)
         self.phones = self.backend = self._watched
         self.objects.seconds = self.secrets.seconds = script.answer_seconds
-        self.recover()
+        self._stop_all_trouble()
         self._listed = numbers(script.count)
         self._key = keys.rsa()
         self._request: str | None = None
@@ -253,6 +255,7 @@ class ReignLife(World):
                 # What was asked for, and could not be done yet, is taken up anew.
                 await asyncio.sleep(_SECONDS_TO_TELL)
             await self._stay_at_rest()
+            await self._take_another_key()
 
     async def _act(self, step: Step) -> None:
         self._on_trial = self._on_trial and step.act in _LEAVE_THE_KEY_ON_TRIAL
@@ -281,6 +284,12 @@ class ReignLife(World):
             self.phones[one].recover()
             self.phones[one].seconds = self._script.call_seconds
 
+    async def get_well(self) -> None:
+        """Have all numbers answer as they should, and wait until the object is Ready, but not for long."""
+        self._stop_all_trouble()
+        with suppress(AssertionError):
+            await until(self._is_well, _HOUR)
+
     def settle(self, which: int, seconds: float) -> None:
         """Have a number take its time until a published key is VALID."""
         self._phone(which).settles = seconds
@@ -304,8 +313,7 @@ class ReignLife(World):
         """Put a key into the Secret that all numbers reject; where all was well one of them is to find that out."""
         fingerprint = keys.rsa(name).fingerprint
         fresh = all(self.phones[one].fingerprint != fingerprint for one in self._listed)
-        well = self.is_ready(self.ref) and self._is_signed() and self._shows_all()
-        self._on_trial = fresh and well and not (self._suspended or self._never)
+        self._on_trial = fresh and self._is_well() and not (self._suspended or self._never)
         self._watched.spoilt.add(fingerprint)
         self._watched.rejecting.clear()
         self.rotate(name)
@@ -393,19 +401,16 @@ class ReignLife(World):
         if begin < self._away_until:
             return
         retried = _SECONDS_TO_RETRY if begin < self._away_until + _SECONDS_TO_RETRY else 0.0
-        while not self._shows_all() and not any(at > begin for at, _, _ in self.objects.writes[-1:]):
-            assert now() < begin + _SECONDS_TO_TELL + retried, f"not told: {self._known()}"
+        while not (self._is_heard() and (self._shows_all() or self._is_written_since(begin))):
+            assert now() < begin + _SECONDS_TO_TELL + retried, self._news()
             await asyncio.sleep(0.5)
 
     async def _come_to_rest(self) -> None:
         """Take away what stands in the way, nothing else, and wait until all is as it should be."""
         self.objects.error = self.secrets.error = None
-        self.recover()
-        self._watched.spoilt.clear()
-        for one in numbers(_MOST_NUMBERS):
-            self.phones[one].settles = 0.0
+        self._stop_all_trouble()
         begin = now()
-        # An object that is suspended is as it should be also before the last edit has been heard of.
+        # Of an object that is suspended nothing tells whether the last edit was heard of.
         await asyncio.sleep(_SECONDS_TO_RETRY)
         while not (self._is_as_it_should(begin) and self._shows_all()):
             assert now() < begin + _DAY, f"not at rest: {self.objects.status(self.ref)}"
@@ -419,23 +424,38 @@ class ReignLife(World):
         assert self._shows_all()
         self._see_promises_kept()
 
+    async def _take_another_key(self) -> None:
+        """See that nothing has been left behind that would make a rotation take longer than it must."""
+        self.rotate(next(name for name in ("first", "second") if keys.rsa(name) != self._key))
+        if not (self._suspended or self._never):
+            await until(self._is_well, 2 * _MINUTE)
+        self._see_promises_kept()
+
     def _is_as_it_should(self, begin: float) -> bool:
         if self._suspended:
-            return self.objects.is_current(self.ref) and self.objects.ready(self.ref) in {READY, ("False", "Suspended")}
+            return self._is_heard() and self.objects.ready(self.ref) in {READY, ("False", "Suspended")}
         if not self._is_request_handled():
             return False
         if self._never and not self._is_signed():
             told = all(self._watched.has_told(_url(one), begin) for one in self._listed)
-            return told and self.objects.is_current(self.ref) and self.objects.ready(self.ref)[0] == "False"
-        return self.is_ready(self.ref) and self._is_signed()
+            return told and self._is_heard() and self.objects.ready(self.ref)[0] == "False"
+        return self._is_well()
+
+    def _is_well(self) -> bool:
+        return self.is_ready(self.ref) and self._is_heard() and self._is_signed() and self._shows_all()
 
     def _is_request_handled(self) -> bool:
         return self.objects.status(self.ref).get("lastHandledReconcileAt") == self._request
 
+    def _is_heard(self) -> bool:
+        """Tell whether the status speaks of the present spec and key."""
+        fingerprint = self.objects.status(self.ref).get("publicKeyFingerprint")
+        return self.objects.is_current(self.ref) and fingerprint == self._key.fingerprint
+
+    def _is_written_since(self, begin: float) -> bool:
+        return bool(self.objects.writes) and self.objects.writes[-1][0] > begin
+
     def _is_signed(self) -> bool:
-        """Tell whether all numbers hold the key, and the status speaks of it."""
-        if self.objects.status(self.ref).get("publicKeyFingerprint") != self._key.fingerprint:
-            return False
         return all(self.phones[one].holds(self._key) for one in self._listed)
 
     def _shows_all(self) -> bool:
@@ -446,11 +466,20 @@ class ReignLife(World):
         entry = self._reign._board.get(self.ref) if self._reign else None
         return status_of(entry.resource, entry.key, entry.known, now()) if entry and entry.key else None
 
+    def _news(self) -> str:
+        return f"known is {self._known()}, and the status still says {self.objects.status(self.ref)}"
+
     def _shown(self, url: str) -> float:
         """Return when the last status that was written says that a number was published to."""
         rows = self.objects.writes[-1][2]["phoneNumbers"] if self.objects.writes else ()
         told = [instant(row.get("lastPublishTime")) for row in rows if _url(row["phoneNumber"]) == url]
         return next(iter(told), None) or 0.0
+
+    def _stop_all_trouble(self) -> None:
+        self.recover()
+        self._watched.spoilt.clear()
+        for one in numbers(_MOST_NUMBERS):
+            self.phones[one].settles = self._script.settle_seconds
 
     def _phone(self, which: int) -> Phone:
         return self.phones[self._listed[which % len(self._listed)]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading, SignatureStatus
@@ -114,6 +116,15 @@ def test_a_number_that_was_signed_for_an_hour_is_forgiven(age: float, publishes:
     seen = after_read(signed(publishes=3, published_at=NOW - age), valid(), NOW, 0.5)
     known = after_read(seen, FOREIGN, NOW, 0.5)
     assert (known.publishes, known.lasts) == (publishes, False)
+
+
+@pytest.mark.parametrize("publish", [True, False], ids=["it is ours to repair", "policy Never when it was found"])
+def test_what_is_forgiven_is_forgiven_once(*, publish: bool) -> None:
+    """A publish after it counts, though the API may show its key only later."""
+    lasting = after_read(signed(publishes=3, published_at=NOW - 2 * HOUR), valid(), NOW, 0.5)
+    lost = after_read(replace(lasting, target=target(publish=publish)), FOREIGN, NOW, 0.5)
+    published = after_publish(replace(lost, target=target()), Accepted(), NOW)
+    assert after_read(published, FOREIGN, NOW + 1, 0.5).publishes == 1
 
 
 def test_a_number_that_was_not_looked_at_after_the_hour_is_not_forgiven() -> None:

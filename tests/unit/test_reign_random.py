@@ -40,12 +40,17 @@ class Dice:
         return Script(
             seed=self._seed,
             count=30 if storm else self._random.randint(1, 6),
-            interval=pick([60, 60, 600, 3600]),
+            interval=pick([120, 600, 3600]),
             at_once=pick([2, 8, 50]),
             call_seconds=pick([0.02, 0.5, 2.0]),
+            settle_seconds=pick([0.0, 0.0, 3.0]),
             answer_seconds=pick([0.0, 0.02, 0.5]),
-            steps=(*begin, *(self._step(pick(acts), index, pauses) for index in more)),
+            steps=(*begin, *(step for index in more for step in self._steps(pick(acts), index, pauses))),
         )
+
+    def _steps(self, act: str, index: int, pauses: list[float]) -> list[Step]:
+        before = [Step(0.0, "get_well")] if act == "rotate_in_vain" else []
+        return [*before, self._step(act, index, pauses)]
 
     def _step(self, act: str, index: int, pauses: list[float]) -> Step:
         pick = self._random.choice
@@ -64,19 +69,19 @@ class Dice:
             "rotate_in_vain": lambda: (pick(KEYS),),
             "change_password": lambda: (pick(["first", "second"]),),
             "check_every": lambda: (pick([60, 600, 3600]),),
-            "set_policy": lambda: (pick(["Never", "IfNeeded", "IfNeeded"]),),
-            "suspend": lambda: (pick(["suspended", "", ""]),),
+            "set_policy": lambda: (pick(["Never", "IfNeeded"]),),
+            "suspend": lambda: (pick(["suspended", ""]),),
             "enlist": lambda: (pick([0, 1, 3]), pick([1, 2, 5, 30])),
             "request": lambda: (f"request {index}",),
             "take_away": lambda: (pick([KEY_SECRET, LOGIN_SECRET]), pick([0.5, 1.9, 3.0, 60.0])),
-            "go_away": lambda: (pick([0.3, 5.0, 90.0]),),
+            "go_away": lambda: (pick([0.3, 5.0, 90.0, 1300.0]),),
             "restart": lambda: (pick([0.0, 1.0, 300.0]),),
             "crash": lambda: (pick([0.3, 5.0]),),
         }
         return makers[act]() if act in makers else ()
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(50), 312])
 def test_a_few_numbers_come_to_rest_after_hours_of_trouble(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     """Each publish had its reason, the status told all in time, and in the end nothing is left to write or publish."""
     caplog.set_level(logging.ERROR)
@@ -84,7 +89,7 @@ def test_a_few_numbers_come_to_rest_after_hours_of_trouble(seed: int, caplog: py
     assert not caplog.records
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_many_numbers_come_to_rest_after_seconds_of_trouble(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     """The same holds where all of it happens at once."""
     caplog.set_level(logging.ERROR)

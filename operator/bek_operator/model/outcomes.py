@@ -47,10 +47,10 @@ def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -
         )
     if seen.reason is Reason.SIGNED:
         known = replace(known, lost=finding)
-    if not seen.target.publish:
-        return replace(known, reason=finding, message=f"{_FOUND[finding]}; {_NEVER}", person=True)
     if known.lasts:
         known = replace(known, publishes=0, lasts=False)
+    if not seen.target.publish:
+        return replace(known, reason=finding, message=f"{_FOUND[finding]}; {_NEVER}", person=True)
     return _held_back(known, finding, now)
 
 
@@ -135,6 +135,7 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
             published_at=now,
             publishes=seen.publishes + 1,
             cause=seen.lost or Reason.PENDING,
+            lasts=False,
             lost=None,
             accepted=True,
             refusal=None,
@@ -143,7 +144,7 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
         )
     counts = answer.unknown or is_of_the_key(answer) or answer.cure is Cure.BOUNDED
     refused = replace(
-        replace(seen, published_at=now, publishes=seen.publishes + 1, cause=None) if counts else seen,
+        replace(seen, published_at=now, publishes=seen.publishes + 1, lasts=False, cause=None) if counts else seen,
         tried=True,
         asked=False,
         read_at=None,
