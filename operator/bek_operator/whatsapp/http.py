@@ -220,13 +220,8 @@ class Http:
         )
 
     async def _receive(self, response: httpx.Response) -> Answer:
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in response.headers.raw
-            if len(value) <= _LONGEST_HEADER
-        }
         try:
-            if headers.get("content-encoding", "identity").strip().lower() != "identity":
+            if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
                 raise UnacceptableError("the answer has a Content-Encoding, which was not asked for", sent=True)
             body = bytearray()
             # Not `aiter_raw()`, which costs as much as parsing the answer does.
@@ -236,6 +231,11 @@ class Http:
                     raise UnacceptableError(f"the answer is larger than {self._limits.body} bytes", sent=True)
         finally:
             await response.aclose()
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers.raw
+            if len(value) <= _LONGEST_HEADER
+        }
         return Answer(status=response.status_code, headers=headers, body=bytes(body))
 
     def _prepared_proxy(self, proxy: Proxy) -> httpx.Proxy:
