@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -59,6 +60,20 @@ def test_the_requirements_files_hold_what_the_project_asks_for() -> None:
 def test_every_make_target_that_a_document_names_exists() -> None:
     """Whoever copies a command from README or CONTRIBUTING finds it."""
     documents = README + _text(ROOT / "CONTRIBUTING.md")
+def test_the_wheel_says_that_it_is_typed(tmp_path: Path) -> None:
+    """Type checkers of other projects read the annotations only beside this marker."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+
+    with ZipFile(wheel) as packed:
+        assert "bek_operator/py.typed" in packed.namelist()
+
+
     named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)\b", documents, re.MULTILINE))
     there = set(re.findall(r"^\.PHONY: ([a-z]+)$", _text(ROOT / "Makefile"), re.MULTILINE))
 
