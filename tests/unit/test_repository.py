@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REASONS = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+DECISIONS = ROOT / "docs" / "decisions"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
 
-OURS = (".ci", "crds", "deploy", "docs", "operator", "tests")
+OURS = (".ci", ".github", "crds", "deploy", "docs", "operator", "tests")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users)/\w")
 
 
@@ -57,9 +60,6 @@ def test_the_requirements_files_hold_what_the_project_asks_for() -> None:
     }
 
 
-def test_every_make_target_that_a_document_names_exists() -> None:
-    """Whoever copies a command from README or CONTRIBUTING finds it."""
-    documents = README + _text(ROOT / "CONTRIBUTING.md")
 def test_the_wheel_says_that_it_is_typed(tmp_path: Path) -> None:
     """Type checkers of other projects read the annotations only beside this marker."""
     subprocess.run(
@@ -74,22 +74,31 @@ def test_the_wheel_says_that_it_is_typed(tmp_path: Path) -> None:
         assert "bek_operator/py.typed" in packed.namelist()
 
 
-    named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)\b", documents, re.MULTILINE))
-    there = set(re.findall(r"^\.PHONY: ([a-z]+)$", _text(ROOT / "Makefile"), re.MULTILINE))
+def test_every_make_target_that_a_document_names_exists() -> None:
+    """Whoever copies a command from a document finds it; the README has the two that a newcomer needs."""
+    assert {"demo", "test"} <= _make_targets(README)
+    assert {target for document in DOCUMENTS for target in _make_targets(_text(document))} <= _there_to_make()
 
-    assert {"demo", "test"} <= named <= there
+
+def test_commit_hooks_run_what_developers_run() -> None:
+    """Each hook is a target of the Makefile, so that there is one set of tools in one version."""
+    repositories = yaml.safe_load(_text(ROOT / ".pre-commit-config.yaml"))["repos"]
+    hooks = [hook for repository in repositories for hook in repository["hooks"]]
+
+    assert {repository["repo"] for repository in repositories} == {"local"}
+    assert {hook["entry"].partition("make ")[2] for hook in hooks} <= _there_to_make()
+    assert {hook["language"] for hook in hooks} == {"system"}
 
 
 def test_every_file_that_a_document_names_exists() -> None:
     """Links and paths in the documents lead somewhere."""
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
     links = [
         document.parent / link
-        for document in documents
+        for document in DOCUMENTS
         for link in re.findall(r"\]\((?!https:)([^)#]+)[)#]", _text(document))
     ]
     paths = [
-        ROOT / path for path in re.findall(r"`((?:deploy|docs|crds|tests)/[\w/.-]*)`", "".join(map(_text, documents)))
+        ROOT / path for path in re.findall(r"`((?:deploy|docs|crds|tests)/[\w/.-]*)`", "".join(map(_text, DOCUMENTS)))
     ]
 
     assert links
@@ -98,15 +107,20 @@ def test_every_file_that_a_document_names_exists() -> None:
 
 def test_every_section_that_a_link_leads_to_exists() -> None:
     """A link into a document leads to a heading of it."""
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
     links = [
         (document.parent / path if path else document, section)
-        for document in documents
+        for document in DOCUMENTS
         for path, section in re.findall(r"\]\((?!https:)([^)#]*)#([^)]+)\)", _text(document))
     ]
 
     assert links
     assert [section for document, section in links if section not in _sections(document)] == []
+
+
+def test_every_page_is_linked_from_the_index_of_its_folder() -> None:
+    """Whoever starts at the README, or at the index of the decisions, finds every page."""
+    assert _pages_without_a_link(ROOT / "README.md", ROOT / "docs") == []
+    assert _pages_without_a_link(DECISIONS / "README.md", DECISIONS) == []
 
 
 def test_the_first_object_of_the_readme_is_a_sample() -> None:
@@ -131,7 +145,7 @@ def test_every_reason_is_documented(reason: str) -> None:
 
 
 def test_every_flag_is_documented_and_every_documented_flag_exists() -> None:
-    """The README's table has what `--help` has, with the environment variable of each setting."""
+    """The reference's table has what `--help` has, with the environment variable of each setting."""
     told = subprocess.run(
         [sys.executable, "-m", "bek_operator", "--help"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "COLUMNS": "200"},
@@ -140,19 +154,21 @@ def test_every_flag_is_documented_and_every_documented_flag_exists() -> None:
         check=True,
     ).stdout
     flags = set(re.findall(r"^ +(?:-h, )?--([a-z-]+)", told, re.MULTILINE))
-    rows = [line for line in README.splitlines() if line.startswith("| `--")]
+    rows = [line for line in _section(REFERENCE, "Settings").splitlines() if line.startswith("| `--")]
     documented = {flag for row in rows for flag in re.findall(r"`--([a-z-]+)`", row.split("|")[1])}
 
     assert documented == flags
     for flag in flags - {"help", "version"}:
-        assert f"`BEK_{flag.upper().replace('-', '_')}`" in README
+        (row,) = [row for row in rows if f"`--{flag}`" in row.split("|")[1]]
+        assert row.split("|")[2].strip() == f"`BEK_{flag.upper().replace('-', '_')}`"
 
 
-def test_every_field_of_the_spec_is_documented() -> None:
-    """The README's table of fields leaves none out."""
+@pytest.mark.parametrize(("part", "heading"), [("spec", "Fields"), ("status", "Status")])
+def test_every_field_is_documented(part: str, heading: str) -> None:
+    """The reference's tables of fields leave none out."""
     version = yaml.safe_load(_text(CRD_FILE))["spec"]["versions"][0]
-    names = set(_fields(version["schema"]["openAPIV3Schema"]["properties"]["spec"]))
-    section = README.partition("## Fields")[2].partition("\n## ")[0]
+    names = set(_fields(version["schema"]["openAPIV3Schema"]["properties"][part]))
+    section = _section(REFERENCE, heading)
 
     assert {name for name in names if not re.search(rf"\b{name}\b", section)} == set()
 
@@ -182,6 +198,9 @@ def test_the_image_that_is_deployed_is_this_version() -> None:
 
     assert container["image"] == f"bek-operator:{version}"
     assert f"bek-operator:{version} " in README
+    texts = [_text(path) for path in (*DOCUMENTS, ROOT / "Dockerfile")]
+    named = re.findall(r"(?:bek-operator:|newTag: )([0-9][\w.-]*)", "".join(texts))
+    assert set(named) == {version}
     assert f"\n## {version}" in _text(ROOT / "CHANGELOG.md")
 
 
@@ -208,7 +227,8 @@ def test_kustomize_follows_the_names_of_secrets_into_an_object(tmp_path: Path) -
 
 def test_no_file_mentions_a_path_of_the_machine_it_was_written_on() -> None:
     """What is in the repository is true on any machine."""
-    there = [path for path in ROOT.iterdir() if path.is_file()]
+    # In a worktree .git is a file, and git's own.
+    there = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
     there += [path for name in OURS for path in (ROOT / name).rglob("*") if path.is_file()]
     kept = [path for path in there if "__pycache__" not in path.parts and not path.name.startswith(".coverage")]
 
@@ -217,6 +237,24 @@ def test_no_file_mentions_a_path_of_the_machine_it_was_written_on() -> None:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def _make_targets(text: str) -> set[str]:
+    return set(re.findall(r"(?:^ {4}|`)make ([a-z]+)\b", text, re.MULTILINE))
+
+
+def _there_to_make() -> set[str]:
+    return set(re.findall(r"^\.PHONY: ([a-z]+)$", _text(ROOT / "Makefile"), re.MULTILINE))
+
+
+def _pages_without_a_link(index: Path, folder: Path) -> list[str]:
+    linked = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^)#:]+\.md)[)#]", _text(index))}
+    return [page.name for page in folder.glob("*.md") if page != index and page.resolve() not in linked]
+
+
+def _section(text: str, heading: str) -> str:
+    """Return what stands below a heading of the second level."""
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def _sections(document: Path) -> set[str]:
