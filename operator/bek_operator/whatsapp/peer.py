@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bek_operator.model.endpoint import CloudEndpoint, OnPremisesEndpoint
+from bek_operator.whatsapp.secret_text import flaw_of, flaw_of_access_token
 
 LONGEST_HOST: Final = 60
 LONGEST_SOURCE: Final = 48
@@ -20,6 +21,7 @@ class Peer:
         authorities: The setting that says whom to trust there.
         server_name: The setting that says for which name a certificate has to be.
         provider: Whether it is a provider, whose customers know no token, system user or app.
+        flaw: What seems to be wrong with the text of a credential, to be told where it is refused; empty for nothing.
     """
 
     host: str
@@ -28,6 +30,7 @@ class Peer:
     authorities: str = "`tls.caSecretRef`"
     server_name: str = "`tls.serverName`"
     provider: bool = False
+    flaw: str = ""
 
     def fill_in(self, template: str) -> str:
         """Return a message; a template is our own, and what it is filled with was written by the object's owner."""
@@ -45,16 +48,25 @@ def peer_of(endpoint: OnPremisesEndpoint | CloudEndpoint) -> Peer:
     host = _cut(endpoint.url.authority, LONGEST_HOST)
     source = _cut(endpoint.source, LONGEST_SOURCE)
     if isinstance(endpoint, OnPremisesEndpoint):
-        return Peer(host=host, source=source, url="`onPremises.url`")
+        flaw = _flaw("the password", flaw_of(endpoint.password.reveal()))
+        flaw = flaw or _flaw("the user name", flaw_of(endpoint.username))
+        return Peer(host=host, source=source, url="`onPremises.url`", flaw=flaw)
+    token = endpoint.token.reveal()
     if endpoint.provider:
-        return Peer(host=host, source=source, url="`provider.url`", provider=True)
+        flaw = _flaw("the API key", flaw_of(token))
+        return Peer(host=host, source=source, url="`provider.url`", provider=True, flaw=flaw)
     return Peer(
         host=host,
         source=source,
         url="--cloud-url and any proxy",
         authorities="--cloud-ca",
         server_name="--cloud-url",
+        flaw=_flaw("the access token", flaw_of_access_token(token)),
     )
+
+
+def _flaw(what: str, words: str) -> str:
+    return f"{what} {words}" if words else ""
 
 
 def _cut(text: str, longest: int) -> str:
