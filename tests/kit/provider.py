@@ -11,17 +11,54 @@ Some providers name the number in the address all the same: `base="/{digits}"` o
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from kit import encryption_edge
 from kit.call import Call
 from kit.cloud_number import CloudNumber
 from kit.edge_server import EdgeServer
-from kit.graph_errors import GraphRefusal, graph_error
+from kit.exchange import Reply
+from kit.graph_errors import GraphError, GraphRefusal, graph_error
 from kit.tls import Certificate, self_signed
 from kit.usage import Payer
 
 _WABA = "provider"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderError(GraphError):
+    """An error of 360dialog's own: it has no code, and the envelope is none of the Graph API's."""
+
+    def reply(self, trace: str, headers: Mapping[str, str] | None = None) -> Reply:
+        """Make the answer; what Meta's answers carry is not on it."""
+        del trace, headers
+        meta = {"httpCode": self.status, "developerMessage": self.message, "success": False}
+        return Reply.json({"meta": meta}, self.status, self.headers)
+
+
+def provider_error(message: str, status: int = 400) -> ProviderError:
+    """Make an error with these words, which 360dialog documents at docs.360dialog.com/docs/support."""
+    return ProviderError(code="", status=status, message=message)
+
+
+DISABLED = provider_error(
+    "Your WhatsApp for Business API has been disabled. If you believe this is a mistake, please contact our support "
+    "team."
+)
+TOO_MANY = provider_error("You have exceeded the limit of 1 request every 5 seconds. Try again later.")
+TOO_MANY_AT_ENDPOINT = provider_error("You have exceeded the endpoint rate limit.")
+UNPAID = provider_error(
+    "Could not send message due to lack of payment. Messaging can resume once overdue invoices towards 360Dialog are "
+    "settled. Please reach out to our integration partner."
+)
+WRONG_KEY = provider_error("Invalid api_key or token expired", 401)
+BLOCKED = provider_error(
+    "This URL *** is blocked. More info: https://docs.360dialog.com/whatsapp-api/whatsapp-api", 403
+)
+BROKEN = provider_error("Internal server error", 500)
+AWAY = provider_error("WhatsApp for Business API not available", 502)
+UNHEARD_OF = provider_error("The moon is in the seventh house")
 
 
 class Provider(EdgeServer):

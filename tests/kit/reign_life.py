@@ -214,7 +214,7 @@ class WatchedPhones(FakePhones):
 
 def _counts(answer: Accepted | Failure) -> bool:
     """Tell whether the status has to show a publish before the next one."""
-    return isinstance(answer, Accepted) or answer.unknown or is_of_the_key(answer) or answer.cure is Cure.BOUNDED
+    return isinstance(answer, Accepted) or answer.unknown or is_of_the_key(answer)
 
 
 class ReignLife(World):

@@ -51,9 +51,12 @@ class SignedNumber(Ledger):
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the key that it holds."""
+        """The fingerprint of the key that it holds; `None` for text that is no key."""
         key = self._key
-        return None if key is None else keys.fingerprint(key)
+        try:
+            return None if key is None else keys.fingerprint(key)
+        except ValueError:
+            return None
 
     @property
     def signature(self) -> str:
@@ -63,7 +66,7 @@ class SignedNumber(Ledger):
     def holds(self, public: str) -> bool:
         """Tell whether it is VALID for this key."""
         key = self._key
-        same = key is not None and (key == public or keys.fingerprint(key) == keys.fingerprint(public))
+        same = key is not None and (key == public or self.fingerprint == keys.fingerprint(public))
         return same and self._valid
 
     # What happens to a number.
@@ -78,6 +81,11 @@ class SignedNumber(Ledger):
         """Publish a key as a second writer would; it is VALID at once."""
         with self.bell:
             self._set(public, valid=True)
+
+    def hold(self, text: str | None, *, valid: bool) -> None:
+        """Hold a text or nothing, with a status that may contradict it; no publish could have led to that."""
+        with self.bell:
+            self._set(text, valid=valid)
 
     def lose_key(self) -> None:
         """Forget the key, as after a restore without the database."""

@@ -64,7 +64,7 @@ class Options(TypedDict, total=False):
 
     Attributes:
         window: Whether the hour is the last one, as it is by default, or the clock's own.
-        error: What calls beyond it are answered with.
+        error: What calls beyond it are answered with; the code of a business account's limit is 80007 unless told.
         retry_after: The Retry-After of such answers; `seconds` for the truth, nothing by default.
         cputime_per_call: Percent of the allowed computing time that a call takes; it may run out first.
         time_per_call: Percent of the allowed time that a call takes, likewise.

@@ -3,62 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import defaultdict
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING
 
 from bek_operator.whatsapp.backends import Backends
 from bek_operator.whatsapp.budget import Budgets
 from bek_operator.whatsapp.cloud import Cloud as CloudBackend
-from bek_operator.whatsapp.exchange import Answer
 from kit import keys
 from kit.builders import TOKEN_SECRET, cloud, spec_body
 from kit.cloud import Cloud
 from kit.fakes import now, numbers
+from kit.line import Line
 from kit.virtual_time import virtual_time
 from kit.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bek_operator.model.endpoint import Trust, Url
     from bek_operator.model.spec import ObjectRef
 
 HOUR, DAY = 3600.0, 86400.0
 OLD, NEW = keys.rsa(), keys.rsa("second")
 COUNT, OBJECTS = 1000, 20
-
-
-class Line:
-    """Carries calls to a simulator that has no port, each of which takes its time."""
-
-    def __init__(self, api: Cloud) -> None:
-        self.calls: list[tuple[float, str, str]] = []
-        self._api = api
-        self._random = random.Random(0)  # noqa: S311 - a simulation, keeps no secret
-
-    async def request(
-        self,
-        method: Literal["GET", "POST"],
-        url: Url,
-        trust: Trust,
-        *,
-        headers: Mapping[str, str],
-        query: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Answer:
-        """Send one request and return the whole answer."""
-        del trust
-        await asyncio.sleep(self._random.uniform(0.05, 0.15))
-        self.calls.append((now(), method, url.path.split("/")[-2]))
-        reply = self._api.ask(method, url.path, query=urlencode(query or {}), headers=headers, body=content or b"")
-        await asyncio.sleep(self._random.uniform(0.05, 0.3))
-        told = {"Content-Type": reply.content_type, **reply.headers}
-        return Answer(status=reply.status, headers={name.lower(): text for name, text in told.items()}, body=reply.body)
-
-    async def close(self) -> None:
-        """Do nothing."""
 
 
 class Town(World):

@@ -1,6 +1,7 @@
 """The Cloud backend: against the simulators over TLS, and against answers that no server would think of."""
 
 import asyncio
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -333,8 +334,6 @@ class TestMisbehaviour:
             read, published = await api.read(endpoint), await api.publish(endpoint, KEY.public)
         if shape == "empty item":
             assert read == NOTHING
-        elif shape == "two items":
-            assert read == Reading(status=SignatureStatus.VALID, fingerprint=None)
         else:
             failed(read)
         assert failed(published).unknown == (failed(published).code is None)
@@ -498,6 +497,15 @@ def ok(document: object, status: int = 200, **headers: str) -> Answer:
     return Answer(status=status, headers=named, body=json.dumps(document).encode())
 
 
+def text_reading(text: str) -> Reading:
+    """Make what is read where a text that is no key has no VALID signature."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Reading(status=SignatureStatus.MISMATCH, fingerprint=f"sha256:{digest}")
+
+
+DAMAGED = KEY.public.replace("+", " ")
+
+
 def members(key: object, status: object = "VALID", **more: object) -> dict[str, object]:
     """Make what tells of a key."""
     return {"business_public_key": key, "business_public_key_signature_status": status, **more}
@@ -557,6 +565,10 @@ async def test_requests() -> None:
         (ok({"data": []}), NOTHING),
         (ok({"data": {}}), NOTHING),
         (ok({"data": [{}]}), NOTHING),
+        (ok({"data": [members("YOUR_PUBLIC_KEY", "MISMATCH")]}), text_reading("YOUR_PUBLIC_KEY")),
+        (ok(members(DAMAGED, "MISMATCH")), text_reading(DAMAGED)),
+        (ok(members(KEY.private, "MISMATCH")), text_reading(KEY.private)),
+        (ok(members("x" * 9000, "MISMATCH")), text_reading("x" * 9000)),
     ],
 )
 async def test_understood(answer: Answer, reading: Reading) -> None:
@@ -587,6 +599,15 @@ async def test_understood(answer: Answer, reading: Reading) -> None:
         ok({"data": [members("not a key")]}),
         ok({"data": [members(KEY.private)]}),
         ok({"data": [members("\ud800")]}),
+        ok({"data": [members("")]}),
+        ok({"data": [members(" \n")]}),
+        ok({"data": [members(None)]}),
+        ok({"data": [{"business_public_key_signature_status": "VALID"}]}),
+        ok({"data": members("")}),
+        ok(members("")),
+        ok({"data": [{}, members("", "MISMATCH")]}),
+        ok({"data": [], **members(KEY.public)}),
+        ok({"data": {}, "business_public_key_signature_status": "VALID"}),
         ok({"data": []}, 302),
         ok({"data": []}, 404),
         ok({"data": [members(KEY.public)]}, 500),
@@ -599,6 +620,14 @@ async def test_understood(answer: Answer, reading: Reading) -> None:
 async def test_not_understood(answer: Answer) -> None:
     """Anything else is none, so that it never leads to a publish."""
     assert isinstance(await read(answer), Failure)
+
+
+@pytest.mark.parametrize("key", ["", " \n", None, "YOUR_PUBLIC_KEY", KEY.private, DAMAGED])
+async def test_valid_without_a_key_contradicts_itself(key: str | None) -> None:
+    """What was understood is said: it is the API's own answer, and no proxy's."""
+    found = failed(await read(ok({"data": [members(key)]})))
+    assert (found.reason, found.cure) == (Reason.INVALID_ANSWER, Cure.BOUNDED)
+    assert "says VALID and shows no key that can be read" in found.message
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,17 @@ from bek_operator.model.endpoint import CloudEndpoint, Trust, Url
 from bek_operator.model.hidden import Hidden
 from bek_operator.model.reasons import Group, Reason, group_of
 from bek_operator.whatsapp import cloud_errors
-from bek_operator.whatsapp.cloud_codes import CODES, LIMITS, PERMISSIONS, SUBCODES
-from bek_operator.whatsapp.cloud_errors import Said, is_over_limit, no_success
+from bek_operator.whatsapp.cloud_codes import (
+    BUSINESS_LIMITS,
+    CODES,
+    LIMIT_SUBCODE,
+    PERMISSIONS,
+    SUBCODES,
+    meaning_of_code,
+)
+from bek_operator.whatsapp.cloud_errors import Said, no_success
 from bek_operator.whatsapp.peer import LONGEST_HOST, LONGEST_SOURCE, Peer, peer_of
+from bek_operator.whatsapp.provider_errors import DOCUMENTED
 from kit.graph_errors import MESSAGES
 
 TIME, BOUNDED, PERSON = Cure.TIME, Cure.BOUNDED, Cure.PERSON
@@ -23,11 +31,12 @@ NORMAL, SLOW = Pace.NORMAL, Pace.SLOW
 ENDPOINT = CloudEndpoint(
     url=Url(host="h" * 99, port=443, path="/v25.0/1"),
     trust=Trust(authorities=None, server_name="h"),
-    token=Hidden("t"),
+    token=Hidden("EAAGt"),
     source="s" * 99,
 )
 META = peer_of(ENDPOINT)
 PROVIDER = peer_of(replace(ENDPOINT, provider=True))
+FLAWED = peer_of(replace(ENDPOINT, token=Hidden("NAME=EA")))
 
 
 def failure(status: int, said: Said, peer: Peer = META, **more: Any) -> Failure:
@@ -76,7 +85,7 @@ TABLE = [
     (803, 404, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
     (2500, 400, Reason.UNSUPPORTED, PERSON, NORMAL),
     (2635, 400, Reason.UNSUPPORTED, PERSON, NORMAL),
-    (80007, 400, Reason.RATE_LIMITED, TIME, SLOW),
+    *((code, 400, Reason.RATE_LIMITED, TIME, SLOW) for code in range(80000, 80015)),
     (130429, 400, Reason.RATE_LIMITED, TIME, NORMAL),
     (130497, 403, Reason.ACCESS_DENIED, PERSON, NORMAL),
     (131000, 500, Reason.SERVICE_NOT_READY, BOUNDED, NORMAL),
@@ -179,8 +188,9 @@ def test_what_to_do() -> None:
 
 def test_every_code_is_known() -> None:
     """The table has every code that is documented for these calls."""
-    assert {code for code, *_ in TABLE} - set(PERMISSIONS) == set(CODES)
-    assert set(MESSAGES) - set(PERMISSIONS) <= set(CODES)
+    assert {code for code, *_ in TABLE} - set(PERMISSIONS) - set(BUSINESS_LIMITS) == set(CODES)
+    assert all(meaning_of_code(code) for code in MESSAGES)
+    assert not any(meaning_of_code(code) for code in (199, 300, 79999, 80015))
 
 
 UNKNOWN = [
@@ -215,15 +225,15 @@ def test_unknown_code(
     pace: Pace,
     transient: bool,  # noqa: FBT001 - either way
 ) -> None:
-    """A code that nobody documents is tried a few times, then reported, whatever it says of itself."""
+    """A code that nobody documents is tried a few times, then reported; what says that it will pass may be a limit."""
     found = failure(status, Said(code=4711, transient=transient))
     if status == 429:
         assert (found.reason, found.cure, found.pace) == (reason, cure, pace)
     elif transient:
-        assert (found.reason, found.cure) == (Reason.SERVICE_NOT_READY, BOUNDED)
+        assert (found.reason, found.cure, found.pace) == (Reason.SERVICE_NOT_READY, TIME, SLOW)
     else:
         assert (found.reason, found.cure) == (reason, BOUNDED if cure is TIME else cure)
-    assert found.message.endswith(" (code 4711)")
+    assert found.message.endswith(f" (HTTP {status}, code 4711)")
 
 
 def test_transient() -> None:
@@ -232,7 +242,7 @@ def test_transient() -> None:
     assert failure(400, Said(code=1, transient=True)).cure is TIME
     assert failure(400, Said(code=133010, transient=True)).cure is BOUNDED
     assert failure(400, Said(code=4, transient=True)).cure is TIME
-    assert failure(400, Said(transient=True)).cure is BOUNDED
+    assert failure(400, Said(transient=True)).cure is TIME
     assert failure(500, Said(transient=True)).cure is TIME
 
 
@@ -283,20 +293,72 @@ def test_waits() -> None:
 
 def test_over_limit() -> None:
     """A refusal that everybody with the same token will meet is told from one that is of a number alone."""
-    for limit in LIMITS:
-        assert is_over_limit(400, failure(400, Said(code=limit)))
+    for limit in (4, 17, 32, 613, *BUSINESS_LIMITS):
+        assert failure(400, Said(code=limit)).shared
     for status, code, over in ((429, None, True), (429, 4711, True), (400, None, False), (429, 133016, False)):
-        assert is_over_limit(status, failure(status, Said(code=code))) is over
-    assert not is_over_limit(400, failure(400, Said(code=130429)))
+        assert failure(status, Said(code=code)).shared is over
+    assert not failure(400, Said(code=130429)).shared
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "limit"),
+    [
+        (400, Said(code=4711, subcode=LIMIT_SUBCODE), True),
+        (400, Said(code=4711, used_up=True), True),
+        (403, Said(code=4711, used_up=True), True),
+        (500, Said(code=4711, used_up=True), True),
+        (400, Said(used_up=True), True),
+        (400, Said(code=4711, used_up=True, names_key=True), True),
+        (502, Said(used_up=True), False),
+        (200, Said(used_up=True), False),
+        (400, Said(code=133010, used_up=True), False),
+        (400, Said(code=133010, subcode=LIMIT_SUBCODE), False),
+    ],
+)
+@pytest.mark.parametrize("publish", [False, True])
+def test_a_limit_without_a_known_code(
+    status: int,
+    said: Said,
+    limit: bool,  # noqa: FBT001 - an expectation
+    publish: bool,  # noqa: FBT001 - either way
+) -> None:
+    """Usage that is told beside an error nobody knows, and the subcode of limits, tell what it is."""
+    found = failure(status, said, publish=publish)
+    assert (found.reason is Reason.RATE_LIMITED, found.shared) == (limit, limit)
+    if limit:
+        assert (found.cure, found.pace, found.unknown) == (TIME, SLOW, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "reason"),
+    [
+        (400, Said(code=4711, names_key=True), Reason.KEY_REJECTED),
+        (400, Said(names_key=True), Reason.KEY_REJECTED),
+        (400, Said(code=4711), Reason.INVALID_ANSWER),
+        (403, Said(code=4711, names_key=True), Reason.ACCESS_DENIED),
+        (500, Said(code=4711, names_key=True), Reason.SERVICE_NOT_READY),
+        (200, Said(code=4711, names_key=True), Reason.INVALID_ANSWER),
+        (400, Said(code=4711, names_key=True, transient=True), Reason.SERVICE_NOT_READY),
+        (400, Said(code=133010, names_key=True), Reason.NOT_REGISTERED),
+    ],
+)
+def test_an_unknown_error_is_of_the_key_where_it_says_so(status: int, said: Said, reason: Reason) -> None:
+    """It has to be an answer to a publish that was surely not carried out."""
+    assert failure(status, said, publish=True).reason is reason
+    assert failure(status, said).reason is not Reason.KEY_REJECTED
 
 
 def test_messages() -> None:
     """Every message is short enough for a status row, and says the same every time."""
-    codes = [None, 0, 200, 9_999_999, *CODES]
+    codes = [None, 0, 200, 80008, 9_999_999, *CODES]
     for status in (100, 200, 302, 400, 401, 403, 404, 422, 429, 500, 999):
         for code in codes:
-            for said in (Said(code=code, subcode=9_999_999, names_proof=True), Said(code=code, transient=True)):
-                for publish, peer in product((False, True), (META, PROVIDER)):
+            for said in (
+                Said(code=code, subcode=9_999_999, names_proof=True, names_key=True),
+                Said(code=code, transient=True),
+                *(Said(code=code, own=own) for _, own in DOCUMENTED),
+            ):
+                for publish, peer in product((False, True), (META, PROVIDER, FLAWED)):
                     found = failure(status, said, peer, publish=publish, proof_sent=publish)
                     assert 10 < len(found.message) <= 200
                     assert "{" not in found.message
@@ -338,6 +400,21 @@ def test_a_provider_is_spoken_of_in_words_of_its_own() -> None:
             message = failure(status, Said(code=code, names_proof=True), PROVIDER, publish=publish).message
             found = re.search(r"system user|access token|the token|`version`|appSecretRef|--cloud", message)
             assert found is None, message
+
+
+@pytest.mark.parametrize("said", [Said(), Said(code=4711)], ids=["no code", "unknown code"])
+def test_a_providers_own_error_is_told_as_such(said: Said) -> None:
+    """Whoever reads it knows whom to ask, and of which HTTP status it was."""
+    message = failure(400, said, PROVIDER).message
+    assert "the provider refuses with an error of its own" in message
+    assert "(HTTP 400" in message
+
+
+def test_a_providers_documented_words_count_after_a_code() -> None:
+    """And before the HTTP status, which says less."""
+    for _, own in DOCUMENTED:
+        assert failure(400, Said(own=own), PROVIDER).reason is own.reason
+        assert failure(400, Said(own=own, code=133010), PROVIDER).reason is Reason.NOT_REGISTERED
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 2500), (400, 2635), (404, None), (404, 803)])

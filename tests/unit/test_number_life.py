@@ -152,11 +152,21 @@ def test_what_is_not_sure_to_pass_ends_with_a_person() -> None:
 
 
 def test_a_publish_that_is_never_understood_ends_with_a_person() -> None:
-    """It may have to do with the key, so that the brake counts it: three tries, and then ever fewer."""
+    """Where the key may have arrived the brake counts it: three tries, and then ever fewer."""
+    life = Rehearsal(VirtualApi(publish_fault=replace(BROKEN, unknown=True))).run(HOUR)
+    assert life.ready == ("False", "InvalidAnswer", "Stalled")
+    life.run(DAY)
+    assert [round(at, -1) for at in life.api.publishes] == [0, 30, 330, 3930, 11130, 25530, 54330]
+
+
+def test_a_publish_that_is_refused_with_an_unknown_error_does_not_count() -> None:
+    """The API has nothing against the key: five tries, then ever fewer, and none of them holds a later one back."""
     life = Rehearsal(VirtualApi(publish_fault=BROKEN)).run(MINUTE)
     assert life.ready == ("False", "InvalidAnswer", "Stalled")
     life.run(DAY)
-    assert [round(at, -1) for at in life.api.publishes] == [0, 0, 10, 3610, 10810, 25210, 54010]
+    assert [round(at, -1) for at in life.api.publishes][:8] == [0, 0, 10, 10, 30, 630, 1830, 4230]
+    life.api.publish_fault = None
+    assert life.run(DAY).ready == READY
 
 
 @pytest.mark.parametrize("fault", [REJECTED, DENIED], ids=["for the key", "for who published it"])

@@ -43,6 +43,9 @@ NUMBER = "+15550001111"
 KEY = keys.rsa()
 OTHER = keys.rsa("second")
 NOTHING = Reading(status=None, fingerprint=None)
+BLANK = Reading(status=SignatureStatus.MISMATCH, fingerprint=None)
+# printf YOUR_PUBLIC_KEY | sha256sum
+YOUR_PUBLIC_KEY = "sha256:003344288143d240b9d5f5a8a5c21bc7daebacc9551b07a364b871cd04616dd7"
 VALID = Reading(status=SignatureStatus.VALID, fingerprint=KEY.fingerprint)
 
 
@@ -467,9 +470,10 @@ async def test_requests() -> None:
         (key_answer(KEY.public.replace("\n", "\r\n")), VALID),
         (key_answer(KEY.public, errors=[]), VALID),
         (replace(key_answer(KEY.public), status=201), VALID),
-        (key_answer(""), replace(VALID, fingerprint=None)),
-        (key_answer(" \n"), replace(VALID, fingerprint=None)),
-        (key_answer(None), replace(VALID, fingerprint=None)),
+        (key_answer("", "MISMATCH"), BLANK),
+        (key_answer(" \n", "MISMATCH"), BLANK),
+        (key_answer(None, "MISMATCH"), BLANK),
+        (key_answer("YOUR_PUBLIC_KEY", "MISMATCH"), replace(BLANK, fingerprint=YOUR_PUBLIC_KEY)),
         (key_answer(None, None, **META), NOTHING),
         (ok(META), NOTHING),
         (ok({"errors": [{"code": 1006}]}, 404), NOTHING),
@@ -498,6 +502,10 @@ async def test_understood(answer: Answer, reading: Reading) -> None:
         key_answer("not a key"),
         key_answer(KEY.private),
         key_answer("\ud800"),
+        key_answer("", **META),
+        key_answer(" \n", **META),
+        key_answer(None, **META),
+        ok({"business_public_key_signature_status": "VALID", **META}),
         key_answer(KEY.public, errors=[{"title": "?"}]),
         key_answer(KEY.public, errors="?"),
         ok({"errors": [{"code": 1006}]}, 200),
@@ -515,6 +523,50 @@ async def test_understood(answer: Answer, reading: Reading) -> None:
 async def test_not_understood(answer: Answer) -> None:
     """Anything else is none, so that it never leads to a publish."""
     assert isinstance(await read(answer), Failure)
+
+
+@pytest.mark.parametrize("key", ["", " \n", None, "YOUR_PUBLIC_KEY", KEY.private])
+async def test_valid_without_a_key_contradicts_itself(key: str | None) -> None:
+    """What was understood is said: it is the API's own answer, and no proxy's."""
+    found = await read(key_answer(key, **META))
+    assert isinstance(found, Failure)
+    assert (found.reason, found.cure) == (Reason.INVALID_ANSWER, Cure.BOUNDED)
+    assert "says VALID and shows no key that can be read" in found.message
+
+
+@pytest.mark.parametrize("member", ["title", "details"])
+async def test_an_unknown_error_is_of_the_key_where_it_says_so(member: str) -> None:
+    """In answer to a publish; otherwise it says nothing of it."""
+    answer = ok({"errors": [{"code": 4711, member: "Bad public_key"}], **META}, 400)
+    for found, reason in ((await publish(answer), Reason.KEY_REJECTED), (await read(answer), Reason.INVALID_ANSWER)):
+        assert isinstance(found, Failure)
+        assert (found.reason, found.unknown) == (reason, False)
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "flaw"),
+    [
+        ("flows", '"Correct-Horse-7"', "the password is in quotes"),
+        ("flows", "PASSWORD=Correct-Horse-7", "the password begins with a name and an equals sign"),
+        ("<user>", "Correct-Horse-7", "the user name is a placeholder"),
+        ("flows", "Correct-Horse-7", ""),
+    ],
+)
+@pytest.mark.parametrize("codes", [[1005], [1013], [1021], []])
+async def test_a_login_that_is_refused_says_what_its_text_looks_like(
+    user: str, password: str, flaw: str, codes: list[int]
+) -> None:
+    """A password may be any text, so it is sent as it is; a token that is refused says nothing of it."""
+    refused = ok({"errors": [{"code": code} for code in codes], **META}, 401)
+    endpoint = replace(ENDPOINT, username=user, password=Hidden(password))
+    found = await OnPremises(Script(refused, login=refused)).read(endpoint)
+    assert isinstance(found, Failure)
+    assert (found.reason, flaw in found.message) == (Reason.ACCESS_DENIED, True)
+    assert ("correct it in the Secret" in found.message) == bool(flaw)
+    assert user not in found.message
+    later = await OnPremises(Script(refused)).read(endpoint)
+    assert isinstance(later, Failure)
+    assert "correct it in" not in later.message
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading, SignatureStatus
+from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading
 from bek_operator.model.decision import Publish, Read, decide
 from bek_operator.model.outcomes import after_failure, after_publish, after_read, disturbed, held
 from bek_operator.model.reasons import Group, Reason
@@ -43,7 +43,6 @@ NEVER = target(publish=False)
         pytest.param(mismatch(public_key("other")), Reason.FOREIGN_KEY, id="another key, MISMATCH"),
         pytest.param(mismatch(), Reason.NOT_PUBLISHED, id="no key, MISMATCH"),
         pytest.param(Reading(status=None, fingerprint=None), Reason.NOT_PUBLISHED, id="nothing there"),
-        pytest.param(Reading(status=SignatureStatus.VALID, fingerprint=None), Reason.NOT_PUBLISHED, id="VALID nothing"),
     ],
 )
 def test_a_read_tells_what_the_number_holds(reading: Reading, reason: Reason) -> None:
@@ -162,7 +161,8 @@ def test_a_loss_is_remembered_until_it_is_made_good() -> None:
         pytest.param(BUSY, False, 30, Group.TIME, id="too many requests"),
         pytest.param(failure(pace=Pace.SOON), False, 2, Group.TIME, id="not the master"),
         pytest.param(failure(), False, 2, Group.TIME, id="never sent"),
-        pytest.param(BROKEN, True, 2, Group.TIME, id="not understood"),
+        pytest.param(BROKEN, False, 2, Group.TIME, id="refused with an error that nobody knows"),
+        pytest.param(replace(BROKEN, unknown=True), True, 2, Group.TIME, id="not understood, outcome unknown"),
         pytest.param(DENIED, False, 600, Group.PERSON, id="not allowed to"),
         pytest.param(REJECTED, True, 600, Group.PERSON, id="the key is refused"),
         pytest.param(LOST_ANSWER, True, 2, Group.TIME, id="outcome unknown: read soon"),
@@ -171,7 +171,7 @@ def test_a_loss_is_remembered_until_it_is_made_good() -> None:
 def test_a_publish_that_is_not_accepted_shows_why(
     answer: Failure, *, counts: bool, seconds: float, group: Group
 ) -> None:
-    """It counts for the brake if the key may have arrived, or may be what was refused; a read comes before the next."""
+    """It counts for the brake if the key may have arrived, or is what was refused; a read comes before the next."""
     before = after_read(observation(cause=Reason.FOREIGN_KEY), mismatch(), NOW, 0.5)
     known = after_publish(before, answer, NOW)
     assert (known.reason, known.message, known.group) == (answer.reason, answer.message, group)

@@ -7,6 +7,7 @@ import pytest
 
 from bek_operator.model.reasons import Reason
 from bek_operator.whatsapp import cloud_codes, on_premises_errors
+from bek_operator.whatsapp.meanings import BUSY
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reasons.md").read_text(encoding="utf-8")
 ROWS = {reason: row for row in PAGE.splitlines() for reason in re.findall(r"^\| `(\w+)` \|", row)}
@@ -21,6 +22,8 @@ CODES = [
     (cloud_codes.PARAMETER, cloud_codes.NOT_ELIGIBLE.reason),
     (cloud_codes.PERMISSIONS[0], cloud_codes.PERMISSION.reason),
     (cloud_codes.PERMISSIONS[-1], cloud_codes.PERMISSION.reason),
+    (cloud_codes.BUSINESS_LIMITS[0], BUSY.reason),
+    (cloud_codes.BUSINESS_LIMITS[-1], BUSY.reason),
 ]
 
 

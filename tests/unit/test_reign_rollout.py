@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bek_operator.model.spec import ObjectRef
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+FAILED_OVER_IT = failure(Reason.SERVICE_NOT_READY, "failed over it", cure=Cure.BOUNDED, unknown=True)
 OLD, NEW = keys.rsa(), keys.rsa("second")
 FIRST, SECOND, THIRD = number(1), number(2), number(3)
 
@@ -174,15 +175,31 @@ async def test_a_first_number_that_stays_mismatch_stops_the_rollout() -> None:
 
 
 @virtual_time
-async def test_a_key_that_is_refused_without_a_word_reaches_one_number_as_well() -> None:
-    """What the API does not document may be for the key: whoever reads well and takes no key stops the rollout."""
+async def test_a_number_that_refuses_without_a_word_does_not_stop_the_others() -> None:
+    """An error that nobody knows is no evidence against the key: another number proves it."""
     world = Rotation(5)
     async with world.operator():
         await world.begin()
         world.phones[FIRST].refusal = BROKEN
         world.rotate()
-        await world.until_waiting("InvalidAnswer", MINUTE)
+        await until(lambda: world.objects.status(world.ref)["signed"] == "4/5", MINUTE)
         await until(lambda: world.summary == ("False", "InvalidAnswer", "Failed"), 5 * MINUTE)
+        assert "key that works" not in world.message
+        assert world.objects.status(world.ref)["phoneNumbers"][-1].get("publishes", 0) == 0
+        world.phones[FIRST].recover()
+        await world.until_spread(2 * HOUR)
+
+
+@virtual_time
+async def test_a_key_whose_fate_is_unknown_reaches_one_number_as_well() -> None:
+    """What is answered by nonsense may have arrived: whoever reads well and takes no key stops the rollout."""
+    world = Rotation(5)
+    async with world.operator():
+        await world.begin()
+        world.phones[FIRST].refusal = FAILED_OVER_IT
+        world.rotate()
+        await world.until_waiting("ServiceNotReady", MINUTE)
+        await until(lambda: world.summary == ("False", "ServiceNotReady", "Failed"), HOUR)
         assert f"4 not given the key before {FIRST} holds it: put a key that works" in world.message
         await asyncio.sleep(DAY)
     async with world.operator():

@@ -95,6 +95,7 @@ def led(number: str, seconds: float = 0.0) -> Gate:
 
 PAUSED = Rollout(pause=HOUR)
 NAMED = Rollout(first=B, pause=HOUR)
+FAILED_OVER_IT = failure(Reason.SERVICE_NOT_READY, cure=Cure.BOUNDED, unknown=True)
 
 TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
     "a first publication waits for nobody": ((none(A), none(B)), FIRST_NUMBER, ["1", "2"]),
@@ -142,7 +143,8 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
     "one that refused the key stops it": ((refused(A), old(B), old(C)), FIRST_NUMBER, ["1"]),
     "wherever it is in the order": ((old(A), refused(B), old(C)), FIRST_NUMBER, ["2"]),
     "nor does one that says no more than that it refuses": ((refused(A, DENIED), old(B)), FIRST_NUMBER, ["1"]),
-    "or what nobody documents": ((refused(A, BROKEN), old(B)), FIRST_NUMBER, ["1"]),
+    "or whose outcome nobody knows": ((refused(A, replace(BROKEN, unknown=True)), old(B)), FIRST_NUMBER, ["1"]),
+    "or that failed over it": ((refused(A, FAILED_OVER_IT, publishes=0), old(B)), FIRST_NUMBER, ["1"]),
     "though it fails afterwards": ((refused(A, failures=3), old(B)), FIRST_NUMBER, ["1"]),
     "though its credentials are gone": (
         (observation(target(A, problem=failure()), refusal=REJECTED, publishes=1), old(B)),
@@ -171,6 +173,7 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
         FIRST_NUMBER,
         ["2"],
     ),
+    "and one that nobody knows a reason for": ((refused(A, BROKEN, publishes=0), old(B)), FIRST_NUMBER, ["2"]),
     "and one that asked to be left alone": ((untried(A, retry_at=NOW + 60), old(B)), FIRST_NUMBER, ["2"]),
     "and one that was given the key and fails since": (
         (given_it(A, Reason.UNREACHABLE, fingerprint=FORMER, status=VALID, failures=1), old(B)),

@@ -21,8 +21,9 @@ class SignatureStatus(StrEnum):
 class Reading:
     """A well-formed answer to "which key do you hold?".
 
-    `fingerprint` is `sha256:<hex>` of the key's DER SubjectPublicKeyInfo; `None` when the API holds no key. An
-    API that documents "nothing there" as an error is a `Reading` without key as well.
+    `fingerprint` is `sha256:<hex>` of the key's DER SubjectPublicKeyInfo, or of the text where that is no key; `None`
+    when the API holds none. An API that documents "nothing there" as an error is a `Reading` without key as well.
+    VALID comes with a key that could be read: an answer that says otherwise contradicts itself, and is a `Failure`.
     """
 
     status: SignatureStatus | None
@@ -69,6 +70,7 @@ class Failure:
         code: The API's own error code, for the log and the message.
         trace: The API's id of the call, checked for form, for its support.
         unknown: For a publish: it may have been carried out all the same.
+        shared: It is a limit on calls, which every call with the same credentials meets.
     """
 
     reason: Reason
@@ -79,3 +81,4 @@ class Failure:
     code: int | None = None
     trace: str | None = None
     unknown: bool = False
+    shared: bool = False

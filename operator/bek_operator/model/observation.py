@@ -156,7 +156,8 @@ def _with_publishes(seen: Observation, row: Row) -> Observation:
     of_the_key = row.reason in _REFUSALS_OF_THE_KEY
     if not of_the_key and not (row.publishes and row.reason in _MAY_BE_REFUSALS):
         return seen
-    refusal = Failure(reason=row.reason, message=row.message, cure=Cure.PERSON if of_the_key else Cure.BOUNDED)
+    cure = Cure.PERSON if of_the_key else Cure.BOUNDED
+    refusal = Failure(reason=row.reason, message=row.message, cure=cure, unknown=not of_the_key)
     return replace(seen, refusal=refusal, refused_at=seen.published_at or 0.0, refusals=max(row.publishes, 1))
 
 
@@ -212,12 +213,14 @@ def is_of_the_key(refusal: Failure) -> bool:
 def may_be_for_the_key(refusal: Failure) -> bool:
     """Tell whether a refused publish may say something about the key, so that others had better not meet it, too.
 
-    That is not so for what passes by itself, and for what the API names as a fault of the number or the caller.
+    That is not so for what passes by itself, for what the API names as a fault of the number or the caller, and for
+    errors that are not understood: those that name the key have a reason that says so.
     """
     if refusal.reason is Reason.ACCESS_DENIED:
         # By the HTTP status alone: a firewall that dislikes the body, for all that anybody knows.
         return refusal.code is None
-    return refusal.cure is Cure.BOUNDED or refusal.reason in _OF_ALL_NUMBERS
+    failed_over_it = refusal.unknown and refusal.cure is Cure.BOUNDED and refusal.reason is Reason.SERVICE_NOT_READY
+    return failed_over_it or refusal.reason in _OF_ALL_NUMBERS
 
 
 def needs_a_person(cure: Cure, tries: int) -> bool:

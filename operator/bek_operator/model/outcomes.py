@@ -123,8 +123,8 @@ def _pause(failure: Failure, failures: int, interval: float, *, person: bool) ->
 def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> Observation:
     """Take in what a publish led to; whatever it was, a read comes next.
 
-    One that was accepted, may have been carried out, or was refused for what may be the key counts for the brake.
-    One that the API turned away for other reasons (not ready, too many requests, not registered) does not.
+    One that was accepted, may have been carried out, or was refused for the key counts for the brake. One that the
+    API turned away for other reasons (not ready, too many requests, not registered), or without one, does not.
     """
     if isinstance(answer, Accepted):
         return replace(
@@ -142,7 +142,7 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
             refusals=0,
             due=now,
         )
-    counts = answer.unknown or is_of_the_key(answer) or answer.cure is Cure.BOUNDED
+    counts = answer.unknown or is_of_the_key(answer)
     refused = replace(
         replace(seen, published_at=now, publishes=seen.publishes + 1, lasts=False, cause=None) if counts else seen,
         tried=True,

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from bek_operator.model.answers import Cure, Failure
 from bek_operator.model.endpoint import Trust, Url
+from bek_operator.whatsapp.answer_form import form_of_answer
 from bek_operator.whatsapp.exchange import Answer, Caller, HttpError
 from bek_operator.whatsapp.failures import no_answer
 from bek_operator.whatsapp.peer import Peer
@@ -73,6 +74,7 @@ def _tell(call: Call, answer: Answer | None, failed: Failure | None, seconds: fl
             "code": failed.code if failed else None,
             "reason": failed.reason.value if failed else None,
             "trace": failed.trace if failed else None,
+            "form": form_of_answer(answer.body) if answer and failed and _log.isEnabledFor(logging.DEBUG) else None,
             "ms": round(seconds * 1000),
         }
         _log.log(level, "Called an API.", extra={name: one for name, one in told.items() if one is not None})

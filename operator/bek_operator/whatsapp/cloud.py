@@ -14,10 +14,10 @@ from bek_operator.model.reasons import Reason
 from bek_operator.whatsapp.budget import Budgets
 from bek_operator.whatsapp.calls import Call, make
 from bek_operator.whatsapp.cloud_answers import acceptance_from, reading_from
-from bek_operator.whatsapp.cloud_errors import is_over_limit
 from bek_operator.whatsapp.documents import FORM, form_of
 from bek_operator.whatsapp.exchange import Answer, Caller
 from bek_operator.whatsapp.peer import peer_of
+from bek_operator.whatsapp.secret_text import flaw_of
 from bek_operator.whatsapp.tokens import is_token
 
 ENCRYPTION: Final = "/whatsapp_business_encryption"
@@ -26,6 +26,7 @@ R = TypeVar("R")
 
 _BEARER = "authorization"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_BARE = "; put the bare token or API key there"
 _UNUSABLE = "must be one line of ASCII characters without blanks, of 8192 at most"
 
 
@@ -76,7 +77,7 @@ class Cloud:
         if answer is None:
             return found
         failed = found if isinstance(found, Failure) else None
-        refused = failed is not None and is_over_limit(answer.status, failed)
+        refused = failed is not None and failed.shared
         # A proxy's page says nothing about the API's limits.
         if failed is None or failed.code is not None or refused:
             self._budgets.learn(call.lane, answer.headers, refused, self._clock())
@@ -90,8 +91,10 @@ def _call(endpoint: CloudEndpoint) -> Call | Failure:
     """Prepare a call; nothing that could end a header, or is endless, is put into one."""
     peer = peer_of(endpoint)
     token = endpoint.token.reveal()
-    if not is_token(token):
-        return _unusable(f"{peer.source} {_UNUSABLE}")
+    flaw = flaw_of(token)
+    # Whatever a provider takes for a key is none of ours to refuse, as long as it can be sent.
+    if not is_token(token) or (flaw and not endpoint.provider):
+        return _unusable(f"{peer.source} {flaw or _UNUSABLE}{_BARE if flaw else ''}")
     if not _HEADER.fullmatch(endpoint.header):
         return _unusable("`apiKeyHeader` is no proper name of a header")
     bearer = endpoint.header.lower() == _BEARER

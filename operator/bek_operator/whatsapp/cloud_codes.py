@@ -13,8 +13,14 @@ from bek_operator.whatsapp.meanings import BUSY, FORBIDDEN, UNAUTHORIZED, Meanin
 
 PARAMETER: Final = 100
 PERMISSIONS: Final = range(200, 300)
-LIMITS: Final = frozenset({4, 17, 32, 613, 80007})
-"""Codes of limits on calls, which are refused to whoever has the same token."""
+BUSINESS_LIMITS: Final = range(80000, 80015)
+"""Limits on calls by what a business calls for, each with a code of its own: 80007 and 80008 are those of WhatsApp.
+
+https://developers.facebook.com/docs/graph-api/overview/rate-limiting and the references of single edges; some of the
+codes in between are documented nowhere, and none of them for anything else.
+"""
+LIMIT_SUBCODE: Final = 2446079
+"""What limits say beside their code, whatever that is: seen with 4, 17, 80000 and 80004."""
 
 
 def _new_token(words: str) -> Meaning:
@@ -23,6 +29,7 @@ def _new_token(words: str) -> Meaning:
         Reason.TOKEN_EXPIRED,
         f"{words}; generate another one for the system user and put it into {{source}}",
         at_provider="the provider refuses the API key; put a valid one into {source} (`apiKeySecretRef`)",
+        credentials=True,
     )
 
 
@@ -104,7 +111,6 @@ CODES: Final[Mapping[int, Meaning]] = {
     803: _UNKNOWN_NUMBER,
     2500: _VERSION,
     2635: _VERSION,
-    80007: BUSY,
     130429: Meaning(Reason.RATE_LIMITED, "too many calls for this number at once", Cure.TIME),
     130497: _LOCKED,
     131000: Meaning(
@@ -163,6 +169,9 @@ SUBCODES: Final[Mapping[tuple[int, int], Meaning]] = {
 }
 """Where a subcode says more than its code; all others say the same."""
 
+RANGES: Final = ((PERMISSIONS, PERMISSION), (BUSINESS_LIMITS, BUSY))
+"""Codes that mean the same as all others in between."""
+
 ON_PUBLISH: Final[Mapping[int, Meaning]] = {PARAMETER: _KEY_REJECTED, 131009: _KEY_REJECTED}
 NOT_ELIGIBLE = Meaning(Reason.NOT_ELIGIBLE, "the number is not eligible for an encryption key; ask Meta's support why")
 PROOF_REQUIRED = Meaning(
@@ -180,17 +189,27 @@ NO_SUCCESS = Meaning(
     certain=False,
 )
 PASSING = Meaning(
-    Reason.SERVICE_NOT_READY, "the API fails with an error that it does not document", Cure.BOUNDED, certain=False
+    Reason.SERVICE_NOT_READY,
+    "the API fails with an error that it does not document",
+    Cure.BOUNDED,
+    certain=False,
+    at_provider="the provider fails with an error of its own; if it goes on, ask its support",
 )
 STATUSES: Final[Mapping[int, Meaning]] = {
     UNAUTHORIZED: Meaning(
         Reason.ACCESS_DENIED,
         "{host}: access denied: check the token in {source}, and any proxy in between",
         at_provider="{host} refuses the API key; check {source} (`apiKeySecretRef`) and `apiKeyHeader`",
+        credentials=True,
     ),
     FORBIDDEN: Meaning(
         Reason.ACCESS_DENIED,
         "{host}: access denied: check {source}, the permissions, and any proxy in between",
-        at_provider="{host}: access denied: check {source} (`apiKeySecretRef`), and any proxy in between",
+        at_provider="{host}: access denied: check {source} (`apiKeySecretRef`) and any proxy between",
     ),
 }
+
+
+def meaning_of_code(code: int) -> Meaning | None:
+    """Return what a code means; `None` for one that nobody documents."""
+    return CODES.get(code) or next((meaning for codes, meaning in RANGES if code in codes), None)

@@ -26,6 +26,8 @@ class Meaning:
         certain: A publish that met it was surely not carried out.
         wait: Seconds to wait before the next try where the server names none.
         at_provider: What to tell instead where a provider says it.
+        shared: It is a limit on calls, which every call with the same credentials meets.
+        credentials: Their text is what was refused, as far as anybody knows.
     """
 
     reason: Reason
@@ -35,6 +37,8 @@ class Meaning:
     certain: bool = True
     wait: float | None = None
     at_provider: str = ""
+    shared: bool = False
+    credentials: bool = False
 
     def failure(
         self,
@@ -47,26 +51,46 @@ class Meaning:
         unknown: bool = False,
     ) -> Failure:
         """Make the failure of a call that met it; `shown` is what the server's own account of it was, in short."""
+        words = peer.fill_in((peer.provider and self.at_provider) or self.words)
+        if self.credentials and peer.flaw:
+            words = f"access denied: {peer.flaw}; correct it in {peer.source}"
         return Failure(
             reason=self.reason,
-            message=f"{peer.fill_in((peer.provider and self.at_provider) or self.words)} ({shown})",
+            message=f"{words} ({shown})",
             cure=self.cure,
             pace=self.pace,
             retry_after=self.wait if retry_after is None else retry_after,
             code=code,
             trace=trace,
             unknown=unknown,
+            shared=self.shared,
         )
 
 
 BUSY: Final = Meaning(
-    Reason.RATE_LIMITED, "the API asks for fewer requests; they are repeated more slowly", Cure.TIME, Pace.SLOW
+    Reason.RATE_LIMITED,
+    "the API asks for fewer requests; they are repeated more slowly",
+    Cure.TIME,
+    Pace.SLOW,
+    shared=True,
 )
 UNRECOGNISED: Final = Meaning(
     Reason.INVALID_ANSWER,
     "{host}: the API refuses with an error that it does not document",
     Cure.BOUNDED,
     certain=False,
+    at_provider="{host}: the provider refuses with an error of its own, which it does not document; ask its support",
+)
+CONTRADICTORY: Final = Meaning(
+    Reason.INVALID_ANSWER,
+    "{host}: the API says VALID and shows no key that can be read, so nothing is published; if that stays, ask its "
+    "support",
+    Cure.BOUNDED,
+)
+KEY_NAMED: Final = Meaning(
+    Reason.KEY_REJECTED,
+    "{host}: the API refuses the publish with an error that it does not document, and that names the public key",
+    at_provider="{host}: the provider refuses the publish with an error of its own that names the public key",
 )
 
 _STATUSES: Final[Mapping[int, Meaning]] = {

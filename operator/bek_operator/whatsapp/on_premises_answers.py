@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from bek_operator.model.answers import Accepted, Failure, Reading
-from bek_operator.whatsapp.documents import KEY, STATUS, Document, code_of, document_of, reading_of
+from bek_operator.whatsapp.documents import KEY, STATUS, Document, code_of, document_of, names_the_key, reading_of
 from bek_operator.whatsapp.exchange import Answer
-from bek_operator.whatsapp.meanings import SUCCESS
+from bek_operator.whatsapp.meanings import SUCCESS, Meaning
 from bek_operator.whatsapp.on_premises_errors import NOT_FOUND, failure
 from bek_operator.whatsapp.peer import Peer
 from bek_operator.whatsapp.retry_after import retry_after
@@ -47,33 +47,35 @@ def acceptance_from(answer: Answer, now: datetime, peer: Peer) -> Accepted | Fai
 
 
 def _understood(
-    answer: Answer, now: datetime, peer: Peer, read: Callable[[Document], T | None], *, publish: bool = False
+    answer: Answer, now: datetime, peer: Peer, read: Callable[[Document], T | Meaning | None], *, publish: bool = False
 ) -> T | Failure:
     """Return what a success says, or what it means that it is none."""
     document = document_of(answer.body)
     if answer.status in SUCCESS and document is not None and not document.get("errors"):
         found = read(document)
+        if isinstance(found, Meaning):
+            return found.failure(f"HTTP {answer.status}", peer)
         if found is not None:
             return found
+    errors = _errors(document or {})
+    codes = (code_of(error.get("code"), _MOST_DIGITS) for error in errors)
     return failure(
         answer.status,
-        _codes(document or {}),
+        [code for code in codes if code is not None],
         peer,
         retry_after=retry_after(answer.headers.get("retry-after"), now),
         publish=publish,
+        names_key=any(names_the_key(error.get("title"), error.get("details")) for error in errors),
     )
 
 
-def _codes(document: Document) -> tuple[int, ...]:
-    """Return the codes of the error envelope, in its order."""
+def _errors(document: Document) -> list[Document]:
+    """Return what the error envelope holds, in its order."""
     errors = document.get("errors")
-    if not isinstance(errors, list):
-        return ()
-    codes = (code_of(error.get("code"), _MOST_DIGITS) for error in errors if isinstance(error, dict))
-    return tuple(code for code in codes if code is not None)
+    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
 
 
-def _reading(document: Document) -> Reading | None:
+def _reading(document: Document) -> Reading | Meaning | None:
     if document.get(STATUS) is None and not document.get(KEY):
         # Nothing but the envelope: this API, holding no key. Without even that it may be anything.
         return Reading(status=None, fingerprint=None) if isinstance(document.get("meta"), dict) else None

@@ -5,7 +5,16 @@ from typing import Final
 
 from bek_operator.model.answers import Cure, Failure, Pace
 from bek_operator.model.reasons import Reason
-from bek_operator.whatsapp.meanings import BUSY, FORBIDDEN, REFUSED, UNAUTHORIZED, Meaning, meaning_of_status
+from bek_operator.whatsapp.meanings import (
+    BUSY,
+    FORBIDDEN,
+    KEY_NAMED,
+    REFUSED,
+    UNAUTHORIZED,
+    UNRECOGNISED,
+    Meaning,
+    meaning_of_status,
+)
 from bek_operator.whatsapp.peer import Peer
 
 ACCESS_DENIED: Final = 1005
@@ -30,6 +39,7 @@ CODES: Final[Mapping[int, Meaning]] = {
         Reason.ACCESS_DENIED,
         "access denied: check user name and password ({source}), the number's certificate, and whether the client "
         "expired (the last did on 23 Oct 2025)",
+        credentials=True,
     ),
     NOT_FOUND: Meaning(
         Reason.UNSUPPORTED,
@@ -39,7 +49,11 @@ CODES: Final[Mapping[int, Meaning]] = {
     1009: Meaning(Reason.KEY_REJECTED, "the API does not accept the public key; RSA with 2048 bits is needed"),
     1010: Meaning(Reason.UNSUPPORTED, f"a parameter is not known: {_MISUNDERSTOOD}"),
     1011: Meaning(Reason.SERVICE_NOT_READY, "the API is up, its core is not ready yet", Cure.TIME),
-    1013: Meaning(Reason.ACCESS_DENIED, "the API does not know this user; check user name and password ({source})"),
+    1013: Meaning(
+        Reason.ACCESS_DENIED,
+        "the API does not know this user; check user name and password ({source})",
+        credentials=True,
+    ),
     1014: Meaning(
         Reason.SERVICE_NOT_READY,
         "internal error of the API: its core may be down, or the client older than version 2.51",
@@ -55,7 +69,9 @@ CODES: Final[Mapping[int, Meaning]] = {
     ),
     1017: Meaning(Reason.SERVICE_NOT_READY, "the API is electing its primary master", Cure.TIME, Pace.SOON),
     1018: Meaning(Reason.SERVICE_NOT_READY, "the API is electing its primary core", Cure.TIME, Pace.SOON),
-    1021: Meaning(Reason.ACCESS_DENIED, "the API refuses this user; check user name and password ({source})"),
+    1021: Meaning(
+        Reason.ACCESS_DENIED, "the API refuses this user; check user name and password ({source})", credentials=True
+    ),
     1022: Meaning(Reason.UNSUPPORTED, "the API wants a webhook URL, which makes no sense here"),
     1023: Meaning(Reason.SERVICE_NOT_READY, "the API cannot use its database at the moment", Cure.TIME, certain=False),
     1024: Meaning(
@@ -67,7 +83,9 @@ CODES: Final[Mapping[int, Meaning]] = {
 }
 
 _STATUSES: Final[Mapping[int, Meaning]] = {
-    UNAUTHORIZED: Meaning(Reason.ACCESS_DENIED, "{host}: access denied: check user name and password ({source})"),
+    UNAUTHORIZED: Meaning(
+        Reason.ACCESS_DENIED, "{host}: access denied: check user name and password ({source})", credentials=True
+    ),
     FORBIDDEN: Meaning(
         Reason.ACCESS_DENIED,
         "{host}: access denied: check user name and password ({source}), and any proxy in between",
@@ -76,12 +94,23 @@ _STATUSES: Final[Mapping[int, Meaning]] = {
 
 
 def failure(
-    status: int, codes: Iterable[int], peer: Peer, *, retry_after: float | None = None, publish: bool = False
+    status: int,
+    codes: Iterable[int],
+    peer: Peer,
+    *,
+    retry_after: float | None = None,
+    publish: bool = False,
+    names_key: bool = False,
 ) -> Failure:
-    """Say what an answer means that is not a success: the first code that is recognised, or else its HTTP status."""
+    """Say what an answer means that is not a success: the first code that is recognised, or else its HTTP status.
+
+    `names_key` tells that its text speaks of the public key, which is what an error is for that nobody documents.
+    """
     codes = tuple(codes)
     code = next((code for code in codes if code in CODES), codes[0] if codes else None)
     meaning = CODES.get(code or 0) or meaning_of_status(status, _STATUSES, told=bool(codes))
+    if meaning is UNRECOGNISED and publish and names_key and status in REFUSED:
+        meaning = KEY_NAMED
     return meaning.failure(
         f"HTTP {status}" if code is None else f"code {code}",
         peer,

@@ -34,6 +34,11 @@ class Told:
     percent: float
     regain: float = 0.0
 
+    @property
+    def is_used_up(self) -> bool:
+        """Return whether calls are refused for this limit."""
+        return self.percent >= _FULL or self.regain > 0
+
 
 def told_by(headers: Mapping[str, str]) -> tuple[Told, ...]:
     """Read the headers of an answer, by lower-case name; nonsense in them is left out."""
