@@ -672,6 +672,26 @@ async def test_evil_token(token: str) -> None:
     assert not script.calls
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"EAAGtoken"', "is in quotes"),
+        ("TOKEN=EAAGtoken", "begins with a name and an equals sign"),
+        ("Bearer EAAGtoken", "begins with the word Bearer"),
+        ("changeme", "is a placeholder"),
+    ],
+)
+async def test_a_token_that_can_be_none(text: str, words: str) -> None:
+    """What is wrong with the text is said before any call, of the app's secret as well."""
+    script = Script(ok({}))
+    for endpoint in (replace(ENDPOINT, token=Hidden(text)), replace(ENDPOINT, app_secret=Hidden(text))):
+        for found in (await Client(script).read(endpoint), await Client(script).publish(endpoint, KEY.public)):
+            assert (failed(found).reason, failed(found).cure) == (Reason.INVALID_CREDENTIALS, Cure.PERSON)
+            assert words in failed(found).message
+            assert text not in failed(found).message
+    assert not script.calls
+
+
 @pytest.mark.parametrize("header", ["", "a b", "a:b", "a\r\nb", "é", "x" * 200])
 async def test_evil_header(header: str) -> None:
     """A header that cannot be one is not sent."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading
+from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading, SignatureStatus
 from bek_operator.model.decision import Publish, Read, decide
 from bek_operator.model.outcomes import after_failure, after_publish, after_read, disturbed, held
 from bek_operator.model.reasons import Group, Reason
@@ -54,6 +54,12 @@ def test_a_read_tells_what_the_number_holds(reading: Reading, reason: Reason) ->
     assert known.group is (Group.DONE if reason is Reason.SIGNED else Group.TIME)
     assert known.due == (NOW + 600 if reason is Reason.SIGNED else NOW)
     assert bool(known.message) == (reason is not Reason.SIGNED)
+
+
+def test_no_reading_contradicts_itself() -> None:
+    """VALID without a key can't be read from anything, so that nothing is ever published over it."""
+    with pytest.raises(ValueError, match="VALID comes with a key"):
+        Reading(status=SignatureStatus.VALID, fingerprint=None)
 
 
 @pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])

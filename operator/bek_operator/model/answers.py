@@ -29,6 +29,10 @@ class Reading:
     status: SignatureStatus | None
     fingerprint: str | None
 
+    def __post_init__(self) -> None:
+        if self.status is SignatureStatus.VALID and self.fingerprint is None:
+            raise ValueError("VALID comes with a key; what says otherwise is not to be acted upon")
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

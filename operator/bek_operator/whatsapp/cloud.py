@@ -95,6 +95,8 @@ def _call(endpoint: CloudEndpoint) -> Call | Failure:
     # Whatever a provider takes for a key is none of ours to refuse, as long as it can be sent.
     if not is_token(token) or (flaw and not endpoint.provider):
         return _unusable(f"{peer.source} {flaw or _UNUSABLE}{_BARE if flaw else ''}")
+    if endpoint.app_secret and (flaw := flaw_of(endpoint.app_secret.reveal())):
+        return _unusable(f"the app secret in the entry of `appSecretRef` {flaw}; put the bare secret there")
     if not _HEADER.fullmatch(endpoint.header):
         return _unusable("`apiKeyHeader` is no proper name of a header")
     bearer = endpoint.header.lower() == _BEARER
