@@ -93,6 +93,12 @@ FAILING_READS: Mapping[str, Case] = {
     "odd reason phrase": Case(faults.odd_reason(), "ServiceNotReady", TIME, "(code 1011)"),
     "malformed": Case(faults.text('{"business_public_key": "-----BEG'), "InvalidAnswer", TIME, PROXY_PAGE),
     "bare object": Case(faults.text("{}"), "InvalidAnswer", TIME, PROXY_PAGE),
+    "VALID without a key": Case(
+        faults.text('{"business_public_key": "", "business_public_key_signature_status": "VALID", "meta": {}}'),
+        "InvalidAnswer",
+        TIME,
+        "says VALID and shows no key that can be read, so nothing is published",
+    ),
     "redirect": Case(faults.redirect("/15550000001/v1/users/login"), "InvalidAnswer", TIME, "is not followed"),
     "permanent redirect": Case(faults.redirect("https://127.0.0.1:1/", 308), "InvalidAnswer", TIME, "(HTTP 308)"),
     "huge": Case(faults.Huge(), "InvalidAnswer", TIME, "the answer is larger than 65536 bytes"),

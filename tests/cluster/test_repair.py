@@ -66,6 +66,11 @@ LOSSES: dict[str, tuple[Callable[[Pod], None], str, str]] = {
         "ForeignKey",
         "somebody else had published another key to",
     ),
+    "a text that is no key took its place": (
+        lambda pod: pod.hold("YOUR_PUBLIC_KEY", valid=False),
+        "ForeignKey",
+        "somebody else had published another key to",
+    ),
     "the pod lost its database": (Pod.lose_key, "NotPublished", "the API had lost the key of"),
 }
 

@@ -384,6 +384,29 @@ def test_what_opens_the_api_is_named(status: int, code: int | None) -> None:
     assert f"{PROVIDER.source} (`apiKeySecretRef`)" in failure(status, Said(code=code), PROVIDER).message
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "told"),
+    [
+        (401, Said(code=190), True),
+        (401, Said(code=0), True),
+        (401, Said(), True),
+        (401, Said(code=190, subcode=463), False),
+        (401, Said(code=190, subcode=460), False),
+        (403, Said(code=200), False),
+    ],
+)
+def test_what_a_token_looks_like_is_told_where_it_is_refused(
+    status: int,
+    said: Said,
+    told: bool,  # noqa: FBT001 - an expectation
+) -> None:
+    """Not where the API knows what became of it: it was one."""
+    odd = peer_of(replace(ENDPOINT, token=Hidden("15550001111")))
+    words = "access denied: the access token does not begin with EA, as those of Meta do; correct it in s"
+    assert failure(status, said, odd).message.startswith(words) is told
+    assert not failure(status, said).message.startswith("access denied: the access token")
+
+
 @pytest.mark.parametrize("subcode", [None, 458, 459, 460, 463, 464, 467, 999])
 def test_a_provider_refuses_the_api_key(subcode: int | None) -> None:
     """Of tokens and system users nobody knows there."""

@@ -125,6 +125,17 @@ class TestJob:
             pod.overwrite(OTHER.public)
             assert await api.read(endpoint) == replace(VALID, fingerprint=OTHER.fingerprint)
 
+    async def test_text_that_is_no_key(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
+        """MISMATCH of it is a number without our key; VALID of it, or of nothing, contradicts itself."""
+        async with backend() as api:
+            pod.hold("YOUR_PUBLIC_KEY", valid=False)
+            assert await api.read(endpoint) == replace(BLANK, fingerprint=YOUR_PUBLIC_KEY)
+            for text in ("YOUR_PUBLIC_KEY", " ", None):
+                pod.hold(text, valid=True)
+                assert isinstance(await api.read(endpoint), Failure)
+            assert await api.publish(endpoint, KEY.public) == Accepted()
+            assert await api.read(endpoint) == VALID
+
     async def test_path(self, simulator: Simulator, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
         """An API below a path is called there."""
         below = replace(endpoint, url=parse_url(simulator.url.replace("{digits}", pod.digits)))

@@ -23,19 +23,22 @@ LIMIT_SUBCODE: Final = 2446079
 """What limits say beside their code, whatever that is: seen with 4, 17, 80000 and 80004."""
 
 
-def _new_token(words: str) -> Meaning:
-    """Say that only another token helps; an alert on `TokenExpired` is to catch every way in which one has ended."""
+def _new_token(words: str, *, was_one: bool = False) -> Meaning:
+    """Return that only another token helps; an alert on `TokenExpired` is to catch every way in which one has ended.
+
+    `was_one` tells that the API knows what became of it, so that its text is none to wonder about.
+    """
     return Meaning(
         Reason.TOKEN_EXPIRED,
         f"{words}; generate another one for the system user and put it into {{source}}",
         at_provider="the provider refuses the API key; put a valid one into {source} (`apiKeySecretRef`)",
-        credentials=True,
+        credentials=not was_one,
     )
 
 
 _INVALID = _new_token("the access token does not count, or no longer")
 _EXPIRED = _new_token("the access token has expired or is not valid")
-_WITHDRAWN = _new_token("the access token was withdrawn, by a password change or the like")
+_WITHDRAWN = _new_token("the access token was withdrawn, by a password change or the like", was_one=True)
 _NOT_ALLOWED = "the provider does not let this API key do that; ask it, and check {source} (`apiKeySecretRef`)"
 PERMISSION = Meaning(
     Reason.ACCESS_DENIED,
@@ -163,7 +166,7 @@ SUBCODES: Final[Mapping[tuple[int, int], Meaning]] = {
     (190, 458): _WITHDRAWN,  # the app was removed
     (190, 459): _WITHDRAWN,  # the user must log in somewhere first
     (190, 460): _WITHDRAWN,  # the password was changed
-    (190, 463): _new_token("the access token has expired"),
+    (190, 463): _new_token("the access token has expired", was_one=True),
     (190, 464): _WITHDRAWN,  # the user is not confirmed
     (190, 467): _WITHDRAWN,  # logged out
 }
