@@ -1,16 +1,27 @@
-"""Authorities: what a text with certificates to trust must be like before anything tries to parse it."""
+"""Authorities: what a text with certificates to trust must be like before the TLS library tries to parse it."""
 
+import re
 from typing import Final
+
+from cryptography.hazmat import asn1
+
+from bek_operator.model.der import ALGORITHMS, EC, ED448, ED25519, RSA, RSA_PSS, Kind, RsaPublicKey, content_of
+from bek_operator.model.pem import UnusableError, decode_base64
 
 MAX_CHARACTERS: Final = 64 * 1024
 MAX_CERTIFICATES: Final = 100
 
+MAX_RSA_BITS: Final = 16 * 1024
+"""With a larger key OpenSSL verifies nothing (OPENSSL_RSA_MAX_MODULUS_BITS)."""
+
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
+_CERTIFICATE = re.compile(f"{_BEGIN}(.*?){_END}", re.DOTALL)
+_SIGNERS: Final = frozenset({RSA, RSA_PSS, EC, ED25519, ED448})
 
 
 def check_authorities(text: str) -> None:
-    """Make sure that a text is of a bearable size, and that its certificates begin and end.
+    """Make sure that a text is of a bearable size, that its certificates begin and end, and whose keys they hold.
 
     Raises:
         ValueError: It is not so; the message says why, shows nothing of the text, and may be shown.
@@ -22,3 +33,25 @@ def check_authorities(text: str) -> None:
         raise ValueError(f"holds no certificate in PEM form (none begins with {_BEGIN})")
     if text.count(_END) != count:
         raise ValueError("holds a certificate that is cut short")
+    for body in _CERTIFICATE.findall(text):
+        _check_key(body)
+
+
+def _check_key(body: str) -> None:
+    """Make sure that a certificate's key is one that TLS verifies with; what cannot be read is the library's to tell."""
+    try:
+        content = content_of(decode_base64(body))
+    except UnusableError:
+        return
+    if content is None or content.kind is not Kind.CERTIFICATE:
+        return
+    if content.algorithm not in _SIGNERS:
+        found = ALGORITHMS.get(content.algorithm, "a key of another algorithm")
+        raise ValueError(f"holds a certificate of {found}; one of an RSA, EC or Ed25519 key is needed")
+    if content.algorithm in {RSA, RSA_PSS}:
+        try:
+            bits = asn1.decode_der(RsaPublicKey, content.body).n.bit_length()
+        except ValueError:
+            return
+        if bits > MAX_RSA_BITS:
+            raise ValueError(f"holds a certificate of an RSA key of {bits} bits; {MAX_RSA_BITS} are the most")

@@ -7,27 +7,19 @@ Only the public half leaves this module, and no message quotes what was read.
       UnreadableKey  an API answered something else than a public key
 """
 
+import base64
 import hashlib
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat import asn1
 
-from bek_operator.model.key_parts import (
-    CERTIFICATES,
-    LIBRARY_ERRORS,
-    NEEDED,
-    PRIVATE_KEYS,
-    PUBLIC_KEYS,
-    from_certificate,
-    from_private,
-    from_public,
-    refuse_other_labels,
-)
-from bek_operator.model.pem import UnusableError, blocks_of_bytes, blocks_of_text, decode_base64
+from bek_operator.model.der import ALGORITHMS, RSA, Content, Kind, RsaPublicKey, public_key_info
+from bek_operator.model.key_parts import NEEDED, is_rsa, part_of, public_key_of
+from bek_operator.model.pem import Block, UnusableError, blocks_of_bytes, blocks_of_text, decode_base64
 
 ENTRIES: Final = ("public.pem", "private.pem", "tls.crt", "tls.key")
 """The entries that are looked for when none is named; no others ever."""
@@ -37,6 +29,7 @@ MAX_PASSPHRASE_BYTES: Final = 1024
 MAX_REMOTE_CHARACTERS: Final = 8 * 1024
 """An RSA key of 16,384 bits takes 2,900."""
 
+_PEM_COLUMNS: Final = 64
 _MAX_MESSAGE: Final = 256
 _MAX_SHOWN: Final = 63
 _MAX_LISTED: Final = 4
@@ -127,15 +120,30 @@ def remote_fingerprint(text: str) -> str | None:
 @lru_cache(maxsize=1024)
 def _remote_fingerprint(text: str) -> str | None:
     try:
-        if not (blocks := blocks_of_text(text)):
-            # Without BEGIN and END lines it may still be nothing but a key.
-            der = decode_base64(text)
-            return _fingerprint(_der(load_der_public_key(der))) if der else None
+        # Without BEGIN and END lines it may still be nothing but a key.
+        blocks = blocks_of_text(text) or [Block(label="", der=decode_base64(text))]
+        if not blocks[0].der and not blocks[0].label:
+            return None
         (block,) = blocks
-        refuse_other_labels([block], PUBLIC_KEYS)
-        return _fingerprint(_der(load_der_public_key(block.der)))
-    except LIBRARY_ERRORS:
+        return _fingerprint(_as_info(part_of(block).content, block.der))
+    except ValueError:
         raise UnreadableKey("the answer is no readable public key") from None
+
+
+def _as_info(content: Content, der: bytes) -> bytes:
+    """Return a public key as SubjectPublicKeyInfo, written as we would: an RSA key might be ours.
+
+    Raises:
+        ValueError: It is no public key that is known.
+    """
+    if content.kind is not Kind.PUBLIC or content.algorithm not in ALGORITHMS:
+        raise ValueError
+    if content.algorithm != RSA:
+        return der
+    key = asn1.decode_der(RsaPublicKey, content.body)
+    if not is_rsa(key):
+        raise ValueError
+    return public_key_info(key.n, key.e)
 
 
 def _present(data: Mapping[str, bytes], entry: str | None) -> list[str]:
@@ -173,28 +181,23 @@ def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> Pub
         raise UnusableError(f"is too large for a key: over {MAX_ENTRY_BYTES // 1024} KiB")
     if not raw.strip():
         raise UnusableError(f"is empty; {NEEDED}")
-    blocks = blocks_of_bytes(raw)
-    refuse_other_labels(blocks, CERTIFICATES | PRIVATE_KEYS | PUBLIC_KEYS)
-    private = [block for block in blocks if block.label in PRIVATE_KEYS]
-    certificates = [block for block in blocks if block.label in CERTIFICATES]
+    parts = [part_of(block) for block in blocks_of_bytes(raw)]
+    private = [part for part in parts if part.content.kind in {Kind.PRIVATE, Kind.ENCRYPTED}]
     if len(private) > 1:
         raise UnusableError("holds several private keys; one is needed")
-    parts = [from_public(block) for block in blocks if block.label in PUBLIC_KEYS]
-    parts += [from_certificate(block) for block in certificates[:1]]
-    parts += [part for block in private if (part := from_private(block, passphrases))]
-    keys = {_published(part) for part in parts}
-    if len(keys) > 1:
+    public = [part for part in parts if part.content.kind is Kind.PUBLIC]
+    # Of a chain the first is the key's own.
+    certificates = [part for part in parts if part.content.kind is Kind.CERTIFICATE][:1]
+    found = {key for part in (*public, *certificates, *private) if (key := public_key_of(part, passphrases))}
+    if len(found) > 1:
         raise UnusableError("holds parts of different keys; one key is needed")
-    return keys.pop() if keys else None
+    return _published(found.pop()) if found else None
 
 
-def _published(key: PublicKeyTypes) -> PublicKey:
-    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return PublicKey(pem=pem.decode(), fingerprint=_fingerprint(_der(key)))
-
-
-def _der(key: PublicKeyTypes) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def _published(der: bytes) -> PublicKey:
+    lines = textwrap.wrap(base64.b64encode(der).decode(), _PEM_COLUMNS)
+    pem = "\n".join(("-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""))
+    return PublicKey(pem=pem, fingerprint=_fingerprint(der))
 
 
 def _fingerprint(der: bytes) -> str:

@@ -1,36 +1,45 @@
-"""From one PEM block to the RSA public key that it stands for, or to the reason why it stands for none.
+"""From one block of an entry to the RSA public key that it stands for, or to the reason why it stands for none.
 
-The rules of a usable key are here: RSA, exactly 2048 bits, not restricted to signatures, halves that belong
-together. Private halves are looked at and dropped. Causes are cut off, so that no traceback shows what a
-library has to say about the material.
+What a block is, its content says; the label only names what the content leaves open. The rules of a usable key are
+here: RSA, exactly 2048 bits, not restricted to signatures, halves that belong together. Private halves are looked at
+and dropped.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    load_der_public_key,
-    load_pem_private_key,
-)
+from cryptography.hazmat import asn1
 
-from bek_operator.model.kdf_cost import refuse_absurd_work
+from bek_operator.model.der import (
+    ALGORITHMS,
+    RSA,
+    Content,
+    Kind,
+    RsaPrivateKey,
+    RsaPublicKey,
+    content_of,
+    label_of_other,
+    public_key_info,
+)
+from bek_operator.model.encryption import unlock_of, unlock_of_classic
 from bek_operator.model.pem import Block, UnusableError
 
-CERTIFICATES: Final = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
-PRIVATE_KEYS: Final = frozenset({"ENCRYPTED PRIVATE KEY", "PRIVATE KEY", "RSA PRIVATE KEY"})
-PUBLIC_KEYS: Final = frozenset({"PUBLIC KEY", "RSA PUBLIC KEY"})
+BITS: Final = 2048
+NEEDED: Final = f"an RSA key of {BITS} bits is needed"
 
-LIBRARY_ERRORS: Final = (ValueError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion)
-"""What the library raises over material that it cannot take."""
+_KEYS: Final[Mapping[str, str]] = {
+    "CERTIFICATE": "certificate",
+    "ENCRYPTED PRIVATE KEY": "private key",
+    "PRIVATE KEY": "private key",
+    "PUBLIC KEY": "public key",
+    "RSA PRIVATE KEY": "private key",
+    "RSA PUBLIC KEY": "public key",
+    "X509 CERTIFICATE": "certificate",
+}
+"""The labels of what is needed."""
 
-_BITS: Final = 2048
-NEEDED: Final = f"an RSA key of {_BITS} bits is needed"
-
-_OTHER_LABELS: Final[Mapping[str, str]] = {
+_OTHERS: Final[Mapping[str, str]] = {
     "CERTIFICATE REQUEST": "a certificate request",
     "CMS": "a PKCS#7 bundle",
     "DH PARAMETERS": "Diffie-Hellman parameters",
@@ -39,140 +48,126 @@ _OTHER_LABELS: Final[Mapping[str, str]] = {
     "EC PARAMETERS": "an EC key",
     "EC PRIVATE KEY": "an EC key",
     "NEW CERTIFICATE REQUEST": "a certificate request",
-    "OPENSSH PRIVATE KEY": "a key in OpenSSH's own format (ssh-keygen -p -m PEM converts it)",
+    "OPENSSH PRIVATE KEY": "a key in OpenSSH's own format",
     "PGP PRIVATE KEY BLOCK": "a PGP key",
     "PGP PUBLIC KEY BLOCK": "a PGP key",
+    "PKCS12": "a PKCS#12 file",
     "PKCS7": "a PKCS#7 bundle",
-    "TRUSTED CERTIFICATE": "a certificate in OpenSSL's own format (openssl x509 converts it)",
+    "TRUSTED CERTIFICATE": "a certificate in OpenSSL's own format",
     "X509 CRL": "a certificate revocation list",
 }
-_OTHER_ALGORITHMS: Final[Mapping[type, str]] = {
-    dsa.DSAPublicKey: "a DSA key",
-    ec.EllipticCurvePublicKey: "an EC key",
-    ed25519.Ed25519PublicKey: "an Ed25519 key",
-    ed448.Ed448PublicKey: "an Ed448 key",
-    x25519.X25519PublicKey: "an X25519 key",
-    x448.X448PublicKey: "an X448 key",
+"""What other labels stand for."""
+
+_COMMANDS: Final[Mapping[str, str]] = {
+    "OPENSSH PRIVATE KEY": "ssh-keygen -p -m PEM converts it",
+    "PKCS12": "openssl pkcs12 -nocerts extracts the key",
+    "PKCS7": "openssl pkcs7 -print_certs extracts its certificates",
+    "TRUSTED CERTIFICATE": "openssl x509 converts it",
 }
-_CLASSIC_IV_DIGITS: Final[Mapping[str, int]] = {"AES-128-CBC": 32, "AES-256-CBC": 32, "DES-EDE3-CBC": 16}
-_SIGNATURES_ONLY: Final = "is an RSA-PSS key, which can only sign"
-_RSASSA_PSS: Final = x509.ObjectIdentifier("1.2.840.113549.1.1.10")
-_RSASSA_PSS_DER: Final = bytes.fromhex("06092a864886f70d01010a")
 
 
-def refuse_other_labels(blocks: list[Block], accepted: frozenset[str]) -> None:
-    """Make sure that every block has one of these labels.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One block, and what its content is."""
 
-    Raises:
-        UnusableError: The first that is not, by its kind.
-    """
-    for block in blocks:
-        if block.label not in accepted:
-            raise UnusableError(f"holds {_OTHER_LABELS.get(block.label, 'PEM of another kind')}; {NEEDED}")
+    block: Block
+    content: Content
 
 
-def from_public(block: Block) -> rsa.RSAPublicKey:
-    """Read a public key, SubjectPublicKeyInfo or PKCS#1.
+def part_of(block: Block) -> Part:
+    """Tell what a block is.
 
     Raises:
-        UnusableError: It is none, or not of the kind that is needed.
+        UnusableError: It is none that holds a key; the message says what it is instead.
     """
-    _refuse_signature_key(block)
-    try:
-        key = load_der_public_key(block.der)
-    except LIBRARY_ERRORS:
-        raise _unreadable("public key") from None
-    return _needed(key)
+    if block.cipher and block.label not in _OTHERS:
+        return Part(block, Content(Kind.ENCRYPTED, "", block.der))
+    # What a prime and a generator are encoded as might be a modulus and an exponent, too.
+    content = None if block.cipher or block.label.endswith(" PARAMETERS") else content_of(block.der)
+    if content is None:
+        raise UnusableError(f"{_other(block)}; {NEEDED}")
+    return Part(block, content)
 
 
-def from_certificate(block: Block) -> rsa.RSAPublicKey:
-    """Read a certificate's public key; neither its dates nor its signature matter.
+def public_key_of(part: Part, passphrases: Callable[[], tuple[bytes, ...]]) -> bytes | None:
+    """Return the SubjectPublicKeyInfo of a part's key; `None` if it is encrypted and there are no passphrases to try.
+
+    Neither the dates of a certificate nor its signature matter.
 
     Raises:
-        UnusableError: It is none, or its key is not of the kind that is needed.
+        UnusableError: It cannot be opened, or is not of the kind that is needed.
     """
-    try:
-        certificate = x509.load_der_x509_certificate(block.der)
-        algorithm, key = certificate.public_key_algorithm_oid, certificate.public_key()
-    except LIBRARY_ERRORS:
-        raise _unreadable("certificate") from None
-    if algorithm == _RSASSA_PSS:
-        raise UnusableError(f"{_SIGNATURES_ONLY}; {NEEDED}")
-    return _needed(key)
-
-
-def from_private(block: Block, passphrases: Callable[[], tuple[bytes, ...]]) -> rsa.RSAPublicKey | None:
-    """Derive the public half of a private key; `None` if it is encrypted and there are no passphrases to try.
-
-    Raises:
-        UnusableError: It is none, cannot be opened, or is not of the kind that is needed.
-    """
-    # Inside an encrypted key this cannot be seen: the library opens it as any other RSA key.
-    _refuse_signature_key(block)
-    key = _opened(block, passphrases)
-    if key is None:
-        return None
-    public = _needed(key.public_key())
-    if isinstance(key, rsa.RSAPrivateKey) and not _halves_belong_together(key.private_numbers()):
-        raise UnusableError("is damaged: its private and public halves do not belong together")
-    return public
-
-
-def _opened(block: Block, passphrases: Callable[[], tuple[bytes, ...]]) -> PrivateKeyTypes | None:
-    try:
-        return load_pem_private_key(block.armored(), None, unsafe_skip_rsa_key_validation=True)
-    except TypeError:
-        pass  # the library's word for an encrypted key
-    except LIBRARY_ERRORS:
-        raise _unreadable("private key") from None
+    if part.content.kind is not Kind.ENCRYPTED:
+        return _needed(part.content)
     candidates = passphrases()
-    return _decrypted(block, candidates) if candidates else None
+    return _needed(_opened(part, candidates)) if candidates else None
 
 
-def _decrypted(block: Block, passphrases: tuple[bytes, ...]) -> PrivateKeyTypes:
-    if not block.cipher:
-        refuse_absurd_work(block.der)
-    elif block.cipher not in _CLASSIC_IV_DIGITS:
-        raise UnusableError(f"is encrypted with another cipher than {', '.join(_CLASSIC_IV_DIGITS)}")
-    elif len(block.iv) != _CLASSIC_IV_DIGITS[block.cipher]:
-        # Not left to the library, which panics.
-        raise UnusableError("is damaged: its DEK-Info line is too short or too long")
+def is_rsa(key: RsaPublicKey | RsaPrivateKey) -> bool:
+    """Return whether a modulus and an exponent may be those of an RSA key."""
+    return 1 < key.e < key.n and bool(key.n & key.e & 1)
+
+
+def refuse_unusable(key: RsaPublicKey | RsaPrivateKey) -> None:
+    """Make sure that numbers are those of a key that is needed; nothing is computed with larger ones.
+
+    The primes of a private key go untested, which would take 29 ms and more.
+
+    Raises:
+        UnusableError: They are not.
+    """
+    if not is_rsa(key):
+        raise UnusableError("is damaged: its modulus and exponent are none of an RSA key")
+    if (bits := key.n.bit_length()) != BITS:
+        raise UnusableError(f"is an RSA key of {bits} bits; {NEEDED}")
+    if isinstance(key, RsaPrivateKey) and not _halves_belong_together(key):
+        raise UnusableError("is damaged: its private and public halves do not belong together")
+
+
+def _halves_belong_together(key: RsaPrivateKey) -> bool:
+    if not all(1 < number < key.n for number in (key.p, key.q, key.d)) or key.p * key.q != key.n:
+        return False
+    product = key.d * key.e
+    return product % (key.p - 1) == product % (key.q - 1) == 1
+
+
+def _needed(content: Content) -> bytes:
+    if content.algorithm != RSA:
+        raise UnusableError(f"is {ALGORITHMS.get(content.algorithm, 'a key of another algorithm')}; {NEEDED}")
+    form: type[RsaPrivateKey | RsaPublicKey] = RsaPrivateKey if content.kind is Kind.PRIVATE else RsaPublicKey
+    try:
+        key = asn1.decode_der(form, content.body)
+    except ValueError:
+        raise UnusableError(f"is no readable RSA key: damaged or cut off; {NEEDED}") from None
+    refuse_unusable(key)
+    return public_key_info(key.n, key.e)
+
+
+def _opened(part: Part, passphrases: tuple[bytes, ...]) -> Content:
+    block = part.block
+    unlock = unlock_of_classic(block.cipher, block.iv, block.der) if block.cipher else unlock_of(block.der)
     for passphrase in passphrases:
         try:
-            return load_pem_private_key(block.armored(), passphrase, unsafe_skip_rsa_key_validation=True)
-        except UnsupportedAlgorithm:
-            raise UnusableError(f"is of a kind, or encrypted in a way, that is not supported; {NEEDED}") from None
-        except LIBRARY_ERRORS:
+            content = content_of(unlock(passphrase))
+        except ValueError:
             continue
+        # With another passphrase, one in 256 times what comes out ends as it should; it is no key then.
+        if content is not None and content.kind is Kind.PRIVATE:
+            return content
     raise UnusableError(
         "cannot be opened: the passphrase is wrong, or the key is damaged or encrypted in a way that is not supported"
     )
 
 
-def _needed(key: PublicKeyTypes) -> rsa.RSAPublicKey:
-    if not isinstance(key, rsa.RSAPublicKey):
-        kinds = (name for kind, name in _OTHER_ALGORITHMS.items() if isinstance(key, kind))
-        raise UnusableError(f"is {next(kinds, 'a key of another algorithm')}; {NEEDED}")
-    if key.key_size != _BITS:
-        raise UnusableError(f"is an RSA key of {key.key_size} bits; {NEEDED}")
-    numbers = key.public_numbers()
-    if numbers.n % 2 == 0 or numbers.e % 2 == 0 or not 1 < numbers.e < numbers.n:
-        raise UnusableError("is damaged: its modulus and exponent are none of an RSA key")
-    return key
-
-
-def _halves_belong_together(private: rsa.RSAPrivateNumbers) -> bool:
-    """Check the arithmetic of a key; its primes go untested, which would take 29 ms and more."""
-    p, q = private.p, private.q
-    inverse = private.d * private.public_numbers.e
-    return p * q == private.public_numbers.n and min(p, q) > 1 and inverse % (p - 1) == inverse % (q - 1) == 1
-
-
-def _refuse_signature_key(block: Block) -> None:
-    # The algorithm is within the first few bytes of a SubjectPublicKeyInfo or a PKCS#8 key.
-    if _RSASSA_PSS_DER in block.der[:40]:
-        raise UnusableError(f"{_SIGNATURES_ONLY}; {NEEDED}")
-
-
-def _unreadable(kind: str) -> UnusableError:
-    return UnusableError(f"is no readable {kind}: damaged, cut off or of an unknown kind; {NEEDED}")
+def _other(block: Block) -> str:
+    """Say what a block is that is no key."""
+    right = block.label if block.label in _OTHERS else label_of_other(block.der)
+    if right:
+        command = _COMMANDS.get(right)
+        if right == block.label or not block.label:
+            return f"{'holds' if block.label else 'is'} {_OTHERS[right]}{f' ({command})' if command else ''}"
+        first = "decode what is between its lines" if right == "PKCS12" else f"change that to {right}"
+        return f"holds {_OTHERS[right]} under the label {block.label}; {first}{f', then {command}' if command else ''}"
+    if block.label in _KEYS:
+        return f"is no readable {_KEYS[block.label]}: damaged, cut off or of an unknown kind"
+    return "holds PEM of another kind" if block.label else "is binary, and of no kind that is known"

@@ -1,8 +1,9 @@
-"""From the bytes of a Secret's entry to its PEM blocks.
+"""From the bytes of a Secret's entry to its blocks.
 
-What happens to a PEM on its way into a Secret is undone here as long as it can only mean one thing: newlines
-that were escaped, doubled, folded or lost, quotes, indentation, a byte order mark, text around the blocks.
-Whatever is no PEM is named. This module knows nothing of keys.
+What happens to a key on its way into a Secret is undone here as long as it can only mean one thing: newlines
+that were escaped, doubled, folded or lost, quotes, indentation, a byte order mark, text around the blocks, base64
+once or twice too often, BEGIN and END lines that are gone. Whatever is no key is named. This module knows nothing
+of keys: it tells DER by its first bytes.
 """
 
 import base64
@@ -10,15 +11,19 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
+
+from bek_operator.model.der import is_der
 
 _MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
 _CLASSIC_ENCRYPTION = re.compile(
-    r"\s*Proc-Type:\s*4,ENCRYPTED\s+DEK-Info:\s*([A-Z0-9-]{1,32}),([0-9A-Fa-f]{1,64})\s(.*)", re.DOTALL
+    r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*([A-Z0-9-]{1,32}),\s*(\S*)(.*)", re.DOTALL
 )
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-_DER = re.compile(rb"0(?:\x80|\x81.|\x82..|\x83...)", re.DOTALL)
-_PKCS12_VERSION = b"\x02\x01\x03"
-_BEGIN_IN_BASE64 = "LS0tLS1CRUdJTi"
+_IV_DIGITS: Final = 16
+_AES_IV_DIGITS: Final = 32
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
+_TOO_OFTEN: Final = 2
+"""As many layers of base64 too many are taken off: one of `data` for `stringData`, one of a tool that encodes, too."""
 
 
 class UnusableError(ValueError):
@@ -27,37 +32,43 @@ class UnusableError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One PEM block; `cipher` and `iv` (hexadecimal) belong to the classic encryption, empty without it."""
+    """One block of an entry.
+
+    Attributes:
+        label: What its BEGIN line says; empty where it has none. Some writers get it wrong.
+        der: What is between the lines, decoded; encrypted where there is a cipher.
+        cipher: The cipher of the classic encryption, from the DEK-Info line; empty without it.
+        iv: Its start value, hexadecimal; empty where the line has none that can be read.
+    """
 
     label: str
     der: bytes = field(repr=False)
     cipher: str = ""
     iv: str = field(default="", repr=False)
 
-    def armored(self) -> bytes:
-        """Write the block as the PEM that OpenSSL would have written."""
-        headers = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {self.cipher},{self.iv}\n\n" if self.cipher else ""
-        body = base64.encodebytes(self.der).decode()
-        return f"-----BEGIN {self.label}-----\n{headers}{body}-----END {self.label}-----\n".encode()
-
 
 def blocks_of_bytes(raw: bytes) -> list[Block]:
-    """Find the PEM blocks of an entry, in order and without repetitions; there is at least one.
+    """Return the blocks of an entry, in order and without repetitions; there is at least one.
 
     Raises:
         UnusableError: There is none, or one of them is damaged.
     """
-    # PowerShell's ">" writes UTF-16; anything that is no UTF-8 can only be text around the blocks.
-    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = raw.decode("utf-16" if utf16 else "utf-8", errors="replace")
-    blocks = blocks_of_text(text)
-    if not blocks:
-        raise UnusableError(next(name for fits, name in _foreign_formats(raw, text) if fits))
-    return blocks
+    layer = raw
+    for _ in range(1 + _TOO_OFTEN):
+        if is_der(layer):
+            return [Block(label="", der=layer)]
+        text = _text_of(layer)
+        if blocks := blocks_of_text(text):
+            return blocks
+        inner = _decoded(_without_escapes(text))
+        if inner is None:
+            break
+        layer = inner
+    raise UnusableError(next(name for fits, name in _foreign_formats(_text_of(raw)) if fits))
 
 
 def blocks_of_text(text: str) -> list[Block]:
-    """Find the PEM blocks of a text, in order and without repetitions.
+    """Return the PEM blocks of a text, in order and without repetitions.
 
     Raises:
         UnusableError: One of them is damaged.
@@ -81,10 +92,23 @@ def decode_base64(text: str) -> bytes:
     Raises:
         UnusableError: It is no base64.
     """
+    decoded = _decoded(_without_escapes(text))
+    if decoded is None:
+        raise UnusableError("is damaged: not base64 between its BEGIN and END lines")
+    return decoded
+
+
+def _decoded(text: str) -> bytes | None:
     try:
-        return base64.b64decode("".join(_without_escapes(text).split()), validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except ValueError:
-        raise UnusableError("is damaged: not base64 between its BEGIN and END lines") from None
+        return None
+
+
+def _text_of(raw: bytes) -> str:
+    # PowerShell's ">" writes UTF-16; anything that is no UTF-8 can only be text around the blocks.
+    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return raw.decode("utf-16" if utf16 else "utf-8", errors="replace").removeprefix("\ufeff")
 
 
 def _without_escapes(text: str) -> str:
@@ -97,27 +121,17 @@ def _block(label: str, body: str) -> Block:
     if encrypted is None:
         return Block(label=label, der=decode_base64(body))
     cipher, iv, body = encrypted.groups()
-    return Block(label=label, der=decode_base64(body), cipher=cipher, iv=iv)
+    if not _HEXADECIMAL.fullmatch(iv):
+        # The line's end was lost, and the body follows at once.
+        digits = _AES_IV_DIGITS if cipher.startswith("AES") else _IV_DIGITS
+        iv, body = iv[:digits], iv[digits:] + body
+    return Block(label=label, der=decode_base64(body), cipher=cipher, iv=iv if _HEXADECIMAL.fullmatch(iv) else "")
 
 
-def _foreign_formats(raw: bytes, text: str) -> Iterator[tuple[bool, str]]:
+def _foreign_formats(text: str) -> Iterator[tuple[bool, str]]:
     """Say in turn what an entry without any block may be, the last one being always true."""
-    header = _DER.match(raw)
     yield (
-        header is not None and raw.startswith(_PKCS12_VERSION, header.end()),
-        "is a PKCS#12 file; PEM is needed (openssl pkcs12 -nocerts extracts the key)",
-    )
-    yield (
-        header is not None,
-        "is binary DER; PEM is needed (openssl pkey -inform DER or openssl x509 -inform DER convert it)",
-    )
-    compact = "".join(text.split())
-    yield (
-        compact.startswith(_BEGIN_IN_BASE64),
-        "is a PEM encoded as base64 once too often; the PEM itself is needed (stringData takes it as it is)",
-    )
-    yield (
-        _BASE64.fullmatch(compact) is not None,
+        _decoded(text) is not None,
         "has no BEGIN and END lines; the whole PEM is needed, with them",
     )
     yield (
