@@ -1,5 +1,6 @@
 """Which public key a Secret holds, in which of its entries and in which form."""
 
+import base64
 import re
 import traceback
 from collections.abc import Callable
@@ -8,7 +9,18 @@ import pytest
 
 from bek_operator.model.key import ENTRIES, InvalidKey, PublicKey, public_key_from_secret
 from kit import keys
-from kit.key_samples import Secret, certificate, elliptic_certificate, plain, read, refusal
+from kit.key_samples import Secret, armored, certificate, der_of, elliptic_certificate, plain, read, refusal
+
+
+def relabelled(pem: str, label: str) -> str:
+    """Return what a PEM holds under another label."""
+    return armored(label, der_of(pem))
+
+
+def base64_of(text: str) -> str:
+    """Encode a text once, wrapped as `base64` does."""
+    return base64.encodebytes(text.encode()).decode()
+
 
 ACCEPTED: dict[str, Callable[[], str]] = {
     "a PKCS#8 private key, what openssl genrsa writes": lambda: plain().private,
@@ -39,6 +51,27 @@ ACCEPTED: dict[str, Callable[[], str]] = {
     "no line breaks at all": lambda: plain().public.replace("\n", ""),
     "indentation": lambda: plain().public.replace("\n", "\n    "),
     "a byte order mark": lambda: "\ufeff" + plain().public,
+    "PKCS#8 under the label of PKCS#1, as some libraries for Java write it": lambda: relabelled(
+        plain().private, "RSA PRIVATE KEY"
+    ),
+    "PKCS#1 under the label of PKCS#8": lambda: relabelled(keys.classic(plain().private), "PRIVATE KEY"),
+    "a plain key under the label of an encrypted one": lambda: relabelled(plain().private, "ENCRYPTED PRIVATE KEY"),
+    "a public key under the label of PKCS#1": lambda: relabelled(plain().public, "RSA PUBLIC KEY"),
+    "a PKCS#1 public key under the other label": lambda: relabelled(
+        keys.classic_public_of(plain().private), "PUBLIC KEY"
+    ),
+    "a public key under the label of a certificate": lambda: relabelled(plain().public, "CERTIFICATE"),
+    "a certificate under the label of a public key": lambda: relabelled(certificate(), "PUBLIC KEY"),
+    "a private key under the label of a public one": lambda: relabelled(plain().private, "PUBLIC KEY"),
+    "a certificate under the label of a private key": lambda: relabelled(certificate(), "PRIVATE KEY"),
+    "an RSA key under the label of an EC key": lambda: relabelled(plain().private, "EC PRIVATE KEY"),
+    "a key under a label that nobody knows": lambda: relabelled(plain().public, "KEY"),
+    "base64 of the PEM, as of data for stringData": lambda: base64_of(plain().private),
+    "base64 of the PEM on one line, in quotes": lambda: f'"{base64_of(plain().private)}"'.replace("\n", ""),
+    "base64 of base64 of the PEM": lambda: base64_of(base64_of(plain().private)),
+    "base64 of a PEM with literal \\n": lambda: base64_of(plain().public.replace("\n", "\\n")),
+    "no BEGIN and END lines": lambda: plain().private.split("-----")[2],
+    "no BEGIN and END lines, of a certificate": lambda: certificate().split("-----")[2],
 }
 
 
@@ -47,6 +80,21 @@ def test_every_form_of_a_key_gives_the_same_public_key(text: Callable[[], str]) 
     """However a key was written down, the same SubjectPublicKeyInfo is published."""
     key = read({"private.pem": text()})
     assert key == PublicKey(pem=plain().public, fingerprint=plain().fingerprint)
+
+
+BINARY: dict[str, Callable[[], str]] = {
+    "PKCS#8": lambda: plain().private,
+    "PKCS#1": lambda: keys.classic(plain().private),
+    "a public key": lambda: plain().public,
+    "a PKCS#1 public key": lambda: keys.classic_public_of(plain().private),
+    "a certificate": certificate,
+}
+
+
+@pytest.mark.parametrize("pem", BINARY.values(), ids=BINARY.keys())
+def test_binary_der_is_read(pem: Callable[[], str]) -> None:
+    """What cert-manager writes as key.der needs no conversion."""
+    assert read({"key.der": der_of(pem())}, entry="key.der").pem == plain().public
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1"])

@@ -1,13 +1,16 @@
 """Encrypted private keys: what opens them, and what is not even tried."""
 
+import base64
+import hashlib
 import re
+import subprocess
 from collections.abc import Callable
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat import asn1
 
-from kit import keys
+from kit import der, keys
 from kit.key_samples import (
     PASSPHRASE,
     Secret,
@@ -18,7 +21,30 @@ from kit.key_samples import (
     plain,
     read,
     refusal,
+    signing_key,
 )
+
+
+def without_newlines(pem: str, *, around: str = "") -> str:
+    """Join the header lines of the classic encryption, and the body, with something else than newlines."""
+    head, _, rest = pem.partition("-----\n")
+    body, _, end = rest.partition("-----END")
+    return f"{head}-----\n{around.join(body.split(chr(10)))}\n-----END{end}"
+
+
+LEGACY = ("-provider", "legacy", "-provider", "default")
+
+
+def classic_around_pkcs8() -> str:
+    """Encrypt PKCS#8 as OpenSSL 1 encrypted PKCS#1, which OpenSSL itself never did."""
+    iv, key = bytes(range(16)), b""
+    while len(key) < 32:
+        key += hashlib.md5(key[-16:] + PASSPHRASE.encode() + iv[:8], usedforsecurity=False).digest()
+    command = ("enc", "-aes-256-cbc", "-K", key.hex(), "-iv", iv.hex(), "-base64")
+    body = subprocess.run(["openssl", *command], input=der_of(plain().private), capture_output=True, check=True).stdout
+    header = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,{iv.hex()}\n\n"
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{header}{body.decode()}-----END RSA PRIVATE KEY-----\n"
+
 
 OPENED: dict[str, Callable[[], str]] = {
     "openssl pkcs8 -topk8": encrypted_with,
@@ -27,12 +53,35 @@ OPENED: dict[str, Callable[[], str]] = {
     "openssl rsa -aes256 of OpenSSL 1": lambda: classic_with("-aes256"),
     "OpenSSL 1, lines folded into one": lambda: classic_with("-aes256").replace("\n", " "),
     "OpenSSL 1, literal \\n": lambda: classic_with("-aes256").replace("\n", "\\n"),
+    "openssl rsa -aes192 of OpenSSL 1": lambda: classic_with("-aes192"),
+    "OpenSSL 1, all of it run together": lambda: without_newlines(classic_with("-aes256")),
+    "OpenSSL 1 with triple DES, all of it run together": lambda: without_newlines(classic_with("-des3")),
+    "OpenSSL 1, header lines run together": lambda: re.sub(
+        r"ENCRYPTED\nDEK-Info: ([A-F0-9,-]+)\n\n", r"ENCRYPTEDDEK-Info: \1\n", classic_with("-aes128")
+    ),
+    "OpenSSL 1, start value and body run together": lambda: re.sub(
+        r"(DEK-Info: [A-F0-9,-]+)\n\n", r"\1", classic_with("-aes128")
+    ),
+    "OpenSSL 1, no blanks either": lambda: without_newlines(classic_with("-aes256")).replace(": ", ":"),
+    "OpenSSL 1 under another label": lambda: classic_with("-aes256").replace("RSA PRIVATE", "PRIVATE"),
+    "OpenSSL 1's encryption of PKCS#8": classic_around_pkcs8,
+    "encrypted PKCS#8 under the label of PKCS#1": lambda: armored("RSA PRIVATE KEY", der_of(encrypted_with())),
+    "encrypted PKCS#8 under the label of PKCS#8": lambda: armored("PRIVATE KEY", der_of(encrypted_with())),
+    "base64 of an encrypted key": lambda: base64.b64encode(encrypted_with().encode()).decode(),
+    "base64 of what OpenSSL 1 encrypted": lambda: base64.b64encode(classic_with("-aes256").encode()).decode(),
     "PBKDF2 with SHA-1": lambda: encrypted_with("-v2prf", "hmacWithSHA1"),
+    "PBKDF2 with SHA-224": lambda: encrypted_with("-v2prf", "hmacWithSHA224"),
+    "PBKDF2 with SHA-256": lambda: encrypted_with("-v2prf", "hmacWithSHA256"),
+    "PBKDF2 with SHA-384": lambda: encrypted_with("-v2prf", "hmacWithSHA384"),
     "PBKDF2 with SHA-512": lambda: encrypted_with("-v2prf", "hmacWithSHA512"),
     "PBKDF2 with as many rounds as are accepted": lambda: encrypted_with("-iter", "1000000"),
+    "AES-128 within PBES2": lambda: encrypted_with("-v2", "aes128"),
+    "AES-192 within PBES2": lambda: encrypted_with("-v2", "aes192"),
+    "AES-256 within PBES2": lambda: encrypted_with("-v2", "aes256"),
     "triple DES within PBES2": lambda: encrypted_with("-v2", "des3"),
     "scrypt": lambda: encrypted_with("-scrypt"),
     "the triple DES of PKCS#12": lambda: encrypted_with("-v1", "PBE-SHA1-3DES"),
+    "MD5 and DES, of OpenSSL before 1.1": lambda: encrypted_with("-v1", "PBE-MD5-DES", *LEGACY),
 }
 
 
@@ -212,6 +261,19 @@ def asking_other(oid: str, *costs: int) -> str:
     return armored(LABEL, asn1.encode_der(EncryptedByOther(algorithm=derivation(oid, costs), content=bytes(16))))
 
 
+def encrypted(content: bytes, iv: bytes = bytes(16)) -> str:
+    """Encrypt bytes that OpenSSL would not take for a key, as it encrypts a key; the header may name another start."""
+    key = hashlib.pbkdf2_hmac("sha256", PASSPHRASE.encode(), bytes(8), 1, 32)
+    command = ("enc", "-aes-256-cbc", "-K", key.hex(), "-iv", bytes(16).hex())
+    secret = subprocess.run(["openssl", *command], input=content, capture_output=True, check=True).stdout
+    hmac = der.sequence(der.oid(HMAC_SHA256), der.NULL)
+    derivation = der.sequence(der.oid(PBKDF2), der.sequence(der.octets(bytes(8)), der.integer(1), hmac))
+    cipher = der.sequence(der.oid(AES_256), der.octets(iv))
+    algorithm = der.sequence(der.oid(PBES2), der.sequence(derivation, cipher))
+    return armored(LABEL, der.sequence(algorithm, der.octets(secret)))
+
+
+HMAC_SHA256 = "1.2.840.113549.2.9"
 LABEL = "ENCRYPTED PRIVATE KEY"
 NEEDED = "an RSA key of 2048 bits is needed"
 UNREADABLE = f"is no readable private key: damaged, cut off or of an unknown kind; {NEEDED}"
@@ -228,13 +290,16 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "one round more": (lambda: asking(PBKDF2, 1_000_001), TOO_MUCH),
     "2^31 rounds": (lambda: asking(PBKDF2, 2**31), TOO_MUCH),
     "as many rounds as can be written": (lambda: asking(PBKDF2, 2**64 - 1), TOO_MUCH),
-    "more rounds than a machine word": (lambda: asking(PBKDF2, 2**64), UNREADABLE),
+    "more rounds than a machine word": (lambda: asking(PBKDF2, 2**64), TOO_MUCH),
+    "more rounds than anybody counts": (lambda: asking(PBKDF2, 2**300_000), TOO_MUCH),
     "no rounds": (lambda: asking(PBKDF2, 0), NO_WORK),
-    "less than no rounds": (lambda: asking(PBKDF2, -1), UNREADABLE),
+    "less than no rounds": (lambda: asking(PBKDF2, -1), NO_WORK),
     "as much of scrypt as is accepted": (lambda: asking(SCRYPT, 2**16, 8, 1), WRONG),
     "twice as much of scrypt": (lambda: asking(SCRYPT, 2**17, 8, 1), TOO_MUCH),
     "wide blocks in scrypt": (lambda: asking(SCRYPT, 2, 2**30, 1), TOO_MUCH),
     "many lanes in scrypt": (lambda: asking(SCRYPT, 2, 1, 2**30), TOO_MUCH),
+    "enormous numbers in scrypt": (lambda: asking(SCRYPT, *[2**100_000] * 3), TOO_MUCH),
+    "negative numbers in scrypt": (lambda: asking(SCRYPT, -2, -8, 1), NO_WORK),
     "no blocks in scrypt": (lambda: asking(SCRYPT, 2**60, 0, 1), NO_WORK),
     "scrypt with a cost that is no power of two": (lambda: asking(SCRYPT, 1000, 8, 1), WRONG),
     "an older scheme with 2^31 rounds": (lambda: asking_other(PKCS12, 2**31), TOO_MUCH),
@@ -244,20 +309,48 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
         "is damaged or cut off: how it was encrypted cannot be read",
     ),
     "a derivation that is not known": (lambda: asking(NOTHING, 2048), UNSUPPORTED),
-    "a cipher that is not known": (lambda: encrypted_with("-v2", "camellia-256-cbc"), WRONG),
+    "a hash that is not known": (lambda: encrypted_with("-v2prf", "hmacWithSHA512-256"), UNSUPPORTED),
+    "a cipher that is not known": (lambda: encrypted_with("-v2", "camellia-256-cbc"), UNSUPPORTED),
+    "RC2 with 40 bits": (lambda: encrypted_with("-v1", "PBE-SHA1-RC2-40", *LEGACY), UNSUPPORTED),
+    "a start value that is too short": (lambda: encrypted(der_of(plain().private), iv=bytes(14)), WRONG),
     "a header that is cut off": (lambda: armored(LABEL, der_of(encrypted_with())[:60]), UNREADABLE),
     "a classic cipher that is not known": (
-        lambda: classic_with("-aes192"),
-        "is encrypted with another cipher than AES-128-CBC, AES-256-CBC, DES-EDE3-CBC",
+        lambda: classic_with("-camellia256"),
+        (
+            "is encrypted with another cipher than AES-128-CBC, AES-192-CBC, AES-256-CBC, DES-EDE3-CBC; "
+            f"{ACCEPTED_INSTEAD}"
+        ),
     ),
     "a classic header that is too short": (
         lambda: re.sub(r"(AES-256-CBC,[0-9A-F]{16})[0-9A-F]+", r"\1", classic_with("-aes256")),
         "is damaged: its DEK-Info line is too short or too long",
     ),
+    "a classic header that is no hexadecimal": (
+        lambda: re.sub(r"(AES-256-CBC,)[0-9A-F]{4}", r"\1xxxx", classic_with("-aes256")),
+        "is damaged: its DEK-Info line is too short or too long",
+    ),
     "an EC key": (lambda: encrypted_with(private=keys.elliptic().private), f"is an EC key; {NEEDED}"),
-    "a key of an unknown kind": (
+    "an EC key on a curve of its own": (
         lambda: encrypted_with(private=keys.elliptic("secp128r1").private),
-        f"is of a kind, or encrypted in a way, that is not supported; {NEEDED}",
+        f"is an EC key; {NEEDED}",
+    ),
+    "an EC key, encrypted by OpenSSL 1": (
+        lambda: keys.openssl("ec", "-aes256", "-passout", f"pass:{PASSPHRASE}", text=keys.elliptic().private),
+        f"holds an EC key; {NEEDED}",
+    ),
+    "an RSA-PSS key": (
+        lambda: encrypted_with(private=signing_key()),
+        f"is an RSA-PSS key, which can only sign; {NEEDED}",
+    ),
+    "an encrypted key in an encrypted key": (lambda: encrypted(der_of(encrypted_with())), WRONG),
+    "a public key": (lambda: encrypted(der_of(plain().public)), WRONG),
+    "a large DSA key": (
+        lambda: encrypted(der.private_key_info(der.DSA, 40_000)),
+        f"is a DSA key; {NEEDED}",
+    ),
+    "a large RSA key": (
+        lambda: encrypted(der.private_key_info(der.RSA, 16_384)),
+        f"is an RSA key of 16384 bits; {NEEDED}",
     ),
     "a 1024-bit key": (
         lambda: encrypted_with(private=keys.rsa("small", 1024).private),

@@ -1,7 +1,9 @@
 """What is refused as a key, and with which words."""
 
 import base64
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from kit import keys
+from kit import der, keys
 from kit.key_samples import (
     armored,
     certificate,
@@ -19,6 +21,7 @@ from kit.key_samples import (
     plain,
     public_of,
     public_of_numbers,
+    read,
     refusal,
     signing_key,
 )
@@ -63,6 +66,7 @@ def tampered_private(**changes: int) -> str:
     return armored("RSA PRIVATE KEY", asn1.encode_der(Pkcs1(**(values | changes))))
 
 
+@cache
 def dsa() -> str:
     """Return a DSA key."""
     parameters = generated("-genparam", "-algorithm", "DSA", "-pkeyopt", "dsa_paramgen_bits:1024")
@@ -82,7 +86,7 @@ def with_lines(pem: str, *, first: int) -> str:
 
 NEEDED = "an RSA key of 2048 bits is needed"
 SIGNS = f"is an RSA-PSS key, which can only sign; {NEEDED}"
-DER = "is binary DER; PEM is needed (openssl pkey -inform DER or openssl x509 -inform DER convert it)"
+NONE_OF_RSA = "is damaged: its modulus and exponent are none of an RSA key"
 UNPAIRED = "is cut off or garbled: its BEGIN and END lines do not pair up"
 UNREADABLE = f"damaged, cut off or of an unknown kind; {NEEDED}"
 SEVERAL = "holds parts of different keys; one key is needed"
@@ -100,7 +104,23 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
         lambda: public_of_numbers(n=2**2047 - 1, e=65537),
         f"is an RSA key of 2047 bits; {NEEDED}",
     ),
-    "an EC key": (lambda: keys.elliptic().private, f"holds an EC key; {NEEDED}"),
+    "a 3072-bit key": (
+        lambda: armored("PUBLIC KEY", der.public_key_info(der.RSA, 3072)),
+        f"is an RSA key of 3072 bits; {NEEDED}",
+    ),
+    "a 16384-bit private key": (
+        lambda: armored("PRIVATE KEY", der.private_key_info(der.RSA, 16_384)),
+        f"is an RSA key of 16384 bits; {NEEDED}",
+    ),
+    "a 40000-bit certificate": (
+        lambda: armored("CERTIFICATE", der.certificate(der.RSA, 40_000)),
+        f"is an RSA key of 40000 bits; {NEEDED}",
+    ),
+    "an EC key": (lambda: keys.elliptic().private, f"is an EC key; {NEEDED}"),
+    "an EC key with its parameters": (
+        lambda: keys.openssl("ecparam", "-name", "prime256v1", "-genkey"),
+        f"holds an EC key; {NEEDED}",
+    ),
     "an EC key as PKCS#8": (
         lambda: keys.openssl("pkcs8", "-topk8", "-nocrypt", text=keys.elliptic().private),
         f"is an EC key; {NEEDED}",
@@ -108,6 +128,27 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "an EC public key": (lambda: keys.elliptic().public, f"is an EC key; {NEEDED}"),
     "an EC certificate": (elliptic_certificate, f"is an EC key; {NEEDED}"),
     "a DSA key": (dsa, f"is a DSA key; {NEEDED}"),
+    "a DSA key as OpenSSL 1 wrote it": (
+        lambda: keys.openssl("pkey", "-traditional", text=dsa()),
+        f"is a DSA key; {NEEDED}",
+    ),
+    "a DSA certificate": (lambda: keys.certificate_of(dsa()), f"is a DSA key; {NEEDED}"),
+    "a Diffie-Hellman key": (
+        lambda: generated("-algorithm", "DH", "-pkeyopt", "group:ffdhe2048"),
+        f"is a Diffie-Hellman key; {NEEDED}",
+    ),
+    "a Diffie-Hellman public key": (
+        lambda: public_of(generated("-algorithm", "DH", "-pkeyopt", "group:ffdhe2048")),
+        f"is a Diffie-Hellman key; {NEEDED}",
+    ),
+    "Diffie-Hellman parameters, which look like an RSA public key": (
+        lambda: keys.openssl("genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:modp_2048"),
+        f"holds Diffie-Hellman parameters; {NEEDED}",
+    ),
+    "a key of an algorithm that nobody knows": (
+        lambda: armored("PUBLIC KEY", der.public_key_info(der.NOBODY, 2048)),
+        f"is a key of another algorithm; {NEEDED}",
+    ),
     "an Ed25519 key": (lambda: generated("-algorithm", "ED25519"), f"is an Ed25519 key; {NEEDED}"),
     "an Ed448 public key": (
         lambda: public_of(generated("-algorithm", "ED448")),
@@ -134,16 +175,19 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
         lambda: plain().public + armored("SHOPPING LIST", b"milk"),
         f"holds PEM of another kind; {NEEDED}",
     ),
-    "DER of a private key": (lambda: der_of(plain().private), DER),
-    "DER of a certificate": (lambda: der_of(certificate()), DER),
-    "base64 of a PEM": (
-        lambda: base64.encodebytes(plain().public.encode()),
-        "is a PEM encoded as base64 once too often; the PEM itself is needed (stringData takes it as it is)",
+    "DER of nothing that is known": (
+        lambda: der.sequence(der.octets(b"milk")),
+        f"is binary, and of no kind that is known; {NEEDED}",
     ),
-    "a PEM without its BEGIN and END lines": (
-        lambda: plain().public.split("-----")[2],
+    "base64 of something else": (
+        lambda: base64.b64encode(b"hello, world"),
         "has no BEGIN and END lines; the whole PEM is needed, with them",
     ),
+    "base64 thrice too often": (
+        lambda: base64.b64encode(base64.b64encode(base64.b64encode(plain().public.encode()))),
+        "has no BEGIN and END lines; the whole PEM is needed, with them",
+    ),
+    "base64 of a PEM that was cut off": (lambda: base64.b64encode(plain().public.encode()[:300]), UNPAIRED),
     "a PEM that was cut off": (lambda: plain().private[:900], UNPAIRED),
     "a PEM of which only the end is left": (lambda: plain().private[900:], UNPAIRED),
     "a PEM that ends as something else": (
@@ -166,10 +210,6 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
         lambda: armored("CERTIFICATE", der_of(certificate())[:-9]),
         f"is no readable certificate: {UNREADABLE}",
     ),
-    "a private key in the place of a public one": (
-        lambda: armored("PUBLIC KEY", der_of(plain().private)),
-        f"is no readable public key: {UNREADABLE}",
-    ),
     "several private keys": (
         lambda: plain().private + keys.rsa("second").private,
         "holds several private keys; one is needed",
@@ -187,15 +227,31 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "another public exponent": (lambda: tampered_private(e=3), UNRELATED),
     "an even public exponent": (
         lambda: public_of_numbers(n=numbers().public_numbers.n, e=65536),
-        f"is no readable public key: {UNREADABLE}",
+        NONE_OF_RSA,
     ),
     "a public exponent that encrypts nothing": (
         lambda: public_of_numbers(n=numbers().public_numbers.n, e=1),
+        NONE_OF_RSA,
+    ),
+    "a negative modulus": (lambda: public_of_numbers(n=-(2**2047) - 1, e=65537), NONE_OF_RSA),
+    "no modulus": (lambda: public_of_numbers(n=0, e=0), NONE_OF_RSA),
+    "an exponent that is larger than the modulus": (
+        lambda: public_of_numbers(n=numbers().public_numbers.n, e=2**2050 + 1),
+        NONE_OF_RSA,
+    ),
+    "an enormous private exponent": (lambda: tampered_private(d=numbers().d + 2**200_000), UNRELATED),
+    "a negative factor": (lambda: tampered_private(p=-numbers().p, q=-numbers().q), UNRELATED),
+    "an algorithm without a key": (
+        lambda: armored("PUBLIC KEY", der.sequence(der.sequence(der.oid(der.RSA), der.NULL), der.bits(b"0"))),
+        f"is no readable RSA key: damaged or cut off; {NEEDED}",
+    ),
+    "a key without an algorithm": (
+        lambda: armored("PUBLIC KEY", der.sequence(der.sequence(), der.bits(b"0"))),
         f"is no readable public key: {UNREADABLE}",
     ),
     "an even modulus": (
         lambda: public_of_numbers(n=numbers().public_numbers.n + 1, e=65537),
-        "is damaged: its modulus and exponent are none of an RSA key",
+        NONE_OF_RSA,
     ),
 }
 
@@ -206,11 +262,132 @@ def test_an_unusable_key_is_refused_with_what_was_found(content: Callable[[], st
     assert refusal({"private.pem": content()}) == f"private.pem {expected}"
 
 
-def test_a_pkcs12_file_is_refused_by_its_name(tmp_path: Path) -> None:
-    """A keystore, which is binary too, is told from other DER."""
-    store = tmp_path / "keystore.p12"
-    bundle = plain().private + certificate()
-    keys.openssl("pkcs12", "-export", "-passout", "pass:x", "-out", str(store), text=bundle)
-    assert refusal({"keystore.p12": store.read_bytes()}, entry="keystore.p12") == (
-        "keystore.p12 is a PKCS#12 file; PEM is needed (openssl pkcs12 -nocerts extracts the key)"
+def test_a_large_key_of_another_algorithm_is_refused_by_its_header() -> None:
+    """Reading this DSA key takes the library 22 seconds, in which nothing else runs."""
+    content = armored("PRIVATE KEY", der.private_key_info(der.DSA, 40_000))
+    assert refusal({"private.pem": content}) == f"private.pem is a DSA key; {NEEDED}"
+
+
+def pkcs12(folder: Path) -> bytes:
+    """Return a keystore with the pair and its certificate, open to the passphrase x."""
+    store = folder / "keystore.p12"
+    command = ("pkcs12", "-export", "-passout", "pass:x", "-out", str(store))
+    keys.openssl(*command, text=plain().private + certificate())
+    return store.read_bytes()
+
+
+def pkcs7(folder: Path) -> str:
+    """Return a bundle of the pair's certificate."""
+    (folder / "tls.crt").write_text(certificate(), encoding="ascii")
+    return keys.openssl("crl2pkcs7", "-nocrl", "-certfile", str(folder / "tls.crt"))
+
+
+def openssh(folder: Path) -> str:
+    """Return the pair's private key as ssh-keygen writes it."""
+    file = folder / "id_rsa"
+    file.write_text(plain().private, encoding="ascii")
+    file.chmod(0o600)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "", "-f", str(file)], check=True)
+    return file.read_text(encoding="ascii")
+
+
+def trusted(_: Path) -> str:
+    """Return the pair's certificate as OpenSSL marks one as trusted."""
+    return keys.openssl("x509", "-trustout", "-addtrust", "serverAuth", text=certificate())
+
+
+CONVERTED: dict[str, tuple[Callable[[Path], str], str, Sequence[str]]] = {
+    "a PKCS#7 bundle": (
+        pkcs7,
+        "holds a PKCS#7 bundle (openssl pkcs7 -print_certs extracts its certificates)",
+        ("openssl", "pkcs7", "-print_certs"),
+    ),
+    "an OpenSSH key": (
+        openssh,
+        "holds a key in OpenSSH's own format (ssh-keygen -p -m PEM converts it)",
+        ("ssh-keygen", "-p", "-m", "PEM", "-N", "", "-f"),
+    ),
+    "a trusted certificate": (
+        trusted,
+        "holds a certificate in OpenSSL's own format (openssl x509 converts it)",
+        ("openssl", "x509"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "said", "command"), CONVERTED.values(), ids=CONVERTED.keys())
+def test_what_can_be_converted_is_told_with_the_command(
+    make: Callable[[Path], str], said: str, command: Sequence[str], tmp_path: Path
+) -> None:
+    """And what the command writes is read."""
+    content = make(tmp_path)
+    assert refusal({"private.pem": content}) == f"private.pem {said}; {NEEDED}"
+    assert converted(content, command, tmp_path) == plain().public
+
+
+MISLABELLED: dict[str, tuple[Callable[[Path], str], str, str, str, Sequence[str]]] = {
+    "a PKCS#7 bundle": (
+        pkcs7,
+        "PKCS7",
+        "CERTIFICATE",
+        (
+            "holds a PKCS#7 bundle under the label CERTIFICATE; change that to PKCS7, "
+            "then openssl pkcs7 -print_certs extracts its certificates"
+        ),
+        CONVERTED["a PKCS#7 bundle"][2],
+    ),
+    "an OpenSSH key": (
+        openssh,
+        "OPENSSH PRIVATE KEY",
+        "RSA PRIVATE KEY",
+        (
+            "holds a key in OpenSSH's own format under the label RSA PRIVATE KEY; change that to OPENSSH PRIVATE KEY, "
+            "then ssh-keygen -p -m PEM converts it"
+        ),
+        CONVERTED["an OpenSSH key"][2],
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "right", "wrong", "said", "command"), MISLABELLED.values(), ids=MISLABELLED.keys())
+def test_a_label_that_denies_its_content_is_told_with_the_command(
+    make: Callable[[Path], str], right: str, wrong: str, said: str, command: Sequence[str], tmp_path: Path
+) -> None:
+    """What no PEM reader takes under that label is named, and becomes a key as the message says."""
+    content = make(tmp_path)
+    assert refusal({"private.pem": content.replace(right, wrong)}) == f"private.pem {said}; {NEEDED}"
+    assert converted(content, command, tmp_path) == plain().public
+
+
+def converted(content: str, command: Sequence[str], folder: Path) -> str:
+    """Have a command convert a content, in place or to its standard output, and return the public key of that."""
+    file = folder / "converted"
+    file.write_text(content, encoding="ascii")
+    file.chmod(0o600)
+    in_place = command[-1] == "-f"
+    arguments = [*command, str(file)] if in_place else command
+    ran = subprocess.run(arguments, input=content, capture_output=True, check=True, text=True)
+    return read({"private.pem": file.read_text(encoding="ascii") if in_place else ran.stdout}).pem
+
+
+def test_a_certificate_request_under_another_label_is_named() -> None:
+    """It holds the public key, but signed for another purpose: the certificate is still to come."""
+    content = certificate_request().replace("CERTIFICATE REQUEST", "CERTIFICATE")
+    assert refusal({"tls.crt": content}) == (
+        f"tls.crt holds a certificate request under the label CERTIFICATE; change that to CERTIFICATE REQUEST; {NEEDED}"
     )
+
+
+def test_a_pkcs12_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    """A keystore is told from other DER, as a file and as PEM, and the command extracts the key."""
+    store = pkcs12(tmp_path)
+    assert refusal({"keystore.p12": store}, entry="keystore.p12") == (
+        f"keystore.p12 is a PKCS#12 file (openssl pkcs12 -nocerts extracts the key); {NEEDED}"
+    )
+    assert refusal({"tls.key": armored("PRIVATE KEY", store)}) == (
+        "tls.key holds a PKCS#12 file under the label PRIVATE KEY; decode what is between its lines, "
+        f"then openssl pkcs12 -nocerts extracts the key; {NEEDED}"
+    )
+    given = ("-passin", "pass:x", "-passout", "pass:y")
+    extracted = keys.openssl("pkcs12", "-nocerts", "-in", str(tmp_path / "keystore.p12"), *given)
+    assert read({"private.pem": extracted, "y": "y"}, passphrase="y").pem == plain().public

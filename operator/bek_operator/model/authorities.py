@@ -38,7 +38,7 @@ def check_authorities(text: str) -> None:
 
 
 def _check_key(body: str) -> None:
-    """Make sure that a certificate's key is one that TLS verifies with; what cannot be read is the library's to tell."""
+    """Make sure that TLS can verify with a certificate's key; what cannot be read is for the library to tell."""
     try:
         content = content_of(decode_base64(body))
     except UnusableError:

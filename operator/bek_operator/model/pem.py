@@ -22,6 +22,7 @@ _CLASSIC_ENCRYPTION = re.compile(
 _IV_DIGITS: Final = 16
 _AES_IV_DIGITS: Final = 32
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
+_AROUND_BASE64: Final = " \t\r\n\"'"
 _TOO_OFTEN: Final = 2
 """As many layers of base64 too many are taken off: one of `data` for `stringData`, one of a tool that encodes, too."""
 
@@ -60,7 +61,7 @@ def blocks_of_bytes(raw: bytes) -> list[Block]:
         text = _text_of(layer)
         if blocks := blocks_of_text(text):
             return blocks
-        inner = _decoded(_without_escapes(text))
+        inner = _decoded(_without_escapes(text).strip(_AROUND_BASE64))
         if inner is None:
             break
         layer = inner
