@@ -13,6 +13,7 @@ ED25519 = "1.3.101.112"
 NOBODY = "1.2.3.4"
 
 _SHA256_WITH_RSA = "1.2.840.113549.1.1.11"
+_BASIC_CONSTRAINTS = "2.5.29.19"
 _COMMON_NAME = "2.5.4.3"
 _PRIME_FIELD = "1.2.840.10045.1.1"
 NULL = b"\x05\x00"
@@ -105,10 +106,13 @@ def public_key_info(algorithm: str, size: int) -> bytes:
 
 
 def certificate(algorithm: str, size: int) -> bytes:
-    """Return a certificate of a key, signed by nobody."""
+    """Return an authority's certificate of a key, signed by nobody."""
     name = sequence(tlv(0x31, sequence(oid(_COMMON_NAME), tlv(0x0C, b"x"))))
     validity = sequence(tlv(0x17, b"260101000000Z"), tlv(0x17, b"360101000000Z"))
     signature = sequence(oid(_SHA256_WITH_RSA), NULL)
     version = tlv(0xA0, integer(2))
-    signed = sequence(version, integer(1), signature, name, validity, name, public_key_info(algorithm, size))
+    true = tlv(0x01, b"\xff")
+    extensions = tlv(0xA3, sequence(sequence(oid(_BASIC_CONSTRAINTS), true, octets(sequence(true)))))
+    key = public_key_info(algorithm, size)
+    signed = sequence(version, integer(1), signature, name, validity, name, key, extensions)
     return sequence(signed, signature, bits(bytes(256)))

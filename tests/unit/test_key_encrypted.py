@@ -57,10 +57,10 @@ OPENED: dict[str, Callable[[], str]] = {
     "OpenSSL 1, all of it run together": lambda: without_newlines(classic_with("-aes256")),
     "OpenSSL 1 with triple DES, all of it run together": lambda: without_newlines(classic_with("-des3")),
     "OpenSSL 1, header lines run together": lambda: re.sub(
-        r"ENCRYPTED\nDEK-Info: ([A-F0-9,-]+)\n\n", r"ENCRYPTEDDEK-Info: \1\n", classic_with("-aes128")
+        r"ENCRYPTED\nDEK-Info: ([A-Z0-9,-]+)\n\n", r"ENCRYPTEDDEK-Info: \1\n", classic_with("-aes128")
     ),
     "OpenSSL 1, start value and body run together": lambda: re.sub(
-        r"(DEK-Info: [A-F0-9,-]+)\n\n", r"\1", classic_with("-aes128")
+        r"(DEK-Info: [A-Z0-9,-]+)\n\n", r"\1", classic_with("-aes128")
     ),
     "OpenSSL 1, no blanks either": lambda: without_newlines(classic_with("-aes256")).replace(": ", ":"),
     "OpenSSL 1 under another label": lambda: classic_with("-aes256").replace("RSA PRIVATE", "PRIVATE"),

@@ -1,12 +1,19 @@
 """Which key an API reports, as far as its answer is one."""
 
+import hashlib
 from collections.abc import Callable
 
 import pytest
 
 from bek_operator.model.key import UnreadableKey, remote_fingerprint
-from kit import keys
-from kit.key_samples import armored, certificate, der_of, generated, plain, public_of, public_of_numbers
+from kit import der, keys
+from kit.key_samples import armored, certificate, classic_with, der_of, generated, plain, public_of, public_of_numbers
+
+
+def pkcs1() -> bytes:
+    """Return our public key in PKCS#1."""
+    return der_of(keys.classic_public_of(plain().private))
+
 
 REPORTED: dict[str, Callable[[], str]] = {
     "what was published": lambda: plain().public,
@@ -17,6 +24,11 @@ REPORTED: dict[str, Callable[[], str]] = {
     "PKCS#1": lambda: keys.classic_public_of(plain().private),
     "other line lengths": lambda: armored("PUBLIC KEY", der_of(plain().public)).replace("\n", ""),
     "no BEGIN and END lines": lambda: plain().public.split("-----")[2],
+    "no BEGIN and END lines, PKCS#1": lambda: keys.classic_public_of(plain().private).split("-----")[2],
+    "another label": lambda: armored("RSA PUBLIC KEY", der_of(plain().public)),
+    "an algorithm without its NULL": lambda: armored(
+        "PUBLIC KEY", der.sequence(der.sequence(der.oid(der.RSA)), der.bits(pkcs1()))
+    ),
 }
 
 
@@ -30,6 +42,7 @@ FOREIGN: dict[str, Callable[[], str]] = {
     "2048 bits": lambda: keys.rsa("second").public,
     "4096 bits": lambda: public_of_numbers(n=2**4095 + 1, e=65537),
     "EC": lambda: keys.elliptic().public,
+    "16384 bits": lambda: armored("PUBLIC KEY", der.public_key_info(der.RSA, 16_384)),
     "Ed25519": lambda: public_of(generated("-algorithm", "ED25519")),
 }
 
@@ -38,6 +51,13 @@ FOREIGN: dict[str, Callable[[], str]] = {
 def test_any_other_public_key_has_a_fingerprint(text: Callable[[], str]) -> None:
     """Somebody else's key is somebody else's, whatever its kind."""
     assert remote_fingerprint(text()) == keys.fingerprint(text()) != plain().fingerprint
+
+
+@pytest.mark.parametrize("algorithm", [der.RSA_PSS, der.DSA, der.DIFFIE_HELLMAN, der.X942, der.EC])
+def test_a_large_key_of_another_algorithm_is_not_opened(algorithm: str) -> None:
+    """Its fingerprint is that of the DER, as it came."""
+    info = der.public_key_info(algorithm, 6_000)
+    assert remote_fingerprint(armored("PUBLIC KEY", info)) == f"sha256:{hashlib.sha256(info).hexdigest()}"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\r\n", "\\n"])
@@ -58,6 +78,13 @@ OTHER: dict[str, Callable[[], str]] = {
     "a block of something else": lambda: armored("PUBLIC KEY", b"not DER"),
     "base64 of something else": lambda: "aGVsbG8=",
     "half a character": lambda: "\ud800",
+    "a key of an algorithm that nobody knows": lambda: armored("PUBLIC KEY", der.public_key_info(der.NOBODY, 2048)),
+    "RSA without numbers": lambda: armored(
+        "PUBLIC KEY", der.sequence(der.sequence(der.oid(der.RSA), der.NULL), der.bits(b"0"))
+    ),
+    "a negative modulus": lambda: public_of_numbers(n=-(2**2047) - 1, e=65537),
+    "an encrypted block": lambda: classic_with("-aes128"),
+    "DH parameters": lambda: armored("DH PARAMETERS", der.rsa_public(2048, 5)),
 }
 
 

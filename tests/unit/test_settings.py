@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from bek_operator.settings import Address, InvalidSettings, Settings, read_settings
+from kit import der
+from kit.key_samples import armored
 from kit.tls import self_signed
 
 
@@ -138,6 +140,7 @@ NO_AUTHORITIES: dict[str, str] = {
     "the second one cut short": CERTIFICATE + CERTIFICATE[:200],
     "no end": CERTIFICATE.replace("-----END CERTIFICATE-----", ""),
     "something else": "-----BEGIN PUBLIC KEY-----\nc2VzYW1l\n-----END PUBLIC KEY-----\n",
+    "a key that nobody verifies with": armored("CERTIFICATE", der.certificate(der.DSA, 40_000)),
     "text that is not ASCII": f"é\n{CERTIFICATE}",
     "too large": CERTIFICATE + "\n" * 64 * 1024,
 }

@@ -7,9 +7,16 @@ import pytest
 from bek_operator.model.authorities import MAX_CERTIFICATES, MAX_CHARACTERS
 from bek_operator.model.endpoint import Trust
 from bek_operator.whatsapp.trust import Contexts
+from kit import der, keys
+from kit.key_samples import armored, generated, signing_key
 from kit.tls import self_signed
 
 PEM = self_signed().pem
+
+
+def authority(algorithm: str, size: int) -> str:
+    """Return a certificate of a key of any algorithm and size."""
+    return armored("CERTIFICATE", der.certificate(algorithm, size))
 
 
 @pytest.mark.parametrize(
@@ -21,8 +28,17 @@ PEM = self_signed().pem
         PEM.replace("\n", "\r\n"),
         PEM.rstrip(),
         f"# Autorité de certification\n\n{PEM}\nsubject=CN = whätsapp\n",
+        authority(der.RSA, 16_384),
+        keys.certificate_of(keys.rsa().private),
+        keys.certificate_of(keys.elliptic("secp384r1").private),
+        keys.certificate_of(generated("-algorithm", "ED25519")),
+        keys.certificate_of(generated("-algorithm", "ED448")),
+        keys.certificate_of(signing_key()),
     ],
-    ids=["one", "twice", "two", "CRLF", "no newline", "comments"],
+    ids=[
+        *("one", "twice", "two", "CRLF", "no newline", "comments"),
+        *("RSA, as large as can be", "RSA", "EC", "Ed25519", "Ed448", "RSA-PSS"),
+    ],
 )
 def test_usable(text: str) -> None:
     """One certificate or several, with comments in any language, are fine."""
@@ -38,9 +54,17 @@ def test_usable(text: str) -> None:
         (PEM[:-40], "cut short"),
         (PEM + PEM[:200], "cut short"),
         (PEM + PEM.replace("M", "N"), "cannot be read"),
+        (PEM + PEM.replace("M", "*"), "cannot be read"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
         ("-----BEGIN CERTIFICATE----------END CERTIFICATE-----", "cannot be read"),
+        (armored("CERTIFICATE", der.public_key_info(der.RSA, 2048)), "cannot be read"),
         ("\x00" + PEM, "cannot be read"),
+        (authority(der.RSA, 16_385), "holds a certificate of an RSA key of 16385 bits; 16384 are the most"),
+        (PEM + authority(der.RSA, 300_000), "holds a certificate of an RSA key of 300000 bits; 16384 are the most"),
+        (authority(der.RSA_PSS, 40_000), "holds a certificate of an RSA key of 40000 bits; 16384 are the most"),
+        (authority(der.DSA, 40_000), "holds a certificate of a DSA key; one of an RSA, EC or Ed25519 key is needed"),
+        (authority(der.X942, 2048), "holds a certificate of a Diffie-Hellman key; one of an RSA"),
+        (authority(der.NOBODY, 8), "holds a certificate of a key of another algorithm; one of an RSA"),
         (PEM + " " * MAX_CHARACTERS, "larger than 64 KiB"),
         ("-----BEGIN CERTIFICATE-----" * (MAX_CERTIFICATES + 1), "larger than 64 KiB or 100 certificates"),
     ],
@@ -50,6 +74,12 @@ def test_unusable(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as fault:
         Contexts().of(Trust(authorities=text, server_name="whatsapp"))
     assert "MI" not in str(fault.value)
+
+
+def test_a_key_that_cannot_be_read_is_the_library_s_to_judge() -> None:
+    """Where the key of a certificate is damaged, its size is unknown, and the library verifies nothing with it."""
+    broken = der.certificate(der.RSA, 2048).replace(der.integer(65537), b"\x04\x03\x01\x00\x01", 1)
+    assert Contexts().of(Trust(authorities=armored("CERTIFICATE", broken), server_name="whatsapp"))
 
 
 def test_context_is_strict() -> None:
