@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from kit import key_samples, keys
+from kit import der, key_samples, keys
 from kit.scene import KEY_SECRET, Scene, conditions
 
 Content = Callable[[], Mapping[str, str | bytes]]
@@ -26,12 +26,17 @@ def with_absurd_rounds() -> str:
     )
 
 
+def request() -> str:
+    """Return a certificate request."""
+    return keys.openssl("req", "-new", "-key", "/dev/stdin", "-subj", "/CN=x", text=keys.rsa().private)
+
+
 UNUSABLE: Mapping[str, tuple[Content, str]] = {
     "no entry that is looked for": (
         lambda: {"key.txt": keys.rsa().private},
         "none of public.pem, private.pem, tls.crt, tls.key; name an entry in keySecretRef.key; it has key.txt",
     ),
-    "an EC key": (lambda: private(keys.elliptic().private), f"private.pem holds an EC key; {NEEDED}"),
+    "an EC key": (lambda: private(keys.elliptic().private), f"private.pem is an EC key; {NEEDED}"),
     "1024 bits": (lambda: private(keys.rsa("small", 1024).private), f"is an RSA key of 1024 bits; {NEEDED}"),
     "4096 bits": (
         lambda: {"public.pem": key_samples.public_of_numbers(n=2**4095 + 1, e=65537)},
@@ -51,7 +56,14 @@ UNUSABLE: Mapping[str, tuple[Content, str]] = {
     ),
     "truncated": (lambda: private(keys.rsa().private[:900]), f"private.pem {CUT_OFF}"),
     "too large": (lambda: private(keys.rsa().private + "#" * 65536), "is too large for a key: over 64 KiB"),
-    "DER": (lambda: private(key_samples.der_of(keys.rsa().private)), "is binary DER; PEM is needed"),
+    "an enormous key of another algorithm": (
+        lambda: private(key_samples.armored("PRIVATE KEY", der.private_key_info(der.DSA, 90_000))),
+        f"private.pem is a DSA key; {NEEDED}",
+    ),
+    "a certificate request under another label": (
+        lambda: {"tls.crt": request().replace("CERTIFICATE REQUEST", "CERTIFICATE")},
+        "tls.crt holds a certificate request under the label CERTIFICATE; change that to CERTIFICATE REQUEST",
+    ),
     "not a key at all": (lambda: private("hello, world"), "private.pem is not PEM: it has no BEGIN line"),
     "nothing": (lambda: private(""), f"private.pem is empty; {NEEDED}"),
     "encrypted": (
@@ -76,6 +88,13 @@ UNUSABLE_WITH_PASSPHRASE: Mapping[str, tuple[Content, str]] = {
     "another passphrase for OpenSSL 1": (
         lambda: {"private.pem": keys.encrypted_classic().private, "passphrase": "Sesame, open"},
         f"private.pem {WRONG}",
+    ),
+    "an enormous key of another algorithm": (
+        lambda: {
+            "private.pem": key_samples.encrypted(der.private_key_info(der.DSA, 40_000)),
+            "passphrase": key_samples.PASSPHRASE,
+        },
+        f"private.pem is a DSA key; {NEEDED}",
     ),
     "absurd rounds": (
         lambda: {"private.pem": with_absurd_rounds(), "passphrase": keys.OPEN_SESAME},

@@ -1,14 +1,17 @@
 """A key's Secret may be kept by any of the usual tools: a rotation is picked up from each, and nothing else is news."""
 
+import base64
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kit import keys
+from kit.key_samples import der_of
 from kit.keys import KeyPair
-from kit.scene import Scene, conditions
+from kit.scene import KEY_SECRET, Scene, conditions
 from kit.secret_tools import TOOLS, CertManager, KubectlApply, SecretTool
 
 COMPONENT = Path(__file__).parents[2] / "deploy" / "components" / "secret-names"
@@ -67,6 +70,29 @@ def test_a_rotation_is_picked_up_and_a_change_of_metadata_is_not(scene: Scene, k
     assert [scene.simulator[number].requests for number in listed(scene)] == [[], []]
     assert [one for one in scene.writes(mark) if one.name == "flows"] == []
     assert scene.simulator.scandals == []
+
+
+FORMS: dict[str, Callable[[KeyPair], Mapping[str, str | bytes]]] = {
+    "PKCS#8 under the label of PKCS#1, as some libraries for Java write it": lambda pair: {
+        "private.pem": pair.private.replace("PRIVATE", "RSA PRIVATE")
+    },
+    "base64 of the PEM, as of data for stringData": lambda pair: {
+        "private.pem": base64.b64encode(pair.private.encode()).decode()
+    },
+    "DER": lambda pair: {"private.pem": der_of(pair.private)},
+    "no newlines": lambda pair: {"private.pem": pair.private.replace("\n", "")},
+}
+
+
+def test_a_key_is_read_in_whatever_form_it_came(scene: Scene) -> None:
+    """What befell it on its way into the Secret is undone, and each new key is published once."""
+    reference = {"name": KEY_SECRET, "key": "private.pem"}
+    scene.apply(scene.manifest(numbers=listed(scene), keySecretRef=reference))
+    for name, form in FORMS.items():
+        scene.simulator.forget_requests()
+        scene.put_secret(KEY_SECRET, form(keys.rsa(name)))
+        wait_signed(scene, keys.rsa(name))
+        assert [scene.simulator[number].publishes for number in listed(scene)] == [1, 1]
 
 
 def test_a_renewal_that_keeps_the_key_is_no_news(scene: Scene) -> None:

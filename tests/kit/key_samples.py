@@ -1,6 +1,8 @@
 """One key in the many forms that Secrets hold it in, and keys of other kinds."""
 
 import base64
+import hashlib
+import subprocess
 from collections.abc import Mapping
 from functools import cache
 
@@ -8,7 +10,7 @@ import pytest
 from cryptography.hazmat import asn1
 
 from bek_operator.model.key import InvalidKey, PublicKey, public_key_from_secret
-from kit import keys
+from kit import der, keys
 
 PASSPHRASE = "open sesame"
 
@@ -64,6 +66,18 @@ def classic_with(cipher: str) -> str:
     """Encrypt that pair's private key as OpenSSL 1 did."""
     command = ("rsa", "-traditional", cipher, "-passout", f"pass:{PASSPHRASE}")
     return keys.openssl(*command, text=plain().private)
+
+
+def encrypted(content: bytes, iv: bytes = bytes(16)) -> str:
+    """Encrypt bytes that OpenSSL would not take for a key, as it encrypts a key; the header may name another start."""
+    key = hashlib.pbkdf2_hmac("sha256", PASSPHRASE.encode(), bytes(8), 1, 32)
+    command = ("enc", "-aes-256-cbc", "-K", key.hex(), "-iv", bytes(16).hex())
+    secret = subprocess.run(["openssl", *command], input=content, capture_output=True, check=True).stdout
+    hmac = der.sequence(der.oid(der.HMAC_SHA256), der.NULL)
+    derivation = der.sequence(der.oid(der.PBKDF2), der.sequence(der.octets(bytes(8)), der.integer(1), hmac))
+    cipher = der.sequence(der.oid(der.AES_256), der.octets(iv))
+    algorithm = der.sequence(der.oid(der.PBES2), der.sequence(derivation, cipher))
+    return armored("ENCRYPTED PRIVATE KEY", der.sequence(algorithm, der.octets(secret)))
 
 
 @cache

@@ -7,8 +7,6 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat import asn1
 
 from kit import der, keys
 from kit.key_samples import (
@@ -17,6 +15,7 @@ from kit.key_samples import (
     armored,
     classic_with,
     der_of,
+    encrypted,
     encrypted_with,
     plain,
     read,
@@ -173,107 +172,28 @@ def test_a_passphrase_may_be_any_bytes(passphrase: bytes) -> None:
         assert refusal(secret, passphrase="p") == f"private.pem {WRONG}"
 
 
-@asn1.sequence
-class Parameters:
-    """The parameters of a derivation: rounds, or the three costs of scrypt."""
-
-    salt: bytes
-    first: int
-    second: int | None
-    third: int | None
-
-
-@asn1.sequence
-class Derivation:
-    """AlgorithmIdentifier of a derivation."""
-
-    oid: x509.ObjectIdentifier
-    parameters: Parameters | None
-
-
-@asn1.sequence
-class Cipher:
-    """AlgorithmIdentifier of a cipher."""
-
-    oid: x509.ObjectIdentifier
-    iv: bytes
-
-
-@asn1.sequence
-class Pbes2:
-    """The two halves of PBES2."""
-
-    derivation: Derivation
-    cipher: Cipher
-
-
-@asn1.sequence
-class Pbes2Algorithm:
-    """AlgorithmIdentifier of PBES2."""
-
-    oid: x509.ObjectIdentifier
-    parameters: Pbes2
-
-
-@asn1.sequence
-class EncryptedByPbes2:
-    """EncryptedPrivateKeyInfo under PBES2."""
-
-    algorithm: Pbes2Algorithm
-    content: bytes
-
-
-@asn1.sequence
-class EncryptedByOther:
-    """EncryptedPrivateKeyInfo under another scheme."""
-
-    algorithm: Derivation
-    content: bytes
-
-
-PBES2 = "1.2.840.113549.1.5.13"
-PBKDF2 = "1.2.840.113549.1.5.12"
 SCRYPT = "1.3.6.1.4.1.11591.4.11"
-AES_256 = "2.16.840.1.101.3.4.1.42"
 PKCS12 = "1.2.840.113549.1.12.1.3"
-NOTHING = "1.2.3.4"
 
 
-def derivation(oid: str, costs: tuple[int, ...]) -> Derivation:
-    """Return a derivation that asks for these costs."""
-    parameters = None
-    if costs:
-        second, third = (*costs[1:], None, None)[:2]
-        parameters = Parameters(salt=bytes(8), first=costs[0], second=second, third=third)
-    return Derivation(oid=x509.ObjectIdentifier(oid), parameters=parameters)
+def derivation(oid: str, costs: tuple[int, ...]) -> bytes:
+    """Return the AlgorithmIdentifier of a derivation that asks for these costs."""
+    parameters = der.sequence(der.octets(bytes(8)), *map(der.integer, costs)) if costs else b""
+    return der.sequence(der.oid(oid), parameters)
 
 
 def asking(oid: str, *costs: int) -> str:
     """Return an encrypted key that asks for this work under PBES2, and holds nothing that any passphrase opens."""
-    cipher = Cipher(oid=x509.ObjectIdentifier(AES_256), iv=bytes(16))
-    parameters = Pbes2(derivation=derivation(oid, costs), cipher=cipher)
-    algorithm = Pbes2Algorithm(oid=x509.ObjectIdentifier(PBES2), parameters=parameters)
-    return armored(LABEL, asn1.encode_der(EncryptedByPbes2(algorithm=algorithm, content=bytes(16))))
+    cipher = der.sequence(der.oid(der.AES_256), der.octets(bytes(16)))
+    algorithm = der.sequence(der.oid(der.PBES2), der.sequence(derivation(oid, costs), cipher))
+    return armored(LABEL, der.sequence(algorithm, der.octets(bytes(16))))
 
 
 def asking_other(oid: str, *costs: int) -> str:
     """Return an encrypted key that asks for this work under another scheme."""
-    return armored(LABEL, asn1.encode_der(EncryptedByOther(algorithm=derivation(oid, costs), content=bytes(16))))
+    return armored(LABEL, der.sequence(derivation(oid, costs), der.octets(bytes(16))))
 
 
-def encrypted(content: bytes, iv: bytes = bytes(16)) -> str:
-    """Encrypt bytes that OpenSSL would not take for a key, as it encrypts a key; the header may name another start."""
-    key = hashlib.pbkdf2_hmac("sha256", PASSPHRASE.encode(), bytes(8), 1, 32)
-    command = ("enc", "-aes-256-cbc", "-K", key.hex(), "-iv", bytes(16).hex())
-    secret = subprocess.run(["openssl", *command], input=content, capture_output=True, check=True).stdout
-    hmac = der.sequence(der.oid(HMAC_SHA256), der.NULL)
-    derivation = der.sequence(der.oid(PBKDF2), der.sequence(der.octets(bytes(8)), der.integer(1), hmac))
-    cipher = der.sequence(der.oid(AES_256), der.octets(iv))
-    algorithm = der.sequence(der.oid(PBES2), der.sequence(derivation, cipher))
-    return armored(LABEL, der.sequence(algorithm, der.octets(secret)))
-
-
-HMAC_SHA256 = "1.2.840.113549.2.9"
 LABEL = "ENCRYPTED PRIVATE KEY"
 NEEDED = "an RSA key of 2048 bits is needed"
 UNREADABLE = f"is no readable private key: damaged, cut off or of an unknown kind; {NEEDED}"
@@ -286,14 +206,14 @@ WRONG = "cannot be opened: the passphrase is wrong, or the key is damaged or enc
 NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "another passphrase": (lambda: encrypted_with("-passout", "pass:another"), WRONG),
     "another passphrase, OpenSSL 1": (lambda: keys.encrypted_classic(passphrase="another").private, WRONG),
-    "as many rounds as are accepted": (lambda: asking(PBKDF2, 1_000_000), WRONG),
-    "one round more": (lambda: asking(PBKDF2, 1_000_001), TOO_MUCH),
-    "2^31 rounds": (lambda: asking(PBKDF2, 2**31), TOO_MUCH),
-    "as many rounds as can be written": (lambda: asking(PBKDF2, 2**64 - 1), TOO_MUCH),
-    "more rounds than a machine word": (lambda: asking(PBKDF2, 2**64), TOO_MUCH),
-    "more rounds than anybody counts": (lambda: asking(PBKDF2, 2**300_000), TOO_MUCH),
-    "no rounds": (lambda: asking(PBKDF2, 0), NO_WORK),
-    "less than no rounds": (lambda: asking(PBKDF2, -1), NO_WORK),
+    "as many rounds as are accepted": (lambda: asking(der.PBKDF2, 1_000_000), WRONG),
+    "one round more": (lambda: asking(der.PBKDF2, 1_000_001), TOO_MUCH),
+    "2^31 rounds": (lambda: asking(der.PBKDF2, 2**31), TOO_MUCH),
+    "as many rounds as can be written": (lambda: asking(der.PBKDF2, 2**64 - 1), TOO_MUCH),
+    "more rounds than a machine word": (lambda: asking(der.PBKDF2, 2**64), TOO_MUCH),
+    "more rounds than anybody counts": (lambda: asking(der.PBKDF2, 2**300_000), TOO_MUCH),
+    "no rounds": (lambda: asking(der.PBKDF2, 0), NO_WORK),
+    "less than no rounds": (lambda: asking(der.PBKDF2, -1), NO_WORK),
     "as much of scrypt as is accepted": (lambda: asking(SCRYPT, 2**16, 8, 1), WRONG),
     "twice as much of scrypt": (lambda: asking(SCRYPT, 2**17, 8, 1), TOO_MUCH),
     "wide blocks in scrypt": (lambda: asking(SCRYPT, 2, 2**30, 1), TOO_MUCH),
@@ -303,12 +223,12 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "no blocks in scrypt": (lambda: asking(SCRYPT, 2**60, 0, 1), NO_WORK),
     "scrypt with a cost that is no power of two": (lambda: asking(SCRYPT, 1000, 8, 1), WRONG),
     "an older scheme with 2^31 rounds": (lambda: asking_other(PKCS12, 2**31), TOO_MUCH),
-    "a scheme that is not known": (lambda: asking_other(NOTHING, 2048), UNSUPPORTED),
+    "a scheme that is not known": (lambda: asking_other(der.NOBODY, 2048), UNSUPPORTED),
     "a scheme that is not known, without parameters": (
-        lambda: asking_other(NOTHING),
+        lambda: asking_other(der.NOBODY),
         "is damaged or cut off: how it was encrypted cannot be read",
     ),
-    "a derivation that is not known": (lambda: asking(NOTHING, 2048), UNSUPPORTED),
+    "a derivation that is not known": (lambda: asking(der.NOBODY, 2048), UNSUPPORTED),
     "a hash that is not known": (lambda: encrypted_with("-v2prf", "hmacWithSHA512-256"), UNSUPPORTED),
     "a cipher that is not known": (lambda: encrypted_with("-v2", "camellia-256-cbc"), UNSUPPORTED),
     "RC2 with 40 bits": (lambda: encrypted_with("-v1", "PBE-SHA1-RC2-40", *LEGACY), UNSUPPORTED),

@@ -79,7 +79,8 @@ def test_unusable(text: str, words: str) -> None:
 def test_a_key_that_cannot_be_read_is_the_library_s_to_judge() -> None:
     """Where the key of a certificate is damaged, its size is unknown, and the library verifies nothing with it."""
     broken = der.certificate(der.RSA, 2048).replace(der.integer(65537), b"\x04\x03\x01\x00\x01", 1)
-    assert Contexts().of(Trust(authorities=armored("CERTIFICATE", broken), server_name="whatsapp"))
+    context = Contexts().of(Trust(authorities=armored("CERTIFICATE", broken), server_name="whatsapp"))
+    assert context.cert_store_stats()["x509"] == 1
 
 
 def test_context_is_strict() -> None:
