@@ -26,11 +26,6 @@ def with_absurd_rounds() -> str:
     )
 
 
-def request() -> str:
-    """Return a certificate request."""
-    return keys.openssl("req", "-new", "-key", "/dev/stdin", "-subj", "/CN=x", text=keys.rsa().private)
-
-
 UNUSABLE: Mapping[str, tuple[Content, str]] = {
     "no entry that is looked for": (
         lambda: {"key.txt": keys.rsa().private},
@@ -61,7 +56,7 @@ UNUSABLE: Mapping[str, tuple[Content, str]] = {
         f"private.pem is a DSA key; {NEEDED}",
     ),
     "a certificate request under another label": (
-        lambda: {"tls.crt": request().replace("CERTIFICATE REQUEST", "CERTIFICATE")},
+        lambda: {"tls.crt": key_samples.certificate_request().replace("CERTIFICATE REQUEST", "CERTIFICATE")},
         "tls.crt holds a certificate request under the label CERTIFICATE; change that to CERTIFICATE REQUEST",
     ),
     "not a key at all": (lambda: private("hello, world"), "private.pem is not PEM: it has no BEGIN line"),

@@ -49,6 +49,12 @@ def certificate() -> str:
 
 
 @cache
+def certificate_request() -> str:
+    """Return a certificate request for the pair."""
+    return keys.openssl("req", "-new", "-key", "/dev/stdin", "-subj", "/CN=x", text=plain().private)
+
+
+@cache
 def elliptic_certificate() -> str:
     """Return a certificate of an EC key."""
     return keys.certificate_of(keys.elliptic().private)

@@ -76,7 +76,7 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
     With a passphrase named, an encrypted private key must open even beside a public part: what answers the
     Flows could not open it either. Without, the public part is enough.
 
-    Computes for up to a second where a key was encrypted with much effort.
+    Computes for up to three seconds where a key was encrypted with much effort.
 
     Raises:
         InvalidKey: There is no usable key, or more than one.

@@ -162,12 +162,14 @@ def _opened(part: Part, passphrases: tuple[bytes, ...]) -> Content:
 def _other(block: Block) -> str:
     """Say what a block is that is no key."""
     right = block.label if block.label in _OTHERS else label_of_other(block.der)
+    command = _COMMANDS.get(right)
+    if right and block.label in {right, ""}:
+        return f"{'holds' if block.label else 'is'} {_OTHERS[right]}{f' ({command})' if command else ''}"
     if right:
-        command = _COMMANDS.get(right)
-        if right == block.label or not block.label:
-            return f"{'holds' if block.label else 'is'} {_OTHERS[right]}{f' ({command})' if command else ''}"
+        # A label that is not known is whatever somebody wrote there.
+        label = f"the label {block.label}" if block.label in _KEYS else "another label"
         first = "decode what is between its lines" if right == "PKCS12" else f"change that to {right}"
-        return f"holds {_OTHERS[right]} under the label {block.label}; {first}{f', then {command}' if command else ''}"
+        return f"holds {_OTHERS[right]} under {label}; {first}{f', then {command}' if command else ''}"
     if block.label in _KEYS:
         return f"is no readable {_KEYS[block.label]}: damaged, cut off or of an unknown kind"
     return "holds PEM of another kind" if block.label else "is binary, and of no kind that is known"
