@@ -167,8 +167,6 @@ class Rehearsal:
             self._seen = recover(aim, recorded, generation, now=self.now, due=due)
         else:
             self._seen = retarget(before, aim, self.now)
-        if aim.problem and (before is None or before.target != aim):
-            self._seen = after_failure(self._seen, aim.problem, self.now, 0.5)
         self.report()
 
     def _target(self) -> Target:
@@ -181,8 +179,6 @@ class Rehearsal:
         for _ in range(MOST_CALLS_AT_ONCE):
             aim = self.seen.target
             if aim.problem:
-                if self.now >= self.seen.due:
-                    self._seen = after_failure(self.seen, aim.problem, self.now, self.jitter)
                 return self.seen.due
             match decide(self.seen, self.now, recorded=self.recorded):
                 case Wait(until):

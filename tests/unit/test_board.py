@@ -129,7 +129,7 @@ def shown(seen: Observation) -> Observation:
 def test_what_was_learnt_for_the_present_target_is_taken_in(board: Board) -> None:
     """The usual case."""
     board.put(REF, observation())
-    learnt = board.learn(OF_NUMBER, target(), shown, published_at=None)
+    learnt = board.learn(OF_NUMBER, target(), shown, NOW, published=False)
     assert learnt
     assert learnt.message == "taken in"
     assert board.observation(OF_NUMBER) == learnt
@@ -139,13 +139,13 @@ def test_what_was_learnt_for_another_target_is_dropped(board: Board) -> None:
     """The answer to a question that nobody asks any more changes nothing."""
     board.put(REF, signed(target(key=public_key("new"))))
     before = board.observation(OF_NUMBER)
-    assert board.learn(OF_NUMBER, target(), shown, published_at=None) == before
+    assert board.learn(OF_NUMBER, target(), shown, NOW, published=False) == before
 
 
 def test_a_publish_for_another_target_makes_what_was_read_worthless(board: Board) -> None:
     """The API holds something else than what was read: the number is looked at again, at once."""
     board.put(REF, signed(target(key=public_key("new"))))
-    learnt = board.learn(OF_NUMBER, target(), shown, published_at=NOW + 5)
+    learnt = board.learn(OF_NUMBER, target(), shown, NOW + 5, published=True)
     assert learnt
     assert learnt.message == ""
     assert not learnt.tried
@@ -155,9 +155,9 @@ def test_a_publish_for_another_target_makes_what_was_read_worthless(board: Board
 
 def test_what_was_learnt_of_a_number_that_is_gone_is_dropped(board: Board) -> None:
     """The same for one whose object is gone."""
-    assert board.learn(OF_NUMBER, target(), shown, published_at=NOW) is None
+    assert board.learn(OF_NUMBER, target(), shown, NOW, published=True) is None
     board.forget(REF)
-    assert board.learn(OF_NUMBER, target(), shown, published_at=None) is None
+    assert board.learn(OF_NUMBER, target(), shown, NOW, published=False) is None
     assert board.get(REF) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from bek_operator.model.answers import SignatureStatus
 from bek_operator.model.decision import Publish, Read, Wait, decide
-from bek_operator.model.observation import BOUNDED_TRIES, Observation, recover, retarget
+from bek_operator.model.observation import BOUNDED_TRIES, Observation, awake, recover, retarget
 from bek_operator.model.outcomes import after_failure
 from bek_operator.model.reasons import Group, Reason
 from bek_operator.model.recorded import read_status
@@ -24,6 +25,7 @@ from kit.builders import (
     UNREACHABLE,
     api,
     endpoint,
+    failure,
     observation,
     public_key,
     signed,
@@ -215,6 +217,69 @@ def test_a_publish_that_the_status_does_not_date_holds_nothing_back() -> None:
     """A count alone, without a time, is no brake."""
     known = recovered(status("NotPublished", reason="NotPublished", publishes=9, lastPublishTime="once"))
     assert (known.published_at, known.publish_due) == (None, 0.0)
+
+
+GONE = failure(Reason.CREDENTIALS_NOT_FOUND, "Secret whatsapp-admin does not exist (yet)")
+BLOCKED = target(endpoint=None, problem=GONE, address=target().address)
+
+
+def test_a_problem_that_is_certain_is_shown_at_once() -> None:
+    """The row keeps what the API said last, and no call is due, whatever was signed before or asked for."""
+    before = known(asked=True)
+    blocked = retarget(before, BLOCKED, NOW)
+    assert (blocked.reason, blocked.message, blocked.group) == (GONE.reason, GONE.message, Group.TIME)
+    assert (blocked.tried, blocked.asked, blocked.due) == (True, False, math.inf)
+    assert (blocked.status, blocked.fingerprint) == (before.status, before.fingerprint)
+    assert (blocked.published_at, blocked.publishes) == (before.published_at, before.publishes)
+    denied = retarget(blocked, replace(BLOCKED, problem=DENIED), NOW)
+    assert (denied.reason, denied.group) == (DENIED.reason, Group.PERSON)
+
+
+@pytest.mark.parametrize("before", [signed(), observation(), after_failure(signed(), BUSY, NOW, 0.5)], ids=str)
+def test_a_problem_that_is_over_leaves_nothing_behind(before: Observation) -> None:
+    """However the number was doing, it goes on so, also where another problem came in between."""
+    blocked = retarget(retarget(before, BLOCKED, NOW), replace(BLOCKED, problem=DENIED), NOW)
+    assert retarget(blocked, before.target, max(before.due - 1, 0.0)) == before
+
+
+def test_a_check_that_came_due_while_nobody_could_be_called_goes_first() -> None:
+    """Nothing is claimed of the number before it."""
+    after = retarget(retarget(signed(), BLOCKED, NOW), target(), NOW + 600)
+    assert (after.reason, after.tried, after.read_at) == (Reason.SIGNED, False, None)
+    assert decide(after, NOW + 600, recorded=True) == Read()
+
+
+def test_a_rest_is_not_forgotten_for_a_problem() -> None:
+    """A number that was suspended meanwhile is looked at when its problem is over."""
+    blocked = awake(retarget(signed(), BLOCKED, NOW), NOW)
+    assert (blocked.reason, blocked.tried, blocked.due) == (GONE.reason, True, math.inf)
+    assert not retarget(blocked, target(), NOW).tried
+
+
+def test_what_changes_beside_a_problem_counts_when_it_is_over() -> None:
+    """A new key goes out on what was read before; other credentials, and a request, need a look."""
+    blocked = retarget(known(), BLOCKED, NOW)
+    rotated = retarget(blocked, replace(BLOCKED, key=public_key("new")), NOW)
+    assert (rotated.reason, rotated.publishes) == (GONE.reason, 0)
+    after = retarget(rotated, target(key=public_key("new")), NOW + 20)
+    assert decide(after, NOW + 20, recorded=True) == Publish()
+    assert retarget(rotated, target(), NOW + 20) == known()
+    asked = retarget(retarget(blocked, replace(BLOCKED, request="now"), NOW), target(request="now"), NOW)
+    assert (asked.asked, asked.publishes) == (True, 0)
+    better = retarget(blocked, target(endpoint=endpoint(password="new")), NOW)
+    assert (better.reason, better.tried, better.due) == (Reason.SIGNED, False, NOW)
+
+
+def test_a_problem_is_shown_after_a_restart_and_leaves_what_the_status_told() -> None:
+    """Whether the status spoke of it already or not, the number is looked at once it is over."""
+    row: dict[str, Any] = {"lastPublishTime": "2026-11-22T09:00:00Z", "publishes": 2}
+    for before in (status(**row), status("CredentialsNotFound", reason="CredentialsNotFound", **row)):
+        blocked = recovered(before, BLOCKED)
+        assert (blocked.reason, blocked.message, blocked.tried) == (GONE.reason, GONE.message, True)
+        assert (blocked.published_at, blocked.publishes, blocked.due) == (NOW - 3600, 2, math.inf)
+        after = retarget(blocked, target(), NOW)
+        assert (after.publishes, after.tried) == (2, False)
+        assert decide(after, NOW, recorded=True) == Read()
 
 
 def known(**more: Any) -> Observation:

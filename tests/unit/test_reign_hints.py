@@ -175,14 +175,12 @@ async def test_a_role_that_is_mended_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "reason", "patience"),
-    [(KEY_SECRET, "SecretNotFound", 3), (LOGIN_SECRET, "CredentialsNotFound", HOUR)],
+    ("secret", "reason"),
+    [(KEY_SECRET, "SecretNotFound"), (LOGIN_SECRET, "CredentialsNotFound")],
     ids=["key", "login"],
 )
 @virtual_time
-async def test_a_secret_that_may_not_be_read_for_a_moment_is_no_event(
-    secret: str, reason: str, patience: float
-) -> None:
+async def test_a_secret_that_may_not_be_read_for_a_moment_is_no_event(secret: str, reason: str) -> None:
     """Roles may be replaced one by one: nothing is made of that, unless it lasts."""
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(20)))
@@ -203,7 +201,7 @@ async def test_a_secret_that_may_not_be_read_for_a_moment_is_no_event(
         world.secrets.tell(NAMESPACE, secret, "touched")
         await asyncio.sleep(1.5)
         assert world.is_ready(ref)
-        await until(lambda: world.objects.ready(ref) == ("False", reason), patience)
+        await until(lambda: world.objects.ready(ref) == ("False", reason), 3)
         world.secrets.forbidden = set()
         await world.until_ready(ref, 70)
     assert world.phones.count("publish") == 20
@@ -355,30 +353,33 @@ async def test_a_suspended_object_calls_nobody_until_it_is_resumed() -> None:
         await world.until_ready(ref, 5)
 
 
-RESTS: dict[str, tuple[Callable[[World, ObjectRef], None], Callable[[World, ObjectRef], None]]] = {
+RESTS: dict[str, tuple[int, Callable[[World, ObjectRef], None], Callable[[World, ObjectRef], None]]] = {
     "suspended": (
+        604800,
         lambda world, ref: world.objects.edit(ref, suspend=True),
         lambda world, ref: world.objects.edit(ref, suspend=False),
     ),
     "resumed with an edit": (
+        604800,
         lambda world, ref: world.objects.edit(ref, suspend=True),
         lambda world, ref: world.objects.edit(ref, suspend=False, intervalSeconds=600000),
     ),
-    "without a key": (
+    "without a key for longer than the interval": (
+        1800,
         lambda world, _ref: world.secrets.put(KEY_SECRET, **{"private.pem": "broken"}),
         lambda world, _ref: world.secrets.put_key(keys.rsa()),
     ),
 }
 
 
-@pytest.mark.parametrize(("rest", "wake"), RESTS.values(), ids=RESTS.keys())
+@pytest.mark.parametrize(("interval", "rest", "wake"), RESTS.values(), ids=RESTS.keys())
 @virtual_time
 async def test_what_was_well_before_a_rest_is_not_believed_after_it(
-    rest: Callable[[World, ObjectRef], None], wake: Callable[[World, ObjectRef], None]
+    interval: int, rest: Callable[[World, ObjectRef], None], wake: Callable[[World, ObjectRef], None]
 ) -> None:
     """Anything may have happened to numbers that nobody was to call: READY waits until they were looked at."""
     world = World()
-    ref = world.objects.create(wanted=spec_body(numbers(2), intervalSeconds=604800))
+    ref = world.objects.create(wanted=spec_body(numbers(2), intervalSeconds=interval))
     async with world.operator():
         await world.until_ready(ref)
         rest(world, ref)

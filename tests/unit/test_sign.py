@@ -1,6 +1,8 @@
 """Sign: the calls that one number takes, and what becomes of them when something else is wanted meanwhile."""
 
 import asyncio
+import math
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +10,9 @@ import pytest
 
 from bek_operator.controller.board import Board, NumberRef
 from bek_operator.controller.sign import Signer
+from bek_operator.model.decision import Read, decide
 from bek_operator.model.key import PublicKey
-from bek_operator.model.observation import Observation
+from bek_operator.model.observation import Observation, retarget
 from bek_operator.model.reasons import Reason
 from bek_operator.model.rollout import Gate
 from bek_operator.model.target import Target
@@ -117,17 +120,30 @@ async def test_another_publish_waits_for_the_status_to_show_the_last_one() -> No
 
 @virtual_time
 async def test_a_number_that_nobody_can_be_called_for_calls_nobody() -> None:
-    """The problem that the plan found counts like a failed call, each time that it is due."""
-    bench = Bench(observation(aim(keys.rsa(), endpoint=None, problem=DENIED)))
+    """The problem that the plan found is shown until the plan finds something else."""
+    bench = Bench(retarget(observation(aim(keys.rsa())), aim(keys.rsa(), endpoint=None, problem=DENIED), now()))
     await bench.signer.sign(REF)
     assert bench.seen.reason is Reason.ACCESS_DENIED
-    await bench.signer.sign(REF)
-    assert bench.seen.failures == 1
-    await asyncio.sleep(700)
-    await bench.signer.sign(REF)
-    assert bench.seen.failures == 2
-    assert bench.calls == []
-    assert all(wait and wait > 0 for wait in bench.waits)
+    assert (bench.calls, bench.waits) == ([], [math.inf])
+
+
+@virtual_time
+async def test_a_publish_that_ends_when_nobody_can_be_called_any_more_is_not_forgotten() -> None:
+    """The problem stays to be seen, with when was published last; once it is over, the number is looked at."""
+    bench = Bench()
+    task = bench.start()
+    await until(lambda: bench.calls == ["read", "publish"], 1)
+    blocked = aim(keys.rsa(), address=bench.seen.target.address, endpoint=None, problem=DENIED)
+    bench.board.put(FLOWS.ref, retarget(bench.seen, blocked, now()))
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert (bench.seen.reason, bench.seen.publishes) == (Reason.ACCESS_DENIED, 1)
+    assert bench.seen.published_at == now()
+    assert bench.waits == [math.inf]
+    after = retarget(bench.seen, aim(keys.rsa()), now())
+    assert (after.accepted, after.tried, after.resume_from) == (True, False, None)
+    assert decide(after, now(), recorded=True) == Read()
 
 
 @virtual_time

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from bek_operator.controller.workers import SLOW_SECONDS
 from bek_operator.model.claims import Claims
 from bek_operator.model.key import PublicKey
-from bek_operator.model.observation import Observation
+from bek_operator.model.observation import Observation, retarget
 from bek_operator.model.outcomes import disturbed, held, released
 from bek_operator.model.reasons import Reason
 from bek_operator.model.recorded import read_status
@@ -42,7 +42,7 @@ class Entry:
         secrets_stale: The Secrets have to be read again before anything is decided.
         look_again_at: When the Secrets have to be read again though nobody told of a change.
         missing_since: When a Secret that had been there was found missing.
-        rested: None of its numbers might be called when it was planned last.
+        rested: It was suspended, so that anything may have happened to its numbers since they were looked at.
         untried: Numbers that were not looked at since their target was set, or since a person asked for it.
         active: Numbers that are being worked on, or are waiting for nothing but their turn.
         changed: Numbers that would be shown in another way than when work on them began last.
@@ -198,21 +198,24 @@ class Board:
         ref: NumberRef,
         target: Target,
         update: Callable[[Observation], Observation],
+        now: float,
         *,
-        published_at: float | None,
+        published: bool,
     ) -> Observation | None:
         """Take in what a call for a target led to.
 
-        Where the target has been replaced meanwhile the outcome is worth nothing, but a publish (`published_at`)
-        has changed what the API holds, so that what was read before is worth nothing either.
+        Where the target has been replaced meanwhile the outcome is worth nothing, but a publish has changed what
+        the API holds, so that what was read before is worth nothing either.
         """
         seen = self.observation(ref)
         if seen is None:
             return None
-        if seen.target == target:
-            seen = update(seen)
-        elif published_at is not None:
-            seen = disturbed(seen, target, published_at)
+        known = seen.resume_from or seen
+        if known.target == target:
+            known = update(known)
+        elif published:
+            known = disturbed(known, target, now)
+        seen = retarget(known, seen.target, now)
         self.put(ref.object, seen)
         return seen
 

@@ -31,10 +31,12 @@ class NumberQueue:
         before: Observation | None = None,
         reached: bool = False,
     ) -> None:
-        """Have a number worked on; what a person waits for goes before what nobody would miss.
+        """Have a number worked on, unless that is at no time; what a person waits for goes first.
 
         `before` is what was known of it for its last target; `reached` tells whether a rollout has come to it.
         """
+        if at == math.inf:
+            return
         if reached or (before is not None and before.target.key != seen.target.key):
             priority = Priority.KEY
         elif not seen.tried or seen.asked:

@@ -20,7 +20,6 @@ from bek_operator.controller.numbers import NumberQueue
 from bek_operator.model.access import Missing, Reach
 from bek_operator.model.key import InvalidKey, PublicKey
 from bek_operator.model.observation import awake, recover, retarget
-from bek_operator.model.outcomes import after_failure
 from bek_operator.model.reasons import ObjectReason, Reason
 from bek_operator.model.resource import Resource
 from bek_operator.model.rollout import OPEN
@@ -134,7 +133,7 @@ class Planner:
 
     async def _plan(self, ref: ObjectRef, entry: Entry) -> bool:
         """Make an object's targets from its Secrets; tell whether that was to be done now."""
-        spec = entry.resource.spec
+        spec, had_no_key = entry.resource.spec, isinstance(entry.key, Obstacle)
         # Whatever is heard of a Secret from here on is news: it may not be in what is read.
         entry.secrets_stale, entry.look_again_at = False, math.inf
         try:
@@ -148,13 +147,14 @@ class Planner:
                 self._board.refer(ref, entry, {name: _version(one) for name, one in found.items()})
                 entry.key = await self._key(spec, found)
                 if isinstance(entry.key, PublicKey):
-                    self._place(ref, entry, entry.key, spec, found)
+                    self._place(ref, entry, entry.key, spec, found, had_no_key=had_no_key)
         except BaseException:
             entry.secrets_stale = True
             raise
         if isinstance(entry.key, Obstacle):
             self._stop(ref, entry)
-        entry.rested = entry.at_rest
+        suspended = isinstance(spec, Spec) and spec.suspend
+        entry.rested = suspended or (entry.rested and isinstance(entry.key, Obstacle))
         return True
 
     async def _read_secrets(self, ref: ObjectRef, spec: Spec) -> dict[str, SecretContent | Missing]:
@@ -179,6 +179,8 @@ class Planner:
         if entry.missing_since is None:
             entry.missing_since = now
         if now - entry.missing_since >= VANISHED_SECONDS:
+            # What is to be told of it has waited since then.
+            entry.unwritten_since = min(entry.unwritten_since or now, entry.missing_since)
             entry.missing_since = None
             return False
         # Until then nothing is to be made of what was planned before.
@@ -201,7 +203,14 @@ class Planner:
             return Obstacle(ObjectReason.INVALID_KEY, f"Secret {spec.key.secret}: {fault}")
 
     def _place(
-        self, ref: ObjectRef, entry: Entry, key: PublicKey, spec: Spec, found: dict[str, SecretContent | Missing]
+        self,
+        ref: ObjectRef,
+        entry: Entry,
+        key: PublicKey,
+        spec: Spec,
+        found: dict[str, SecretContent | Missing],
+        *,
+        had_no_key: bool,
     ) -> None:
         claimed = self._board.claims.lost(entry.resource, spec)
         secrets = {name: one if isinstance(one, Missing) else one.data for name, one in found.items()}
@@ -210,11 +219,15 @@ class Planner:
             self._numbers.stop(NumberRef(ref, number))
             self._board.drop(ref, number)
         for target in targets:
-            self._aim(ref, entry, target, suspended=spec.suspend)
+            self._aim(ref, entry, target, suspended=spec.suspend, had_no_key=had_no_key)
         entry.known = {target.number: entry.known[target.number] for target in targets}
 
-    def _aim(self, ref: ObjectRef, entry: Entry, target: Target, *, suspended: bool) -> None:
-        """Set a number's target, and have it worked on when that changed anything."""
+    def _aim(self, ref: ObjectRef, entry: Entry, target: Target, *, suspended: bool, had_no_key: bool) -> None:
+        """Set a number's target, and have it worked on when that changed anything.
+
+        A number that could not be called for a while goes on where it was; if a check has come due meanwhile,
+        that goes before anything that is said of it.
+        """
         now = self._clock()
         number = NumberRef(ref, target.number)
         before = entry.known.get(target.number)
@@ -228,24 +241,26 @@ class Planner:
             # not have all of them asked at once.
             due = now + target.interval * random.random()  # noqa: S311 - jitter
             seen = recover(target, entry.resource.recorded, entry.resource.generation, now=now, due=due)
-            if seen.reason is Reason.WAITING_FOR_ROLLOUT:
-                entry.held.add(target.number)
-        if entry.rested and not suspended:
+        resumed = had_no_key or (before is not None and before.resume_from is not None)
+        if seen.reason is Reason.WAITING_FOR_ROLLOUT and (before is None or resumed):
+            entry.held.add(target.number)
+        if not suspended and (entry.rested or (had_no_key and now >= seen.due)):
             seen = awake(seen, now)
         if seen is not before:
             # Whoever went first may not be the one who can any more.
             entry.gate = OPEN
-            if target.problem:
-                seen = after_failure(seen, target.problem, now, 0.5)
         self._board.put(ref, seen)
-        if suspended:
+        if suspended or target.problem:
             self._numbers.stop(number)
             entry.active.discard(target.number)
-        else:
-            at = max(seen.retry_at, seen.due) if seen.tried else max(seen.retry_at, now)
-            if at <= now:
-                entry.active.add(target.number)
-            self._numbers.enqueue(number, seen, at, before=before)
+            if target.problem:
+                entry.held.discard(target.number)
+            return
+        due = max(seen.retry_at, seen.due if seen.tried else now)
+        if due <= now:
+            entry.active.add(target.number)
+        # Nothing else would take up what was left halfway.
+        self._numbers.enqueue(number, seen, max(seen.retry_at, now) if resumed else due, before=before)
 
 
 def _version(content: SecretContent | Missing) -> str:

@@ -5,6 +5,7 @@ until there is nothing to do but wait.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from functools import partial
@@ -82,8 +83,8 @@ class Signer:
             if seen is None:
                 return None
             now = self._clock()
-            if seen.target.problem or not seen.target.endpoint:
-                return self._endure(ref, seen, now)
+            if not seen.target.endpoint:
+                return math.inf
             match decide(seen, now, recorded=self._board.is_recorded(ref, seen)):
                 case Wait(until):
                     return until
@@ -96,15 +97,6 @@ class Signer:
                 case Publish():
                     await self._publish(ref, seen.target, seen.target.endpoint)
 
-    def _endure(self, ref: NumberRef, seen: Observation, now: float) -> float | None:
-        """Let a problem that the plan found count like a failed call."""
-        problem = seen.target.problem
-        if problem and now >= seen.due:
-            update = partial(after_failure, failure=problem, now=now, jitter=_jitter())
-            learned = self._board.learn(ref, seen.target, update, published_at=None)
-            return learned.due if learned else None
-        return seen.due
-
     def _hold(self, ref: NumberRef, seen: Observation) -> float:
         """Leave a number until the rollout reaches it; it goes on being checked."""
         return self._board.hold(ref, seen).due
@@ -116,7 +108,7 @@ class Signer:
             update = partial(after_failure, failure=answer, now=now, jitter=_jitter())
         else:
             update = partial(after_read, reading=answer, now=now, jitter=_jitter())
-        self._board.learn(ref, target, update, published_at=None)
+        self._board.learn(ref, target, update, now, published=False)
 
     async def _publish(self, ref: NumberRef, target: Target, endpoint: Endpoint) -> None:
         """Publish; nothing interrupts that, since only its end tells what the API holds."""
@@ -129,7 +121,8 @@ class Signer:
                 interrupted = True
         answer = _LOST if call.cancelled() or call.exception() else call.result()
         now = self._clock()
-        seen = self._board.learn(ref, target, partial(after_publish, answer=answer, now=now), published_at=now)
+        update = partial(after_publish, answer=answer, now=now)
+        seen = self._board.learn(ref, target, update, now, published=True)
         call.result()
         if interrupted:
             if seen:

@@ -5,6 +5,7 @@ decides what of it is still worth something for another target; `outcomes` tells
 `decision` what to do about it.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +51,7 @@ class Observation:
             were not sure to pass.
         due: When to call again, whatever happens.
         retry_at: Until when the server asked to be left alone.
+        resume_from: While the target has a problem: what was known without it, to go on from when that is over.
     """
 
     target: Target
@@ -75,6 +77,7 @@ class Observation:
     bounded: int = 0
     due: float = 0.0
     retry_at: float = 0.0
+    resume_from: "Observation | None" = None
 
     @property
     def finding(self) -> Reason:
@@ -125,6 +128,11 @@ class Observation:
 
 def recover(target: Target, recorded: Recorded, generation: int, *, now: float, due: float) -> Observation:
     """Take a number up where the status left it; `due` is when to look at it if all was well."""
+    seen = _recovered(target, recorded, generation, now=now, due=due)
+    return _blocked(seen, target.problem, seen) if target.problem else seen
+
+
+def _recovered(target: Target, recorded: Recorded, generation: int, *, now: float, due: float) -> Observation:
     row = recorded.rows.get(target.number)
     if row is None or row.api != target.api.name:
         return Observation(target=target)
@@ -161,8 +169,24 @@ def _with_publishes(seen: Observation, row: Row) -> Observation:
     return replace(seen, refusal=refusal, refused_at=seen.published_at or 0.0, refusals=max(row.publishes, 1))
 
 
+def _blocked(shown: Observation, problem: Failure, resume_from: Observation) -> Observation:
+    """Show the problem of a target: it is certain, so that it has to last for nothing, and no call is ever due."""
+    return replace(
+        shown,
+        reason=problem.reason,
+        message=problem.message,
+        tried=True,
+        asked=False,
+        person=problem.cure is Cure.PERSON,
+        due=math.inf,
+        resume_from=resume_from,
+    )
+
+
 def awake(seen: Observation, now: float) -> Observation:
     """Carry over what is known of a number that nobody was to call for a while: anything may have happened to it."""
+    if seen.resume_from:
+        return replace(seen, resume_from=awake(seen.resume_from, now))
     return replace(seen, tried=False, read_at=None, due=now)
 
 
@@ -170,8 +194,19 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
     """Carry over what is still true for another target of the same number.
 
     The key that the API holds stays known while the endpoint is the same; the brake's count stays with key and
-    address; a server's wish to be left alone stays with the address.
+    address; a server's wish to be left alone stays with the address. A problem that is over leaves nothing behind,
+    unless a check has come due meanwhile.
     """
+    if seen.target == target:
+        return seen
+    known = seen.resume_from or seen
+    carried = _carried_over(known, target, now)
+    if target.problem:
+        return _blocked(carried, target.problem, known)
+    return awake(carried, now) if seen.resume_from and now >= carried.due else carried
+
+
+def _carried_over(seen: Observation, target: Target, now: float) -> Observation:
     before = seen.target
     if before == target:
         return seen

@@ -188,7 +188,7 @@ def disturbed(seen: Observation, published: Target, now: float) -> Observation:
 
 
 def _retry_at(seen: Observation, failure: Failure, now: float) -> float:
-    # A failure that is no answer, such as a Secret that is gone, does not take back what the server asked for.
+    # A failure that is no answer does not take back what the server asked for.
     return max(seen.retry_at, now + min(failure.retry_after or 0.0, LONGEST_RETRY_AFTER))
 
 
