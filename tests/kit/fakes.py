@@ -194,13 +194,14 @@ class FakeSecrets(_Server):
         super().__init__()
         self._contents: dict[tuple[str, str], SecretContent] = {}
         self.forbidden: set[str] = set()
+        self.writer = "kubectl"
         self.reads: list[str] = []
 
     def put(self, name: str, **entries: str) -> None:
         """Create or replace a Secret; dots in the names of entries are written as underscores."""
         version = self.next_version()
         data = {entry.replace("_", "."): text.encode() for entry, text in entries.items()}
-        self._contents[NAMESPACE, name] = SecretContent(version, data)
+        self._contents[NAMESPACE, name] = SecretContent(version, data, (self.writer,))
         self.tell(NAMESPACE, name, version)
 
     def put_key(self, pair: keys.KeyPair) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from bek_operator.model.access import Missing
 from bek_operator.model.answers import Accepted, Failure, Reading, SignatureStatus
-from bek_operator.model.decision import Publish, Read, Wait, decide
+from bek_operator.model.decision import Publish, Read, Reuse, Wait, decide
 from bek_operator.model.observation import Observation, recover, retarget
-from bek_operator.model.outcomes import after_failure, after_publish, after_read
+from bek_operator.model.outcomes import after_failure, after_publish, after_read, after_reuse
 from bek_operator.model.resource import REQUESTED_AT, Resource, read_resource
 from bek_operator.model.status import status_of
 from bek_operator.model.target import targets_of
@@ -185,6 +185,8 @@ class Rehearsal:
                     return until
                 case Read():
                     self._read()
+                case Reuse():
+                    self._seen = after_reuse(self.seen, self.now)
                 case Publish():
                     self._seen = after_publish(self.seen, self.api.publish(aim.key, self.now), self.now)
         raise AssertionError(f"calls go on at one instant: {self.api.calls[-MOST_CALLS_AT_ONCE:]}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bek_operator.model.answers import SignatureStatus
-from bek_operator.model.decision import Decision, Publish, Read, Wait, decide
+from bek_operator.model.decision import Decision, Publish, Read, Reuse, Wait, decide
 from bek_operator.model.reasons import Reason
 from kit.builders import BUSY, DENIED, NOW, REJECTED, observation, public_key, signed, target
 
@@ -52,6 +52,22 @@ CASES: dict[str, tuple[Observation, Decision]] = {
         Publish(),
     ),
     "a number that only status rows tell of is read first": (seen(read_at=None), Read()),
+    "a new key that the last read has shown already needs no other": (
+        signed(tried=False, read_at=NOW - 500, due=NOW + 100),
+        Reuse(),
+    ),
+    "a new key that must wait is no reason to read again": (
+        rotated(recent=(NOW - 600,) * 6, read_at=NOW - 500, due=NOW + 100),
+        Reuse(),
+    ),
+    "a new key goes out an hour after the last of six": (
+        rotated(recent=(NOW - HOUR,) * 6, read_at=NOW - 500, due=NOW + 100),
+        Publish(),
+    ),
+    "what was read ten minutes ago is read again": (
+        signed(target(interval=9000.0), tried=False, read_at=NOW - 600, due=NOW + 8000),
+        Read(),
+    ),
     "a new key goes out on a fresh read": (
         rotated(read_at=NOW - 500, due=NOW + 100),
         Publish(),

@@ -109,6 +109,34 @@ async def test_a_secret_is_read_with_its_entries_decoded(pair: Pair) -> None:
     assert server.asked[0].path == "/api/v1/namespaces/messaging/secrets/a%2Fb"
 
 
+async def test_the_field_managers_of_a_secrets_entries_are_told(pair: Pair) -> None:
+    """Those that own nothing of the content are not, nor is what could not be a manager's name; four at most."""
+    server, client = pair
+
+    def owner(name: object, *owned: str) -> dict[str, Any]:
+        return {"manager": name, "operation": "Update", "fieldsV1": {field: {} for field in owned or ("f:data",)}}
+
+    managed = [
+        owner("kubectl-label", "f:metadata"),
+        owner("external-secrets"),
+        owner("external-secrets", "f:data", "f:type"),
+        *(owner(odd) for odd in ("", "a b", "é", "-x", "x" * 64, "two\nlines", 7, None)),
+        {"manager": "empty"},
+        {"manager": "odd", "fieldsV1": "f:data"},
+        "odd",
+        *(owner(f"manager-{index}.example/x") for index in range(9)),
+    ]
+    for fields, expected in [
+        (managed, ("external-secrets", *(f"manager-{index}.example/x" for index in range(3)))),
+        ("odd", ()),
+        (None, ()),
+    ]:
+        server.answers = [body({"metadata": {"resourceVersion": "7", "managedFields": fields}})]
+        found = await SecretReader(client).read("messaging", "flows-key")
+        assert found
+        assert found.writers == expected
+
+
 async def test_a_secret_without_entries_is_empty(pair: Pair) -> None:
     """One that is not there is none, one that may not be read is an error, and so is what is no Secret."""
     server, client = pair

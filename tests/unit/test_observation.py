@@ -219,6 +219,52 @@ def test_a_publish_that_the_status_does_not_date_holds_nothing_back() -> None:
     assert (known.published_at, known.publish_due) == (None, 0.0)
 
 
+ROW: dict[str, Any] = {"lastPublishTime": "2026-11-22T09:59:00Z", "publishes": 1}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "recent"),
+    [
+        pytest.param({}, (60,), id="none"),
+        pytest.param({"earlierPublishes": [90, 5, 0]}, (150, 65, 60, 60), id="some"),
+        pytest.param({"earlierPublishes": [5, 90]}, (150, 65, 60), id="in disorder"),
+        pytest.param({"earlierPublishes": [5, -1, "5", True, 2.5, None]}, (65, 60), id="with nonsense"),
+        pytest.param({"earlierPublishes": "many"}, (60,), id="nonsense"),
+        pytest.param({"earlierPublishes": [1] * 1000}, (61,) * 16 + (60,), id="more than there can be"),
+        pytest.param({"earlierPublishes": [5], "lastPublishTime": "once"}, (), id="without a time"),
+    ],
+)
+@pytest.mark.parametrize("name", ["ours", "new"], ids=["the same key", "another key"])
+def test_publishes_of_any_key_are_known_after_a_restart(
+    earlier: dict[str, Any], recent: tuple[int, ...], name: str
+) -> None:
+    """They are seconds before the last one, and none of them depends on the key."""
+    found = recovered(status(**ROW | earlier), target(key=public_key(name)))
+    assert found.recent == tuple(NOW - ago for ago in recent)
+
+
+def test_publishes_that_are_still_to_come_were_now() -> None:
+    """As the last one is, where a clock went wrong."""
+    row: dict[str, Any] = {"lastPublishTime": "2031-01-01T00:00:00Z", "earlierPublishes": [1, 1, 1, 1, 1]}
+    assert recovered(status(publishes=1, **row)).publish_due == NOW + 3600
+
+
+def test_a_request_that_was_not_met_before_a_restart_leaves_room_for_one_publish() -> None:
+    """A process that never gets to say that it was met cannot publish again and again for it."""
+    written = status(**ROW, earlierPublishes=[30, 20, 10, 5, 1])
+    assert recovered(written, target(request="now")).recent == tuple(NOW - 60 - ago for ago in (20, 10, 5, 1, 0))
+    assert recovered(written, target(request="then")).publish_due == NOW - 60 + 3600
+
+
+def test_a_new_key_has_the_publishes_of_the_last_one_and_a_request_has_none() -> None:
+    """What counts whatever the key stays with the address."""
+    many = known(recent=(NOW - 60,) * 6)
+    rotated = retarget(many, target(key=public_key("new")), NOW)
+    assert rotated.publish_due == NOW - 60 + 3600
+    assert retarget(many, target(request="now"), NOW).recent == ()
+    assert retarget(many, target(endpoint=endpoint("+15550009999")), NOW).recent == ()
+
+
 GONE = failure(Reason.CREDENTIALS_NOT_FOUND, "Secret whatsapp-admin does not exist (yet)")
 BLOCKED = target(endpoint=None, problem=GONE, address=target().address)
 

@@ -8,7 +8,7 @@ import pytest
 
 from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading, SignatureStatus
 from bek_operator.model.decision import Publish, Read, decide
-from bek_operator.model.outcomes import after_failure, after_publish, after_read, disturbed, held
+from bek_operator.model.outcomes import after_failure, after_publish, after_read, after_reuse, disturbed, held
 from bek_operator.model.reasons import Group, Reason
 from bek_operator.model.target import Target
 from kit.builders import (
@@ -91,6 +91,58 @@ def test_while_the_brake_holds_a_person_is_asked(reading: Reading, reason: Reaso
     assert (known.reason, known.group, known.due) == (reason, Group.PERSON, NOW + 100)
     assert "bek.dev/requested-at" in known.message
     assert after_read(braked, reading, NOW + 100, 0.5).reason is known.finding
+
+
+MANY = tuple(NOW - 600 + 60 * minute for minute in range(6))
+
+
+@pytest.mark.parametrize("reading", [FOREIGN, mismatch(), mismatch(public_key())], ids=["other", "none", "stale"])
+def test_a_key_that_changes_too_often_is_its_secrets_fault(reading: Reading) -> None:
+    """Whoever writes the Secret is to be looked at, unless this very key was published too often."""
+    braked = observation(publishes=1, published_at=MANY[-1], recent=MANY)
+    known = after_read(braked, reading, NOW, 0.5)
+    assert (known.reason, known.group) == (Reason.KEY_CHANGES_TOO_OFTEN, Group.PERSON)
+    assert known.due == NOW + 600
+    assert "what writes the Secret" in known.message
+    assert "bek.dev/requested-at" in known.message
+    assert after_read(replace(braked, publishes=3), reading, NOW, 0.5).reason in {
+        Reason.CONTENDED,
+        Reason.SIGNATURE_MISMATCH,
+    }
+    assert after_read(braked, reading, MANY[-1] + HOUR, 0.5).reason is known.finding
+
+
+def test_the_last_answer_tells_what_a_new_key_meets() -> None:
+    """It is as good as another, and stays as old as it is."""
+    held_back = replace(observation(status=SignatureStatus.VALID, read_at=NOW - 60, due=NOW + 500), recent=MANY)
+    known = after_reuse(replace(held_back, fingerprint=public_key("other").fingerprint), NOW)
+    assert (known.reason, known.tried, known.read_at) == (Reason.KEY_CHANGES_TOO_OFTEN, True, NOW - 60)
+    known = after_reuse(replace(held_back, fingerprint=public_key().fingerprint, person=True), NOW)
+    assert (known.reason, known.message, known.group) == (Reason.SIGNED, "", Group.DONE)
+    assert (known.read_at, known.due, known.lasts) == (NOW - 60, NOW + 500, False)
+
+
+def test_a_signature_has_lasted_as_long_as_it_was_seen_to() -> None:
+    """An answer that is used again forgives nothing that it did not forgive when it came."""
+    one = signed(published_at=NOW - HOUR - 30, read_at=NOW - 60)
+    assert not after_reuse(one, NOW).lasts
+    assert after_reuse(replace(one, read_at=NOW), NOW).lasts
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusals", "counts"),
+    [
+        pytest.param(Accepted(), 0, True, id="accepted"),
+        pytest.param(LOST_ANSWER, 1, True, id="perhaps"),
+        pytest.param(REJECTED, 1, True, id="refused for the key"),
+        pytest.param(BUSY, 0, True, id="turned away"),
+        pytest.param(BUSY, 1, False, id="turned away again"),
+    ],
+)
+def test_publishes_of_any_key_count(answer: Accepted | Failure, refusals: int, *, counts: bool) -> None:
+    """Also the first that is turned away: a key that keeps changing would otherwise be offered each time."""
+    before = observation(recent=(NOW - 60,), refusal=BUSY if refusals else None, refusals=refusals)
+    assert after_publish(before, answer, NOW).recent == ((NOW - 60, NOW) if counts else (NOW - 60,))
 
 
 def test_a_fight_is_told_as_soon_as_the_brake_holds() -> None:
@@ -347,3 +399,4 @@ def test_a_publish_for_another_target_may_count_for_the_brake(
     """It does where it put the same key in the same place."""
     known = disturbed(signed(publishes=1, published_at=1.0), published, NOW)
     assert (known.publishes, known.published_at) == (publishes, published_at)
+    assert known.recent == ((NOW,) if published_at == NOW else ())

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bek_operator.model.answers import Cure, Failure, SignatureStatus
+from bek_operator.model.observation import retarget
 from bek_operator.model.reasons import Group, Reason, group_of
 from bek_operator.model.rollout import OPEN, PATIENCE_SECONDS, Gate, gate_of
 from bek_operator.model.spec import Rollout
@@ -70,6 +71,11 @@ def refused(number: str, refusal: Failure = REJECTED, **more: Any) -> Observatio
     """Return what is known of a number that did not take the key, for good unless told."""
     person = refusal.cure is Cure.PERSON
     return old(number, reason=refusal.reason, person=person, **{"publishes": 1, "refusal": refusal, **more})
+
+
+def braked(number: str, **more: Any) -> Observation:
+    """Return what is known of a number that was published to too often, whatever the key."""
+    return old(number, reason=Reason.KEY_CHANGES_TOO_OFTEN, person=True, **more)
 
 
 def judged(
@@ -151,6 +157,18 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
         FIRST_NUMBER,
         ["1"],
     ),
+    "though they are gone from one that stays MISMATCH": (
+        (
+            retarget(
+                given_it(A, Reason.SIGNATURE_MISMATCH), target(A, endpoint=None, address="a", problem=failure()), NOW
+            ),
+            old(B),
+        ),
+        FIRST_NUMBER,
+        ["1"],
+    ),
+    "one that was given too many keys of late is waited for": ((old(A), braked(B), old(C)), FIRST_NUMBER, ["2"]),
+    "and the lowest of them": ((old(A), braked(C), braked(B)), FIRST_NUMBER, ["2"]),
     "one that accepted the key is waited for": ((old(A), given_it(B), old(C)), FIRST_NUMBER, ["2"]),
     "though it still shows the former key": (
         (old(A), given_it(B, fingerprint=FORMER, status=VALID), old(C)),

@@ -323,6 +323,20 @@ def test_long_messages_are_cut_the_same_way_everywhere() -> None:
     assert len(told(key=Obstacle(ObjectReason.INVALID_KEY, "x" * 2000))["conditions"][0]["message"]) == 1024
 
 
+def test_publishes_that_count_are_told_by_how_long_before_the_last_they_were() -> None:
+    """What a restart needs to go on counting, and not one byte where only the last counts."""
+    (row,) = told(seen(Reason.SIGNED, published_at=NOW, recent=(NOW,)))["phoneNumbers"]
+    assert "earlierPublishes" not in row
+    recent = (NOW - 90.5, NOW - 0.2, NOW + 0.1, NOW + 0.4)
+    (row,) = told(seen(Reason.SIGNED, published_at=NOW + 0.4, recent=recent))["phoneNumbers"]
+    assert row["earlierPublishes"] == [91, 1, 0]
+    turned_away = (NOW - 60, NOW, NOW + 5)
+    (row,) = told(seen(Reason.SIGNED, published_at=NOW, recent=turned_away))["phoneNumbers"]
+    assert row["earlierPublishes"] == [60]
+    (row,) = told(seen(Reason.PENDING, recent=turned_away))["phoneNumbers"]
+    assert "earlierPublishes" not in row
+
+
 def test_the_order_of_gravity_is_that_of_who_must_act() -> None:
     """Within the reasons as they are listed, nobody comes before time, and time before a person."""
     groups = [group_of(reason) for reason in sorted(Reason, key=gravity)]

@@ -71,6 +71,31 @@ def test_readiness_is_told_when_status_or_reason_change(
     assert happenings(before, status(ready=ready, reason=reason), {}) == expected
 
 
+WAITING = {**row(reason="KeyChangesTooOften"), "message": "changes too often"}
+CHANGES = Happening("KeyChangesTooOften", f"changes too often ({NUMBER})", warning=True)
+
+
+@pytest.mark.parametrize(
+    "graver", [[], [row(OTHER_NUMBER, "AccessDenied")]], ids=["the gravest", "beside a graver one"]
+)
+@pytest.mark.parametrize(
+    ("writers", "who"),
+    [((), ""), (("cert-manager", "a"), "; the Secret's field managers: a, cert-manager")],
+    ids=["nobody is named", "two are"],
+)
+def test_a_key_that_changes_too_often_is_told_with_who_writes_the_secret(
+    graver: list[dict[str, Any]], writers: tuple[str, ...], who: str
+) -> None:
+    """Once, when the first numbers begin to wait, whatever else is wrong."""
+    reason = "AccessDenied" if graver else "KeyChangesTooOften"
+    before = status(row(), *graver, ready="False" if graver else "True", reason=reason if graver else "Succeeded")
+    after = status(WAITING, *graver, ready="False", reason=reason)
+    assert happenings(before, after, {}, writers) == [Happening(CHANGES.reason, CHANGES.note + who, warning=True)]
+    assert happenings(after, after, {}, writers) == []
+    more = status(WAITING, {**WAITING, "phoneNumber": OTHER_NUMBER}, ready="False", reason="KeyChangesTooOften")
+    assert happenings(after, more, {}, writers) == []
+
+
 def stalled(*rows: dict[str, Any], reason: str = "AccessDenied") -> dict[str, Any]:
     """Return a status of an object that waits for a person."""
     found = status(*rows, ready="False", reason=reason)

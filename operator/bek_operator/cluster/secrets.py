@@ -1,18 +1,27 @@
 """Secrets, one at a time and only read; the operator never writes to one."""
 
 import base64
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import NotFound
+from bek_operator.model.fields import objects, typed
+
+MOST_WRITERS: Final = 4
+
+_WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
 class SecretContent:
-    """A Secret's decoded entries at one resourceVersion."""
+    """A Secret's decoded entries at one resourceVersion, and the field managers that own entries of it."""
 
     version: str
     data: dict[str, bytes] = field(repr=False)
+    writers: tuple[str, ...] = ()
 
 
 class SecretReader:
@@ -34,7 +43,21 @@ class SecretReader:
             return None
         with understood("a Secret"):
             data = {entry: _decoded(text) for entry, text in (body.get("data") or {}).items()}
-            return SecretContent(body["metadata"]["resourceVersion"], data)
+            metadata = body["metadata"]
+            return SecretContent(metadata["resourceVersion"], data, _writers(metadata.get("managedFields")))
+
+
+def _writers(managed: object) -> tuple[str, ...]:
+    """Return the field managers that own entries, as far as they can be shown: whoever writes may name itself at will.
+
+    https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
+    """
+    names = [
+        typed(one.get("manager"), str) or ""
+        for one in objects(managed)
+        if isinstance(fields := one.get("fieldsV1"), Mapping) and "f:data" in fields
+    ]
+    return tuple(dict.fromkeys(name for name in names if _WRITER.fullmatch(name)))[:MOST_WRITERS]
 
 
 def _decoded(text: str | None) -> bytes:

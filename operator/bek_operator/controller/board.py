@@ -51,6 +51,7 @@ class Entry:
         written_at: When the status was last written by this process, and how many more writes were `allowed` then.
         unwritten_since: Since when there may be something to write that waits for more.
         gate: Which numbers may be published to; `held` are those that wait for it.
+        writers: Field managers of the key's Secret, with when each was last seen to be one.
     """
 
     resource: Resource
@@ -71,6 +72,7 @@ class Entry:
     unwritten_since: float | None = None
     gate: Gate = OPEN
     held: set[str] = field(default_factory=set)
+    writers: dict[str, float] = field(default_factory=dict)
 
     @property
     def at_rest(self) -> bool:
@@ -134,6 +136,9 @@ class Board:
         if entry is None:
             entry = self._entries[resource.ref] = Entry(resource=resource)
         before, entry.resource = entry.resource, resource
+        if before.generation != resource.generation:
+            # The key may be in another Secret now.
+            entry.writers = {}
         if (before.generation, before.request) != (resource.generation, resource.request):
             entry.secrets_stale = True
         self._has_version(resource.ref, resource.version)

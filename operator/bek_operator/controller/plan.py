@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from bek_operator.cluster.errors import Forbidden
-from bek_operator.cluster.secrets import SecretContent
+from bek_operator.cluster.secrets import MOST_WRITERS, SecretContent
 from bek_operator.controller.board import Board, Entry, NumberRef
 from bek_operator.controller.clock import Clock
 from bek_operator.controller.key_cache import KeyCache
@@ -33,6 +33,7 @@ VANISHED_SECONDS = 2.0
 """A Secret that is replaced by deleting and creating it is gone for a moment; nothing is made of that."""
 
 _FORBIDDEN_SECONDS = 60.0
+_WRITERS_KEPT_SECONDS = 3600.0
 
 
 class ObjectReader(Protocol):
@@ -146,6 +147,7 @@ class Planner:
                     return False
                 self._board.refer(ref, entry, {name: _version(one) for name, one in found.items()})
                 entry.key = await self._key(spec, found)
+                self._see_writers(entry, found[spec.key.secret])
                 if isinstance(entry.key, PublicKey):
                     self._place(ref, entry, entry.key, spec, found, had_no_key=had_no_key)
         except BaseException:
@@ -201,6 +203,14 @@ class Planner:
             return await self._keys.parse(content.data, spec.key.entry, spec.passphrase_entry)
         except InvalidKey as fault:
             return Obstacle(ObjectReason.INVALID_KEY, f"Secret {spec.key.secret}: {fault}")
+
+    def _see_writers(self, entry: Entry, content: SecretContent | Missing) -> None:
+        """Take note of the key's field managers: of two that overwrite each other the metadata names only the last."""
+        if isinstance(content, SecretContent):
+            now = self._clock()
+            seen = {**entry.writers, **dict.fromkeys(content.writers, now)}
+            latest = sorted(seen, key=lambda name: seen[name], reverse=True)[:MOST_WRITERS]
+            entry.writers = {name: seen[name] for name in latest if now - seen[name] < _WRITERS_KEPT_SECONDS}
 
     def _place(
         self,

@@ -88,7 +88,7 @@ class Reporter:
                 entry.unwritten_since = waited_since
         if written:
             self._recorded(ref, entry)
-            await self._tell(before, happenings(before.status, status, causes))
+            await self._tell(before, happenings(before.status, status, causes, entry.writers))
 
     async def _tell(self, resource: Resource, told: Sequence[Happening]) -> None:
         for one in told:

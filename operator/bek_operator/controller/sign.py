@@ -14,10 +14,10 @@ from bek_operator.controller.board import Board, Entry, NumberRef
 from bek_operator.controller.clock import Clock
 from bek_operator.logs import about
 from bek_operator.model.answers import Failure
-from bek_operator.model.decision import Publish, Read, Wait, decide
+from bek_operator.model.decision import Publish, Read, Reuse, Wait, decide
 from bek_operator.model.endpoint import Endpoint
 from bek_operator.model.observation import Observation
-from bek_operator.model.outcomes import after_failure, after_publish, after_read
+from bek_operator.model.outcomes import after_failure, after_publish, after_read, after_reuse
 from bek_operator.model.reasons import Reason
 from bek_operator.model.rollout import has_another_key
 from bek_operator.model.target import Target
@@ -88,8 +88,10 @@ class Signer:
             match decide(seen, now, recorded=self._board.is_recorded(ref, seen)):
                 case Wait(until):
                     return until
-                case Read() if _can_wait(seen) and not self._board.admits(ref, seen, now):
+                case Read() | Reuse() if _can_wait(seen, now) and not self._board.admits(ref, seen, now):
                     return self._hold(ref, seen)
+                case Reuse():
+                    self._board.put(ref.object, after_reuse(seen, now))
                 case Read():
                     await self._read(ref, seen.target, seen.target.endpoint)
                 case Publish() if not self._board.admits(ref, seen, now):
@@ -131,9 +133,9 @@ class Signer:
             raise asyncio.CancelledError
 
 
-def _can_wait(seen: Observation) -> bool:
-    """Tell whether a look at a number would only tell what is known: that it holds another key."""
-    return not seen.tried and not seen.asked and has_another_key(seen)
+def _can_wait(seen: Observation, now: float) -> bool:
+    """Return whether a look at a number would only tell what is known: that it holds another key, and may get ours."""
+    return not seen.tried and not seen.asked and has_another_key(seen) and now >= seen.publish_due
 
 
 def _is_awaited(entry: Entry, before: Observation, seen: Observation) -> bool:

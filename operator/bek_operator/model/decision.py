@@ -15,6 +15,11 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Reuse:
+    """Go by the last answer, which is fresh enough to tell what the number lacks for a target that is new."""
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Hand over the key; the last answer was understood and showed that it is missing."""
 
@@ -26,7 +31,7 @@ class Wait:
     until: float | None
 
 
-Decision = Read | Publish | Wait
+Decision = Read | Reuse | Publish | Wait
 
 
 def decide(seen: Observation, now: float, *, recorded: bool) -> Decision:
@@ -39,8 +44,10 @@ def decide(seen: Observation, now: float, *, recorded: bool) -> Decision:
         return Wait(seen.retry_at)
     if _may_publish(seen, now):
         return Publish() if recorded or not seen.publishes else Wait(None)
-    if not seen.tried or now >= seen.due:
+    if now >= seen.due:
         return Read()
+    if not seen.tried:
+        return Reuse() if _is_fresh(seen, now) else Read()
     return Wait(seen.due)
 
 
@@ -48,7 +55,11 @@ def _may_publish(seen: Observation, now: float) -> bool:
     """Tell whether the last answer is good enough to act upon, and asks for a publish that nothing holds back."""
     if not seen.target.publish or seen.finding is Reason.SIGNED or now < seen.publish_due:
         return False
-    if seen.read_at is None or now - seen.read_at >= min(seen.target.interval, FRESH_SECONDS):
+    if seen.read_at is None or not _is_fresh(seen, now):
         return False
     # A check that has come due since goes first.
     return not seen.read_at < seen.due <= now
+
+
+def _is_fresh(seen: Observation, now: float) -> bool:
+    return seen.read_at is not None and now - seen.read_at < min(seen.target.interval, FRESH_SECONDS)

@@ -42,6 +42,7 @@ class Observation:
         read_at: The last understood answer of this endpoint to this process.
         published_at: Our last publish, of whatever key.
         publishes: How often the current key was published; the brake's memory.
+        recent: Our last publishes, of whatever key, oldest first, as far as they count; the brake's other memory.
         lasts: The signature was seen to have lasted since the last publish; the next one starts counting anew.
         lost: How a number that was signed was found not to be, until the key is published again.
         cause: What the last publish, which was accepted, made good: a loss, or `Pending`, which is none.
@@ -65,6 +66,7 @@ class Observation:
     read_at: float | None = None
     published_at: float | None = None
     publishes: int = 0
+    recent: tuple[float, ...] = ()
     lasts: bool = False
     lost: Reason | None = None
     cause: Reason | None = None
@@ -98,6 +100,7 @@ class Observation:
             self.fingerprint,
             self.published_at,
             self.publishes,
+            self.recent,
             self.tried,
             self.asked,
             self.person,
@@ -106,7 +109,8 @@ class Observation:
     @property
     def doubts_the_key(self) -> bool:
         """Tell whether what came of publishing may be the key's fault."""
-        return self.reason in OF_THE_KEY or (self.refusal is not None and may_be_for_the_key(self.refusal))
+        known = self.resume_from or self
+        return known.reason in OF_THE_KEY or (known.refusal is not None and may_be_for_the_key(known.refusal))
 
     @property
     def group(self) -> Group:
@@ -116,9 +120,9 @@ class Observation:
     @property
     def publish_due(self) -> float:
         """Return from when on the current key may be published (again)."""
-        due = 0.0
+        due = brake.next_of_any_key(self.recent)
         if self.published_at is not None and self.publishes:
-            due = brake.next_publish(self.publishes, self.published_at)
+            due = max(due, brake.next_publish(self.publishes, self.published_at))
             if self.accepted:
                 due = max(due, self.published_at + brake.SETTLING_SECONDS)
         if self.refusal:
@@ -138,11 +142,17 @@ def _recovered(target: Target, recorded: Recorded, generation: int, *, now: floa
         return Observation(target=target)
     # A time that is still to come is that of a clock that went wrong; the brake must not wait for it.
     published_at = None if row.published_at is None else min(row.published_at, now)
-    seen = Observation(target=target, status=row.status, fingerprint=row.fingerprint, published_at=published_at)
+    recent = tuple(min(at, now) for at in row.recent)
+    asked_again = target.request not in {"", recorded.request}
+    if asked_again:
+        # Room for one publish: whether the last process has lifted the brake for it already is not known.
+        recent = recent[-(brake.MOST_IN_AN_HOUR - 1) :]
+    seen = Observation(
+        target=target, status=row.status, fingerprint=row.fingerprint, published_at=published_at, recent=recent
+    )
     signed, waiting = row.reason is Reason.SIGNED, row.reason is Reason.WAITING_FOR_ROLLOUT
     if recorded.fingerprint != target.key.fingerprint or (signed and seen.finding is not Reason.SIGNED):
         return replace(seen, due=due if signed or waiting else 0.0)
-    asked_again = target.request not in {"", recorded.request}
     if not asked_again:
         seen = _with_publishes(seen, row)
     tried = recorded.settled and recorded.generation == generation
@@ -230,7 +240,7 @@ def _carried_over(seen: Observation, target: Target, now: float) -> Observation:
     if before.api != target.api or before.publish != target.publish:
         kept = replace(kept, tried=False, person=False)
     if target.request not in {"", before.request}:
-        kept = _forget_publishes(kept, read_at=None, asked=True, due=now)
+        kept = _forget_publishes(kept, recent=(), read_at=None, asked=True, due=now)
     return kept
 
 

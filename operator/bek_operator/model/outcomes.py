@@ -31,17 +31,21 @@ def after_read(seen: Observation, reading: Reading, now: float, jitter: float) -
         status=reading.status,
         fingerprint=reading.fingerprint,
         read_at=now,
-        tried=True,
-        asked=False,
-        person=False,
         failures=0,
         bounded=0,
         due=now + _spread(seen.target.interval, jitter),
         retry_at=0.0,
     )
+    return after_reuse(known, now)
+
+
+def after_reuse(seen: Observation, now: float) -> Observation:
+    """Take in what the last answer says for the target of now."""
+    known = replace(seen, tried=True, asked=False, person=False)
     finding = known.finding
     if finding is Reason.SIGNED:
-        lasts = seen.published_at is not None and now - seen.published_at > brake.FORGIVEN_SECONDS
+        read_at = seen.read_at or 0.0
+        lasts = seen.published_at is not None and read_at - seen.published_at > brake.FORGIVEN_SECONDS
         return replace(
             known, reason=finding, message="", lost=None, lasts=lasts, accepted=False, refusal=None, refusals=0
         )
@@ -67,6 +71,8 @@ def _held_back(known: Observation, finding: Reason, now: float) -> Observation:
         pause = min(max(waited, 1.0), _SLOWEST_SETTLING)
         message = _NOT_SHOWN_YET if finding is Reason.FOREIGN_KEY else _ACCEPTED
         return replace(known, reason=Reason.PENDING, message=message, due=min(known.due, now + pause))
+    if now < brake.next_of_any_key(known.recent) and not brake.holds(known.publishes):
+        return replace(known, reason=Reason.KEY_CHANGES_TOO_OFTEN, message=_UNSTABLE, person=True)
     if finding is Reason.FOREIGN_KEY:
         return replace(known, reason=Reason.CONTENDED, message=_CONTENDED, person=True)
     return replace(known, reason=Reason.SIGNATURE_MISMATCH, message=_MISMATCH, person=True)
@@ -124,7 +130,8 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
     """Take in what a publish led to; whatever it was, a read comes next.
 
     One that was accepted, may have been carried out, or was refused for the key counts for the brake. One that the
-    API turned away for other reasons (not ready, too many requests, not registered), or without one, does not.
+    API turned away for other reasons (not ready, too many requests, not registered), or without one, does not, but
+    for the first in a row: a key that is changed again and again is not to be offered each time.
     """
     if isinstance(answer, Accepted):
         return replace(
@@ -134,6 +141,7 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
             read_at=None,
             published_at=now,
             publishes=seen.publishes + 1,
+            recent=brake.with_publish(seen.recent, now),
             cause=seen.lost or Reason.PENDING,
             lasts=False,
             lost=None,
@@ -145,6 +153,7 @@ def after_publish(seen: Observation, answer: Accepted | Failure, now: float) -> 
     counts = answer.unknown or is_of_the_key(answer)
     refused = replace(
         replace(seen, published_at=now, publishes=seen.publishes + 1, lasts=False, cause=None) if counts else seen,
+        recent=brake.with_publish(seen.recent, now) if counts or not seen.refusals else seen.recent,
         tried=True,
         asked=False,
         read_at=None,
@@ -179,12 +188,17 @@ def released(seen: Observation, *, spreading: bool) -> Observation:
 def disturbed(seen: Observation, published: Target, now: float) -> Observation:
     """Take in that a publish for another target ended after this one was set: what was read is worth nothing.
 
-    Where it was of the same key to the same address, it counts for the brake.
+    Where it was to the same address, it counts for the brake; as one of the present key if it was that.
     """
     seen = replace(seen, read_at=None, due=min(seen.due, now), tried=False)
     if published.address != seen.target.address:
         return seen
-    return replace(seen, published_at=now, publishes=seen.publishes + (published.key == seen.target.key))
+    return replace(
+        seen,
+        published_at=now,
+        publishes=seen.publishes + (published.key == seen.target.key),
+        recent=brake.with_publish(seen.recent, now),
+    )
 
 
 def _retry_at(seen: Observation, failure: Failure, now: float) -> float:
@@ -208,6 +222,10 @@ _ACCEPTED = "the key was accepted and is not VALID yet"
 _NOT_SHOWN_YET = "the key was accepted, but the API still shows another key"
 _CONTENDED = (
     "somebody else keeps publishing another key; find the other writer, then set the bek.dev/requested-at annotation"
+)
+_UNSTABLE = (
+    "published too often within an hour, since the key in the Secret keeps changing; find out what writes the Secret, "
+    "then set the bek.dev/requested-at annotation"
 )
 _MISMATCH = (
     "published several times and still not VALID; check the number's registration, "

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     HOST_NOT_ALLOWED = "HostNotAllowed"
     INVALID_CREDENTIALS = "InvalidCredentials"
     CERTIFICATE_NOT_TRUSTED = "CertificateNotTrusted"
+    KEY_CHANGES_TOO_OFTEN = "KeyChangesTooOften"
     CONTENDED = "Contended"
     SIGNATURE_MISMATCH = "SignatureMismatch"
     KEY_REJECTED = "KeyRejected"

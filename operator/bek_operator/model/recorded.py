@@ -12,12 +12,13 @@ from bek_operator.model.fields import objects, typed
 from bek_operator.model.reasons import ObjectReason, Reason
 from bek_operator.model.times import instant
 
+_MOST_EARLIER_PUBLISHES = 16
 _SETTLED = [ObjectReason.SUCCEEDED, *Reason]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One number's row of a status."""
+    """One number's row of a status; `recent` are the publishes that count, whatever their key, oldest first."""
 
     number: str
     api: str
@@ -27,6 +28,7 @@ class Row:
     fingerprint: str | None
     published_at: float | None
     publishes: int
+    recent: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 
 def _read_row(number: str, row: Mapping[str, Any]) -> Row | None:
-    word = row.get("signatureStatus")
+    word, published_at = row.get("signatureStatus"), instant(row.get("lastPublishTime"))
     try:
         return Row(
             number=number,
@@ -106,8 +108,15 @@ def _read_row(number: str, row: Mapping[str, Any]) -> Row | None:
             reason=Reason(typed(row.get("reason"), str) or ""),
             message=typed(row.get("message"), str) or "",
             fingerprint=typed(row.get("observedFingerprint"), str),
-            published_at=instant(row.get("lastPublishTime")),
+            published_at=published_at,
             publishes=max(typed(row.get("publishes"), int) or 0, 0),
+            recent=() if published_at is None else (*_before(published_at, row.get("earlierPublishes")), published_at),
         )
     except ValueError:
         return None
+
+
+def _before(last: float, seconds: object) -> list[float]:
+    """Return the instants that are so many seconds before the last one, oldest first."""
+    found = seconds[:_MOST_EARLIER_PUBLISHES] if isinstance(seconds, list) else ()
+    return sorted(last - one for one in found if type(one) is int and one >= 0)

@@ -125,10 +125,12 @@ def _had_the_key(seen: Observation) -> bool:
 def _is_on_trial(seen: Observation, now: float) -> bool:
     """Tell whether a number was given the key, and has either refused it or not become VALID (yet).
 
+    One that is to be given it, and was given too many others of late, is waited for: the others were, too.
+
     After a restart a row tells that it was given the key (`publishes`), but not always what came of that. If it
     takes a person now, or is not understood, that may well be for the key.
     """
-    if seen.doubts_the_key:
+    if seen.doubts_the_key or seen.reason is Reason.KEY_CHANGES_TOO_OFTEN:
         return True
     if seen.finding is Reason.STALE_SIGNATURE and not seen.target.problem:
         return True

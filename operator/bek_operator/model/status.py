@@ -89,6 +89,10 @@ def _row(number: Number, seen: Observation | None) -> Mapping[str, Any]:
         row["observedFingerprint"] = seen.fingerprint
     if seen.published_at is not None:
         row["lastPublishTime"] = rfc3339(seen.published_at)
+        # The last of them is the one that has just been told; what was turned away since has no place here.
+        earlier = [at for at in seen.recent if at <= seen.published_at][:-1]
+        if earlier:
+            row["earlierPublishes"] = [int(seen.published_at) - int(at) for at in earlier]
     if seen.publishes:
         row["publishes"] = min(seen.publishes, _MOST_PUBLISHES)
     return row

@@ -24,9 +24,15 @@ class Happening:
     warning: bool
 
 
-def happenings(before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapping[str, Reason]) -> list[Happening]:
-    """Tell what changed; `causes` names what a publish made good, for each number that has accepted one."""
-    return [*_publishes(before, after, causes), *_readiness(before, after)]
+def happenings(
+    before: Mapping[str, Any], after: Mapping[str, Any], causes: Mapping[str, Reason], writers: Iterable[str] = ()
+) -> list[Happening]:
+    """Tell what changed.
+
+    `causes` names what a publish made good, for each number that has accepted one; `writers` are the field managers
+    that have written the key's Secret of late.
+    """
+    return [*_publishes(before, after, causes), *_key_changes(before, after, writers), *_readiness(before, after)]
 
 
 def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Happening]:
@@ -38,6 +44,9 @@ def _readiness(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[
         return
     if now["reason"] in LACKS_THE_KEY and not condition_of(after, "Stalled"):
         # Its end will be told, with what had been lost.
+        return
+    if now["reason"] == Reason.KEY_CHANGES_TOO_OFTEN:
+        # This is told whatever else is wrong, and with who writes the Secret.
         return
     calm = now["status"] == "True" or now["reason"] == Reason.WAITING_FOR_ROLLOUT
     yield Happening(now["reason"], now["message"], warning=not calm)
@@ -64,6 +73,18 @@ def _causes(status: Mapping[str, Any], reason: str) -> dict[str, tuple[str, list
             message = str(row.get("message", ""))
             causes.setdefault(_IDS.sub("", message), (message, []))[1].append(number)
     return causes
+
+
+def _key_changes(before: Mapping[str, Any], after: Mapping[str, Any], writers: Iterable[str]) -> Iterable[Happening]:
+    """Tell when numbers have begun to wait because the key is changed too often."""
+    reason = Reason.KEY_CHANGES_TOO_OFTEN
+    waiting = _causes(after, reason)
+    if not waiting or _causes(before, reason):
+        return
+    names = ", ".join(sorted(writers))
+    who = f"; the Secret's field managers: {names}" if names else ""
+    for message, numbers in waiting.values():
+        yield Happening(str(reason), f"{message} ({_named(numbers)}){who}", warning=True)
 
 
 def _publishes(
