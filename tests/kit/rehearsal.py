@@ -156,6 +156,11 @@ class Rehearsal:
         shown = row.published_at if row else None
         return self.seen.published_at is None or (shown is not None and shown >= int(self.seen.published_at))
 
+    @property
+    def is_request_met(self) -> bool:
+        """Return whether the status says that the last request for a check was met, if there was one."""
+        return self._resource.request in {"", self._resource.recorded.request}
+
     def plan(self) -> None:
         """Read the object, and set the number's target."""
         self._resource = read_resource(self._body)

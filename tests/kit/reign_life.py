@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+from collections import defaultdict
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bek_operator.model.answers import Accepted, Cure, Failure, Pace, Reading, SignatureStatus
+from bek_operator.model.brake import MOST_IN_AN_HOUR
 from bek_operator.model.decision import FRESH_SECONDS
 from bek_operator.model.observation import is_of_the_key
 from bek_operator.model.reasons import Reason
@@ -25,7 +27,7 @@ from kit.virtual_time import VirtualLoop, until
 from kit.world import READY, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from bek_operator.controller.reign import Reign
     from bek_operator.model.endpoint import Endpoint
@@ -53,7 +55,8 @@ _SECONDS_TO_TELL = 6.0
 _SECONDS_TO_RETRY = 80.0
 """What a pass that found the API server away may wait at most."""
 
-_ANNUL_PUBLISHES = frozenset({"rotate", "rotate_in_vain", "enlist", "request"})
+_ANNUL_PUBLISHES = frozenset({"rotate", "rotate_in_vain", "flip", "enlist", "request"})
+_LIFT_THE_LIMIT = frozenset({"enlist", "request"})
 _LEAVE_THE_KEY_ON_TRIAL = frozenset(
     {"fail", "recover", "check_every", "touch", "touch_secret", "go_away", "restart", "rotate_in_vain"}
 )
@@ -130,7 +133,8 @@ class WatchedPhones(FakePhones):
         broken: What was broken, in words.
         spoilt: Fingerprints of keys that all numbers reject.
         rejecting: The URLs that did so.
-        annulled_at: Publishes before this instant count no more.
+        annulled_at: Publishes of one key before this instant count no more.
+        lifted_at: Publishes of whatever key before this instant count no more.
     """
 
     def __init__(self, shown: Callable[[str], float]) -> None:
@@ -138,17 +142,20 @@ class WatchedPhones(FakePhones):
         self.broken: list[str] = []
         self.spoilt: set[str] = set()
         self.rejecting: set[str] = set()
-        self.annulled_at = 0.0
+        self.annulled_at = self.lifted_at = 0.0
+        self._publishes: dict[str, list[float]] = defaultdict(list)
         self._shown = shown
         self._begun = {kind: asyncio.Event() for kind in ("read", "publish")}
         self._busy: set[str] = set()
         self._answers: dict[str, tuple[float, Endpoint, Reading | Failure]] = {}
         self._counted: dict[str, tuple[float, str]] = {}
 
-    def meet_another_process(self) -> None:
-        """Let what the last process was told count for nothing."""
+    def meet_another_process(self, remembered: Mapping[str, float]) -> None:
+        """Let what the last process was told count for nothing, but for publishes up to those that the status shows."""
         self._answers.clear()
         self._counted.clear()
+        for url, times in self._publishes.items():
+            times[:] = [at for at in times if int(at) <= remembered.get(url, 0.0)]
 
     async def wait_for(self, kind: str) -> None:
         """Wait until a call of a kind begins, but not for long."""
@@ -183,6 +190,7 @@ class WatchedPhones(FakePhones):
             phone.fingerprint, phone.published_at, phone.status = fingerprint, now(), SignatureStatus.MISMATCH
         if _counts(answer):
             self._counted[url] = now(), fingerprint
+            self._publishes[url].append(now())
         return answer
 
     @contextmanager
@@ -207,6 +215,10 @@ class WatchedPhones(FakePhones):
         at, last = self._counted.get(url, (0.0, ""))
         if last == fingerprint and at > self.annulled_at and self._shown(url) < int(at):
             self._break(f"a publish at {url} before the status shows the last one")
+        # A status knows no parts of a second.
+        within = [at for at in self._publishes[url] if at > self.lifted_at and now() - at < _HOUR - 1]
+        if len(within) >= MOST_IN_AN_HOUR:
+            self._break(f"a publish at {url} after {len(within)} within the hour")
 
     def _break(self, words: str) -> None:
         self.broken.append(f"at {asyncio.get_running_loop().time():.3f} s: {words}")
@@ -229,6 +241,7 @@ class ReignLife(World):
         self._stop_all_trouble()
         self._listed = numbers(script.count)
         self._key = keys.rsa()
+        self._password = "first"
         self._request: str | None = None
         self._suspended = self._never = self._on_trial = False
         self._away_until = 0.0
@@ -259,10 +272,13 @@ class ReignLife(World):
 
     async def _act(self, step: Step) -> None:
         self._on_trial = self._on_trial and step.act in _LEAVE_THE_KEY_ON_TRIAL
+        # The operator may hear of it only later.
+        retried = self._away_until + _SECONDS_TO_RETRY if now() < self._away_until + _SECONDS_TO_RETRY else 0.0
+        heard_at = max(now() + _SECONDS_TO_TELL, retried)
         if step.act in _ANNUL_PUBLISHES:
-            # The operator may hear of it only later.
-            retried = self._away_until + _SECONDS_TO_RETRY if now() < self._away_until + _SECONDS_TO_RETRY else 0.0
-            self._watched.annulled_at = max(now() + _SECONDS_TO_TELL, retried)
+            self._watched.annulled_at = heard_at
+        if step.act in _LIFT_THE_LIMIT:
+            self._watched.lifted_at = heard_at
         happening = getattr(self, step.act)(*step.values)
         if inspect.isawaitable(happening):
             await happening
@@ -309,6 +325,17 @@ class ReignLife(World):
         self._key = keys.rsa(name)
         self.secrets.put_key(self._key)
 
+    async def flip(self, name: str, times: int, seconds: float) -> None:
+        """Have somebody put another key into the Secret, and somebody else the one of now, again and again."""
+        pair = self._key
+        for _ in range(times):
+            self.rotate(name)
+            await asyncio.sleep(seconds)
+            self._key = pair
+            self.secrets.put_key(pair)
+            await asyncio.sleep(seconds)
+        self._watched.annulled_at = max(self._watched.annulled_at, now() + _SECONDS_TO_TELL)
+
     def rotate_in_vain(self, name: str) -> None:
         """Put a key into the Secret that all numbers reject; where all was well one of them is to find that out."""
         fingerprint = keys.rsa(name).fingerprint
@@ -320,16 +347,19 @@ class ReignLife(World):
 
     def change_password(self, password: str) -> None:
         """Change what the numbers are called with."""
+        self._password = password
         self.secrets.put_credentials(password)
 
-    async def take_away(self, name: str, seconds: float) -> None:
-        """Delete a Secret, and put it back."""
-        self.secrets.remove(name)
-        await asyncio.sleep(seconds)
-        if name == KEY_SECRET:
-            self.secrets.put_key(self._key)
-        else:
-            self.secrets.put_credentials("first")
+    async def take_away(self, name: str, seconds: float, times: int = 1) -> None:
+        """Delete a Secret, and put it back as it was."""
+        for _ in range(times):
+            self.secrets.remove(name)
+            await asyncio.sleep(seconds)
+            if name == KEY_SECRET:
+                self.secrets.put_key(self._key)
+            else:
+                self.secrets.put_credentials(self._password)
+            await asyncio.sleep(seconds if times > 1 else 0.0)
 
     def check_every(self, seconds: int) -> None:
         """Edit the interval."""
@@ -413,7 +443,7 @@ class ReignLife(World):
         # Of an object that is suspended nothing tells whether the last edit was heard of.
         await asyncio.sleep(_SECONDS_TO_RETRY)
         while not (self._is_as_it_should(begin) and self._shows_all()):
-            assert now() < begin + _DAY, f"not at rest: {self.objects.status(self.ref)}"
+            assert now() < begin + 2 * _DAY, f"not at rest: {self.objects.status(self.ref)}"
             await asyncio.sleep(10 if now() < begin + _HOUR else 60)
         self._see_promises_kept()
 
@@ -425,7 +455,13 @@ class ReignLife(World):
         self._see_promises_kept()
 
     async def _take_another_key(self) -> None:
-        """See that nothing has been left behind that would make a rotation take longer than it must."""
+        """See that nothing has been left behind that would make a rotation take longer than it must.
+
+        Where the key was changed all too often, that takes a person's request.
+        """
+        rows = self.objects.status(self.ref)["phoneNumbers"]
+        if any(len(row.get("earlierPublishes", ())) >= MOST_IN_AN_HOUR - 1 for row in rows):
+            self.request("for a rotation")
         self.rotate(next(name for name in ("first", "second") if keys.rsa(name) != self._key))
         if not (self._suspended or self._never):
             await until(self._is_well, 2 * _MINUTE)
@@ -471,9 +507,7 @@ class ReignLife(World):
 
     def _shown(self, url: str) -> float:
         """Return when the last status that was written says that a number was published to."""
-        rows = self.objects.writes[-1][2]["phoneNumbers"] if self.objects.writes else ()
-        told = [instant(row.get("lastPublishTime")) for row in rows if _url(row["phoneNumber"]) == url]
-        return next(iter(told), None) or 0.0
+        return _published(self.objects.writes[-1][2]).get(url, 0.0) if self.objects.writes else 0.0
 
     def _stop_all_trouble(self) -> None:
         self.recover()
@@ -489,8 +523,18 @@ class ReignLife(World):
             self.objects.error = self.secrets.error = None
 
     async def _begin(self) -> None:
-        self._watched.meet_another_process()
+        status = self.objects.status(self.ref)
+        self._watched.meet_another_process(_published(status))
+        if not self._is_request_handled():
+            # It may be acted upon once more.
+            self._watched.lifted_at = now() + _SECONDS_TO_TELL
         self._reign = await self._process.enter_async_context(self.operator())
+
+
+def _published(status: Mapping[str, Any]) -> dict[str, float]:
+    """Return by URL when numbers were last published to, going by a status."""
+    rows = status.get("phoneNumbers", ())
+    return {_url(row["phoneNumber"]): instant(row.get("lastPublishTime")) or 0.0 for row in rows}
 
 
 def _url(number: str) -> str:

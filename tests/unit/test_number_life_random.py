@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bek_operator.model.answers import Accepted, Cure, Failure, Reading
+from bek_operator.model.brake import MOST_IN_AN_HOUR
 from bek_operator.model.decision import FRESH_SECONDS
 from bek_operator.model.observation import is_of_the_key
 from bek_operator.model.reasons import Reason
@@ -48,6 +49,8 @@ class NumberLife(RuleBasedStateMachine):
         self.life = Rehearsal()
         self.begun = 0
         """From which call on a person's act, or another address, has the brake count anew."""
+        self.lifted = 0
+        """From which call on a request, another address, or a process that does not know of them has all count anew."""
         self.moved = 0
         """From which call on they go to the address of now."""
         self.process = 0
@@ -103,7 +106,7 @@ class NumberLife(RuleBasedStateMachine):
         before = self.life.seen.target.address
         self.life.edit(apis=[on_premises(url=f"https://whatsapp-{{digits}}{path}", tls={"serverName": name})])
         if self.life.seen.target.address != before:
-            self.begun = self.moved = len(self.life.api.calls)
+            self.begun = self.moved = self.lifted = len(self.life.api.calls)
 
     @rule(policy=st.sampled_from(["IfNeeded", "IfNeeded", "Never"]))
     def the_policy_changes(self, policy: str) -> None:
@@ -114,7 +117,7 @@ class NumberLife(RuleBasedStateMachine):
     def a_check_is_asked_for(self) -> None:
         """Set the annotation to a new value."""
         self.last_request += 1
-        self.begun = len(self.life.api.calls)
+        self.begun = self.lifted = len(self.life.api.calls)
         self.life.request(f"request {self.last_request}")
 
     @rule()
@@ -122,6 +125,8 @@ class NumberLife(RuleBasedStateMachine):
         """Begin anew with what the status remembers, which says the same again if it spoke of a number looked at."""
         before, looked_at = self.life.status, self.life.resource.recorded.settled and self.life.seen.tried
         self.process = len(self.life.api.calls)
+        if not self.life.recorded or not self.life.is_request_met:
+            self.lifted = self.process
         self.life.restart()
         if looked_at and self.life.writable:
             assert self.life.status == before
@@ -156,6 +161,19 @@ class NumberLife(RuleBasedStateMachine):
         for first in counted:
             within = [at for at in counted if first <= at < first + HOUR]
             assert len(within) <= 3 + self.life.restarts_unseen
+
+    @invariant()
+    def whatever_the_key_six_publishes_an_hour_are_enough(self) -> None:
+        """No hour sees more of them; a status knows no parts of a second."""
+        counted = [call.at for call in self.life.api.calls[self.lifted :] if call.publishes and counts(call)]
+        assert all(later - first > HOUR - 1 for first, later in zip(counted, counted[MOST_IN_AN_HOUR:], strict=False))
+
+    @invariant()
+    def a_problem_that_is_certain_is_shown(self) -> None:
+        """The row names it at once, and nobody is called."""
+        problem = self.life.seen.target.problem
+        if problem and self.life.writable:
+            assert self.life.row["reason"] == problem.reason
 
     @invariant()
     def a_signed_number_was_seen_to_be(self) -> None:

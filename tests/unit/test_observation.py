@@ -262,6 +262,7 @@ def test_a_new_key_has_the_publishes_of_the_last_one_and_a_request_has_none() ->
     rotated = retarget(many, target(key=public_key("new")), NOW)
     assert rotated.publish_due == NOW - 60 + 3600
     assert retarget(many, target(request="now"), NOW).recent == ()
+    assert retarget(many, target(key=public_key("new"), request="now"), NOW).recent == ()
     assert retarget(many, target(endpoint=endpoint("+15550009999")), NOW).recent == ()
 
 

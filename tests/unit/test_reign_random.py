@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 KEYS = ["first", "second", "third"]
 OF_NUMBERS = ["fail", "refuse", "recover", "settle", "overwrite", "lose"]
-OF_PEOPLE = ["rotate", "rotate_in_vain", "change_password", "check_every", "set_policy", "suspend", "enlist", "request"]
+OF_PEOPLE = [
+    "rotate",
+    "flip",
+    "rotate_in_vain",
+    "change_password",
+    "check_every",
+    "set_policy",
+    "suspend",
+    "enlist",
+    "request",
+]
 OF_CLUSTER = ["take_away", "touch_secret", "clear_status", "go_away", "restart", "crash"]
 
 PAUSES = [0.0, 0.3, 3.0, 8.0, 70.0, 700.0, 4000.0]
@@ -66,6 +76,7 @@ class Dice:
             "overwrite": lambda: (which, pick(["", "", *KEYS])),
             "lose": lambda: (which,),
             "rotate": lambda: (pick(KEYS),),
+            "flip": lambda: (pick(KEYS), pick([1, 4, 15]), pick([0.1, 1.5, 4.0])),
             "rotate_in_vain": lambda: (pick(KEYS),),
             "change_password": lambda: (pick(["first", "second"]),),
             "check_every": lambda: (pick([60, 600, 3600]),),
@@ -73,7 +84,7 @@ class Dice:
             "suspend": lambda: (pick(["suspended", ""]),),
             "enlist": lambda: (pick([0, 1, 3]), pick([1, 2, 5, 30])),
             "request": lambda: (f"request {index}",),
-            "take_away": lambda: (pick([KEY_SECRET, LOGIN_SECRET]), pick([0.5, 1.9, 3.0, 60.0])),
+            "take_away": lambda: (pick([KEY_SECRET, LOGIN_SECRET]), pick([0.5, 1.9, 3.0, 60.0]), pick([1, 1, 5])),
             "go_away": lambda: (pick([0.3, 5.0, 90.0, 1300.0]),),
             "restart": lambda: (pick([0.0, 1.0, 300.0]),),
             "crash": lambda: (pick([0.3, 5.0]),),

@@ -211,6 +211,8 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
         return seen
     known = seen.resume_from or seen
     carried = _carried_over(known, target, now)
+    if target.request not in {"", known.target.request}:
+        carried = replace(carried, recent=())
     if target.problem:
         return _blocked(carried, target.problem, known)
     return awake(carried, now) if seen.resume_from and now >= carried.due else carried
@@ -240,7 +242,7 @@ def _carried_over(seen: Observation, target: Target, now: float) -> Observation:
     if before.api != target.api or before.publish != target.publish:
         kept = replace(kept, tried=False, person=False)
     if target.request not in {"", before.request}:
-        kept = _forget_publishes(kept, recent=(), read_at=None, asked=True, due=now)
+        kept = _forget_publishes(kept, read_at=None, asked=True, due=now)
     return kept
 
 
