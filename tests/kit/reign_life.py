@@ -55,7 +55,7 @@ _SECONDS_TO_TELL = 6.0
 _SECONDS_TO_RETRY = 80.0
 """What a pass that found the API server away may wait at most."""
 
-_ANNUL_PUBLISHES = frozenset({"rotate", "rotate_in_vain", "flip", "enlist", "request"})
+_ANNUL_PUBLISHES = frozenset({"rotate", "rotate_in_vain", "enlist", "request"})
 _LIFT_THE_LIMIT = frozenset({"enlist", "request"})
 _LEAVE_THE_KEY_ON_TRIAL = frozenset(
     {"fail", "recover", "check_every", "touch", "touch_secret", "go_away", "restart", "rotate_in_vain"}
@@ -272,16 +272,18 @@ class ReignLife(World):
 
     async def _act(self, step: Step) -> None:
         self._on_trial = self._on_trial and step.act in _LEAVE_THE_KEY_ON_TRIAL
-        # The operator may hear of it only later.
-        retried = self._away_until + _SECONDS_TO_RETRY if now() < self._away_until + _SECONDS_TO_RETRY else 0.0
-        heard_at = max(now() + _SECONDS_TO_TELL, retried)
         if step.act in _ANNUL_PUBLISHES:
-            self._watched.annulled_at = heard_at
+            self._watched.annulled_at = self._heard_at()
         if step.act in _LIFT_THE_LIMIT:
-            self._watched.lifted_at = heard_at
+            self._watched.lifted_at = self._heard_at()
         happening = getattr(self, step.act)(*step.values)
         if inspect.isawaitable(happening):
             await happening
+
+    def _heard_at(self) -> float:
+        """Return until when the operator has heard of what happens now, at the latest."""
+        retried = self._away_until + _SECONDS_TO_RETRY if now() < self._away_until + _SECONDS_TO_RETRY else 0.0
+        return max(now() + _SECONDS_TO_TELL, retried)
 
     # What happens to numbers.
 
@@ -327,14 +329,11 @@ class ReignLife(World):
 
     async def flip(self, name: str, times: int, seconds: float) -> None:
         """Have somebody put another key into the Secret, and somebody else the one of now, again and again."""
-        pair = self._key
-        for _ in range(times):
-            self.rotate(name)
-            await asyncio.sleep(seconds)
+        for pair in [keys.rsa(name), self._key] * times:
             self._key = pair
             self.secrets.put_key(pair)
+            self._watched.annulled_at = self._heard_at()
             await asyncio.sleep(seconds)
-        self._watched.annulled_at = max(self._watched.annulled_at, now() + _SECONDS_TO_TELL)
 
     def rotate_in_vain(self, name: str) -> None:
         """Put a key into the Secret that all numbers reject; where all was well one of them is to find that out."""
