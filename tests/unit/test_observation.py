@@ -296,6 +296,15 @@ def test_a_check_that_came_due_while_nobody_could_be_called_goes_first() -> None
     assert decide(after, NOW + 600, recorded=True) == Read()
 
 
+def test_a_number_that_another_object_had_is_looked_at() -> None:
+    """Whatever was known of it, and whatever stood in the way after that."""
+    taken = replace(BLOCKED, problem=failure(Reason.DUPLICATE_NUMBER, "is managed by another"))
+    for blocked in (retarget(signed(), taken, NOW), retarget(retarget(signed(), taken, NOW), BLOCKED, NOW)):
+        after = retarget(blocked, target(), NOW + 1)
+        assert (after.reason, after.tried) == (Reason.SIGNED, False)
+        assert decide(after, NOW + 1, recorded=True) == Read()
+
+
 def test_a_rest_is_not_forgotten_for_a_problem() -> None:
     """A number that was suspended meanwhile is looked at when its problem is over."""
     blocked = awake(retarget(signed(), BLOCKED, NOW), NOW)

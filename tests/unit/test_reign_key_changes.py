@@ -38,6 +38,11 @@ def warnings(world: World) -> set[str]:
     return {one.note for one in world.events.posted if one.reason == "KeyChangesTooOften" and one.warning}
 
 
+def names(world: World) -> set[str]:
+    """Return the field managers that the warnings name."""
+    return {note.rpartition("; the Secret's field managers: ")[2] for note in warnings(world)}
+
+
 @pytest.mark.parametrize("spread", SPREAD)
 @virtual_time
 async def test_a_secret_that_flips_is_published_six_times_at_most(spread: str) -> None:
@@ -75,6 +80,38 @@ async def test_ever_new_keys_are_published_ever_more_rarely() -> None:
             await asyncio.sleep(MINUTE)
     times = [call.at for call in world.phones.calls if call.kind == "publish"]
     assert [round((after - before) / HOUR) for before, after in pairwise(times[5:])] == [1, 2, 4]
+
+
+@virtual_time
+async def test_who_wrote_the_secret_of_late_is_named() -> None:
+    """Not who wrote it hours ago, nor more than four, nor who wrote another one that is named no longer."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(1)))
+    async with world.operator():
+        await world.until_ready(ref)
+        await flip(world)
+        await asyncio.sleep(5 * HOUR)
+        world.events.posted.clear()
+        world.secrets.writer = "generator"
+        for turn in range(8):
+            world.secrets.put_key(keys.rsa() if turn % 2 else keys.rsa("second"))
+            await asyncio.sleep(3)
+        assert names(world) == {"cert-manager, generator"}
+        await asyncio.sleep(5 * HOUR)
+        world.events.posted.clear()
+        for turn in range(7):
+            world.secrets.writer = f"writer-{turn}"
+            world.secrets.put_key(keys.rsa() if turn % 2 else keys.rsa("second"))
+            await asyncio.sleep(3)
+        assert names(world) == {"writer-3, writer-4, writer-5, writer-6"}
+        world.secrets.writer = "another"
+        world.secrets.put("other-key", public_pem=keys.rsa().public)
+        world.events.posted.clear()
+        world.objects.edit(ref, keySecretRef={"name": "other-key"})
+        await world.until_ready(ref, 5)
+        world.secrets.put("other-key", public_pem=keys.rsa("third").public)
+        await until(lambda: world.objects.ready(ref) == WAITS, 5)
+        assert names(world) == {"another"}
 
 
 @virtual_time

@@ -179,6 +179,22 @@ async def test_a_key_that_came_while_credentials_were_away_is_published_at_their
 
 
 @virtual_time
+async def test_a_number_that_another_object_had_for_a_while_is_looked_at() -> None:
+    """The other one may have published to it: what was known before is not believed, however young it is."""
+    world = World()
+    older = world.objects.create("older", spec_body([number(2)]))
+    ref = world.objects.create("younger", spec_body([number(1)]), created=10)
+    async with world.operator():
+        await world.until_ready(ref)
+        world.objects.edit(older, phoneNumbers=[{"phoneNumber": number(1)}])
+        await until(lambda: world.objects.ready(ref) == ("False", "DuplicateNumber"), SECONDS_TO_TELL)
+        world.phones[number(1)].overwrite(keys.rsa("foreign").fingerprint)
+        world.objects.edit(older, phoneNumbers=[{"phoneNumber": number(2)}])
+        await until(lambda: world.phones[number(1)].holds(keys.rsa()), SECONDS_TO_TELL)
+        await world.until_ready(ref, SECONDS_TO_TELL)
+
+
+@virtual_time
 async def test_a_rollout_goes_on_after_credentials_were_away() -> None:
     """Numbers that waited for the first one wait again, and follow it."""
     world = World()

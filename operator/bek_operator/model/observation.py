@@ -204,8 +204,7 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
     """Carry over what is still true for another target of the same number.
 
     The key that the API holds stays known while the endpoint is the same; the brake's count stays with key and
-    address; a server's wish to be left alone stays with the address. A problem that is over leaves nothing behind,
-    unless a check has come due meanwhile.
+    address; a server's wish to be left alone stays with the address. A problem leaves no trace, if no check is due.
     """
     if seen.target == target:
         return seen
@@ -214,7 +213,9 @@ def retarget(seen: Observation, target: Target, now: float) -> Observation:
     if target.request not in {"", known.target.request}:
         carried = replace(carried, recent=())
     if target.problem:
-        return _blocked(carried, target.problem, known)
+        # Whoever has a number that is listed twice may publish to it.
+        taken = target.problem.reason is Reason.DUPLICATE_NUMBER
+        return _blocked(carried, target.problem, awake(known, now) if taken else known)
     return awake(carried, now) if seen.resume_from and now >= carried.due else carried
 
 
