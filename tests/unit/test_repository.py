@@ -204,6 +204,47 @@ def test_the_image_that_is_deployed_is_this_version() -> None:
     assert f"\n## {version}" in _text(ROOT / "CHANGELOG.md")
 
 
+OVERLAYS: dict[str, dict[str, str]] = {
+    "as it is": {},
+    "namespace": {"namespace": "platform"},
+    "prefix": {"namePrefix": "eu-"},
+    "suffix": {"nameSuffix": "-blue"},
+    "all of them": {"namespace": "platform", "namePrefix": "eu-", "nameSuffix": "-blue"},
+}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS.values(), ids=OVERLAYS.keys())
+def test_an_overlay_moves_the_rights_with_the_account(tmp_path: Path, overlay: dict[str, str]) -> None:
+    """Whatever kustomize is told to change: role, binding, account and Deployment go on naming each other."""
+    resources = [os.path.relpath(ROOT / "deploy" / "default", tmp_path)]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, "resources": resources}), encoding="utf-8")
+
+    bodies = _kustomize(tmp_path)
+
+    (account,) = [body["metadata"] for body in bodies if body["kind"] == "ServiceAccount"]
+    (binding,) = [body for body in bodies if body["kind"] == "ClusterRoleBinding"]
+    (deployment,) = [body for body in bodies if body["kind"] == "Deployment"]
+    prefix, suffix = overlay.get("namePrefix", ""), overlay.get("nameSuffix", "")
+    assert account["name"] == f"{prefix}bek-operator{suffix}"
+    assert account["namespace"] == overlay.get("namespace", "bek-system")
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    ]
+    assert binding["roleRef"]["name"] in {body["metadata"]["name"] for body in bodies if body["kind"] == "ClusterRole"}
+    assert deployment["metadata"]["namespace"] == account["namespace"]
+    assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
+
+
+def test_the_container_runs_with_the_group_of_the_image() -> None:
+    """The kubelet takes the user alone from the image; a group in the Pod's own context fails on containerd 1.6."""
+    (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]
+    (container,) = pod["containers"]
+    user = re.findall(r"^USER (\d+):(\d+)$", _text(ROOT / "Dockerfile"), re.MULTILINE)
+
+    assert user == [("65532", str(container["securityContext"]["runAsGroup"]))]
+    assert "runAsGroup" not in pod["securityContext"]
+
+
 def test_kustomize_follows_the_names_of_secrets_into_an_object(tmp_path: Path) -> None:
     """With the component, a prefix and a generator's suffix reach every reference to a Secret."""
     names = ["flows-key", "whatsapp-admin", "whatsapp-ca", "meta-token", "meta-app", "waba-api-keys"]
