@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from kit.tls import Certificate
+
 PORT_ATTEMPTS = 5
 
 
@@ -37,10 +39,14 @@ class KubectlError(Exception):
 
 
 class ApiServer:
-    """One etcd and one kube-apiserver, started by `start()` or `with` and gone after `stop()`."""
+    """One etcd and one kube-apiserver, started by `start()` or `with` and gone after `stop()`.
 
-    def __init__(self, binaries: Binaries | None = None) -> None:
+    Its certificate is one that it makes itself, unless it is given one for `servers.HOST`.
+    """
+
+    def __init__(self, binaries: Binaries | None = None, certificate: Certificate | None = None) -> None:
         self.binaries = binaries or ensure()
+        self._certificate = certificate
         self.admin_token = secrets.token_urlsafe(32)
         self._keeper: Keeper | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -67,7 +73,7 @@ class ApiServer:
         try:
             with held():
                 self._keeper = Keeper("bek-apiserver")
-            servers.write_configuration(self.folder, self.admin_token)
+            servers.write_configuration(self.folder, self.admin_token, self._certificate)
             etcd = self.keeper.spawn("etcd", servers.etcd_command(self.binaries, self.folder))
             servers.wait_until_up(
                 "etcd", etcd, lambda: servers.accepts(self.folder / "etcd.sock"), self.keeper.log("etcd")
@@ -139,7 +145,7 @@ class ApiServer:
     @property
     def ca_file(self) -> Path:
         """The certificate that clients must trust."""
-        return self.folder / "certificates" / "apiserver.crt"
+        return servers.authority_file(self.folder)
 
     @property
     def audit_log(self) -> Path:

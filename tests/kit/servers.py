@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kit.binaries import Binaries
+    from kit.tls import Certificate
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -39,8 +40,17 @@ class PortTakenError(ApiServerError):
     """Somebody else took the port between its choice and its use."""
 
 
-def write_configuration(folder: Path, admin_token: str) -> None:
-    """Write the files that the command lines below name: audit policy, tokens, a key for service accounts."""
+def write_configuration(folder: Path, admin_token: str, certificate: Certificate | None) -> None:
+    """Write the files that the command lines below name: audit policy, tokens, a key for service accounts.
+
+    The server makes its own certificate if it is given none, which is the one to trust then.
+    """
+    certificates = folder / "certificates"
+    certificates.mkdir()
+    if certificate:
+        (certificates / "apiserver.crt").write_text(certificate.pem, encoding="ascii")
+        write_private(certificates / "apiserver.key", certificate.private)
+        (certificates / "authority.crt").write_text(certificate.authority, encoding="ascii")
     (folder / "audit-policy.yaml").write_text(audit.POLICY, encoding="utf-8")
     write_private(folder / "tokens.csv", f'{admin_token},admin,admin-uid,"system:masters"\n')
     key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
@@ -49,6 +59,12 @@ def write_configuration(folder: Path, admin_token: str) -> None:
         serialization.NoEncryption(),
     )
     write_private(folder / "service-accounts.key", key.decode())
+
+
+def authority_file(folder: Path) -> Path:
+    """Return the file with the certificate that clients must trust."""
+    given = folder / "certificates" / "authority.crt"
+    return given if given.exists() else folder / "certificates" / "apiserver.crt"
 
 
 def write_private(path: Path, text: str) -> None:
@@ -154,6 +170,8 @@ def is_ready(port: int, ca_file: Path, token: str) -> bool:
     # http.client, because it knows no proxies.
     try:
         context = ssl.create_default_context(cafile=ca_file)
+        # As kubectl: a certificate without key identifiers will do.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         with closing(http.client.HTTPSConnection(HOST, port, timeout=5, context=context)) as connection:
             connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {token}"})
             return connection.getresponse().status == http.HTTPStatus.OK

@@ -1,6 +1,7 @@
 """A small HTTP server on loopback that answers as a test tells it, and remembers what it was asked."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,12 +38,12 @@ class SmallServer:
         self.url = ""
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """Listen meanwhile."""
+    async def listening(self, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+        """Listen meanwhile; with a context by TLS, as localhost."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        server = TestServer(app)
-        await server.start_server()
+        server = TestServer(app, host="localhost" if context else "127.0.0.1")
+        await server.start_server(ssl=context)
         self.url = str(server.make_url("")).rstrip("/")
         try:
             yield

@@ -67,7 +67,24 @@ def signed_by(
     return _issue(names or POD_NAMES, start, life, authority)
 
 
-def _issue(names: Iterable[str], start: datetime | None, life: timedelta, authority: Certificate | None) -> Certificate:
+def lax_authority() -> Certificate:
+    """Make an authority as some older clusters have it: without key usage and without a key identifier."""
+    return _issue(("lax authority",), None, MONTH, None, lax=True)
+
+
+def lax(authority: Certificate, *names: str) -> Certificate:
+    """Make a certificate without the identifier of the authority's key."""
+    return _issue(names, None, MONTH, authority, lax=True)
+
+
+def _issue(
+    names: Iterable[str],
+    start: datetime | None,
+    life: timedelta,
+    authority: Certificate | None,
+    *,
+    lax: bool = False,
+) -> Certificate:
     names = tuple(names)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
@@ -87,7 +104,7 @@ def _issue(names: Iterable[str], start: datetime | None, life: timedelta, author
         encipher_only=False,
         decipher_only=False,
     )
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
@@ -97,11 +114,14 @@ def _issue(names: Iterable[str], start: datetime | None, life: timedelta, author
         .not_valid_after(begin + life)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-        .sign(signer, hashes.SHA256())
     )
+    if not lax:
+        builder = (
+            builder.add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        )
+    certificate = builder.sign(signer, hashes.SHA256())
     pem = certificate.public_bytes(Encoding.PEM).decode()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return Certificate(pem=pem, authority=authority.authority if authority else pem, private=private)

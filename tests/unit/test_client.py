@@ -1,19 +1,22 @@
 """The client of the API server: what it sends, and that whatever goes wrong is an error of our own."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
-from bek_operator.cluster.client import Client, in_pod, name_in_path
+from bek_operator.cluster.client import Client, check_as_kubectl_does, in_pod, name_in_path
 from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from kit import tls
 from kit.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
 
 Pair = tuple[SmallServer, Client]
@@ -109,8 +112,66 @@ async def test_a_server_that_is_away_is_unavailable() -> None:
     async with server.listening():
         url = server.url
     async with client_of(url) as client:
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable, match=f"GET {PATH}: Connection refused"):
             await client.request("GET", PATH)
+
+
+LAX = tls.lax_authority()
+CERTIFICATES: dict[str, tuple[tls.Certificate, str, str]] = {
+    "without key identifiers": (tls.lax(LAX, "localhost"), LAX.pem, ""),
+    "itself all that is trusted": (tls.signed_by(tls.self_signed("ca"), "localhost"), "itself", ""),
+    "of somebody else": (tls.self_signed("localhost"), LAX.pem, "its certificate is not trusted: self-signed cert"),
+    "for another name": (tls.lax(LAX, "elsewhere"), LAX.pem, "its certificate is not trusted: Hostname mismatch"),
+    "expired": (
+        tls.self_signed("localhost", start=datetime(2020, 1, 1, tzinfo=UTC)),
+        "itself",
+        "its certificate is not trusted: certificate",
+    ),
+}
+
+
+@pytest.mark.parametrize(("shown", "trusted", "words"), CERTIFICATES.values(), ids=CERTIFICATES.keys())
+async def test_what_kubectl_trusts_is_trusted(shown: tls.Certificate, trusted: str, words: str) -> None:
+    """On every Python, though from 3.13 on the library is stricter; what is not trusted is told with the reason.
+
+    The contexts are those of the operator's own client and of kopf.
+    """
+    configuration = Configuration(host="https://localhost", ca_cert_data=shown.pem if trusted == "itself" else trusted)
+    server = SmallServer()
+    server.answers = [body({"kind": "Secret"})]
+    async with server.listening(shown.server_context()), Client(configuration) as client:
+        configuration.host = server.url
+        if words:
+            with pytest.raises(Unavailable, match=f"GET {PATH}: {words}"):
+                await client.request("GET", PATH)
+        else:
+            assert await client.request("GET", PATH) == {"kind": "Secret"}
+
+
+async def test_kopf_and_the_client_trust_the_same() -> None:
+    """A context that is strict by default, as from Python 3.13 on, is strict no more once it is handed on."""
+    strict = ssl.create_default_context(cadata=LAX.pem)
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT
+    check_as_kubectl_does(strict)
+    async with client_of("https://localhost") as client:
+        access = await client.access()
+    assert access.context.verify_flags == strict.verify_flags
+    assert not strict.verify_flags & ssl.VERIFY_X509_STRICT
+    assert strict.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+async def test_a_strict_context_comes_to_accept_a_certificate_without_key_identifiers() -> None:
+    """It is refused before: this is what the library of the image does by default."""
+    server = SmallServer()
+    server.answers = [body({})]
+    context = ssl.create_default_context(cadata=LAX.pem)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    async with server.listening(tls.lax(LAX, "localhost").server_context()), aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError, match="Missing Authority Key Identifier"):
+            await session.get(server.url, ssl=context)
+        check_as_kubectl_does(context)
+        async with session.get(server.url, ssl=context) as response:
+            assert response.status == 200
 
 
 async def test_credentials_that_cannot_be_read_are_an_error_of_ours() -> None:
@@ -214,7 +275,8 @@ async def test_credentials_come_from_kubeconfig(tmp_path: Path, monkeypatch: pyt
             await client.request("GET", PATH)
             access = await client.access()
     assert server.asked[0].headers["Authorization"] == "Bearer sesame"
-    assert (access.server, access.scheme, access.token, access.verify) == (server.url, "Bearer", "sesame", True)
+    assert (access.server, access.scheme, access.token) == (server.url, "Bearer", "sesame")
+    assert access.context.verify_mode is ssl.CERT_REQUIRED
     assert access.expires > datetime.now(UTC)
     assert "sesame" not in repr(access)
 

@@ -7,6 +7,7 @@ parse every answer into objects that the next line turns back into dictionaries.
 import asyncio
 import json
 import os
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -32,14 +33,15 @@ _STATUS_ERRORS: Mapping[int, type[ClusterError]] = {403: Forbidden, 404: NotFoun
 class Access:
     """How to reach the API server at this moment, for whoever holds connections of their own.
 
-    `expires` is when to ask again: tokens in a pod are renewed on disk.
+    Attributes:
+        server: Its URL.
+        context: How TLS is spoken: which certificates are trusted, and which one is shown.
+        scheme: The word before the token in the header `Authorization`.
+        expires: When to ask again: tokens in a pod are renewed on disk.
     """
 
     server: str
-    ca_file: str | None
-    verify: bool
-    certificate_file: str | None
-    key_file: str | None
+    context: ssl.SSLContext
     scheme: str | None
     token: str | None = field(repr=False)
     expires: datetime
@@ -59,6 +61,8 @@ class Client:
         configuration.connection_pool_maxsize = 0
         self._api = ApiClient(configuration)
         self._api.user_agent = f"bek-operator/{version('bek-operator')}"
+        self._context: ssl.SSLContext = self._api.rest_client.ssl_context
+        check_as_kubectl_does(self._context)
 
     @classmethod
     async def connect(cls) -> Self:
@@ -95,10 +99,7 @@ class Client:
         scheme, _, token = auth.rpartition(" ")
         return Access(
             server=self._configuration.host,
-            ca_file=self._configuration.ssl_ca_cert,
-            verify=self._configuration.verify_ssl,
-            certificate_file=self._configuration.cert_file,
-            key_file=self._configuration.key_file,
+            context=self._context,
             scheme=scheme.strip().title() or None,
             token=token or None,
             expires=datetime.now(UTC) + _CREDENTIALS_LIFE,
@@ -179,7 +180,32 @@ class Client:
                     raise error(f"{method} {path}: HTTP {response.status}")
                 yield response
         except (aiohttp.ClientError, config.ConfigException, TimeoutError, OSError) as error:
-            raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
+            raise Unavailable(f"{method} {path}: {_reason(error)}") from error
+
+
+def check_as_kubectl_does(context: ssl.SSLContext) -> None:
+    """Have a context accept the certificates that Go's clients accept.
+
+    From Python 3.13 on the library refuses a certificate without key identifiers and an authority without key usage
+    (https://docs.python.org/3/library/ssl.html#ssl.create_default_context), which older clusters have. Before 3.13 it
+    refuses an authority that is not self-signed.
+    """
+    context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def _reason(error: Exception) -> str:
+    """Return why there is no answer: in words of OpenSSL or of the system, otherwise the kind of the error alone."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return (
+            f"its certificate is not trusted: {getattr(error.certificate_error, 'verify_message', 'no reason given')}"
+        )
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be looked up"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
+        return os.strerror(error.errno)
+    return type(error).__name__
 
 
 @contextmanager

@@ -4,7 +4,9 @@ Only `on.event` is used: kopf's other handlers would put finalizers or annotatio
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
@@ -86,13 +88,20 @@ async def watch_objects(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Connection(kopf.ConnectionInfo):
+    """A connection that trusts what the operator's own client trusts."""
+
+    context: ssl.SSLContext
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        return self.context
+
+
 def _connection(access: Access) -> kopf.ConnectionInfo:
-    return kopf.ConnectionInfo(
+    return _Connection(
         server=access.server,
-        ca_path=access.ca_file,
-        insecure=not access.verify,
-        certificate_path=access.certificate_file,
-        private_key_path=access.key_file,
+        context=access.context,
         scheme=access.scheme,
         token=access.token,
         expiration=access.expires,
