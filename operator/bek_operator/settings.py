@@ -109,6 +109,14 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     )
 
 
+def shown(given: Mapping[str, str | Sequence[str] | None], settings: Settings) -> dict[str, str]:
+    """Return what was given, by the names of the flags with underscores, as a log may show it: without passwords."""
+    texts = {name: value if isinstance(value, str) else ",".join(value) for name, value in given.items() if value}
+    if settings.cloud_proxy:
+        texts["cloud-proxy"] = str(settings.cloud_proxy)
+    return {name.replace("-", "_"): text for name, text in texts.items()}
+
+
 class _Reader:
     def __init__(self, given: Mapping[str, str | Sequence[str] | None], faults: list[str]) -> None:
         self._given = given

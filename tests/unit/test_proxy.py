@@ -28,6 +28,13 @@ def test_understood(text: str, proxy: Proxy) -> None:
     assert parse_proxy(text) == proxy
 
 
+@pytest.mark.parametrize("text", ["http://proxy.test:3128", "https://[2001:db8::7]:443"])
+def test_a_proxy_is_shown_without_who_may_use_it(text: str) -> None:
+    """As it is written, but for user and password."""
+    assert str(parse_proxy(text)) == text
+    assert str(parse_proxy(text.replace("://", "://user:sesame@"))) == text
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bek_operator.settings import Address, InvalidSettings, Settings, read_settings
+from bek_operator.settings import Address, InvalidSettings, Settings, read_settings, shown
 from kit import der
 from kit.key_samples import armored
 from kit.tls import self_signed
@@ -190,3 +190,20 @@ def test_every_fault_is_named_at_once() -> None:
         "log-format",
         "allow-host",
     ]
+
+
+def test_what_is_shown_of_the_settings_holds_no_password() -> None:
+    """Only what was given is shown, under the names of the flags; a proxy without user and password."""
+    given = {
+        "namespace": ["a", "b,c"],
+        "log-level": "debug",
+        "cloud-ca": "",
+        "concurrency": None,
+        "cloud-proxy": "http://user:sesame@[fd00::1]:3128",
+    }
+    assert shown(given, read_settings(given, in_pod=False)) == {
+        "namespace": "a,b,c",
+        "log_level": "debug",
+        "cloud_proxy": "http://[fd00::1]:3128",
+    }
+    assert shown({}, read()) == {}

@@ -27,6 +27,10 @@ class Proxy:
     username: str | None = field(default=None, repr=False)
     password: Hidden = field(default_factory=lambda: Hidden(""), repr=False)
 
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
 
 def parse_proxy(text: str) -> Proxy:
     """Read `http://host:port` or `https://host:port`, with `user:password@` where needed; http may be left out.
