@@ -2,16 +2,19 @@
 
 import argparse
 import asyncio
+import logging
 import os
+import platform
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from types import FrameType
 
-from bek_operator.app import run
-from bek_operator.cluster.client import in_pod
-from bek_operator.cluster.errors import ClusterError
 from bek_operator.logs import set_up_logging
-from bek_operator.settings import InvalidSettings, read_settings
+from bek_operator.settings import InvalidSettings, read_settings, shown
+
+log = logging.getLogger("bek_operator")
 
 USAGE_ERROR = 2
 
@@ -34,9 +37,29 @@ _VALUES = {
 }
 
 
+class _Signalled(SystemExit):
+    """A signal came before there was an event loop to take it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(0)
+        self.name = name
+
+
 def main() -> None:
     """Run the operator, and exit with a status that says how it ended."""
-    sys.exit(_main(sys.argv[1:], os.environ))
+    # Nobody else ends a container's first process, and what is imported below takes a second.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, _end_early)
+    try:
+        status = _main(sys.argv[1:], os.environ)
+    except _Signalled as early:
+        log.info("stopped: %s", early.name)
+        status = 0
+    sys.exit(status)
+
+
+def _end_early(number: int, _: FrameType | None) -> None:
+    raise _Signalled(signal.Signals(number).name)
 
 
 def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -49,6 +72,10 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if not texts["cloud-proxy"]:
         texts["cloud-proxy"] = environment.get("HTTPS_PROXY") or environment.get("https_proxy")
     faults = [*(f"{flag}: needs a value" for flag in bare), *(f"{argument}: no such setting" for argument in unknown)]
+    # Not before a signal can end it.
+    from bek_operator.app import run  # noqa: PLC0415
+    from bek_operator.cluster.client import in_pod  # noqa: PLC0415
+
     try:
         settings = read_settings(texts, in_pod=in_pod())
     except InvalidSettings as found:
@@ -56,12 +83,29 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if faults:
         return _refuse(faults)
     set_up_logging(settings.log_level, settings.log_format)
+    known = {"version": version("bek-operator"), "python": platform.python_version()}
+    log.info("starting", extra={**known, **shown(texts, settings)})
     try:
-        asyncio.run(run(settings))
-    except (ClusterError, OSError) as error:
-        print(f"bek-operator: {error}", file=sys.stderr)  # noqa: T201 - a command line
+        name = asyncio.run(run(settings))
+    except Exception as error:  # noqa: BLE001 - whatever ends the process is told
+        log.error("stopped: %s", _why(error))  # noqa: TRY400 - the traceback, where there is one to show, comes before
         return 1
+    log.info("stopped: %s", name)
     return 0
+
+
+def _why(error: Exception) -> str:
+    """Return what ended the process; what nobody has foreseen is logged with its traceback."""
+    from bek_operator.cluster.errors import ClusterError  # noqa: PLC0415
+    from bek_operator.controller.watch import WatchEnded  # noqa: PLC0415
+
+    # Tasks may have ended together.
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, ClusterError | OSError | WatchEnded):
+        return str(error)
+    log.error("a fault of the operator's own", exc_info=error)
+    return type(error).__name__
 
 
 def _without_value(arguments: Sequence[str]) -> Sequence[str]:

@@ -1,9 +1,9 @@
 """The application: makes every part, wires them together and runs them until the end."""
 
 import asyncio
-import logging
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 
@@ -14,8 +14,9 @@ from bek_operator.cluster.secret_watch import SecretWatch
 from bek_operator.cluster.secrets import SecretReader
 from bek_operator.controller.clock import Clock, steady_clock
 from bek_operator.controller.health import Health
+from bek_operator.controller.kopf_run import run_kopf
 from bek_operator.controller.reign import Ports, Reign
-from bek_operator.controller.watch import watch_objects
+from bek_operator.controller.watch import ObjectWatch
 from bek_operator.model.access import Reach
 from bek_operator.settings import Settings
 from bek_operator.whatsapp.address import Addresses
@@ -27,19 +28,58 @@ from bek_operator.whatsapp.http import Http
 from bek_operator.whatsapp.on_premises import OnPremises
 from bek_operator.whatsapp.routes import Routes
 
-log = logging.getLogger(__name__)
+
+async def run(settings: Settings) -> str:
+    """Run the operator until a signal or a fault ends it.
+
+    Returns:
+        The name of the signal.
+
+    Raises:
+        Exception: the fault; `ClusterError`, `OSError` and `WatchEnded` have a message for people.
+    """
+    signals = _Signals()
+    work = asyncio.create_task(_work(settings, signals.listen), name="work")
+    asked = asyncio.create_task(signals.wait(), name="signal")
+    try:
+        await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+        work.cancel()
+        await asyncio.wait([work, asked])
+    if not work.cancelled():
+        work.result()
+    return asked.result()
 
 
-async def run(settings: Settings) -> None:
-    """Run the operator until a signal or a fault ends it; a fault is raised."""
+class _Signals:
+    """SIGINT and SIGTERM: as a container's first process nobody else would end this one."""
+
+    def __init__(self) -> None:
+        self._came: asyncio.Queue[str] = asyncio.Queue()
+        self.listen()
+
+    def listen(self) -> None:
+        """Take the signals, from whoever has them now."""
+        for one in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(one, self._came.put_nowait, one.name)
+
+    async def wait(self) -> str:
+        """Return the name of the first one that comes."""
+        return await self._came.get()
+
+
+async def _work(settings: Settings, keep_signals: Callable[[], None]) -> None:
+    """Make every part and run those that run; the end of any one is the end of all."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(await Client.connect())
         clock = steady_clock()
         backends = _backends(settings, clock)
         stack.push_async_callback(backends.close)
+        objects = Objects(client, settings.namespaces)
         reign = Reign(
             Ports(
-                objects=Objects(client, settings.namespaces),
+                objects=objects,
                 secrets=SecretReader(client),
                 events=Events(client, socket.gethostname()),
                 backend=backends,
@@ -49,9 +89,30 @@ async def run(settings: Settings) -> None:
             settings.concurrency,
             clock,
         )
-        health = Health(settings.health.host, settings.health.port, is_ready=reign.settled.is_set)
-        await stack.enter_async_context(health)
-        await _run_together(settings, client, reign, backends)
+        watch = ObjectWatch(
+            kopf=lambda stream: run_kopf(stream, reign.object_hint, client.access, settings.namespaces, keep_signals),
+            paths=objects.paths,
+            discovery=objects,
+            list_anew=reign.list_anew,
+            clock=clock,
+        )
+
+        def unready() -> str:
+            if not reign.settled.is_set():
+                return "not every object has been read yet"
+            return "" if watch.is_up() else "the watch on BusinessEncryptionKeys is not up"
+
+        async def follow() -> None:
+            await reign.settled.wait()
+            await watch.run()
+
+        await stack.enter_async_context(Health(settings.health.host, settings.health.port, unready=unready))
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        group.create_task(reign.run(), name="reign")
+        group.create_task(follow(), name="objects")
+        if settings.watch_secrets:
+            secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, reign.secret_hint)
+            group.create_task(secrets.run(), name="secrets")
 
 
 def _backends(settings: Settings, clock: Clock) -> Backends:
@@ -63,42 +124,3 @@ def _backends(settings: Settings, clock: Clock) -> Backends:
         outward = Routes(direct, Http(addresses, user_agent=agent, proxy=settings.cloud_proxy))
     budgets = Budgets()
     return Backends(OnPremises(direct), Cloud(outward, budgets, clock), budgets, per_host=settings.concurrency_per_host)
-
-
-async def _run_together(settings: Settings, client: Client, reign: Reign, backends: Backends) -> None:
-    """Run the reign and the watches beside it; the end of any one is the end of all."""
-    stop = asyncio.Event()
-    secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, reign.secret_hint)
-    ours = [asyncio.create_task(reign.run(), name="reign")]
-    if settings.watch_secrets:
-        ours.append(asyncio.create_task(secrets.run(), name="secrets"))
-
-    async def end_ours() -> None:
-        for task in ours:
-            task.cancel()
-        await asyncio.wait(ours)
-        await backends.close()
-
-    async def follow() -> None:
-        await reign.settled.wait()
-        await watch_objects(reign.object_hint, client.access, settings.namespaces, stop, end_ours)
-
-    # Until kopf has its own in their place: as a container's first process nobody else would end this one.
-    signalled = asyncio.Event()
-    for one in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(one, signalled.set)
-    early = asyncio.create_task(signalled.wait(), name="signal")
-    following = asyncio.create_task(follow(), name="objects")
-    done, _ = await asyncio.wait([following, early, *ours], return_when=asyncio.FIRST_COMPLETED)
-    try:
-        for task in done:
-            if not task.cancelled():
-                task.result()
-    finally:
-        stop.set()
-        early.cancel()
-        if not reign.settled.is_set():
-            following.cancel()
-        await end_ours()
-        await asyncio.wait([following])
-        log.info("stopped")

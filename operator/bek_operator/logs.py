@@ -15,6 +15,8 @@ _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _about: Final[ContextVar[Mapping[str, str]]] = ContextVar("about", default=_NOTHING)
 _TALKATIVE = ("aiohttp", "asyncio", "hpack", "httpcore", "httpx", "kopf.objects", "kubernetes")
+# Kopf's account of how its tasks end: a traceback from each. Whoever runs it says why in one line.
+_TOLD_BY_US = ("kopf._core.reactor.orchestration", "kopf._core.reactor.running")
 
 
 @contextmanager
@@ -42,6 +44,8 @@ def set_up_logging(level: str, form: str) -> None:
     root.setLevel(level.upper())
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _TOLD_BY_US:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("kopf").setLevel(max(logging.INFO, root.level))
 
 

@@ -165,5 +165,5 @@ def test_a_signal_ends_it_before_there_is_an_api_server(signum: signal.Signals) 
         told = log.read_text("utf-8")
 
     assert status == 0
-    assert told.splitlines()[-1].endswith("stopped")
+    assert told.splitlines()[-1].endswith(f"bek_operator: stopped: {signum.name}")
     assert "Traceback" not in told

@@ -76,6 +76,7 @@ class FakeObjects(_Server):
         self.writes: list[tuple[float, ObjectRef, dict[str, Any]]] = []
         self.refusal: ClusterError | None = None
         self.refused = 0
+        self.list_error: ClusterError | None = None
 
     def create(self, name: str = "flows", wanted: dict[str, Any] | None = None, created: float = 0.0) -> ObjectRef:
         """Create an object, `created` seconds after the first one."""
@@ -149,6 +150,8 @@ class FakeObjects(_Server):
         """Yield every object."""
         found = [self.resource(ref) for ref in self._bodies]
         await self.answer()
+        if self.list_error:
+            raise self.list_error
         for resource in found:
             yield resource
 

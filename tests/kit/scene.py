@@ -23,7 +23,7 @@ from kit.keys import KeyPair
 from kit.on_premises import OnPremises
 from kit.operator_process import NAMESPACE, SERVICE_ACCOUNT, OperatorProcess
 from kit.pod import PASSWORD, USERNAME
-from kit.servers import ApiServerError
+from kit.servers import ApiServerError, client_context
 
 KEY_SECRET, LOGIN_SECRET, CA_SECRET = "flows-key", "whatsapp-admin", "whatsapp-ca"
 _POLL_SECONDS = 0.05
@@ -186,7 +186,7 @@ class Scene:
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.api_server.ca_file)
+        return client_context(self.api_server.ca_file)
 
 
 def conditions(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

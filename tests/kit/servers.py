@@ -165,14 +165,18 @@ def accepts(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
+def client_context(ca_file: Path) -> ssl.SSLContext:
+    """Return a context that trusts what kubectl trusts: a certificate without key identifiers will do."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
 def is_ready(port: int, ca_file: Path, token: str) -> bool:
     """Return whether the server with that certificate says that it is ready to serve."""
     # http.client, because it knows no proxies.
     try:
-        context = ssl.create_default_context(cafile=ca_file)
-        # As kubectl: a certificate without key identifiers will do.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        with closing(http.client.HTTPSConnection(HOST, port, timeout=5, context=context)) as connection:
+        with closing(http.client.HTTPSConnection(HOST, port, timeout=5, context=client_context(ca_file))) as connection:
             connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {token}"})
             return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):  # no certificate yet, nobody listening, or cut off

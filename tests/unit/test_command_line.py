@@ -1,20 +1,23 @@
 """The command line: flags, environment, and how a start that cannot be ends."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 import pytest
 
-from bek_operator.__main__ import main
+from bek_operator.__main__ import _why, main
+from bek_operator.controller.watch import WatchEnded
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run the command with arguments and BEK_ variables; return exit status, output and errors."""
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     for name in os.environ:
         if name.startswith("BEK_"):
             monkeypatch.delenv(name)
@@ -29,7 +32,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         assert isinstance(status, int)
         return status, *capsys.readouterr()
 
-    return run
+    yield run
+    for one, handler in handlers.items():
+        signal.signal(one, handler)
 
 
 def test_help_names_every_flag_and_its_default(run: Run) -> None:
@@ -95,5 +100,13 @@ def test_a_start_without_a_cluster_ends_with_a_word_and_status_1(run: Run) -> No
     """It says what is missing, without a traceback."""
     status, out, err = run("--health-address=127.0.0.1:0", KUBECONFIG="/nowhere/kubeconfig")
     assert (status, out) == (1, "")
-    assert err.splitlines()[-1].startswith("bek-operator: no credentials for a cluster")
+    assert " ERROR   bek_operator: stopped: no credentials for a cluster: " in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+def test_what_nobody_has_foreseen_is_told_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """Tasks that ended with it are unwrapped; what can be said in a line is said in a line."""
+    assert _why(ExceptionGroup("tasks", [ExceptionGroup("more", [KeyError("sesame")])])) == "KeyError"
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    assert _why(ExceptionGroup("tasks", [WatchEnded("the watch ended")])) == "the watch ended"
+    assert len(caplog.records) == 1

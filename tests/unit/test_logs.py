@@ -91,9 +91,9 @@ def test_kopf_says_nothing_of_every_event(capsys: pytest.CaptureFixture[str]) ->
     set_up_logging("debug", "json")
     logging.getLogger("kopf.objects").info("Handler 'hint' succeeded.")
     logging.getLogger("kopf.activities.startup").debug("Activity 'settings' succeeded.")
-    logging.getLogger("kopf._core.reactor.running").info("Signal SIGTERM is received.")
+    logging.getLogger("kopf._core.engines.activities").info("Initial authentication has finished.")
     logging.getLogger("kopf.objects").error("broken")
-    assert [one["message"] for one in records(capsys)] == ["Signal SIGTERM is received.", "broken"]
+    assert [one["message"] for one in records(capsys)] == ["Initial authentication has finished.", "broken"]
 
 
 def test_what_kopf_attaches_for_itself_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,3 +165,11 @@ def test_other_peoples_formatters_are_not_disturbed(caplog: pytest.LogCaptureFix
     assert [(one.name, one.__dict__["object"], one.getMessage()) for one in caplog.records] == [
         ("bek_operator.test", "own", "told")
     ]
+
+
+@pytest.mark.parametrize("name", ["kopf._core.reactor.orchestration", "kopf._core.reactor.running"])
+def test_how_the_tasks_of_kopf_end_is_told_by_us(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Kopf shows a traceback for each task that ends with another."""
+    set_up_logging("debug", "json")
+    logging.getLogger(name).error("Watcher for … has failed")
+    assert records(capsys) == []

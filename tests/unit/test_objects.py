@@ -11,7 +11,7 @@ from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secrets import SecretReader
 from kit.builders import body as bek
 from kit.builders import resource
-from kit.small_server import SmallServer, api_server, body
+from kit.small_server import Answer, SmallServer, api_server, body
 
 Pair = tuple[SmallServer, Client]
 ALL = "/apis/bek.dev/v1alpha1/businessencryptionkeys"
@@ -57,6 +57,34 @@ async def test_a_list_that_is_none_is_an_error_of_ours(pair: Pair, answer: dict[
     server.answers = [body(answer)]
     with pytest.raises(Unavailable):
         _ = [one async for one in Objects(client, ()).list()]
+
+
+GROUPS = {"groups": [{"name": "apps"}, {"name": "bek.dev"}]}
+RESOURCES = {"resources": [{"name": "businessencryptionkeys/status"}, {"name": "businessencryptionkeys"}]}
+DISCOVERIES: dict[str, tuple[list[Answer], bool]] = {
+    "named": ([body(GROUPS), body(RESOURCES)], True),
+    "another kind of the group": ([body(GROUPS), body({"resources": [{"name": "others"}]})], False),
+    "no such version": ([body(GROUPS), body({}, 404)], False),
+    "no such group": ([body({"groups": [{"name": "apps"}]})], False),
+}
+
+
+@pytest.mark.parametrize(("answers", "served"), DISCOVERIES.values(), ids=DISCOVERIES.keys())
+async def test_objects_are_served_when_discovery_names_them(pair: Pair, answers: list[Answer], *, served: bool) -> None:
+    """As kopf will ask: for the groups first, and then for the resources of ours."""
+    server, client = pair
+    server.answers = answers
+    assert await Objects(client, ()).are_served() is served
+    assert [asked.path for asked in server.asked] == ["/apis", "/apis/bek.dev/v1alpha1"][: len(server.asked)]
+
+
+@pytest.mark.parametrize("answers", [[body([])], [body({})], [body(GROUPS), body({"resources": 1})]])
+async def test_a_discovery_that_is_none_is_an_error_of_ours(pair: Pair, answers: list[Answer]) -> None:
+    """Whatever it is: it is not known then."""
+    server, client = pair
+    server.answers = answers
+    with pytest.raises(Unavailable):
+        await Objects(client, ()).are_served()
 
 
 async def test_an_object_is_read_by_name(pair: Pair) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bek_operator.cluster.errors import NotFound
 from bek_operator.model.answers import Failure, Pace
 from bek_operator.model.reasons import Reason
 from bek_operator.model.spec import ObjectRef
@@ -302,6 +303,42 @@ async def test_a_ghost_is_laid_by_the_sweep() -> None:
         await asyncio.sleep(DAY)
         assert world.phones.count("read", number(1)) == calls
         assert world.is_ready(other)
+
+
+@virtual_time
+async def test_without_its_definition_no_object_is_left() -> None:
+    """All are forgotten at once when they are listed anew; what appears under their names later is new."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(2), intervalSeconds=60))
+    async with world.operator() as reign:
+        await world.until_ready(ref)
+        world.objects.hints = []
+        world.objects.delete(ref)
+        world.objects.list_error = NotFound("no such resource")
+        reign.list_anew()
+        await asyncio.sleep(1)
+        calls = len(world.phones.calls)
+        await asyncio.sleep(HOUR)
+        assert len(world.phones.calls) == calls
+        world.objects.list_error = None
+        again = world.objects.create(wanted=spec_body(numbers(2)))
+        reign.list_anew()
+        await world.until_ready(again, 10)
+        assert world.objects.status(again)["phoneNumbers"][0]["reason"] == "Signed"
+
+
+@virtual_time
+async def test_a_list_that_fails_forgets_nothing() -> None:
+    """An API server that doesn't answer says nothing of any object."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(1), intervalSeconds=60))
+    async with world.operator() as reign:
+        await world.until_ready(ref)
+        world.objects.list_error = unavailable()
+        reign.list_anew()
+        calls = world.phones.count("read", number(1))
+        await asyncio.sleep(HOUR)
+        assert world.phones.count("read", number(1)) > calls + 50
 
 
 @virtual_time

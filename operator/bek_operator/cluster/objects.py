@@ -8,6 +8,7 @@ from bek_operator.cluster.errors import NotFound
 from bek_operator.model.resource import Resource, read_resource
 
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
+NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ and wait"
 _PAGE = 200
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -19,13 +20,37 @@ class Objects:
         self._client = client
         self._namespaces = namespaces
 
+    @property
+    def paths(self) -> Sequence[str]:
+        """Where the objects are listed and watched."""
+        return [_path(namespace) for namespace in self._namespaces] or [_path(None)]
+
+    async def are_served(self) -> bool:
+        """Return whether the API server's discovery names them, so that others find them, too.
+
+        It is a moment later than they can be listed.
+
+        Raises:
+            ClusterError: the API server did not answer.
+        """
+        answer = await self._client.request("GET", "/apis")
+        with understood("a list of API groups"):
+            if not any(group["name"] == GROUP for group in answer["groups"]):
+                return False
+        try:
+            answer = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}")
+        except NotFound:
+            return False
+        with understood("a list of resources"):
+            return any(resource["name"] == PLURAL for resource in answer["resources"])
+
     async def list(self) -> AsyncIterator[Resource]:
         """Yield every object.
 
         Raises:
             ClusterError: `NotFound` when the CRD is not installed.
         """
-        for path in [_path(namespace) for namespace in self._namespaces] or [_path(None)]:
+        for path in self.paths:
             query = {"limit": str(_PAGE)}
             while True:
                 page = await self._client.request("GET", path, query=query)

@@ -1,4 +1,4 @@
-"""Probes: `/healthz` while the process is able to work, `/readyz` once it has read every object."""
+"""Probes: `/healthz` while the process is able to work, `/readyz` while it hears of every object."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -8,12 +8,16 @@ from aiohttp import web
 
 
 class Health:
-    """A small web server for the kubelet, used as an asynchronous context manager."""
+    """A small web server for the kubelet, used as an asynchronous context manager.
 
-    def __init__(self, host: str, port: int, *, is_ready: Callable[[], bool]) -> None:
+    Args:
+        unready: Returns why the process is not ready; empty when it is.
+    """
+
+    def __init__(self, host: str, port: int, *, unready: Callable[[], str]) -> None:
         self._host = host or None
         self._port = port
-        self._is_ready = is_ready
+        self._unready = unready
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -33,6 +37,5 @@ class Health:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        if self._is_ready():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="not every object has been read yet\n")
+        reason = self._unready()
+        return web.Response(status=503, text=f"{reason}\n") if reason else web.Response(text="ok\n")

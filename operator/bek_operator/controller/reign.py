@@ -8,10 +8,12 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from bek_operator.cluster.errors import ClusterError, NotFound
+from bek_operator.cluster.objects import NOT_INSTALLED
 from bek_operator.controller.board import Board, Entry, NumberRef
 from bek_operator.controller.clock import Clock
 from bek_operator.controller.key_cache import KeyCache
@@ -64,6 +66,7 @@ class Reign:
         self._clock = clock
         self._board = Board()
         self.settled = asyncio.Event()
+        self._to_list = asyncio.Event()
         self._objects: Workers[ObjectRef] = Workers("objects", Schedule(), self._pass, _PASSES_AT_ONCE, clock)
         shares = {Doubt.NEW: max(concurrency * 3 // 4, 1), Doubt.FAILED: max(concurrency // 2, 1)}
         schedule: Schedule[NumberRef] = Schedule(lanes=ports.lanes, shares=shares)
@@ -127,15 +130,22 @@ class Reign:
 
     async def _list_patiently(self) -> list[Resource]:
         pause = 0.5
+        told = False
         while True:
             try:
                 return [resource async for resource in self._ports.objects.list() if not resource.deleted]
             except NotFound:
-                log.warning("the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ and wait")
+                if not told:
+                    log.warning(NOT_INSTALLED)
+                told = True
             except ClusterError as error:
                 log.warning("the objects cannot be listed: %s", error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
+
+    def list_anew(self) -> None:
+        """List the objects soon: some may have gone, and nobody told."""
+        self._to_list.set()
 
     async def _sweep(self) -> None:
         """List the objects now and then: a watch that had to begin anew does not tell what went meanwhile.
@@ -144,9 +154,12 @@ class Reign:
         watched, and of those that are the same holds.
         """
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._to_list.wait()
+            self._to_list.clear()
             try:
-                found = {resource.ref: resource.version async for resource in self._ports.objects.list()}
+                found = await self._list_versions()
             except ClusterError as error:
                 log.warning("the objects cannot be listed: %s", error)
                 continue
@@ -156,6 +169,12 @@ class Reign:
                 if entry:
                     entry.secrets_stale = True
                     self._objects.add(ref, self._clock() + SWEEP_SECONDS * random.random())  # noqa: S311 - spreads reads
+
+    async def _list_versions(self) -> dict[ObjectRef, str]:
+        try:
+            return {resource.ref: resource.version async for resource in self._ports.objects.list()}
+        except NotFound:  # the definition is gone, and so is every object
+            return {}
 
     async def _pass(self, ref: ObjectRef) -> None:
         try:
