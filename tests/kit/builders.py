@@ -132,7 +132,7 @@ def endpoint(number: str = NUMBER, password: str = PASSWORD) -> OnPremisesEndpoi
     host = f"whatsapp-{number[1:]}"
     return OnPremisesEndpoint(
         url=parse_url(f"https://{host}.{NAMESPACE}.svc"),
-        trust=Trust(authorities=None, server_name=host),
+        trust=Trust(authorities=None, server_name=host, tenant=NAMESPACE),
         username="admin",
         password=Hidden(password),
     )

@@ -1,6 +1,8 @@
 """Certificates for the simulators, self-signed as the real pods' are, or signed by an authority."""
 
+import base64
 import ipaddress
+import secrets
 import ssl
 import tempfile
 from collections.abc import Iterable
@@ -9,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -60,6 +62,11 @@ def self_signed(*names: str, start: datetime | None = None, life: timedelta = MO
     return _issue(names or POD_NAMES, start, life, None)
 
 
+def self_signed_by_rsa() -> Certificate:
+    """Make a pod's self-signed certificate with an RSA key, as most have."""
+    return _issue(POD_NAMES, None, MONTH, None, key=rsa.generate_private_key(65537, 2048))
+
+
 def signed_by(
     authority: Certificate, *names: str, start: datetime | None = None, life: timedelta = MONTH
 ) -> Certificate:
@@ -77,6 +84,35 @@ def lax(authority: Certificate, *names: str) -> Certificate:
     return _issue(names, None, MONTH, authority, lax=True)
 
 
+def dhe_only(certificate: Certificate, bits: int) -> ssl.SSLContext:
+    """Return a server's context that agrees on keys by finite-field DHE only, with a modulus of its own choice.
+
+    The certificate must be of an RSA key.
+    """
+    context = certificate.server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("DHE")
+    # No prime, which nobody finds out: a client computes with whatever it is given.
+    modulus = (1 << bits - 1) | secrets.randbits(bits - 1) | 1
+    numbers = _der(0x02, modulus.to_bytes(bits // 8 + 1, "big")) + _der(0x02, b"\x02")
+    with held(), tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(f"-----BEGIN DH PARAMETERS-----\n{base64.encodebytes(_der(0x30, numbers)).decode()}")
+        file.write("-----END DH PARAMETERS-----\n")
+        file.flush()
+        context.load_dh_params(file.name)
+    return context
+
+
+def _der(kind: int, content: bytes) -> bytes:
+    """Write a value in DER, with a length of two bytes, or of one where that is enough."""
+    size = len(content)
+    short = bytes([size]) if size < 0x80 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([kind]) + short + content
+
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
 def _issue(
     names: Iterable[str],
     start: datetime | None,
@@ -84,9 +120,10 @@ def _issue(
     authority: Certificate | None,
     *,
     lax: bool = False,
+    key: Key | None = None,
 ) -> Certificate:
     names = tuple(names)
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
     issuer, signer = subject, key
     if authority is not None:
@@ -127,9 +164,9 @@ def _issue(
     return Certificate(pem=pem, authority=authority.authority if authority else pem, private=private)
 
 
-def _private_key(certificate: Certificate) -> ec.EllipticCurvePrivateKey:
+def _private_key(certificate: Certificate) -> Key:
     key = load_pem_private_key(certificate.private.encode(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    if not isinstance(key, Key):
         raise TypeError("not a key of this module's making")
     return key
 

@@ -83,7 +83,7 @@ def test_a_number_on_the_cloud_is_called_by_version_and_id() -> None:
     """At the operator's own address, with the operator's own trust; the token comes without its line end."""
     found = end(cloud(), within=reach(cloud="https://proxy.example:8443/graph", authorities="PEM"))
     assert str(found.url) == f"https://proxy.example:8443/graph/{DEFAULT_CLOUD_VERSION}/{ID}"
-    assert (found.trust.authorities, found.trust.server_name) == ("PEM", "proxy.example")
+    assert (found.trust.authorities, found.trust.server_name, found.trust.tenant) == ("PEM", "proxy.example", "")
     assert (found.header, found.token.reveal(), found.app_secret) == ("Authorization", "EAAG-token", None)
     assert str(end(cloud(version="v24.0")).url) == f"https://graph.example.com/v24.0/{ID}"
 
@@ -116,7 +116,7 @@ def test_a_provider_is_called_at_its_own_address_with_a_key_for_each_number() ->
     assert one.place != other.place
     assert (one.provider, one.source) == (True, f"entry {NUMBER[1:]} of Secret {PROVIDER_SECRET}")
     assert one.lane != other.lane
-    assert (one.trust.authorities, one.trust.server_name) == (None, "bsp.example")
+    assert (one.trust.authorities, one.trust.server_name, one.trust.tenant) == (None, "bsp.example", NAMESPACE)
     trust = end(provider(tls={**CA, "serverName": "api.bsp.example"})).trust
     assert (trust.authorities, trust.server_name) == ("-----BEGIN CERTIFICATE-----", "api.bsp.example")
 

@@ -92,6 +92,15 @@ def test_context_is_strict() -> None:
         assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
+def test_a_server_cannot_choose_what_costs_much() -> None:
+    """No key exchange over a finite field of its own choice, and no second handshake over one connection."""
+    context = Contexts().of(Trust(authorities=PEM, server_name="whatsapp"))
+    before_1_3 = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"]
+    assert "ECDHE-RSA-AES128-GCM-SHA256" in before_1_3
+    assert all(name.startswith("ECDHE-") for name in before_1_3)
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
 def test_made_once() -> None:
     """There is one context for each set of authorities, whatever the name, until others take its place."""
     contexts = Contexts(size=2)

@@ -112,7 +112,7 @@ class Endpoints:
         if not self._reach.hosts.allows(url, self._namespace, cloud_host=self._reach.cloud.authority):
             raise _Problem(Reason.HOST_NOT_ALLOWED, self._reach.hosts.refusal(url))
         authorities = self._text(api.authorities, MAX_CHARACTERS) if api.authorities else None
-        return url, Trust(authorities=authorities, server_name=api.server_name or written)
+        return url, Trust(authorities=authorities, server_name=api.server_name or written, tenant=self._namespace)
 
     def _secret(self, ref: EntryRef, longest: int) -> Hidden:
         if ref not in self._hidden:

@@ -36,10 +36,13 @@ class Trust:
     Attributes:
         authorities: PEM certificates of the only CAs to trust; `None` for the system's.
         server_name: The name that the certificate must carry (and that is sent as SNI).
+        tenant: The namespace whose object names the server; empty where the operator's own settings do. Servers of one
+            tenant share a limit on what their handshakes cost.
     """
 
     authorities: str | None
     server_name: str
+    tenant: str = ""
 
 
 Place = tuple[Url, Hidden | None]

@@ -8,7 +8,8 @@ what waits for its next use, and for how long, is decided here.
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,12 +29,14 @@ from bek_operator.whatsapp.exchange import (
     NotConnectedError,
     UnacceptableError,
 )
+from bek_operator.whatsapp.handshake import Gate
 from bek_operator.whatsapp.http_faults import Progress
 from bek_operator.whatsapp.idle import Idle
 from bek_operator.whatsapp.transport import Transport
 from bek_operator.whatsapp.trust import Contexts
 
 _LONGEST_HEADER = 8192
+_ADDRESSES_TRIED = 4
 
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 _SERVER_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -95,11 +98,14 @@ class Http:
         user_agent: str = "bek-operator",
         limits: Limits | None = None,
         proxy: Proxy | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._addresses = addresses
         self._limits = limits or Limits()
         self._user_agent = user_agent
         self._contexts = Contexts()
+        self._gate: Gate[_Lane] = Gate(clock, cpu)
         self._proxy = self._prepared_proxy(proxy) if proxy else None
         self._idle: Idle[_Lane, httpx.AsyncBaseTransport] = Idle(
             _close, seconds=self._limits.idle_seconds, size=self._limits.idle_connections
@@ -150,7 +156,7 @@ class Http:
         except ValueError as fault:
             raise AuthoritiesError(f"the entry with the certificates to trust {fault}") from None
         failed = NotConnectedError("the name does not resolve")
-        for address in await self._destinations(call.url):
+        for address in (await self._destinations(call.url))[:_ADDRESSES_TRIED]:
             lane = _Lane(call.url.host, call.url.port, address, call.trust)
             try:
                 return await self._exchange(lane, context, call)
@@ -172,9 +178,11 @@ class Http:
             with suppress(BrokenOffError):
                 return await self._carry(lane, used, call)
             used = None
-        return await self._carry(lane, used or self._connection(context), call)
+        return await self._carry(lane, used or self._connection(lane, context), call)
 
-    def _connection(self, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+    def _connection(self, lane: _Lane, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+        """Return what opens a connection; where a handshake would be one too many there is none."""
+        self._gate.check(lane, lane.trust.tenant)
         seconds = self._limits.idle_seconds
         if not self._proxy:
             return Transport(context, idle_seconds=seconds)
@@ -184,7 +192,10 @@ class Http:
     async def _carry(self, lane: _Lane, transport: httpx.AsyncBaseTransport, call: _Call) -> Answer:
         good = False
         try:
-            with call.progress.own_errors(call.trust.server_name, self._limits.connect):
+            with (
+                self._gate.watching(lane, lane.trust.tenant),
+                call.progress.own_errors(call.trust.server_name, self._limits.connect),
+            ):
                 response = await transport.handle_async_request(self._prepared(call, lane.address))
                 answer = await self._receive(response)
             good = True

@@ -16,6 +16,7 @@ from bek_operator.whatsapp.exchange import (
     NotConnectedError,
     TooSlowError,
 )
+from bek_operator.whatsapp.handshake import GivenUpError
 from bek_operator.whatsapp.transport import CONNECTING, SENDING
 
 _LONGEST_SHOWN_NAME = 60
@@ -99,17 +100,28 @@ class Progress:
 
     def _connect_error(self, fault: httpx.ConnectError, server_name: str) -> HttpError:
         for cause in _causes(fault):
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                if self._at_proxy:
-                    return self._not_connected("its certificate is not trusted")
+            if isinstance(cause, ssl.SSLCertVerificationError) and not self._at_proxy:
                 return _certificate_refused(cause.verify_code, server_name)
-            if isinstance(cause, ConnectionRefusedError):
-                return self._not_connected("connection refused")
-            if isinstance(cause, ssl.SSLError | ConnectionResetError):
-                break
-        else:
-            return self._not_connected("the address cannot be reached")
-        return self._not_connected("the TLS handshake failed; is this an HTTPS port, with TLS 1.2 or newer?")
+            words = _no_connection(cause)
+            if words:
+                return self._not_connected(words)
+        return self._not_connected("the address cannot be reached")
+
+
+def _no_connection(cause: BaseException) -> str | None:
+    """Return what a cause says of why there is no connection; `None` where it says nothing."""
+    match cause:
+        case GivenUpError():
+            return cause.words
+        case ssl.SSLCertVerificationError():
+            return "its certificate is not trusted"
+        case ConnectionRefusedError():
+            return "connection refused"
+        case ssl.SSLError(reason=reason) if reason in _NOTHING_IN_COMMON:
+            return "the server and this operator have no way of TLS in common; it needs TLS 1.3, or TLS 1.2 and ECDHE"
+        case ssl.SSLError() | ConnectionResetError():
+            return "the TLS handshake failed; is this an HTTPS port, with TLS 1.3, or TLS 1.2 and ECDHE?"
+    return None
 
 
 def _causes(fault: BaseException) -> Iterator[BaseException]:
@@ -124,6 +136,10 @@ def _proxy_status(fault: httpx.ProxyError) -> str:
     """Return the status that the proxy answered; what else it said is not repeated."""
     status = str(fault)[:_STATUS_DIGITS]
     return f"HTTP {status}" if status.isascii() and status.isdigit() else "without a status"
+
+
+_NOTHING_IN_COMMON: Final = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "WRONG_CIPHER_RETURNED")
+"""OpenSSL's names for what a server answers that finds no cipher it could use, and for one that was not offered."""
 
 
 def _certificate_refused(code: int, name: str) -> CertificateRefusedError:

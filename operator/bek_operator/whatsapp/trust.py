@@ -5,6 +5,7 @@ import ssl
 from bek_operator.model.authorities import check_authorities
 from bek_operator.model.endpoint import Trust
 from bek_operator.model.recent import Recent
+from bek_operator.whatsapp.handshake import Context
 
 
 class Contexts:
@@ -29,8 +30,7 @@ class Contexts:
 def _context(authorities: str | None) -> ssl.SSLContext:
     # Not ssl.create_default_context(): from Python 3.13 on it is strict about the form of certificates and refuses
     # many a self-signed one, which the API's own images make.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = Context()
     # A server's own certificate, or an intermediate one, may be all that is to be trusted.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if authorities is None:
