@@ -4,7 +4,7 @@ import http.client
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -59,10 +59,13 @@ class Operators:
         name: str = "operator",
         profile: str = "",
         grace: float = _STOP_SECONDS,
+        more: Sequence[str] = (),
+        health: int | None = None,
     ) -> Iterator[RunningOperator]:
         """Run an operator meanwhile that serves these namespaces, or all; by default wait until it is ready.
 
-        With a file for a `profile` it runs under cProfile, and leaves that there.
+        With a file for a `profile` it runs under cProfile, and leaves that there. It may be given `more` flags, and the
+        port for its probes.
         """
         port = self._phones.port
         flags = [
@@ -72,8 +75,9 @@ class Operators:
             f"--cloud-url={self._phones.url}",
             f"--cloud-ca={self._phones.authorities}",
             f"--concurrency={concurrency}",
+            *more,
         ]
-        health = free_port()
+        health = health or free_port()
         started = time.monotonic()
         process = self._spawn(name, flags, health, profile)
         try:

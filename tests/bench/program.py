@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import endurance, first_light, hang, limits, rotations
+from bench import costly, endurance, first_light, hang, limits, rotations
 from bench.figures import Raw
 from bench.processes import cores
 from bench.stage import Stage, stage
@@ -21,6 +21,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "first-light": first_light.measure,
     "rotations": rotations.measure,
     "hang": hang.measure,
+    "costly": costly.measure,
     "endurance": endurance.measure,
 }
 """In their order: what must not be disturbed comes before the cluster is filled."""

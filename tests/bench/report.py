@@ -50,6 +50,17 @@ def _fairness(results: Raw) -> str:
     )
 
 
+def _costly(results: Raw) -> str:
+    costly = results["costly"]
+    return (
+        f"Another tenant has {2 * costly['tenants_numbers']:,} numbers at a server that makes its TLS handshakes cost "
+        f"all that it can. Beside it a rotation of {costly['numbers']:,} takes "
+        f"{bars.costly_ratio(results):.2f} times as long as without, and the slowest of {len(costly['probes'])} probes "
+        f"took {max(costly['probes']):.2f} s; {costly['handshakes']} handshakes were begun with that server in "
+        f"{costly['seconds']:.0f} s."
+    )
+
+
 def _hour(results: Raw) -> str:
     hour = results["endurance"]["hour"]
     first, last = (hour["memory"][place] / MIB for place in (0, -1))
@@ -86,6 +97,7 @@ _PARTS: Final[Mapping[str, Callable[[Raw], str]]] = {
     "fairness": _fairness,
     "big cluster": lambda results: _markdown(tables.big_cluster(results)),
     "hour": _hour,
+    "costly": _costly,
     "trouble": lambda results: _markdown(tables.trouble(results)),
     "sizing": lambda results: _markdown(sizing.table(results)),
     "limits": lambda results: _markdown(tables.limits(results)),
