@@ -9,8 +9,14 @@ import pytest
 
 from bek_operator.model.endpoint import Trust, Url
 from bek_operator.whatsapp.address import Addresses
-from bek_operator.whatsapp.exchange import Answer, CertificateRefusedError, HttpError, NotConnectedError
-from bek_operator.whatsapp.handshakes import FAILURES, PAUSE_SECONDS, SHARE
+from bek_operator.whatsapp.exchange import (
+    Answer,
+    CertificateRefusedError,
+    HttpError,
+    NotConnectedError,
+    UnacceptableError,
+)
+from bek_operator.whatsapp.handshakes import FAILURES, FLOOD_SECONDS, PAUSE_SECONDS, SHARE
 from bek_operator.whatsapp.http import Http, Limits
 from kit.scripted import ScriptedServer, Served, listening
 from kit.tls import Certificate, dhe_only, self_signed, self_signed_by_rsa
@@ -22,7 +28,7 @@ TENANT = "messaging"
 NUMBERS = 1000
 AT_ONCE = 8
 NOTHING_IN_COMMON = "have no way of TLS in common; it needs TLS 1.3, or TLS 1.2 and ECDHE"
-TOO_MUCH = "cost too much CPU"
+TOO_MUCH = "took too much CPU"
 
 
 class Server(ScriptedServer):
@@ -211,6 +217,85 @@ class TestFailing:
                 assert (await fault(call, server)).words == "connection refused"
             async with listening(server, POD.server_context()) as again:
                 assert (await call(again)).status == 200
+
+
+async def _flood(served: Served, head: bytes, piece: bytes) -> None:
+    await served.request()
+    await served.say(head)
+    while not served.writer.transport.is_closing():
+        await served.say(piece)
+        # Whoever has room to write does not wait, and nobody else would have a turn.
+        await asyncio.sleep(0)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+FLOODS = {
+    "interim answers": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50),
+    "tiny chunks": (CHUNKED, b"1\r\nx\r\n" * 200),
+    "a chunk's extension": (CHUNKED + b"1;", b"x" * 1000),
+    "empty lines": (b"", b"\r\n" * 500),
+}
+
+
+class TestFlood:
+    """A server whose answers have no end."""
+
+    @pytest.mark.parametrize(("head", "piece"), FLOODS.values(), ids=FLOODS.keys())
+    async def test_it_is_given_up(self, head: bytes, piece: bytes) -> None:
+        """Long before the call's time is over; and the tenant pays, under whatever name it calls such a server."""
+
+        async def script(served: Served) -> None:
+            await _flood(served, head, piece)
+
+        async with calling() as call, listening(ScriptedServer(script), POD.server_context()) as server:
+            for host in ("pod.test", "other.test"):
+                with pytest.raises(UnacceptableError, match="larger than 320 KiB") as raised:
+                    await call(server, host=host)
+                assert raised.value.sent
+                for again in ("pod.test", "other.test"):
+                    assert TOO_MUCH in (await fault(call, server, host=again)).words
+                call.now += FLOOD_SECONDS / SHARE
+            assert server.connections == 2
+
+    async def test_a_large_page_is_none(self) -> None:
+        """It is nobody's answer, but the next call is made all the same."""
+        body = b"x" * 250_000
+
+        async def script(served: Served) -> None:
+            await served.answer(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+
+        async with calling() as call, listening(ScriptedServer(script), POD.server_context()) as server:
+            for _ in range(2):
+                with pytest.raises(UnacceptableError, match="larger than 65536 bytes"):
+                    await call(server)
+            assert server.connections == 2
+
+    async def test_over_a_connection_that_was_good_before(self) -> None:
+        """That a server cost little once is no excuse."""
+
+        async def script(served: Served) -> None:
+            await served.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            await _flood(served, *FLOODS["tiny chunks"])
+
+        async with calling() as call, listening(ScriptedServer(script), POD.server_context()) as server:
+            assert (await call(server)).status == 200
+            with pytest.raises(UnacceptableError, match="larger than 320 KiB"):
+                await call(server)
+            assert TOO_MUCH in (await fault(call, server)).words
+            assert server.connections == 1
+
+    async def test_many_answers_over_one_connection_are_no_flood(self) -> None:
+        """Each request has room for its own."""
+        body = b"x" * 60_000  # five are less than there is room for, and twenty are more
+
+        async def script(served: Served) -> None:
+            while True:
+                await served.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+
+        async with calling() as call, listening(ScriptedServer(script), POD.server_context()) as server:
+            for _ in range(20):
+                assert len((await call(server)).body) == len(body)
+            assert server.connections == 1
 
 
 class Cpu:

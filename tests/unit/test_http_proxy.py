@@ -22,17 +22,21 @@ from bek_operator.whatsapp.exchange import (
     HttpError,
     NotConnectedError,
     TooSlowError,
+    UnacceptableError,
 )
+from bek_operator.whatsapp.handshakes import FAILURES
 from bek_operator.whatsapp.http import Http, Limits
 from bek_operator.whatsapp.routes import Routes
 from kit import faults
 from kit.cloud import Cloud
 from kit.cloud_number import CloudNumber
+from kit.scripted import ScriptedServer, Served, listening
 from kit.tls import self_signed
 from kit.tunnel import tunnel
 
 HOST = "graph.facebook.com"
 SECRET = "Bearer top.secret.token"
+OTHER_AUTHORITY = self_signed().authority
 
 
 @pytest.fixture(name="cloud", scope="module")
@@ -191,6 +195,37 @@ async def test_certificate_behind(cloud: Cloud, number: CloudNumber) -> None:
         with pytest.raises(CertificateRefusedError, match="for the host's own name only"):
             await call(http, cloud, server_name="localhost")
     assert number.requests == []
+
+
+async def test_handshakes_behind(cloud: Cloud) -> None:
+    """Handshakes that fail again and again are limited through a proxy, too: it is not asked for the next tunnel."""
+    async with tunnel() as proxy, calling(proxy.url) as http:
+        for _ in range(FAILURES + 2):
+            with pytest.raises(CertificateRefusedError, match="not from an authority that is trusted"):
+                await call(http, cloud, authority=OTHER_AUTHORITY)
+        assert len(proxy.asked) == FAILURES
+
+
+async def test_flood_behind() -> None:
+    """An answer without end is given up there as well."""
+
+    async def script(served: Served) -> None:
+        await served.request()
+        while not served.writer.transport.is_closing():
+            await served.say(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50)
+            await asyncio.sleep(0)
+
+    certificate = self_signed(HOST)
+    async with (
+        listening(ScriptedServer(script), certificate.server_context()) as server,
+        tunnel() as proxy,
+        calling(proxy.url) as http,
+    ):
+        url = Url(host=HOST, port=server.port, path="")
+        trust = Trust(authorities=certificate.authority, server_name=HOST)
+        with pytest.raises(UnacceptableError, match="larger than 320 KiB") as fault:
+            await http.request("GET", url, trust, headers={})
+        assert fault.value.sent
 
 
 async def test_literal_address(cloud: Cloud) -> None:

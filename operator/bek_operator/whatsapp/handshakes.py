@@ -1,8 +1,9 @@
 """Handshakes: which servers may have another one now, going by what the last ones came to.
 
 Handshakes are work that a server chooses. One that fails again and again has a back-off of its own: whoever calls that
-server meanwhile is told what the last one came to, without another one. What takes much computing time has to
-be waited for, too: by that server, and by the servers of the same tenant that have not yet shown that they cost little.
+server meanwhile is told what the last one came to, without another one. What takes much computing time has to be waited
+for, too: by that server, and by the servers of the same tenant that have not yet shown that they cost little. An answer
+without end counts as much computing time.
 
 Pure: time comes in as an argument, in the seconds of any one clock.
 """
@@ -24,6 +25,9 @@ PAUSE_SECONDS: Final = 5.0
 
 FREE_SECONDS: Final = 0.01
 """CPU that any handshake may take. Usual ones need 0.3 to 2 ms, and several times that on a slow node."""
+
+FLOOD_SECONDS: Final = 0.1
+"""CPU that an answer without end is reckoned with: what it may cost until it is given up."""
 
 SHARE: Final = 0.05
 """Part of the time that handshakes of one tenant may take beyond what is free."""
@@ -70,7 +74,7 @@ class Handshakes(Generic[S]):
         return None
 
     def spent(self, server: S, tenant: str, now: float, seconds: float) -> None:
-        """Take in seconds of CPU that a handshake has taken beyond what is free."""
+        """Take in seconds of CPU that a server has taken beyond what is free."""
         pause = seconds / SHARE
         self._cheap.put(server, value=False)
         self._servers_pause.put(server, max(now, self._servers_pause.get(server) or 0.0) + pause)

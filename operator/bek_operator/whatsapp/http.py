@@ -29,9 +29,9 @@ from bek_operator.whatsapp.exchange import (
     NotConnectedError,
     UnacceptableError,
 )
-from bek_operator.whatsapp.handshake import Gate
 from bek_operator.whatsapp.http_faults import Progress
 from bek_operator.whatsapp.idle import Idle
+from bek_operator.whatsapp.tls import Gate
 from bek_operator.whatsapp.transport import Transport
 from bek_operator.whatsapp.trust import Contexts
 

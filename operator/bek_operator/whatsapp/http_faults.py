@@ -15,8 +15,9 @@ from bek_operator.whatsapp.exchange import (
     HttpError,
     NotConnectedError,
     TooSlowError,
+    UnacceptableError,
 )
-from bek_operator.whatsapp.handshake import GivenUpError
+from bek_operator.whatsapp.tls import GivenUpError
 from bek_operator.whatsapp.transport import CONNECTING, SENDING
 
 _LONGEST_SHOWN_NAME = 60
@@ -88,7 +89,10 @@ class Progress:
         except httpx.ProxyError as fault:
             raise NotConnectedError(f"the proxy refuses the way there ({_proxy_status(fault)})") from None
         # httpx lets some errors of TLS through as they are, and a name that cannot be sent is a ValueError.
-        except (httpx.HTTPError, OSError, ValueError):
+        except (httpx.HTTPError, OSError, ValueError) as fault:
+            given_up = next((cause for cause in _causes(fault) if isinstance(cause, GivenUpError)), None)
+            if given_up:
+                raise UnacceptableError(given_up.words, sent=self.sent) from None
             if self._at_proxy:
                 raise self._not_connected("the connection broke off, or what came over it was not HTTP") from None
             raise BrokenOffError(

@@ -15,9 +15,11 @@ from typing import Any, Final
 
 import aiohttp
 import httpx
-from aiohttp.connector import Connection
+from aiohttp.connector import Connection as Line
 from aiohttp.tracing import Trace
 from yarl import URL
+
+from bek_operator.whatsapp.tls import Connection, GivenUpError
 
 CONNECTING: Final = "connection.connect.started"
 """The trace's event for a connection being opened, with TLS; httpx's own transport tells these two apart."""
@@ -53,7 +55,7 @@ class Transport(httpx.AsyncBaseTransport):
         extensions = request.extensions
         limits = extensions.get("timeout", {})
         self._connector.steps = _Steps(extensions.get("trace"))
-        with _httpx_errors():
+        with _httpx_errors(self._connector):
             response = await self._session.request(
                 request.method,
                 # It is written as it should be; a second opinion on that would only be a difference.
@@ -65,7 +67,7 @@ class Transport(httpx.AsyncBaseTransport):
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.get("connect")),
                 allow_redirects=False,
             )
-        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
+        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response, self._connector))
 
     async def aclose(self) -> None:
         """End the connection."""
@@ -92,15 +94,22 @@ class _Connector(aiohttp.TCPConnector):
     """
 
     steps: "_Steps"
+    _tls: object = None
+
+    @property
+    def given_up(self) -> GivenUpError | None:
+        """Return why we ended the connection that was used last, if we did."""
+        return self._tls.given_up if isinstance(self._tls, Connection) else None
 
     async def connect(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class's; it says which seconds are for what
-    ) -> Connection:
+    ) -> Line:
         """Return a connection for a request, new or kept."""
         await self.steps.connecting()
+        self._tls = None
         connection = await super().connect(req, traces, timeout)
         while _has_unasked(connection):
             connection.close()
@@ -108,6 +117,7 @@ class _Connector(aiohttp.TCPConnector):
         await self.steps.sending()
         transport, protocol = connection.transport, connection.protocol
         if transport is not None and protocol is not None:
+            self._tls = transport.get_extra_info("ssl_object")
             transport.set_protocol(protocol)
             connection.add_callback(lambda: transport.set_protocol(_Guard(transport, protocol)))
         return connection
@@ -136,7 +146,7 @@ class _Guard(asyncio.Protocol):
         self._protocol.resume_writing()
 
 
-def _has_unasked(connection: Connection) -> bool:
+def _has_unasked(connection: Line) -> bool:
     """Say whether something came over a kept connection that its guard has not heard of."""
     transport, protocol = connection.transport, connection.protocol
     if transport is None or protocol is None or not isinstance(transport.get_protocol(), _Guard):
@@ -154,11 +164,12 @@ def _has_unasked(connection: Connection) -> bool:
 class _Body(httpx.AsyncByteStream):
     """The body of an answer; closing it before its end ends the connection."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, connector: _Connector) -> None:
         self._response = response
+        self._connector = connector
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _httpx_errors():
+        with _httpx_errors(self._connector):
             async for chunk in self._response.content.iter_any():
                 yield chunk
 
@@ -187,7 +198,19 @@ class _Steps:
 
 
 @contextmanager
-def _httpx_errors() -> Iterator[None]:
+def _httpx_errors(connector: _Connector) -> Iterator[None]:
+    """Raise what httpx would; where we ended the connection by ourselves, the cause says why."""
+    try:
+        with _translated():
+            yield
+    except httpx.HTTPError as fault:
+        if connector.given_up is None:
+            raise
+        raise fault from connector.given_up
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
     """Raise what httpx would; the cause is the operating system's or the TLS library's own, where there is one."""
     try:
         yield

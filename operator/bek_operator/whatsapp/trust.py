@@ -5,7 +5,7 @@ import ssl
 from bek_operator.model.authorities import check_authorities
 from bek_operator.model.endpoint import Trust
 from bek_operator.model.recent import Recent
-from bek_operator.whatsapp.handshake import Context
+from bek_operator.whatsapp.tls import Context
 
 
 class Contexts:

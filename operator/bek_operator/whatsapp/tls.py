@@ -1,8 +1,8 @@
-"""One TLS handshake as our side of it: what is offered, how much is read, and what it costs.
+"""TLS connections as our side of them: what is offered, how much is read, and what a handshake costs.
 
-A handshake is work that the server chooses and that is done on the event loop: its key exchange, and its chain of
-certificates. What is offered leaves out what costs most, its size is bounded before it is parsed, and its cost is
-measured, so that whoever starts handshakes can limit them.
+All of this is work that the server chooses and that is done on the event loop: the key exchange and the chain of
+certificates of a handshake, and whatever it says then. What is offered leaves out what costs most; what comes is
+bounded before it is parsed; and what a handshake costs is measured, so that no server gets more than its share.
 """
 
 import ssl
@@ -15,17 +15,21 @@ from enum import Enum
 from typing import Any, Final, Generic, Self, TypeVar
 
 from bek_operator.whatsapp.exchange import HttpError, NotConnectedError
-from bek_operator.whatsapp.handshakes import FREE_SECONDS, Handshakes
+from bek_operator.whatsapp.handshakes import FLOOD_SECONDS, FREE_SECONDS, Handshakes
 
 S = TypeVar("S", bound=Hashable)
 
-LARGEST: Final = 32 * 1024
+LARGEST_HANDSHAKE: Final = 32 * 1024
 """Bytes that a server may send before its handshake is complete. Four certificates of RSA-4096 take 8 kB; OpenSSL's own
 limit, which Python cannot set, is 100 kB for the certificates alone."""
 
+LARGEST_ANSWER: Final = 320 * 1024
+"""Bytes that a server may send for each request, of whatever kind: the answer, interim ones before it, session tickets.
+asyncio reads up to 256 KiB at once; a body of that size, an error page say, is to be refused by whoever reads it."""
+
 _TOO_MUCH: Final = (
-    "TLS handshakes with this server, or others that the namespace names, cost too much CPU; "
-    "they need ECDHE, RSA up to 4096 bits or P-256, and a short chain"
+    "it, or another server that the namespace names, took too much CPU, "
+    "by costly TLS handshakes (huge keys, a long chain, no elliptic curve) or endless answers"
 )
 
 # Python's own list but for DHE, whose modulus is the server's choice: one of 10,000 bits costs us 0.6 s of CPU. TLS 1.3
@@ -36,13 +40,13 @@ _CIPHERS: Final = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNU
 class _Stage(Enum):
     """How far a handshake is."""
 
-    NONE = "not begun, or ended by ourselves for what others have cost"
+    NONE = "not begun, or ended by ourselves"
     UNDER_WAY = "begun, and not complete"
     COMPLETE = "complete"
 
 
 class GivenUpError(ssl.SSLError):
-    """We ended a handshake by ourselves; the words may be shown."""
+    """We ended a connection by ourselves; the words may be shown."""
 
     def __init__(self, words: str) -> None:
         super().__init__(words)
@@ -82,6 +86,11 @@ class _Handshake:
             self.free = max(-over, 0.0)
             if over > 0:
                 self.charge(over)
+
+    def flooded(self) -> None:
+        """Have an answer without end charged, which may be a later call's over the same connection."""
+        self.stage = _Stage.NONE
+        self.charge(FLOOD_SECONDS)
 
 
 _current: ContextVar[_Handshake | None] = ContextVar("handshake", default=None)
@@ -140,31 +149,63 @@ class Context(ssl.SSLContext):
         context.set_ciphers(_CIPHERS)
         # Otherwise a server could ask for one handshake after the other over the same connection.
         context.options |= ssl.OP_NO_RENEGOTIATION
-        context.sslobject_class = _Connection
+        context.sslobject_class = Connection
         return context
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> ssl.SSLObject:
         """Return our side of a connection."""
         connection = super().wrap_bio(incoming, *args, **kwargs)
-        if isinstance(connection, _Connection):
+        if isinstance(connection, Connection):
             connection.watch(incoming, _current.get())
         return connection
 
 
-class _Connection(ssl.SSLObject):
+class Connection(ssl.SSLObject):
+    """Our side of one connection.
+
+    Attributes:
+        given_up: Why we ended it, if we did once its handshake was complete.
+    """
+
+    given_up: GivenUpError | None = None
+
     def watch(self, incoming: ssl.MemoryBIO, handshake: _Handshake | None) -> None:
+        """Bound what comes, and charge the handshake."""
         self._incoming = incoming
         self._unread = 0
-        self._room = LARGEST
+        self._room = LARGEST_HANDSHAKE
         self._handshake = handshake
 
     def do_handshake(self) -> None:
         """Go on with the handshake, as far as what has come allows."""
+        words = f"the server's part of the TLS handshake is larger than {LARGEST_HANDSHAKE // 1024} KiB"
+        with self._reading(words), self._handshake.spending() if self._handshake else nullcontext():
+            super().do_handshake()
+
+    def read(self, *args: Any) -> Any:
+        """Return what has come, as `ssl.SSLObject` does."""
+        try:
+            with self._reading(f"all that came for an answer is larger than {LARGEST_ANSWER // 1024} KiB"):
+                return super().read(*args)
+        except GivenUpError as fault:
+            # asyncio may come back for more before the connection has ended.
+            if self._handshake and self.given_up is None:
+                self._handshake.flooded()
+            self.given_up = fault
+            raise
+
+    def write(self, data: Any) -> int:
+        """Send something; an answer may follow."""
+        self._room = LARGEST_ANSWER
+        return super().write(data)
+
+    @contextmanager
+    def _reading(self, words: str) -> Iterator[None]:
+        """Have something done with what has come, unless it is too much."""
         self._room -= self._incoming.pending - self._unread
         if self._room < 0:
-            raise GivenUpError(f"the server's part of the TLS handshake is larger than {LARGEST // 1024} KiB")
+            raise GivenUpError(words)
         try:
-            with self._handshake.spending() if self._handshake else nullcontext():
-                super().do_handshake()
+            yield
         finally:
             self._unread = self._incoming.pending
