@@ -1,22 +1,25 @@
 # The operator's image: docker build --tag bek-operator:0.1.0 .
 #
-# To pin the base, name it by digest: --build-arg BASE=python:3.13-slim@sha256:…
-ARG BASE=python:3.13-slim
+# The base is one Python on one Debian. Rebuilds of that tag bring Debian's own mends; to have the same bytes each
+# time, name it by the digest that you have tried: --build-arg BASE=python:3.13.16-slim-trixie@sha256:…
+ARG BASE=python:3.13.16-slim-trixie
 
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# A tool of this stage only, and none of the packages below may run a build script of its own.
+# A lock is complete, so it is installed and never resolved again; no package may run a build script of its own.
+# First the tools of this stage.
 COPY requirements-build.txt .
-RUN pip install --only-binary :all: --require-hashes --requirement requirements-build.txt
+RUN pip install --no-deps --only-binary :all: --require-hashes --requirement requirements-build.txt
 # The environment that goes into the image has no pip.
 COPY requirements.txt .
 RUN python -m venv --without-pip /opt/bek-operator \
- && pip --python /opt/bek-operator/bin/python install --only-binary :all: --require-hashes --requirement requirements.txt
+ && pip --python /opt/bek-operator/bin/python install --no-deps --only-binary :all: --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
- && pip --python /opt/bek-operator/bin/python install --no-deps dist/*.whl
+ && pip --python /opt/bek-operator/bin/python install --no-deps dist/*.whl \
+ && pip --python /opt/bek-operator/bin/python check
 # Compiled here, because the file system is read-only later; trusted without a look at the sources' times.
 RUN /opt/bek-operator/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/bek-operator/lib \
  && /opt/bek-operator/bin/bek-operator --version

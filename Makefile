@@ -1,23 +1,32 @@
 # What a developer types. `make` alone tells what there is.
 
-VENV ?= .venv
+# The interpreter that the virtual environment is made of: the first that will do, or the one that you name, which
+# gets an environment of its own.
+PYTHON ?= python3
+NAMED := $(filter-out file,$(origin PYTHON))
+PYTHONS := $(strip $(PYTHON) $(if $(NAMED),,python3.14 python3.13 python3.12 python3.11))
+# The one that the image has; the Dockerfile decides.
+IMAGE_PYTHON := $(shell sed -n 's/^ARG BASE=\(python\):\([0-9]*\.[0-9]*\).*/\1\2/p' Dockerfile)
+
+VENV ?= $(if $(NAMED),.make/$(subst /,-,$(PYTHON)),.venv)
 BIN := $(VENV)/bin
 READY := $(VENV)/.package
 
-# The interpreter that the virtual environment is made of: the first that will do, or the one that you name.
-PYTHON ?= python3
-PYTHONS := $(strip $(PYTHON) $(if $(filter file,$(origin PYTHON)),python3.14 python3.13 python3.12 python3.11))
+PIP := $(BIN)/python -m pip
+# A lock is complete, so it is installed and never resolved again: what is released tomorrow changes nothing here.
+# Wheels alone, because what builds one from sources would come from the index unpinned. Modules are compiled when
+# they are first imported; most never are.
+INSTALL := install --quiet --disable-pip-version-check --no-deps --no-compile
+INSTALL_LOCKED := $(INSTALL) --only-binary :all: --require-hashes
 
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # More than four would be more API servers at once than most machines are fond of.
-PARALLEL := -n auto --maxprocesses 4
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4
 MODEL := operator/bek_operator/model/*
 
-UV := 0.13.9
-LOCKER := .make/uv-$(UV)/bin
-LOCK := $(LOCKER)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --annotation-style line --custom-compile-command 'make lock' \
-	$(if $(UPGRADE),--upgrade)
+LOCKER := .make/lock
+LOCK := $(LOCKER)/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --only-binary :all: \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
+	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,7 +34,7 @@ LOCK := $(LOCKER)/uv pip compile --quiet --system-certs --universal --python-ver
 
 .PHONY: help
 help:  ## List the targets
-	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: $(READY)  ## Show the operator at work, on an API server and phone numbers of its own; Ctrl-C ends it
@@ -34,16 +43,31 @@ demo: $(READY)  ## Show the operator at work, on an API server and phone numbers
 .PHONY: test
 test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies, all tests, a quick bench, a clean tree
 	@mkdir -p .make
+	@date +%s >.make/began
 	@git status --porcelain >.make/before 2>&1 || echo 'not a checkout' >.make/before
 	@$(MAKE) --no-print-directory lint
 	@PYTHONPATH=operator:tests $(BIN)/python -m kit.binaries >/dev/null
-	$(BIN)/pytest --cov $(PARALLEL) --dist loadfile
+	$(PYTEST) --cov --dist loadfile --durations 10
 	@$(BIN)/coverage report --include='$(MODEL)' --fail-under=100 --format=total >/dev/null || \
 	{ $(BIN)/coverage report --include='$(MODEL)' --fail-under=100; exit 1; }
 	@$(MAKE) --no-print-directory bench QUICK=1
 	@if [ ! -s .make/before ] && [ -n "$$(git status --porcelain)" ]; then \
 	  echo 'make test: the tree was clean before, and now there is:' >&2; git status --short >&2; exit 1; \
 	fi
+	@seconds=$$(($$(date +%s) - $$(cat .make/began))); \
+	echo "make test: everything passed, in $$((seconds / 60)) min $$((seconds % 60)) s"
+
+.PHONY: test-image-python
+test-image-python:  ## Run the unit and cluster tests on the Python version of the image, where this machine has it
+	@if ($(call find_python,$(IMAGE_PYTHON))) 2>/dev/null; then \
+	  $(MAKE) --no-print-directory test-python PYTHON=$(IMAGE_PYTHON); \
+	else \
+	  echo 'make $@: SKIPPED. The image has $(IMAGE_PYTHON), and no such program that works is on PATH here.'; \
+	fi
+
+.PHONY: test-python
+test-python: $(READY)  ## Run the unit and cluster tests alone, on another Python: make test-python PYTHON=python3.14
+	$(PYTEST) --dist loadfile --durations 10 tests/unit tests/cluster
 
 .PHONY: bench
 bench: $(READY)  ## Measure speed and size against what is promised, in 15 minutes (QUICK=1: two, and only see it work)
@@ -51,7 +75,7 @@ bench: $(READY)  ## Measure speed and size against what is promised, in 15 minut
 
 .PHONY: unit
 unit: $(READY)  ## Run the unit tests alone
-	$(BIN)/pytest $(PARALLEL) tests/unit
+	$(PYTEST) tests/unit
 
 .PHONY: lint
 lint: $(READY)  ## Check format, lint, types, layers and dependencies
@@ -67,39 +91,51 @@ format: $(READY)  ## Format, and repair what can be repaired safely
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: $(LOCKER)/uv  ## Renew requirements*.txt from pyproject.toml (UPGRADE=1: with the newest releases)
+lock: $(LOCKER)/.requirements  ## Renew requirements*.txt from pyproject.toml (UPGRADE=1: with the newest releases)
 	$(LOCK) pyproject.toml --output-file requirements.txt >/dev/null
 	$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt >/dev/null
-	$(LOCKER)/python -c 'import tomllib; build = tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]; \
+	$(LOCKER)/bin/python -c 'import tomllib; build = tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]; \
 	print(*build, "editables", sep="\n")' | \
 	$(LOCK) - --constraints requirements-dev.txt --output-file requirements-build.txt >/dev/null
+	for group in go lock pip-oldest pip-newest; do \
+	  $(LOCK) --group $$group --output-file requirements-$$group.txt >/dev/null || exit; \
+	done
 
 .PHONY: clean
 clean:  ## Remove what make has made here (the API server stays in your cache folder)
-	rm -rf $(VENV) .make dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv $(VENV) .make dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find operator tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(VENV)/.requirements
-	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(PIP) $(INSTALL) --no-build-isolation --editable .
+	@$(PIP) check >/dev/null || { $(PIP) check; exit 1; }
 	@touch $@
 
 $(VENV)/.requirements: requirements-build.txt requirements-dev.txt
-	@$(call make_venv,$(VENV))
-	@$(PIP_INSTALL) --require-hashes --requirement requirements-build.txt --requirement requirements-dev.txt
+	@$(call find_python,$(PYTHONS)); \
+	echo "Making $(VENV) with $$("$$found" --version): half a minute. Tests and demo need a kube-apiserver as well: where none is"; \
+	echo "in your cache folder yet, it is built afterwards, once: three minutes on two cores, or none at all with KUBEBUILDER_ASSETS,"; \
+	echo 'a folder that has one: KUBEBUILDER_ASSETS=$$(setup-envtest use -p path) make ...'; \
+	"$$found" -m venv --clear $(VENV)
+	@$(PIP) $(INSTALL_LOCKED) --requirement requirements-build.txt --requirement requirements-dev.txt
 	@touch $@
 
-$(LOCKER)/uv:
-	@$(call make_venv,.make/uv-$(UV))
-	@$(LOCKER)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+$(LOCKER)/.requirements: requirements-lock.txt
+	@$(call find_python,$(PYTHONS)); "$$found" -m venv --clear $(LOCKER)
+	@$(LOCKER)/bin/python -m pip $(INSTALL_LOCKED) --requirement requirements-lock.txt
+	@touch $@
 
-define make_venv
-for candidate in $(PYTHONS); do \
-  if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-    echo "making $(1) with $$("$$candidate" --version); this takes a minute"; \
-    exec "$$candidate" -m venv --clear $(1); \
-  fi; \
+# Shell commands that let $$found be the first of some interpreters that will do. What pyenv puts on PATH for a
+# version works only where that version is asked for.
+define find_python
+for candidate in $(1); do \
+  case $$candidate in python3.*) export PYENV_VERSION=$${candidate#python};; esac; \
+  found=$$("$$candidate" -c 'import ensurepip, sys, venv; sys.version_info < (3, 11) or print(sys.executable)' 2>/dev/null) || :; \
+  [ -z "$$found" ] || break; \
 done; \
-echo 'Python 3.11 or newer is needed, with its module venv (Debian and Ubuntu: apt-get install python3-venv).' >&2; \
-echo 'None of these will do: $(PYTHONS). Name another one with: make PYTHON=/path/to/python' >&2; \
-exit 1
+if [ -z "$$found" ]; then \
+  echo 'Python 3.11 or newer is needed, with its module venv (Debian and Ubuntu: apt-get install python3-venv).' >&2; \
+  echo 'None of these will do: $(1). Name another one with: make PYTHON=/path/to/python' >&2; \
+  exit 1; \
+fi
 endef

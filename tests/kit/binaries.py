@@ -5,20 +5,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
-import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.cache import cache_root, make_once
 from kit.gobuild import MODULE, SERVERS, BuildError, build_servers, kubernetes_version
-from kit.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +53,7 @@ def ensure(
         return from_assets(Path(env[ASSETS]).absolute())
     kubectl = packaged_kubectl()
     folder = cache_folder(env)
-    make_once(folder, lambda into: build(into, env))
+    make_once(folder, lambda into: build(into, env), _is_complete)
     return Binaries(etcd=folder / "etcd", kube_apiserver=folder / "kube-apiserver", kubectl=kubectl)
 
 
@@ -88,11 +85,8 @@ def packaged_kubectl() -> Path:
 
 def cache_folder(env: Mapping[str, str]) -> Path:
     """Return where this machine keeps the servers that go.mod and go.sum describe."""
-    chosen = Path(env.get("XDG_CACHE_HOME", ""))
-    # The XDG specification tells to ignore a relative path.
-    root = chosen if chosen.is_absolute() else Path(env.get("HOME") or Path.home()) / ".cache"
     go_mod, go_sum = (MODULE / "go.mod").read_bytes(), (MODULE / "go.sum").read_bytes()
-    return root / "bek-operator" / cache_key(go_mod, go_sum, platform.system(), platform.machine())
+    return cache_root(env) / cache_key(go_mod, go_sum, platform.system(), platform.machine())
 
 
 def cache_key(go_mod: bytes, go_sum: bytes, system: str, machine: str) -> str:
@@ -100,30 +94,6 @@ def cache_key(go_mod: bytes, go_sum: bytes, system: str, machine: str) -> str:
     target = f"{system.lower()}-{GO_NAMES.get(machine, machine)}"
     digest = hashlib.sha256(go_mod + go_sum).hexdigest()[:12]
     return f"kubernetes-{kubernetes_version(go_mod.decode())}-{target}-{digest}"
-
-
-def make_once(folder: Path, make: Callable[[Path], None]) -> None:
-    """Let a folder of servers appear at once and complete, whoever else is making the same one."""
-    if _is_complete(folder):
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # The kernel drops the lock with its process, so nobody waits for a builder that was killed.
-    with folder.with_name(f"{folder.name}.lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress("waiting for another process that builds the same servers"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_complete(folder):
-            return
-        for leftover in folder.parent.glob(f"{folder.name}.part-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.part-", dir=folder.parent) as part:
-            new = Path(part) / "servers"
-            new.mkdir()
-            make(new)
-            shutil.rmtree(folder, ignore_errors=True)
-            new.rename(folder)
 
 
 def _is_complete(folder: Path) -> bool:

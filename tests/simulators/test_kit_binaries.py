@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit.binaries import MissingBinaryError, cache_folder, cache_key, ensure, make_once, packaged_kubectl
+from kit.binaries import MissingBinaryError, cache_folder, cache_key, ensure, packaged_kubectl
+from kit.cache import make_once
 from kit.gobuild import (
     GO_REQUIREMENTS,
     MODULE,
@@ -148,7 +149,7 @@ def test_failed_build_leaves_only_its_lock(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_killed_builder_are_removed(tmp_path: Path) -> None:
     """The next builder cleans up after one that could not."""
-    put_program(tmp_path / "servers.part-dead" / "servers" / "etcd")
+    put_program(tmp_path / "servers.part-dead" / "new" / "etcd")
     make_once(tmp_path / "servers", put_servers)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["servers", "servers.lock"]
 

@@ -52,12 +52,22 @@ def test_the_requirements_files_hold_what_the_project_asks_for() -> None:
         "requirements.txt": PROJECT["project"]["dependencies"],
         "requirements-dev.txt": PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"],
         "requirements-build.txt": PROJECT["build-system"]["requires"],
+        **{f"requirements-{name}.txt": asked for name, asked in PROJECT["dependency-groups"].items() if name != "dev"},
     }
-    locked = {name: set(re.findall(r"^([\w.-]+)==", _text(ROOT / name), re.MULTILINE)) for name in asked}
+    locked = {path.name: set(re.findall(r"^([\w.-]+)==", _text(path), re.MULTILINE)) for path in LOCKS}
 
     assert {name: {_name(one) for one in wanted} - locked[name] for name, wanted in asked.items()} == {
-        name: set() for name in asked
+        name: set() for name in locked
     }
+
+
+def test_what_builds_us_and_what_we_are_built_on_is_bounded() -> None:
+    """A new major release of the build backend changes nothing, and the image's Python is one patch on one Debian."""
+    bases = re.findall(r"^(?:ARG BASE=|FROM )(\S+)", _text(ROOT / "Dockerfile"), re.MULTILINE)
+
+    assert all("<" in one for one in PROJECT["build-system"]["requires"])
+    assert set(bases[1:]) == {"${BASE}"}
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", bases[0])
 
 
 def test_the_wheel_says_that_it_is_typed(tmp_path: Path) -> None:
@@ -281,11 +291,11 @@ def _text(path: Path) -> str:
 
 
 def _make_targets(text: str) -> set[str]:
-    return set(re.findall(r"(?:^ {4}|`)make ([a-z]+)\b", text, re.MULTILINE))
+    return set(re.findall(r"(?:^ {4}|`)make ([a-z-]+)\b", text, re.MULTILINE))
 
 
 def _there_to_make() -> set[str]:
-    return set(re.findall(r"^\.PHONY: ([a-z]+)$", _text(ROOT / "Makefile"), re.MULTILINE))
+    return set(re.findall(r"^\.PHONY: ([a-z-]+)$", _text(ROOT / "Makefile"), re.MULTILINE))
 
 
 def _pages_without_a_link(index: Path, folder: Path) -> list[str]:
