@@ -113,9 +113,9 @@ $(READY): pyproject.toml $(VENV)/.requirements
 
 $(VENV)/.requirements: requirements-build.txt requirements-dev.txt
 	@$(call find_python,$(PYTHONS)); \
-	echo "Making $(VENV) with $$("$$found" --version): half a minute. Tests and demo need a kube-apiserver as well: where none is"; \
-	echo "in your cache folder yet, it is built afterwards, once: three minutes on two cores, or none at all with KUBEBUILDER_ASSETS,"; \
-	echo 'a folder that has one: KUBEBUILDER_ASSETS=$$(setup-envtest use -p path) make ...'; \
+	echo "make: making $(VENV) with $$("$$found" --version) (half a minute). Tests and demo also need a kube-apiserver; where"; \
+	echo 'your cache has none, it is built next, once (three to four minutes on two cores; none at all where it is named'; \
+	echo 'by KUBEBUILDER_ASSETS=$$(setup-envtest use -p path) before make)'; \
 	"$$found" -m venv --clear $(VENV)
 	@$(PIP) $(INSTALL_LOCKED) --requirement requirements-build.txt --requirement requirements-dev.txt
 	@touch $@

