@@ -119,7 +119,9 @@ def is_literal(host: str) -> bool:
 
 def kind_off_limits(address: IPAddress) -> str | None:
     """Return what makes an address off limits; `None` for one that may be called."""
-    return next((kind for form in _forms(address) if (kind := _kind(form))), None)
+    # Kind by kind: newer Pythons call a wrapped metadata address a link-local one, too, and that can be allowed.
+    forms = _forms(address)
+    return next((kind for kind, holds in _KINDS.items() if any(map(holds, forms))), None)
 
 
 def _forms(address: IPAddress) -> tuple[IPAddress, ...]:
@@ -130,10 +132,6 @@ def _forms(address: IPAddress) -> tuple[IPAddress, ...]:
     if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
         inner = IPv4Address(int(address) & 0xFFFF_FFFF)
     return (address, inner) if inner else (address,)
-
-
-def _kind(address: IPAddress) -> str | None:
-    return next((kind for kind, holds in _KINDS.items() if holds(address)), None)
 
 
 _KINDS: Final[Mapping[str, Callable[[IPAddress], bool]]] = {
