@@ -21,7 +21,7 @@ INSTALL_LOCKED := $(INSTALL) --only-binary :all: --require-hashes
 
 # More than four would be more API servers at once than most machines are fond of.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4
-MODEL := operator/bek_operator/model/*
+PURE := operator/bek_operator/crd/*,operator/bek_operator/keys/*,operator/bek_operator/net/*,operator/bek_operator/numbers/*,operator/bek_operator/status/*
 
 LOCKER := .make/lock
 LOCK := $(LOCKER)/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --only-binary :all: \
@@ -38,7 +38,7 @@ help:  ## List the targets
 
 .PHONY: demo
 demo: $(READY)  ## Show the operator at work, on an API server and phone numbers of its own; Ctrl-C ends it
-	@exec env PYTHONPATH=operator:tests $(BIN)/python -m kit.demo
+	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m demo
 
 .PHONY: test
 test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies, all tests, a quick bench, a clean tree
@@ -46,10 +46,10 @@ test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies
 	@date +%s >.make/began
 	@git status --porcelain >.make/before 2>&1 || echo 'not a checkout' >.make/before
 	@$(MAKE) --no-print-directory lint
-	@PYTHONPATH=operator:tests $(BIN)/python -m kit.binaries >/dev/null
+	@PYTHONPATH=operator:tests:. $(BIN)/python -m support.binaries >/dev/null
 	$(PYTEST) --cov --dist loadfile --durations 10
-	@$(BIN)/coverage report --include='$(MODEL)' --fail-under=100 --format=total >/dev/null || \
-	{ $(BIN)/coverage report --include='$(MODEL)' --fail-under=100; exit 1; }
+	@$(BIN)/coverage report --include='$(PURE)' --fail-under=100 --format=total >/dev/null || \
+	{ $(BIN)/coverage report --include='$(PURE)' --fail-under=100; exit 1; }
 	@$(MAKE) --no-print-directory bench QUICK=1
 	@if [ ! -s .make/before ] && [ -n "$$(git status --porcelain)" ]; then \
 	  echo 'make test: the tree was clean before, and now there is:' >&2; git status --short >&2; exit 1; \
@@ -71,7 +71,7 @@ test-python: $(READY)  ## Run the unit and cluster tests alone, on another Pytho
 
 .PHONY: bench
 bench: $(READY)  ## Measure speed and size against what is promised, in 15 minutes (QUICK=1: two, and only see it work)
-	@exec env PYTHONPATH=operator:tests QUICK=$(QUICK) $(BIN)/python -m bench
+	@exec env PYTHONPATH=operator:tests:. QUICK=$(QUICK) $(BIN)/python -m bench
 
 .PHONY: unit
 unit: $(READY)  ## Run the unit tests alone
@@ -104,7 +104,7 @@ lock: $(LOCKER)/.requirements  ## Renew requirements*.txt from pyproject.toml (U
 .PHONY: clean
 clean:  ## Remove what make has made here (the API server stays in your cache folder)
 	rm -rf .venv $(VENV) .make dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find operator tests -name __pycache__ -prune -exec rm -rf {} +
+	find operator tests demo bench -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(VENV)/.requirements
 	@$(PIP) $(INSTALL) --no-build-isolation --editable .

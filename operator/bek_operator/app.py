@@ -15,18 +15,18 @@ from bek_operator.cluster.secrets import SecretReader
 from bek_operator.controller.clock import Clock, steady_clock
 from bek_operator.controller.health import Health
 from bek_operator.controller.kopf_run import run_kopf
-from bek_operator.controller.reign import Ports, Reign
+from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.watch import ObjectWatch
-from bek_operator.model.access import Reach
+from bek_operator.http.client import HttpxClient
+from bek_operator.http.exchange import HttpClient
+from bek_operator.http.resolver import Addresses
+from bek_operator.http.routes import Routes
+from bek_operator.numbers.endpoints import EgressPolicy
 from bek_operator.settings import Settings
-from bek_operator.whatsapp.address import Addresses
 from bek_operator.whatsapp.backends import Backends
-from bek_operator.whatsapp.budget import Budgets
-from bek_operator.whatsapp.cloud import Cloud
-from bek_operator.whatsapp.exchange import Caller
-from bek_operator.whatsapp.http import Http
-from bek_operator.whatsapp.on_premises import OnPremises
-from bek_operator.whatsapp.routes import Routes
+from bek_operator.whatsapp.cloud.backend import Cloud
+from bek_operator.whatsapp.on_premises.backend import OnPremises
+from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 
 
 async def run(settings: Settings) -> str:
@@ -40,16 +40,16 @@ async def run(settings: Settings) -> str:
     """
     signals = _Signals()
     work = asyncio.create_task(_work(settings, signals.listen), name="work")
-    asked = asyncio.create_task(signals.wait(), name="signal")
+    check_requested = asyncio.create_task(signals.wait(), name="signal")
     try:
-        await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([work, check_requested], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        asked.cancel()
+        check_requested.cancel()
         work.cancel()
-        await asyncio.wait([work, asked])
+        await asyncio.wait([work, check_requested])
     if not work.cancelled():
         work.result()
-    return asked.result()
+    return check_requested.result()
 
 
 class _Signals:
@@ -77,50 +77,54 @@ async def _work(settings: Settings, keep_signals: Callable[[], None]) -> None:
         backends = _backends(settings, clock)
         stack.push_async_callback(backends.close)
         objects = Objects(client, settings.namespaces)
-        reign = Reign(
+        manager = Manager(
             Ports(
                 objects=objects,
                 secrets=SecretReader(client),
                 events=Events(client, socket.gethostname()),
                 backend=backends,
-                lanes=backends,
+                limits=backends,
             ),
-            Reach(hosts=settings.hosts, cloud=settings.cloud, cloud_authorities=settings.cloud_authorities),
+            EgressPolicy(hosts=settings.hosts, cloud=settings.cloud, cloud_ca=settings.cloud_ca),
             settings.concurrency,
             clock,
         )
         watch = ObjectWatch(
-            kopf=lambda stream: run_kopf(stream, reign.object_hint, client.access, settings.namespaces, keep_signals),
+            kopf=lambda stream: run_kopf(
+                stream, manager.on_object_event, client.access, settings.namespaces, keep_signals
+            ),
             paths=objects.paths,
             discovery=objects,
-            list_anew=reign.list_anew,
+            list_anew=manager.list_anew,
             clock=clock,
         )
 
         def unready() -> str:
-            if not reign.settled.is_set():
+            if not manager.synced.is_set():
                 return "not every object has been read yet"
             return "" if watch.is_up() else "the watch on BusinessEncryptionKeys is not up"
 
         async def follow() -> None:
-            await reign.settled.wait()
+            await manager.synced.wait()
             await watch.run()
 
         await stack.enter_async_context(Health(settings.health.host, settings.health.port, unready=unready))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(reign.run(), name="reign")
+        group.create_task(manager.run(), name="reign")
         group.create_task(follow(), name="objects")
         if settings.watch_secrets:
-            secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, reign.secret_hint)
+            secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, manager.on_secret_event)
             group.create_task(secrets.run(), name="secrets")
 
 
 def _backends(settings: Settings, clock: Clock) -> Backends:
     agent = f"bek-operator/{version('bek-operator')}"
     addresses = Addresses(settings.hosts.names_address)
-    direct = Http(addresses, user_agent=agent)
-    outward: Caller = direct
+    direct = HttpxClient(addresses, user_agent=agent)
+    outward: HttpClient = direct
     if settings.cloud_proxy:
-        outward = Routes(direct, Http(addresses, user_agent=agent, proxy=settings.cloud_proxy))
-    budgets = Budgets()
-    return Backends(OnPremises(direct), Cloud(outward, budgets, clock), budgets, per_host=settings.concurrency_per_host)
+        outward = Routes(direct, HttpxClient(addresses, user_agent=agent, proxy=settings.cloud_proxy))
+    rate_limiters = RateLimiters()
+    return Backends(
+        OnPremises(direct), Cloud(outward, rate_limiters, clock), rate_limiters, per_host=settings.concurrency_per_host
+    )

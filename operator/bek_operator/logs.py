@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Final
 
-from bek_operator.model.times import rfc3339
+from bek_operator.times import rfc3339
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "settings"}
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})

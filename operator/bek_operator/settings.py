@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bek_operator.model.authorities import MAX_CHARACTERS, check_authorities
-from bek_operator.model.endpoint import Url
-from bek_operator.model.hosts import AllowedHosts, parse_url
-from bek_operator.model.proxy import Proxy, parse_proxy
+from bek_operator.net.ca_bundle import MAX_CHARACTERS, check_ca_bundle
+from bek_operator.net.hosts import AllowedHosts, parse_url
+from bek_operator.net.proxy import Proxy, parse_proxy
+from bek_operator.net.url import Url
 
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("json", "text")
@@ -60,7 +60,7 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     hosts: AllowedHosts
     cloud: Url
-    cloud_authorities: str | None = None
+    cloud_ca: str | None = None
     cloud_proxy: Proxy | None = None
     concurrency: int = 50
     concurrency_per_host: int = 8
@@ -89,7 +89,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
     hosts = reader.hosts("allow-host")
     cloud = reader.url("cloud-url", "https://graph.facebook.com")
-    cloud_authorities = reader.certificates("cloud-ca")
+    cloud_ca = reader.certificates("cloud-ca")
     cloud_proxy = reader.proxy("cloud-proxy")
     if faults:
         raise InvalidSettings("\n".join(faults))
@@ -97,7 +97,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         namespaces=namespaces,
         hosts=hosts,
         cloud=cloud,
-        cloud_authorities=cloud_authorities,
+        cloud_ca=cloud_ca,
         cloud_proxy=cloud_proxy,
         concurrency=concurrency,
         concurrency_per_host=concurrency_per_host,
@@ -190,7 +190,7 @@ class _Reader:
             self._faults.append(f"--{name}: must be a file that can be read, with certificates in PEM, not {file!r}")
             return None
         try:
-            check_authorities(text)
+            check_ca_bundle(text)
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
         except ssl.SSLError:
             self._faults.append(f"--{name}: must be a file with certificates in PEM; one of them cannot be read")

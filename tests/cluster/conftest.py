@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit.apiserver import ApiServer
-from kit.binaries import MissingBinaryError, ensure
-from kit.business import Business
-from kit.cloud import Cloud
-from kit.gobuild import BuildError
-from kit.on_premises import OnPremises, numbers
-from kit.operator_process import OperatorProcess
-from kit.scene import Scene
+from support.apiserver import ApiServer
+from support.binaries import MissingBinaryError, ensure
+from support.business import Business
+from support.cloud import Cloud
+from support.gobuild import BuildError
+from support.on_premises import OnPremises, numbers
+from support.operator_process import OperatorProcess
+from support.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,12 +83,12 @@ def cloud() -> Iterator[Cloud]:
 @pytest.fixture(scope="session")
 def operator_process(installed: ApiServer, cloud: Cloud, started: list[OperatorProcess]) -> Iterator[OperatorProcess]:
     """Provide the operator, under its shipped service account; it may be down when a test is done with it."""
-    authorities = installed.folder / "cloud-ca.crt"
-    authorities.write_text(cloud.certificate.authority, encoding="ascii")
+    ca_bundle = installed.folder / "cloud-ca.crt"
+    ca_bundle.write_text(cloud.certificate.authority, encoding="ascii")
     flags = [
         "--allow-host=127.0.0.1:*",
         f"--cloud-url={cloud.url}",
-        f"--cloud-ca={authorities}",
+        f"--cloud-ca={ca_bundle}",
         "--log-level=debug",
     ]
     with OperatorProcess(installed, flags) as process:

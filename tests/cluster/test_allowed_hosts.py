@@ -2,9 +2,9 @@
 
 import json
 
-from kit import keys
-from kit.provider import Provider
-from kit.scene import Scene, conditions, secret
+from support import keys
+from support.provider import Provider
+from support.scene import Scene, conditions, secret
 
 SPELLINGS = {
     "decimal": "https://2130706433:{port}/{digits}",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit.apiserver import ApiServer, KubectlError
-from kit.binaries import Binaries
-from kit.servers import ApiServerError
+from support.apiserver import ApiServer, KubectlError
+from support.binaries import Binaries
+from support.servers import ApiServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,8 +134,8 @@ def test_failed_start_is_explained_and_leaves_nothing(stand_in: Callable[[str], 
 
 def test_taken_port_is_exchanged(stand_in: Callable[[str], Binaries], tmp_path: Path) -> None:
     """A port that is lost between its choice and its use costs another attempt and no more."""
-    tried = tmp_path / "tried"
-    lost = f'[ -e {tried} ] || {{ touch {tried}; echo "bind: address already in use"; exit 1; }}'
+    observed = tmp_path / "tried"
+    lost = f'[ -e {observed} ] || {{ touch {observed}; echo "bind: address already in use"; exit 1; }}'
     with ApiServer(stand_in(f'{lost}\nexec "$REAL" "$@"')) as server:
         assert server.kubectl("get", "--raw", "/readyz").stdout == "ok"
-    assert tried.exists()
+    assert observed.exists()

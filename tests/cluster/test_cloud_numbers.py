@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from kit import faults, keys
-from kit.business import APP_SECRET, TOKEN_SECRET, Business
-from kit.cloud_number import CloudNumber
-from kit.graph_errors import graph_error
-from kit.provider import Provider
-from kit.scene import Scene, conditions, secret
+from support import faults, keys
+from support.business import APP_SECRET, TOKEN_SECRET, Business
+from support.cloud_number import CloudNumber
+from support.graph_errors import graph_error
+from support.provider import Provider
+from support.scene import Scene, conditions, secret
 
 ON_PREMISES_PATHS = {"/v1/users/login", "/v1/settings/business/whatsapp_business_encryption"}
 PROVIDER_KEYS, PROVIDER_CA = "provider-keys", "provider-ca"
@@ -171,10 +171,10 @@ def test_an_expired_token_is_told_and_heals_with_its_secret(
 
     assert body["status"]["signed"] == "0/3"
     assert {row["signatureStatus"] for row in body["status"]["phoneNumbers"]} == {"VALID"}
-    said = conditions(body)["Stalled"]["message"]
-    assert "3 of 3 numbers: the access token has expired; generate another one for the system user" in said
-    assert f"put it into entry token of Secret {TOKEN_SECRET}" in said
-    assert "(code 190/463)" in said
+    error = conditions(body)["Stalled"]["message"]
+    assert "3 of 3 numbers: the access token has expired; generate another one for the system user" in error
+    assert f"put it into entry token of Secret {TOKEN_SECRET}" in error
+    assert "(code 190/463)" in error
 
     business.replace_token()
     scene.apply(*business.secrets())
@@ -234,8 +234,8 @@ def test_what_numbers_suffer_from_is_told_one_by_one(scene: Scene, business: Bus
     assert {name: row["reason"] for name, row in seen.items()} == {
         name: reason for name, (_, reason, _) in STATES.items()
     }
-    said = {name: row.get("message", "") for name, row in seen.items()}
-    assert {name: words for name, words in said.items() if STATES[name][2] not in words} == {}
+    error = {name: row.get("message", "") for name, row in seen.items()}
+    assert {name: message for name, message in error.items() if STATES[name][2] not in message} == {}
     published = {name for name, one in zip(STATES, business.numbers, strict=True) if one.publishes}
     assert published == {"key refused", "all is well"}
 
@@ -308,14 +308,14 @@ def test_a_limit_holds_up_nothing_but_its_token(scene: Scene, business: Business
     manifest = on_cloud(scene, business, apis=[scene.api(), business.api()], phoneNumbers=business.listed([limited]))
     scene.apply(key_secret(keys.rsa()), *business.secrets(), manifest)
     wait_told(scene, "RateLimited", "Reconciling")
-    said = message(scene, limited.number)
+    error = message(scene, limited.number)
 
     manifest["spec"]["phoneNumbers"] = [{"phoneNumber": pod.number, "api": "default"}, *business.listed()]
     manifest["metadata"]["annotations"] = {"bek.dev/requested-at": "now"}
     scene.apply(manifest)
     scene.wait_ready()
 
-    assert "(code 80007)" in said
+    assert "(code 80007)" in error
     refused, again, *_ = limited.requests
     assert again.at - refused.at >= 3
     assert added.requests[0].at - refused.at >= 3
@@ -396,8 +396,8 @@ def test_two_objects_that_claim_one_id_do_not_fight(scene: Scene, business: Busi
     scene.apply(key_secret(keys.rsa("second"), "younger-key"), token, younger)
     wait_told(scene, "DuplicateNumber", "Stalled", "b-younger")
 
-    said = message(scene, other["phoneNumber"], "b-younger")
-    assert said == "is managed by the older BusinessEncryptionKey a-older; remove it from one of them"
+    error = message(scene, other["phoneNumber"], "b-younger")
+    assert error == "is managed by the older BusinessEncryptionKey a-older; remove it from one of them"
     assert number.published == [keys.rsa().fingerprint]
 
 

@@ -14,14 +14,14 @@ import httpx
 import pytest
 import yaml
 
-from kit.crd import CRD_FILE, RESOURCE_PATH, install_crd
-from kit.manifests import MOST_APIS, MOST_NUMBERS, TYPES, changed, cloud, large, on_premises, provider, small
+from support.crd import CRD_FILE, RESOURCE_PATH, install_crd
+from support.manifests import MOST_APIS, MOST_NUMBERS, TYPES, changed, cloud, large, on_premises, provider, small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kit.apiserver import ApiServer
-    from kit.manifests import Manifest
+    from support.apiserver import ApiServer
+    from support.manifests import Manifest
 
 KINDS = {"last_number": "phoneNumbers", "last_api": "apis"}
 URL = "apis.0.onPremises.url"
@@ -587,15 +587,15 @@ def test_field_that_does_not_exist_is_refused(create: Callable[[Manifest], httpx
 def test_every_rule_is_tried_here() -> None:
     """The table of refusals leaves no rule of the CRD out."""
     [version] = yaml.safe_load(CRD_FILE.read_text())["spec"]["versions"]
-    tried = [(re.sub(r"\[[^]]*\]", "[]", case.field), case.message) for case in REFUSED]
+    observed = [(re.sub(r"\[[^]]*\]", "[]", case.field), case.message) for case in REFUSED]
 
-    def untried(schema: dict[str, Any], path: str) -> Iterator[str]:
+    def not_observed(schema: dict[str, Any], path: str) -> Iterator[str]:
         for rule in schema.get("x-kubernetes-validations", ()):
             field, says = path + rule.get("fieldPath", ""), rule["message"]
-            if not any(field == at and (says in message or message in says) for at, message in tried):
+            if not any(field == at and (says in message or message in says) for at, message in observed):
                 yield f"{field}: {says}"
         for name, child in schema.get("properties", {}).items():
-            yield from untried(child, f"{path}.{name}".removeprefix("."))
-        yield from untried(schema["items"], f"{path}[]") if "items" in schema else ()
+            yield from not_observed(child, f"{path}.{name}".removeprefix("."))
+        yield from not_observed(schema["items"], f"{path}[]") if "items" in schema else ()
 
-    assert list(untried(version["schema"]["openAPIV3Schema"], "")) == []
+    assert list(not_observed(version["schema"]["openAPIV3Schema"], "")) == []

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from kit.apiserver import KubectlError
-from kit.crd import CRD_FILE, install_crd
-from kit.manifests import SAMPLES, changed, large, manifest, on_premises, small
+from support.apiserver import KubectlError
+from support.crd import CRD_FILE, install_crd
+from support.manifests import SAMPLES, changed, large, manifest, on_premises, small
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
-    from kit.apiserver import ApiServer
-    from kit.manifests import Manifest
+    from support.apiserver import ApiServer
+    from support.manifests import Manifest
 
 NOW = "2026-11-22T10:00:00Z"
 FINGERPRINT = f"sha256:{'9f86d081ab12' + '0' * 52}"

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from kit import keys
-from kit.apiserver import ApiServer
-from kit.business import Business
-from kit.console import ROOT, Console
-from kit.demo import shell_for, walk
-from kit.mixed import Mixed
-from kit.on_premises import OnPremises
-from kit.operator_process import OperatorProcess
-from kit.play import Play
-from kit.scene import Scene
-from kit.tour import AT_META, ON_PREMISES, PHONE_NUMBER_ID, Tour
+from demo.__main__ import shell_for, walk
+from demo.console import ROOT, Console
+from demo.mixed import Mixed
+from demo.play import Play
+from demo.tour import AT_META, ON_PREMISES, PHONE_NUMBER_ID, Tour
+from support import keys
+from support.apiserver import ApiServer
+from support.business import Business
+from support.on_premises import OnPremises
+from support.operator_process import OperatorProcess
+from support.scene import Scene
 
 KUBECONFIG = """\
 apiVersion: v1
@@ -57,14 +57,14 @@ class Home:
             **proxies,
             "KUBEBUILDER_ASSETS": str(api_server.binaries.etcd.parent),
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("operator", "tests")),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("operator", "tests", ".")),
             "TMPDIR": str(self.temporary),
         }
 
     def start_demo(self, **env: str) -> subprocess.Popen[str]:
         """Start the demo without a terminal."""
         return subprocess.Popen(
-            [sys.executable, "-m", "kit.demo"],
+            [sys.executable, "-m", "demo"],
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -173,9 +173,9 @@ def test_the_prompt_makes_trouble_for_the_numbers(scene: Scene, business: Busine
     play = Play(scene, Mixed(scene.simulator, business), shell_for(scene, console, kubeconfig), kubeconfig)
     first, second, third = scene.simulator.pods.values()
     second.overwrite(keys.rsa().public)
-    asked = ["down 1", "lose 2", f"overwrite {third.number}", "down 4", "up 4", "up 9", "kubectl bogus"]
+    check_requested = ["down 1", "lose 2", f"overwrite {third.number}", "down 4", "up 4", "up 9", "kubectl bogus"]
 
-    play.follow(StringIO("\n".join([*asked, "kubectl auth whoami", "quit", "up 1"])))
+    play.follow(StringIO("\n".join([*check_requested, "kubectl auth whoami", "quit", "up 1"])))
 
     told = out.getvalue()
     assert (first.state, second.signature, third.signature) == ("stopped", "MISMATCH", "VALID")

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from kit import keys
-from kit.scene import Scene
+from support import keys
+from support.scene import Scene
 
 
 def events(scene: Scene) -> list[tuple[str, str]]:

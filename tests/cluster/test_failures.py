@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kit import faults, keys
-from kit.exchange import Fault
-from kit.ledger import Kind
-from kit.pod import PASSWORD, USERNAME, Pod
-from kit.scene import CA_SECRET, LOGIN_SECRET, Scene, conditions, secret
-from kit.tls import self_signed
+from support import faults, keys
+from support.exchange import Fault
+from support.ledger import Kind
+from support.pod import PASSWORD, USERNAME, Pod
+from support.scene import CA_SECRET, LOGIN_SECRET, Scene, conditions, secret
+from support.tls import self_signed
 
 TIME, PERSON = "Reconciling", "Stalled"
 
@@ -23,7 +23,7 @@ class Case:
     fault: Fault
     reason: str
     abnormal: str
-    words: str
+    message: str
 
 
 def first_pod(scene: Scene) -> Pod:
@@ -53,11 +53,11 @@ def go_through(scene: Scene, kind: Kind, cases: Mapping[str, Case]) -> list[Pod]
     scene.wait_for(lambda: all(told(one)[0] != "Progressing" for one in scene.objects()), "all are looked at")
 
     found = {names[one["metadata"]["name"]]: one for one in scene.objects()}
-    said = {name: conditions(one)["Ready"]["message"] for name, one in found.items()}
+    error = {name: conditions(one)["Ready"]["message"] for name, one in found.items()}
     assert {name: told(one) for name, one in found.items()} == {
         name: (case.reason, case.abnormal) for name, case in cases.items()
     }
-    assert {name: said[name] for name, case in cases.items() if case.words not in said[name]} == {}
+    assert {name: error[name] for name, case in cases.items() if case.message not in error[name]} == {}
     for pod in pods:
         assert kind == "publish" or pod.publishes == 0
         pod.heal()
@@ -330,8 +330,8 @@ def test_access_that_cannot_be_used_is_told_and_heals_with_its_secret(scene: Sce
     found = {one["metadata"]["name"]: conditions(one)["Ready"] for one in scene.objects()}
 
     assert {name: one["reason"] for name, one in found.items()} == {name: row[1] for name, row in broken.items()}
-    for name, (_, _, words) in broken.items():
-        assert words in found[name]["message"]
+    for name, (_, _, message) in broken.items():
+        assert message in found[name]["message"]
     assert scene.simulator.requests == []
 
     scene.apply(*(secret(name, {**login, "ca.crt": certificate}) for name in broken))

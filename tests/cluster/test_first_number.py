@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from kit import faults, keys
-from kit.business import Business
-from kit.graph_errors import graph_error
-from kit.scene import Scene, conditions
-from kit.signed_number import SignedNumber
+from support import faults, keys
+from support.business import Business
+from support.graph_errors import graph_error
+from support.scene import Scene, conditions
+from support.signed_number import SignedNumber
 
 NEW = "second"
 """The name of the key that is rotated to."""
@@ -106,9 +106,9 @@ def test_a_key_that_is_refused_reaches_one_number_only(
     assert reasons(scene, numbers) == waiting(numbers, "KeyRejected")
     assert all(number.holds(keys.rsa().public) for number in numbers)
     assert scene.kubectl("get", "bek", "flows", "--no-headers").split()[:4] == ["flows", "False", "0/5", "KeyRejected"]
-    said = conditions(body)["Stalled"]["message"]
-    assert said.startswith("1 of 5 numbers: the API does not accept the public key")
-    assert f"({first.number}); 4 not given the key before {first.number} holds it" in said
+    error = conditions(body)["Stalled"]["message"]
+    assert error.startswith("1 of 5 numbers: the API does not accept the public key")
+    assert f"({first.number}); 4 not given the key before {first.number} holds it" in error
     assert "another number gets the new key first" in scene.rows()[others[0].number]["message"]
 
     first.heal()

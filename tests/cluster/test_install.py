@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kit.apiserver import ApiServer
+    from support.apiserver import ApiServer
 
 DEFAULT = f"--kustomize={Path(__file__).parents[2] / 'deploy' / 'default'}"
 
@@ -22,10 +22,10 @@ def test_a_second_apply_finds_nothing_to_do(installed: ApiServer) -> None:
     """Not even a request that the server answers with what it has."""
     installed.kubectl("apply", DEFAULT)
 
-    said = installed.kubectl("apply", DEFAULT).stdout.splitlines()
+    error = installed.kubectl("apply", DEFAULT).stdout.splitlines()
 
-    assert [line for line in said if not line.endswith(" unchanged")] == []
-    assert "deployment.apps/bek-operator unchanged" in said
+    assert [line for line in error if not line.endswith(" unchanged")] == []
+    assert "deployment.apps/bek-operator unchanged" in error
 
 
 def test_a_second_server_side_apply_writes_nothing(installed: ApiServer) -> None:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from kit import der, key_samples, keys
-from kit.scene import KEY_SECRET, Scene, conditions
+from support import der, key_samples, keys
+from support.scene import KEY_SECRET, Scene, conditions
 
 Content = Callable[[], Mapping[str, str | bytes]]
 
@@ -101,17 +101,17 @@ UNUSABLE_WITH_PASSPHRASE: Mapping[str, tuple[Content, str]] = {
 def go_through(scene: Scene, unusable: Mapping[str, tuple[Content, str]]) -> dict[str, str]:
     """Put one unusable key after the other, wait for what is to be told of it, and return the conditions."""
     told = {}
-    for name, (content, words) in unusable.items():
+    for name, (content, message) in unusable.items():
         scene.put_secret(KEY_SECRET, content())
-        scene.wait_for(partial(is_told, scene, words), f"{name}: {words}")
+        scene.wait_for(partial(is_told, scene, message), f"{name}: {message}")
         found = conditions(scene.get())
         told[name] = " ".join(f"{kind} {one['status']} {one['reason']}" for kind, one in sorted(found.items()))
     return told
 
 
-def is_told(scene: Scene, words: str) -> bool:
+def is_told(scene: Scene, message: str) -> bool:
     """Tell whether the Ready condition says so."""
-    return words in str(conditions(scene.get())["Ready"]["message"])
+    return message in str(conditions(scene.get())["Ready"]["message"])
 
 
 def test_an_unusable_key_is_told_and_a_good_one_heals_without_an_edit(scene: Scene) -> None:

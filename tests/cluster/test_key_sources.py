@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kit import keys
-from kit.key_samples import der_of
-from kit.keys import KeyPair
-from kit.scene import KEY_SECRET, Scene, conditions
-from kit.secret_tools import TOOLS, CertManager, KubectlApply, SecretTool
+from support import keys
+from support.key_samples import der_of
+from support.keys import KeyPair
+from support.scene import KEY_SECRET, Scene, conditions
+from support.secret_tools import TOOLS, CertManager, KubectlApply, SecretTool
 
 COMPONENT = Path(__file__).parents[2] / "deploy" / "components" / "secret-names"
 SECONDS = 10.0

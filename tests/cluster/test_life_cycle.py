@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kit import keys
-from kit.apiserver import ApiServer
-from kit.audit import AuditEvent
-from kit.operator_process import SOURCE, OperatorProcess
-from kit.processes import Keeper
-from kit.scene import Scene
-from kit.servers import wait_until_up
+from support import keys
+from support.apiserver import ApiServer
+from support.audit import AuditEvent
+from support.operator_process import SOURCE, OperatorProcess
+from support.processes import Keeper
+from support.scene import Scene
+from support.servers import wait_until_up
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "default"
 USER = "system:serviceaccount:bek-system:bek-operator"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import keys, tls
-from kit.apiserver import ApiServer
-from kit.on_premises import OnPremises, numbers
-from kit.operator_process import OperatorProcess
-from kit.scene import Scene
-from kit.servers import HOST
+from support import keys, tls
+from support.apiserver import ApiServer
+from support.on_premises import OnPremises, numbers
+from support.operator_process import OperatorProcess
+from support.scene import Scene
+from support.servers import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +53,8 @@ def test_the_operator_works_where_kubectl_does(scene: Scene) -> None:
     scene.operator.start()
     scene.operator.stop()
 
-    asked = scene.api_server.audit()
-    watched = {event.uri for event in asked if event.user.endswith(":bek-operator") and event.verb == "watch"}
+    check_requested = scene.api_server.audit()
+    watched = {event.uri for event in check_requested if event.user.endswith(":bek-operator") and event.verb == "watch"}
     assert {uri.partition("?")[0] for uri in watched} == {
         "/apis/bek.dev/v1alpha1/businessencryptionkeys",
         "/api/v1/secrets",

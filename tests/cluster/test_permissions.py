@@ -1,7 +1,7 @@
 """What the operator asks of the API server, by the audit log: what it needs, and nothing else."""
 
-from kit import keys
-from kit.scene import Scene
+from support import keys
+from support.scene import Scene
 
 USER = "system:serviceaccount:bek-system:bek-operator"
 
@@ -19,10 +19,10 @@ def test_the_shipped_role_is_enough_and_nothing_else_is_asked_for(scene: Scene) 
     scene.wait_ready()
     scene.kubectl("delete", "bek", "flows")
 
-    asked = [event for event in scene.api_server.audit(mark) if event.user == USER]
+    check_requested = [event for event in scene.api_server.audit(mark) if event.user == USER]
 
-    assert [event.uri for event in asked if event.is_refused] == []
-    written = {(event.verb, event.resource, event.subresource) for event in asked if event.is_write}
+    assert [event.uri for event in check_requested if event.is_refused] == []
+    written = {(event.verb, event.resource, event.subresource) for event in check_requested if event.is_write}
     assert written <= {
         ("update", "businessencryptionkeys", "status"),
         ("create", "events", ""),

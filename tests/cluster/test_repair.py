@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from kit import keys
-from kit.pod import Pod
-from kit.scene import Scene, conditions
+from support import keys
+from support.pod import Pod
+from support.scene import Scene, conditions
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ LOSSES: dict[str, tuple[Callable[[Pod], None], str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("lose", "reason", "words"), LOSSES.values(), ids=LOSSES.keys())
+@pytest.mark.parametrize(("lose", "reason", "message"), LOSSES.values(), ids=LOSSES.keys())
 def test_a_loss_is_repaired_at_the_next_check_and_told(
-    scene: Scene, pod: Pod, lose: Callable[[Pod], None], reason: str, words: str
+    scene: Scene, pod: Pod, lose: Callable[[Pod], None], reason: str, message: str
 ) -> None:
     """The key is published once more to the number that lacks it, and an event names the cause."""
     start(scene, *scene.simulator.pods.values())
@@ -89,7 +89,7 @@ def test_a_loss_is_repaired_at_the_next_check_and_told(
 
     assert scene.ready() == ("True", "Succeeded")
     assert (pod.publishes, scene.simulator.publishes) == (1, 1)
-    told = ("Warning", reason, f"{words} {pod.number}; published the key again")
+    told = ("Warning", reason, f"{message} {pod.number}; published the key again")
     scene.wait_for(lambda: told in scene.events(), f"the event {told}")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kit import faults, keys
-from kit.scene import KEY_SECRET, Scene, conditions
+from support import faults, keys
+from support.scene import KEY_SECRET, Scene, conditions
 
 
 def start(scene: Scene, **spec: Any) -> None:
@@ -78,10 +78,10 @@ def test_a_rotation_while_a_pod_is_down_reaches_it_when_it_is_back(scene: Scene)
 
     assert all(scene.simulator[number].holds(keys.rsa("second").public) for number in others)
     assert body["status"]["signed"] == "2/3"
-    said = f"{scene.simulator[down].url.removeprefix('https://')}: connection refused"
+    error = f"{scene.simulator[down].url.removeprefix('https://')}: connection refused"
     assert set(conditions(body)) == {"Ready", "Reconciling"}
-    assert conditions(body)["Ready"]["message"] == f"1 of 3 numbers: {said} ({down})"
-    assert (row["reason"], row["message"]) == ("Unreachable", said)
+    assert conditions(body)["Ready"]["message"] == f"1 of 3 numbers: {error} ({down})"
+    assert (row["reason"], row["message"]) == ("Unreachable", error)
     assert row["observedFingerprint"] == keys.rsa().fingerprint
 
     scene.simulator[down].start()

@@ -3,8 +3,8 @@
 import json
 import re
 
-from kit import faults, keys
-from kit.scene import LOGIN_SECRET, Scene, secret
+from support import faults, keys
+from support.scene import LOGIN_SECRET, Scene, secret
 
 PASSWORD = "Canary-Password-4711"
 PASSPHRASE = "canary passphrase 4711"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import keys
-from kit.scene import CA_SECRET, KEY_SECRET, LOGIN_SECRET, Scene, conditions, secret
+from support import keys
+from support.scene import CA_SECRET, KEY_SECRET, LOGIN_SECRET, Scene, conditions, secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kit.business import Business
+    from support.business import Business
 
 SECONDS_TO_TELL = 5.0
 WAITS = ("False", "KeyChangesTooOften")
@@ -40,8 +40,8 @@ def is_settled(scene: Scene, pair: keys.KeyPair) -> bool:
 def is_told(scene: Scene, reason: str, message: str) -> bool:
     """Return whether each row says so, and Ready is False for it."""
     rows = scene.rows().values()
-    said = {(row["reason"], row.get("message")) for row in rows}
-    return scene.ready() == ("False", reason) and said == {(reason, message)}
+    error = {(row["reason"], row.get("message")) for row in rows}
+    return scene.ready() == ("False", reason) and error == {(reason, message)}
 
 
 @pytest.mark.parametrize(

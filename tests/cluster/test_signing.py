@@ -2,8 +2,8 @@
 
 import json
 
-from kit import keys
-from kit.scene import Scene, conditions
+from support import keys
+from support.scene import Scene, conditions
 
 
 def test_every_number_holds_the_secrets_key(scene: Scene) -> None:

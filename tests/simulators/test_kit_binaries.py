@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit.binaries import MissingBinaryError, cache_folder, cache_key, ensure, packaged_kubectl
-from kit.cache import make_once
-from kit.gobuild import (
+from support.binaries import MissingBinaryError, cache_folder, cache_key, ensure, packaged_kubectl
+from support.cache import make_once
+from support.gobuild import (
     GO_REQUIREMENTS,
     MODULE,
     SERVERS,
@@ -25,7 +25,7 @@ from kit.gobuild import (
     oldest_go,
     parse_go_version,
 )
-from kit.progress import progress
+from support.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kit import keys
+from support import keys
 
 
 class TestKeys:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import pips
+from support import pips
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +70,9 @@ def put_wheel(folder: Path, name: str, version: str) -> str:
     metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *extras]
     files = {
         f"{name}.py": "",
-        f"{described}/METADATA": "\n".join([*metadata, *(f"Requires-Dist: {asked}" for asked in ASKS[name]), ""]),
+        f"{described}/METADATA": "\n".join(
+            [*metadata, *(f"Requires-Dist: {check_requested}" for check_requested in ASKS[name]), ""]
+        ),
         f"{described}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},sha256={_digest(text)},{len(text)}\n" for path, text in files.items())

@@ -11,18 +11,18 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from kit import faults, keys
-from kit.cloud import VERSIONS, WABA, Cloud, Version
-from kit.cloud_number import KEY, STATUS
-from kit.edge_core import EdgeCore
-from kit.edge_server import EdgeServer
-from kit.exchange import Fault
-from kit.graph_errors import MESSAGES, SHAPES, graph_error
-from kit.graph_tokens import MANAGEMENT, Token
-from kit.on_premises import numbers
-from kit.pod_api import ENCRYPTION
-from kit.provider import Provider
-from kit.tls import self_signed
+from support import faults, keys
+from support.cloud import VERSIONS, WABA, Cloud, Version
+from support.cloud_number import KEY, STATUS
+from support.edge_core import EdgeCore
+from support.edge_server import EdgeServer
+from support.exchange import Fault
+from support.graph_errors import MESSAGES, SHAPES, graph_error
+from support.graph_tokens import MANAGEMENT, Token
+from support.on_premises import numbers
+from support.pod_api import ENCRYPTION
+from support.provider import Provider
+from support.tls import self_signed
 
 ONE, TWO = "+15550001111", "+15550002222"
 EDGE = "whatsapp_business_encryption"
@@ -745,7 +745,7 @@ class TestPort:
             assert (record.method, record.path, record.status) == ("POST", cloud.path(ONE), 200)
             assert (record.parameters, record.encoding, record.token) == (("locale",), "form", "main")
             assert {"authorization", "content-type"} <= set(record.headers)
-            assert record.peer > 0
+            assert record.context > 0
             assert not record.open
             assert cloud.peak == 1
             cloud.forget_requests()

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from kit import faults, keys
-from kit.on_premises import OnPremises, numbers
-from kit.plain_client import Client, Connect, clients, code_of, key_of
-from kit.pod_api import ENCRYPTION, LOGIN
-from kit.tls import self_signed, signed_by
+from support import faults, keys
+from support.on_premises import OnPremises, numbers
+from support.plain_client import Client, Connect, clients, code_of, key_of
+from support.pod_api import ENCRYPTION, LOGIN
+from support.tls import self_signed, signed_by
 
 ONE, TWO = "+15550001111", "+15550002222"
 
@@ -188,7 +188,7 @@ class TestFaults:
         assert simulator[ONE].requests[-1].status == 502
 
     @pytest.mark.parametrize(
-        ("asked", "told"),
+        ("check_requested", "told"),
         [
             ("30", "30"),
             (datetime(2026, 11, 22, 10, 0, tzinfo=UTC), "Sun, 22 Nov 2026 10:00:00 GMT"),
@@ -197,11 +197,11 @@ class TestFaults:
         ],
     )
     def test_rate_limit(
-        self, connect: Connect, simulator: OnPremises, asked: str | datetime | None, told: str | None
+        self, connect: Connect, simulator: OnPremises, check_requested: str | datetime | None, told: str | None
     ) -> None:
         """A rate limit asks for patience in seconds, by date, or in nonsense."""
         client = connect(ONE)
-        simulator[ONE].fail("read", faults.rate_limited(asked))
+        simulator[ONE].fail("read", faults.rate_limited(check_requested))
         answer = client.read()
         assert (answer.status_code, code_of(answer)) == (429, 1015)
         assert answer.headers.get("retry-after") == told

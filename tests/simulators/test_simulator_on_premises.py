@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from kit import keys
-from kit.on_premises import OnPremises
-from kit.plain_client import Connect, clients, code_of, key_of
-from kit.pod_api import ENCRYPTION, LOGIN
+from support import keys
+from support.on_premises import OnPremises
+from support.plain_client import Connect, clients, code_of, key_of
+from support.pod_api import ENCRYPTION, LOGIN
 
 ONE, TWO = "+15550001111", "+15550002222"
 
@@ -339,7 +339,7 @@ class TestRecords:
         assert (read.kind, read.method, read.status, read.authorised) == ("read", "GET", 401, False)
         assert (publish.kind, publish.fingerprint, publish.carried_out) == ("publish", pair.fingerprint, True)
         assert login.at <= read.at <= publish.at
-        assert login.peer == read.peer == publish.peer
+        assert login.context == read.context == publish.context
         assert "authorization" in login.headers
         assert not login.cookies
         seen = repr((login, read, publish, simulator[ONE]))

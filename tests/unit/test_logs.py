@@ -144,9 +144,9 @@ async def test_each_task_tells_of_its_own_work(capsys: pytest.CaptureFixture[str
 
     await asyncio.gather(work("+1"), work("+2"))
     log.info("None")
-    said = records(capsys)
-    assert len(said) == 5
-    assert all(str(one.get("number")) == one["message"] for one in said)
+    error = records(capsys)
+    assert len(error) == 5
+    assert all(str(one.get("number")) == one["message"] for one in error)
 
 
 def test_it_is_left_behind_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:

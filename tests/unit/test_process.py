@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from kit.processes import Keeper
-from kit.servers import wait_until_up
-from kit.virtual_time import until
-from kit.watched_api import WatchedApi
+from support.processes import Keeper
+from support.servers import wait_until_up
+from support.virtual_time import until
+from support.watched_api import WatchedApi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence

@@ -14,9 +14,9 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
-from bek_operator.model.reasons import ObjectReason, Reason
-from kit.binaries import packaged_kubectl
-from kit.crd import CRD_FILE
+from bek_operator.crd.reasons import ObjectReason, Reason
+from support.binaries import packaged_kubectl
+from support.crd import CRD_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROO
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
 
-OURS = (".ci", ".github", "crds", "deploy", "docs", "operator", "tests")
+OURS = (".ci", ".github", "bench", "crds", "demo", "deploy", "docs", "operator", "tests")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users)/\w")
 
 
@@ -38,25 +38,29 @@ MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users)/\w")
 def test_a_requirements_file_pins_by_hash_and_names_no_index(lock: Path) -> None:
     """Everything is one version with hashes, and where it comes from is left to whoever installs it."""
     lines = [line.strip() for line in lock.read_text(encoding="utf-8").splitlines()]
-    said = [line.rstrip(" \\") for line in lines if line and not line.startswith("#")]
-    pins = [line for line in said if not line.startswith("--hash=sha256:")]
+    error = [line.rstrip(" \\") for line in lines if line and not line.startswith("#")]
+    pins = [line for line in error if not line.startswith("--hash=sha256:")]
 
     assert [line for line in pins if not re.fullmatch(r"[a-z0-9.-]+==[\w.]+( ; .+)?", line)] == []
-    assert len(said) >= 2 * len(pins)
+    assert len(error) >= 2 * len(pins)
     assert [line for line in lines if "://" in line or MACHINE_PATH.search(line)] == []
 
 
 def test_the_requirements_files_hold_what_the_project_asks_for() -> None:
     """A dependency that is new in pyproject.toml is locked as well."""
-    asked = {
+    check_requested = {
         "requirements.txt": PROJECT["project"]["dependencies"],
         "requirements-dev.txt": PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"],
         "requirements-build.txt": PROJECT["build-system"]["requires"],
-        **{f"requirements-{name}.txt": asked for name, asked in PROJECT["dependency-groups"].items() if name != "dev"},
+        **{
+            f"requirements-{name}.txt": check_requested
+            for name, check_requested in PROJECT["dependency-groups"].items()
+            if name != "dev"
+        },
     }
     locked = {path.name: set(re.findall(r"^([\w.-]+)==", _text(path), re.MULTILINE)) for path in LOCKS}
 
-    assert {name: {_name(one) for one in wanted} - locked[name] for name, wanted in asked.items()} == {
+    assert {name: {_name(one) for one in wanted} - locked[name] for name, wanted in check_requested.items()} == {
         name: set() for name in locked
     }
 

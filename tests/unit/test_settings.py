@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bek_operator.settings import Address, InvalidSettings, Settings, read_settings, shown
-from kit import der
-from kit.key_samples import armored
-from kit.tls import self_signed
+from support import der
+from support.key_samples import armored
+from support.tls import self_signed
 
 
 def faults_of(**given: str | list[str]) -> list[str]:
@@ -125,7 +125,7 @@ def test_authorities_are_read(text: str, tmp_path: Path) -> None:
     """A file of certificates is taken as it is."""
     file = tmp_path / "ca.crt"
     file.write_text(text, encoding="ascii")
-    assert read(cloud_ca=str(file)).cloud_authorities == text
+    assert read(cloud_ca=str(file)).cloud_ca == text
 
 
 NO_AUTHORITIES: dict[str, str] = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bek_operator.model.times import instant, rfc3339
-from kit.builders import NOW
+from bek_operator.times import instant, rfc3339
+from support.builders import NOW
 
 
 def test_an_instant_is_written_as_kubernetes_does() -> None:

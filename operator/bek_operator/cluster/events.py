@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from bek_operator.cluster.client import Client, name_in_path
 from bek_operator.cluster.errors import ClusterError, NotFound
 from bek_operator.cluster.objects import GROUP, KIND, VERSION
-from bek_operator.model.recent import Recent
-from bek_operator.model.resource import Resource
-from bek_operator.model.transitions import Happening
+from bek_operator.crd.parse import BusinessEncryptionKey
+from bek_operator.lru_cache import LRUCache
+from bek_operator.status.events import Event
 
 log = logging.getLogger(__name__)
 
@@ -38,26 +38,26 @@ class Events:
         self._client = client
         self._instance = instance[:128]
         self._now = now
-        self._posted: Recent[tuple[str, Happening], _Posted] = Recent(_REMEMBERED)
+        self._posted: LRUCache[tuple[str, Event], _Posted] = LRUCache(_REMEMBERED)
 
-    async def post(self, resource: Resource, happenings: Iterable[Happening]) -> None:
+    async def post(self, resource: BusinessEncryptionKey, events_of: Iterable[Event]) -> None:
         """Post what happened to an object, merging what is told again within the hour."""
-        for happening in happenings:
+        for event in events_of:
             try:
-                await self._post(resource, happening)
+                await self._post(resource, event)
             except ClusterError as error:
                 log.warning("an event could not be posted: %s", error)
 
-    async def _post(self, resource: Resource, happening: Happening) -> None:
-        key, now = (resource.uid, happening), self._now()
+    async def _post(self, resource: BusinessEncryptionKey, event: Event) -> None:
+        key, now = (resource.uid, event), self._now()
         known = self._posted.get(key)
         if known and now - known.at < _MERGED and await self._merge(resource, known, now):
             posted = _Posted(known.name, known.count + 1, now)
         else:
-            posted = _Posted(await self._create(resource, happening, now), 1, now)
+            posted = _Posted(await self._create(resource, event, now), 1, now)
         self._posted.put(key, posted)
 
-    async def _merge(self, resource: Resource, known: _Posted, now: datetime) -> bool:
+    async def _merge(self, resource: BusinessEncryptionKey, known: _Posted, now: datetime) -> bool:
         series = {"count": known.count + 1, "lastObservedTime": _micro(now)}
         try:
             await self._client.request(
@@ -70,17 +70,17 @@ class Events:
             return False
         return True
 
-    async def _create(self, resource: Resource, happening: Happening, now: datetime) -> str:
+    async def _create(self, resource: BusinessEncryptionKey, event: Event, now: datetime) -> str:
         name = f"{resource.ref.name[:_LONGEST_PREFIX].rstrip('-.')}.{secrets.token_hex(8)}"
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"namespace": resource.ref.namespace, "name": name},
             "eventTime": _micro(now),
-            "type": "Warning" if happening.warning else "Normal",
-            "reason": happening.reason,
+            "type": "Warning" if event.warning else "Normal",
+            "reason": event.reason,
             "action": "Reconcile",
-            "note": _cut(happening.note),
+            "note": _cut(event.note),
             "reportingController": _CONTROLLER,
             "reportingInstance": self._instance,
             "regarding": {
@@ -95,7 +95,7 @@ class Events:
         return name
 
 
-def _path(resource: Resource) -> str:
+def _path(resource: BusinessEncryptionKey) -> str:
     return f"/apis/events.k8s.io/v1/namespaces/{name_in_path(resource.ref.namespace)}/events"
 
 

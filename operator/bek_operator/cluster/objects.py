@@ -5,7 +5,7 @@ from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import NotFound
-from bek_operator.model.resource import Resource, read_resource
+from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
 NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ and wait"
@@ -44,7 +44,7 @@ class Objects:
         with understood("a list of resources"):
             return any(resource["name"] == PLURAL for resource in answer["resources"])
 
-    async def list(self) -> AsyncIterator[Resource]:
+    async def list(self) -> AsyncIterator[BusinessEncryptionKey]:
         """Yield every object.
 
         Raises:
@@ -55,7 +55,7 @@ class Objects:
             while True:
                 page = await self._client.request("GET", path, query=query)
                 with understood(f"a list of {PLURAL}"):
-                    resources = [read_resource(item) for item in page["items"] or ()]
+                    resources = [parse_object(item) for item in page["items"] or ()]
                     token = page["metadata"].get("continue")
                 for resource in resources:
                     yield resource
@@ -63,7 +63,7 @@ class Objects:
                     break
                 query["continue"] = token
 
-    async def read(self, namespace: str, name: str) -> Resource | None:
+    async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
         """Return the object, `None` when there is none.
 
         Raises:
@@ -74,9 +74,9 @@ class Objects:
         except NotFound:
             return None
         with understood(f"a {KIND}"):
-            return read_resource(body)
+            return parse_object(body)
 
-    async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> str:
+    async def write_status(self, resource: BusinessEncryptionKey, status: Mapping[str, Any]) -> str:
         """Replace the status of this very object at this very version; return its new resourceVersion.
 
         A PUT with uid and resourceVersion is the only write that the server refuses for an object that was

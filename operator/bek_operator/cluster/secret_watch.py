@@ -14,7 +14,7 @@ from typing import Any
 from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import ClusterError, Gone, Unavailable
 
-Hint = Callable[[str, str, str], None]
+EventHandler = Callable[[str, str, str], None]
 """Takes namespace, name and resourceVersion; the latter is empty for a Secret that is gone."""
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,13 @@ _LONGEST_PAUSE = 5.0
 class SecretWatch:
     """Watches the Secrets of the served namespaces, narrowed by a label selector where one is given."""
 
-    def __init__(self, client: Client, namespaces: Sequence[str], selector: str, hint: Hint) -> None:
+    def __init__(self, client: Client, namespaces: Sequence[str], selector: str, on_event: EventHandler) -> None:
         self._client = client
         self._paths = [f"/api/v1/namespaces/{name_in_path(one)}/secrets" for one in namespaces]
         self._query = {"fieldSelector": _NEVER_REFERRED_TO}
         if selector:
             self._query["labelSelector"] = selector
-        self._hint = hint
+        self._on_event = on_event
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Watch until cancelled; what breaks is begun anew after a growing pause."""
@@ -72,11 +72,11 @@ class SecretWatch:
         while True:
             page = await self._client.request("GET", path, query=query, headers=_LIST_HEADERS)
             with understood("a list of Secrets"):
-                hints = [_hint_of(item) for item in page["items"] or ()]
+                event_handlers = [_event_of(item) for item in page["items"] or ()]
                 version: str = page["metadata"]["resourceVersion"]
                 token = page["metadata"].get("continue")
-            for hint in hints:
-                self._hint(*hint)
+            for on_event in event_handlers:
+                self._on_event(*on_event)
             if not token:
                 return version
             query["continue"] = token
@@ -100,9 +100,9 @@ class SecretWatch:
                     if kind == "ERROR":
                         raise _fault(body)
                     latest: str = body["metadata"]["resourceVersion"]
-                    hint = None if kind == "BOOKMARK" else _hint_of(body, gone=kind == "DELETED")
-                if hint:
-                    self._hint(*hint)
+                    on_event = None if kind == "BOOKMARK" else _event_of(body, gone=kind == "DELETED")
+                if on_event:
+                    self._on_event(*on_event)
                 yield latest
 
 
@@ -112,6 +112,6 @@ def _fault(status: Mapping[str, Any]) -> ClusterError:
     return Gone("410") if code == HTTPStatus.GONE else Unavailable(f"the API server ended it with {code}")
 
 
-def _hint_of(body: dict[str, Any], *, gone: bool = False) -> tuple[str, str, str]:
+def _event_of(body: dict[str, Any], *, gone: bool = False) -> tuple[str, str, str]:
     metadata = body["metadata"]
     return metadata["namespace"], metadata["name"], "" if gone else metadata["resourceVersion"]

@@ -8,7 +8,7 @@ from typing import Final
 
 from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import NotFound
-from bek_operator.model.fields import objects, typed
+from bek_operator.crd.fields import objects, typed
 
 MOST_WRITERS: Final = 4
 

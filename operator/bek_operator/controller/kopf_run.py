@@ -16,7 +16,7 @@ from bek_operator.cluster.client import Access
 from bek_operator.cluster.objects import GROUP, PLURAL, VERSION
 from bek_operator.controller.clock import Clock
 
-Hint = Callable[[str, str, str], None]
+EventHandler = Callable[[str, str, str], None]
 """Takes namespace, name and resourceVersion; the latter is empty for an object that is gone."""
 
 _END_SECONDS: Final = 10.0
@@ -67,7 +67,7 @@ class Stream:
 
 async def run_kopf(
     stream: Stream,
-    hint: Hint,
+    on_event: EventHandler,
     access: Callable[[], Awaitable[Access]],
     namespaces: Sequence[str],
     keep_signals: Callable[[], None],
@@ -77,7 +77,7 @@ async def run_kopf(
 
     Args:
         stream: Looks at its requests.
-        hint: Called for each event.
+        on_event: Called for each event.
         access: Returns credentials.
         namespaces: The namespaces to watch; all of them when empty.
         keep_signals: Called when kopf has put its own handlers of SIGINT and SIGTERM in the place of ours.
@@ -107,7 +107,7 @@ async def run_kopf(
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="hint")
     async def tell(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf names its arguments
         metadata = body["metadata"]
-        hint(metadata["namespace"], metadata["name"], "" if type == "DELETED" else metadata["resourceVersion"])
+        on_event(metadata["namespace"], metadata["name"], "" if type == "DELETED" else metadata["resourceVersion"])
 
     # Not kopf.operator(): it takes all tasks that were begun after it for its own, and cancels them at its end.
     tasks = await kopf.spawn_tasks(
@@ -153,7 +153,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = _Patience()
+    settings.networking.error_backoffs = _EndlessBackoff()
     settings.watching.chunk_size = 200
     settings.queueing.idle_timeout = 1.0
     # Nothing is stored on objects; should a handler ever do, then under our own name.
@@ -163,7 +163,7 @@ def _settings() -> kopf.OperatorSettings:
     return settings
 
 
-class _Patience:
+class _EndlessBackoff:
     """Pauses without end: kopf would give up on an API server that is away for a minute, and end the process."""
 
     def __iter__(self) -> Iterator[float]:

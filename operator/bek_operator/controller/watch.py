@@ -104,12 +104,12 @@ class ObjectWatch:
             try:
                 if await self._discovery.are_served():
                     return
-                words = NOT_INSTALLED
+                message = NOT_INSTALLED
             except ClusterError as error:
-                words = f"it is not known whether the CRD is installed: {error}"
-            if words != told:
-                log.warning(words)
-                told = words
+                message = f"it is not known whether the CRD is installed: {error}"
+            if message != told:
+                log.warning(message)
+                told = message
             await sleep(next(pauses, _PAUSES[-1]))
 
     async def _watch(self, stream: Stream, limit: float, sleep: Sleep) -> None:
@@ -153,5 +153,5 @@ def _words(error: Exception) -> str:
     if isinstance(error, KopfError):
         return str(error)
     status = getattr(error, "status", None)
-    words = type(error).__name__ + (f" (HTTP {status})" if isinstance(status, int) else "")
-    return f"{words}, from {type(error.__cause__).__name__}" if error.__cause__ else words
+    message = type(error).__name__ + (f" (HTTP {status})" if isinstance(status, int) else "")
+    return f"{message}, from {type(error.__cause__).__name__}" if error.__cause__ else message

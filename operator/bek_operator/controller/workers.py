@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 from bek_operator.controller.clock import Clock
-from bek_operator.controller.schedule import Doubt, Priority, Schedule
+from bek_operator.controller.workqueue import Doubt, Priority, WorkQueue
 
 K = TypeVar("K", bound=Hashable)
 
@@ -36,7 +36,7 @@ class Workers(Generic[K]):
     def __init__(
         self,
         name: str,
-        schedule: Schedule[K],
+        queue: WorkQueue[K],
         work: Callable[[K], Coroutine[Any, Any, None]],
         size: int,
         clock: Clock,
@@ -44,7 +44,7 @@ class Workers(Generic[K]):
         spare: int = 0,
     ) -> None:
         self._name = name
-        self._schedule = schedule
+        self._queue = queue
         self._work = work
         self._size = size
         self._spare = spare
@@ -57,15 +57,21 @@ class Workers(Generic[K]):
         self._looks_at = math.inf
 
     def add(
-        self, key: K, at: float, *, priority: Priority = Priority.CHECK, lane: str = "", doubt: Doubt = Doubt.NONE
+        self,
+        key: K,
+        at: float,
+        *,
+        priority: Priority = Priority.CHECK,
+        limiter_key: str = "",
+        doubt: Doubt = Doubt.NONE,
     ) -> None:
         """Have a key worked on; see `Schedule.add`."""
-        self._schedule.add(key, at, priority=priority, lane=lane, doubt=doubt)
+        self._queue.add(key, at, priority=priority, limiter_key=limiter_key, doubt=doubt)
         self._look_by(at)
 
     def cancel(self, key: K) -> None:
         """Forget that a key was to be worked on."""
-        self._schedule.cancel(key)
+        self._queue.cancel(key)
         self._failures.pop(key, None)
 
     def interrupt(self, key: K) -> None:
@@ -104,13 +110,13 @@ class Workers(Generic[K]):
         self._next_look, self._looks_at = None, math.inf
         while True:
             now = self._clock()
-            room_at = self._room_at(now)
-            if room_at > now:
-                self._look_by(room_at)
+            capacity_at = self._capacity_at(now)
+            if capacity_at > now:
+                self._look_by(capacity_at)
                 return
-            key = self._schedule.pick(now)
+            key = self._queue.pick(now)
             if key is None:
-                next_at = self._schedule.next_at()
+                next_at = self._queue.next_at()
                 self._look_by(math.inf if next_at is None else next_at)
                 return
             task = asyncio.create_task(self._work(key), name=f"{self._name} {key}")
@@ -118,7 +124,7 @@ class Workers(Generic[K]):
             # Not a `finally` around the work: a task that is interrupted before its first step never gets there.
             task.add_done_callback(partial(self._ended, key))
 
-    def _room_at(self, now: float) -> float:
+    def _capacity_at(self, now: float) -> float:
         """Return when there is room by the clock alone: `now` if there is, never if it takes an end of work."""
         taken = len(self._tasks) - self._size
         if taken < 0:
@@ -133,8 +139,8 @@ class Workers(Generic[K]):
         error = None if task.cancelled() else task.exception()
         # What was interrupted is somebody else's to go on with; a cancellation that nobody asked for is an error.
         stray = task.cancelled() and not task.cancelling()
-        self._schedule.done(key, again_at=self._next_try(key) if error or stray else None)
-        if not (error or stray) or key not in self._schedule:
+        self._queue.done(key, again_at=self._next_try(key) if error or stray else None)
+        if not (error or stray) or key not in self._queue:
             self._failures.pop(key, None)
         if error:
             self._complain(key, error)

@@ -1,9 +1,9 @@
 """The backends as one: each endpoint is spoken to by the backend of its kind."""
 
-from bek_operator.model.answers import Accepted, Failure, Reading
-from bek_operator.model.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint, is_of_token
-from bek_operator.whatsapp.budget import Budgets
-from bek_operator.whatsapp.protocol import Backend
+from bek_operator.numbers.answers import Accepted, Failure, Reading
+from bek_operator.numbers.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint, is_token_limiter
+from bek_operator.whatsapp.backend import Backend
+from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 
 
 class Backends:
@@ -13,14 +13,14 @@ class Backends:
         self,
         on_premises: Backend[OnPremisesEndpoint],
         cloud: Backend[CloudEndpoint],
-        budgets: Budgets,
+        rate_limiters: RateLimiters,
         *,
         per_host: int,
     ) -> None:
         """Take the backends, the budgets of tokens, and how many numbers of any other host may be worked on at once."""
         self._on_premises = on_premises
         self._cloud = cloud
-        self._budgets = budgets
+        self._rate_limiters = rate_limiters
         self._per_host = per_host
 
     async def read(self, endpoint: Endpoint) -> Reading | Failure:
@@ -40,10 +40,16 @@ class Backends:
         await self._on_premises.close()
         await self._cloud.close()
 
-    def room(self, lane: str, now: float, *, urgent: bool) -> int:
+    def capacity(self, limiter_key: str, now: float, *, urgent: bool) -> int:
         """Return how many numbers of a lane may be worked on at once right now; 0 for none."""
-        return self._budgets.room(lane, now, urgent=urgent) if is_of_token(lane) else self._per_host
+        return (
+            self._rate_limiters.capacity(limiter_key, now, urgent=urgent)
+            if is_token_limiter(limiter_key)
+            else self._per_host
+        )
 
-    def opens_at(self, lane: str, now: float, *, urgent: bool) -> float:
+    def available_at(self, limiter_key: str, now: float, *, urgent: bool) -> float:
         """Return when there may be room again; `now` if there is, and an hour later at most."""
-        return self._budgets.opens_at(lane, now, urgent=urgent) if is_of_token(lane) else now
+        return (
+            self._rate_limiters.available_at(limiter_key, now, urgent=urgent) if is_token_limiter(limiter_key) else now
+        )

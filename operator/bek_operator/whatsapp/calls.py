@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from bek_operator.model.answers import Cure, Failure
-from bek_operator.model.endpoint import Trust, Url
+from bek_operator.http.exchange import HttpClient, HttpError, Response
+from bek_operator.net.ca_bundle import Trust
+from bek_operator.net.url import Url
+from bek_operator.numbers.answers import Failure, Retry
 from bek_operator.whatsapp.answer_form import form_of_answer
-from bek_operator.whatsapp.exchange import Answer, Caller, HttpError
-from bek_operator.whatsapp.failures import no_answer
-from bek_operator.whatsapp.peer import Peer
+from bek_operator.whatsapp.message_context import MessageContext
+from bek_operator.whatsapp.transport_errors import no_answer
 
 R = TypeVar("R")
 
@@ -31,8 +32,8 @@ class Call:
     """
 
     kind: Literal["login", "read", "publish"]
-    lane: str
-    peer: Peer
+    limiter_key: str
+    context: MessageContext
     url: Url
     trust: Trust
     headers: Mapping[str, str] = field(repr=False)
@@ -40,10 +41,12 @@ class Call:
     content: bytes | None = field(default=None, repr=False)
 
 
-async def make(http: Caller, call: Call, parse: Callable[[Answer], R | Failure]) -> tuple[R | Failure, Answer | None]:
+async def make(
+    http: HttpClient, call: Call, parse: Callable[[Response], R | Failure]
+) -> tuple[R | Failure, Response | None]:
     """Make one call; return what it said, and the answer itself if there was one."""
     begun = time.monotonic()
-    answer: Answer | None = None
+    answer: Response | None = None
     found: R | Failure
     try:
         answer = await http.request(
@@ -55,20 +58,20 @@ async def make(http: Caller, call: Call, parse: Callable[[Answer], R | Failure])
             content=call.content,
         )
     except HttpError as error:
-        found = no_answer(error, call.peer, publish=call.kind == "publish")
+        found = no_answer(error, call.context, publish=call.kind == "publish")
     else:
         found = parse(answer)
     _tell(call, answer, found if isinstance(found, Failure) else None, time.monotonic() - begun)
     return found, answer
 
 
-def _tell(call: Call, answer: Answer | None, failed: Failure | None, seconds: float) -> None:
+def _tell(call: Call, answer: Response | None, failed: Failure | None, seconds: float) -> None:
     """Tell the log; what does not pass by itself may end at the API's support, which asks for the trace."""
-    lasting = failed is not None and failed.trace is not None and failed.cure is not Cure.TIME
+    lasting = failed is not None and failed.trace is not None and failed.retry is not Retry.TRANSIENT
     level = logging.WARNING if lasting else logging.DEBUG
     if _log.isEnabledFor(level):
         told = {
-            "lane": call.lane,
+            "lane": call.limiter_key,
             "kind": call.kind,
             "status": answer.status if answer else None,
             "code": failed.code if failed else None,

@@ -8,9 +8,10 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode
 
-from bek_operator.model.answers import Reading, SignatureStatus
-from bek_operator.model.key import UnreadableKey, remote_fingerprint
-from bek_operator.whatsapp.meanings import CONTRADICTORY, Meaning
+from bek_operator.crd.types import SignatureStatus
+from bek_operator.keys.public_key import UnreadableKey, remote_fingerprint
+from bek_operator.numbers.answers import Reading
+from bek_operator.whatsapp.error_classes import CONTRADICTORY, ErrorClass
 
 Document = Mapping[str, Any]
 
@@ -55,7 +56,7 @@ def names_the_key(*texts: object) -> bool:
     return any(isinstance(text, str) and _KEY_WORDS.search(text) for text in texts)
 
 
-def reading_of(members: Document) -> Reading | Meaning | None:
+def reading_of(members: Document) -> Reading | ErrorClass | None:
     """Return what the two members tell that speak of a number's key.
 
     A text that is no key, such as one that was damaged on its way, is somebody's key as long as the API does not call

@@ -39,7 +39,7 @@ _OF_META_ENCODED: Final = "RUF"
 
 def flaw_of(text: str) -> str:
     """Return what is wrong with a text that is to be a credential; empty if nothing is seen to be."""
-    return next((words for pattern, words in _FLAWS if pattern.fullmatch(text)), "")
+    return next((message for pattern, message in _FLAWS if pattern.fullmatch(text)), "")
 
 
 def flaw_of_access_token(text: str) -> str:

@@ -1,0 +1,141 @@
+"""A namespace with numbers of the simulator: its Secrets, its BusinessEncryptionKeys, and what is seen of them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench import names
+from bench.cluster import Cluster, Recording, objects_path, secrets_path
+from bench.phones import Phones
+from support.keys import KeyPair
+from support.scene import secret
+
+Api = Literal["cloud", "on-premises"]
+Rollout = Literal["AllAtOnce", "FirstNumber"]
+
+KEY, TOKEN, LOGIN, AUTHORITIES = "flows-key", "meta-token", "whatsapp-admin", "whatsapp-ca"
+MOST = 1000
+"""Numbers that one object may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be in a namespace; `spare` numbers are there but in no object yet."""
+
+    namespace: str
+    numbers: int
+    api: Api = "cloud"
+    per_object: int = MOST
+    rollout: Rollout = "AllAtOnce"
+    interval: int = 3600
+    crowd: int = 0
+    spare: int = 0
+
+
+class Scene:
+    """What is there."""
+
+    def __init__(self, plan: Plan, cluster: Cluster, phones: Phones, recording: Recording, indices: range) -> None:
+        self.plan = plan
+        self.cluster = cluster
+        self.phones = phones
+        self.recording = recording
+        self.indices = indices[: plan.numbers]
+        self.spare = indices[plan.numbers :]
+        self.key: KeyPair | None = None
+        parts = range(0, plan.numbers, plan.per_object)
+        self.objects = {f"flows-{place:04}": self.indices[at : at + plan.per_object] for place, at in enumerate(parts)}
+
+    async def create_secrets(self, key: KeyPair) -> None:
+        """Create the Secrets that the objects name."""
+        self.key = key
+        await self.cluster.create_all(secrets_path(self.plan.namespace), self._secrets(key))
+
+    async def create_objects(self) -> None:
+        """Create the objects."""
+        bodies = [self._body(name, indices) for name, indices in self.objects.items()]
+        await self.cluster.create_all(objects_path(self.plan.namespace), bodies, at_once=4)
+
+    async def put_key(self, key: KeyPair) -> float:
+        """Put another key into the Secret; return the instant before."""
+        self.key = key
+        body = secret(KEY, {"private.pem": key.private})
+        now = time.monotonic()
+        await self.cluster.request("PUT", secrets_path(self.plan.namespace, KEY), body)
+        return now
+
+    async def signed(self, *, but: int = 0, seconds: float = 120.0) -> None:
+        """Wait until every object says that its numbers hold the present key, `but` for a few in each."""
+        if self.key is not None:
+            await self.recording.signed(self.objects, key_id(self.key), but=but, seconds=seconds)
+
+    async def clear(self) -> None:
+        """Delete the objects, so that no operator works on them any more."""
+        await self.cluster.request("DELETE", objects_path(self.plan.namespace))
+
+    def _secrets(self, key: KeyPair) -> Sequence[Mapping[str, Any]]:
+        return [
+            secret(KEY, {"private.pem": key.private}),
+            secret(TOKEN, {"token": f"{names.TOKEN}-{self.plan.namespace}"}),
+            secret(LOGIN, {"username": names.USERNAME, "password": names.PASSWORD}),
+            secret(AUTHORITIES, {"ca.crt": self.phones.certificate.authority}),
+        ]
+
+    def _body(self, name: str, indices: range) -> dict[str, Any]:
+        return {
+            "apiVersion": "bek.dev/v1alpha1",
+            "kind": "BusinessEncryptionKey",
+            "metadata": {"name": name},
+            "spec": {
+                "keySecretRef": {"name": KEY},
+                "apis": [self._api()],
+                "phoneNumbers": [
+                    {"phoneNumber": names.number(index), "phoneNumberID": names.number_id(index)} for index in indices
+                ],
+                "intervalSeconds": self.plan.interval,
+                "rollout": {"type": self.plan.rollout},
+            },
+        }
+
+    def _api(self) -> dict[str, Any]:
+        if self.plan.api == "cloud":
+            return {
+                "name": "default",
+                "type": "Cloud",
+                "cloud": {"version": "v25.0", "tokenSecretRef": {"name": TOKEN, "key": "token"}},
+            }
+        return {
+            "name": "default",
+            "type": "OnPremises",
+            "onPremises": {
+                "url": f"https://wa-{{digits}}.{names.DOMAIN}:{self.phones.port}",
+                "credentialsSecretRef": {"name": LOGIN},
+                "tls": {"caSecretRef": {"name": AUTHORITIES, "key": "ca.crt"}, "serverName": names.SERVER_NAME},
+            },
+        }
+
+
+def key_id(key: KeyPair) -> str:
+    """Return how a status names a key for short."""
+    return key.fingerprint.removeprefix("sha256:")[:12]
+
+
+@asynccontextmanager
+async def scene(
+    plan: Plan, cluster: Cluster, phones: Phones, key: KeyPair, *, held: KeyPair | None = None, objects: bool = True
+) -> AsyncIterator[Scene]:
+    """Set up a namespace, and delete its objects in the end; the numbers hold the key `held` at first."""
+    await cluster.create("/api/v1/namespaces", {"metadata": {"name": plan.namespace}})
+    async with cluster.recording(plan.namespace) as recording:
+        indices = phones.take(plan.numbers + plan.spare, crowd=plan.crowd, key=held)
+        made = Scene(plan, cluster, phones, recording, indices)
+        await made.create_secrets(key)
+        if objects:
+            await made.create_objects()
+        try:
+            yield made
+        finally:
+            await asyncio.shield(made.clear())

@@ -1,0 +1,64 @@
+"""Numbers of one business on both APIs, On-Premises and Cloud: what they hold, and who can be reached."""
+
+from collections.abc import Iterator, Mapping
+
+from support.business import Business
+from support.on_premises import OnPremises
+from support.signed_number import SignedNumber
+
+
+class Mixed:
+    """The numbers of an On-Premises simulator and of a business at a Cloud API, in that order."""
+
+    def __init__(self, on_premises: OnPremises, business: Business) -> None:
+        self.on_premises = on_premises
+        self.business = business
+
+    @property
+    def numbers(self) -> Mapping[str, SignedNumber]:
+        """Every number, by itself."""
+        at_meta = {one.number: one for one in self.business.numbers}
+        return {**self.on_premises.pods, **at_meta}
+
+    @property
+    def scandals(self) -> list[str]:
+        """What no client may ever do and one did."""
+        return [*self.on_premises.scandals, *self.business.cloud.scandals]
+
+    def all_hold(self, public: str) -> bool:
+        """Tell whether every number is VALID for this key."""
+        return all(one.holds(public) for one in self.numbers.values())
+
+    def is_up(self, number: str) -> bool:
+        """Tell whether a number's API can be reached."""
+        pod = self.on_premises.pods.get(number)
+        return (pod or self.business.cloud).state == "up"
+
+    def stop(self, number: str) -> None:
+        """Have a number's API refuse connections: its pod, or the Cloud API for every number there."""
+        (self.on_premises.pods.get(number) or self.business.cloud).stop()
+
+    def start(self, number: str) -> None:
+        """Have it take connections again."""
+        (self.on_premises.pods.get(number) or self.business.cloud).start()
+
+    def published_since(self, instant: float) -> dict[str, float]:
+        """Return when each number was first published to, of those that were."""
+        found: dict[str, float] = {}
+        for number, one in self.numbers.items():
+            times = [record.at for record in one.requests if record.kind == "publish" and record.at >= instant]
+            if times:
+                found[number] = times[0]
+        return found
+
+    def __str__(self) -> str:
+        """Return what each number holds, one a line."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        for number, one in self.numbers.items():
+            place = "On-Premises" if number in self.on_premises.pods else "Cloud API"
+            key = (
+                f"{one.signature:8} key {one.fingerprint.removeprefix('sha256:')[:12]}" if one.fingerprint else "no key"
+            )
+            yield f"{number}  {place:11}  {key}{'' if self.is_up(number) else ', down'}"

@@ -1,0 +1,229 @@
+"""A BusinessEncryptionKey as it was read from the API server, in values.
+
+The CRD's schema has checked what comes in here, but not always this version of it: an object that an older or
+newer CRD let through is refused with `InvalidSpec`, which names the field.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bek_operator.crd.fields import Fields, Malformed, typed
+from bek_operator.crd.status import Recorded, read_status
+from bek_operator.crd.types import (
+    Api,
+    CloudApi,
+    EntryRef,
+    InvalidSpec,
+    Number,
+    ObjectKey,
+    OnPremisesApi,
+    ProviderApi,
+    Rollout,
+    Spec,
+    UnsupportedApi,
+)
+from bek_operator.times import instant
+
+REQUESTED_AT = "bek.dev/requested-at"
+
+_LONGEST_REQUEST = 64
+_LONGEST_LABEL = 63
+_LONGEST_HEADER = 64
+_LONGEST_NAME = 253
+_LONGEST_URL = 1024
+_LONGEST_SHOWN = 40
+_PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_IDENTITY = re.compile(r"[0-9]{1,20}")
+_VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}")
+_LONGEST_IDENTITY = 20
+_PAUSES = range(604800 + 1)
+_INTERVALS = range(10, 604800 + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusinessEncryptionKey:
+    """A BusinessEncryptionKey at one resourceVersion.
+
+    Attributes:
+        created: Instant of creation; the older object wins a claim.
+        request: Echo of the `bek.dev/requested-at` annotation, empty without one.
+        spec: What was asked for, or why that is not understood.
+        status: The status as read, for comparison with the one to write.
+        recorded: The same in values.
+    """
+
+    ref: ObjectKey
+    uid: str
+    generation: int
+    version: str
+    created: float
+    request: str
+    spec: Spec | InvalidSpec
+    status: Mapping[str, Any] = field(repr=False)
+    recorded: Recorded = field(repr=False)
+    deleted: bool = False
+
+
+def parse_object(body: Mapping[str, Any]) -> BusinessEncryptionKey:
+    """Turn what the API server returned into a value; never raises for what a user wrote."""
+    metadata = body["metadata"]
+    spec: Spec | InvalidSpec
+    try:
+        spec = _read_spec(Fields(body).part("spec"))
+    except Malformed as fault:
+        spec = InvalidSpec(f"{fault}; apply the CRD of this version to have it checked")
+    status = body.get("status")
+    if not isinstance(status, Mapping):
+        status = {}
+    request = typed((metadata.get("annotations") or {}).get(REQUESTED_AT), str)
+    return BusinessEncryptionKey(
+        ref=ObjectKey(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        version=metadata["resourceVersion"],
+        created=instant(metadata.get("creationTimestamp")) or 0.0,
+        request=_echo(request or ""),
+        spec=spec,
+        status=status,
+        recorded=read_status(status),
+        deleted="deletionTimestamp" in metadata,
+    )
+
+
+def _echo(request: str) -> str:
+    """Return the annotation as the status echoes it: itself, or its digest when too long."""
+    if len(request) <= _LONGEST_REQUEST:
+        return request
+    return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _read_spec(spec: Fields) -> Spec:
+    key = spec.part("keySecretRef")
+    apis = {api.name: api for api in map(_read_api, spec.parts("apis"))}
+    numbers = [_read_number(entry, apis) for entry in spec.parts("phoneNumbers")]
+    interval = spec.get("intervalSeconds", int)
+    if interval is not None and interval not in _INTERVALS:
+        raise Malformed(f"`spec.intervalSeconds` must be from {_INTERVALS[0]} to {_INTERVALS[-1]}")
+    policy = spec.get("publishPolicy", str) or "IfNeeded"
+    if policy not in {"IfNeeded", "Never"}:
+        raise Malformed("`spec.publishPolicy` must be IfNeeded or Never")
+    return Spec(
+        key=EntryRef(secret=key.text("name", _LONGEST_NAME), entry=key.optional_text("key", _LONGEST_NAME)),
+        passphrase_entry=key.optional_text("passphraseKey", _LONGEST_NAME),
+        numbers=tuple({number.number: number for number in numbers}.values()),
+        interval=interval,
+        publish=policy == "IfNeeded",
+        suspend=spec.get("suspend", bool) or False,
+        rollout=_read_rollout(spec, {number.number for number in numbers}),
+    )
+
+
+def _read_number(entry: Fields, apis: Mapping[str, Api]) -> Number:
+    number = entry.text("phoneNumber", _LONGEST_LABEL)
+    if not _PHONE_NUMBER.fullmatch(number):
+        raise Malformed('`spec.phoneNumbers[].phoneNumber` must be "+" and 7 to 15 digits, the first not 0')
+    name = entry.optional_text("api", _LONGEST_LABEL)
+    if name is None:
+        api = apis.get("default") or (next(iter(apis.values())) if len(apis) == 1 else None)
+    else:
+        api = apis.get(name)
+    if api is None:
+        raise Malformed(f"`spec.phoneNumbers[].api` of {number} must be the name of an entry of `apis`")
+    identity = entry.optional_text("phoneNumberID", _LONGEST_IDENTITY) or ""
+    if not identity and _needs_identity(api):
+        raise Malformed(f"`spec.phoneNumbers[].phoneNumberID` of {number} must be set, because its api needs it")
+    if identity and not _IDENTITY.fullmatch(identity):
+        raise Malformed(f"`spec.phoneNumbers[].phoneNumberID` of {number} must be digits")
+    return Number(number=number, api=api, identity=identity)
+
+
+def _needs_identity(api: Api) -> bool:
+    match api:
+        case CloudApi():
+            return True
+        case ProviderApi():
+            return "{phoneNumberID}" in api.url + (api.api_key.entry or "")
+        case _:
+            return False
+
+
+def _read_api(entry: Fields) -> Api:
+    name = entry.text("name", _LONGEST_LABEL)
+    kind = entry.text("type", _LONGEST_NAME)
+    match kind:
+        case "OnPremises":
+            return _read_on_premises(name, entry.part("onPremises"))
+        case "Cloud":
+            return _read_cloud(name, entry.part("cloud"))
+        case "Provider":
+            return _read_provider(name, entry.part("provider"))
+        case _:
+            return UnsupportedApi(name=name, type=kind[:_LONGEST_SHOWN])
+
+
+def _read_on_premises(name: str, member: Fields) -> OnPremisesApi:
+    ca_bundle, server_name = _read_tls(member)
+    return OnPremisesApi(
+        name=name,
+        url=member.text("url", _LONGEST_URL),
+        credentials=EntryRef(secret=member.part("credentialsSecretRef").text("name", _LONGEST_NAME)),
+        ca_bundle=ca_bundle,
+        server_name=server_name,
+    )
+
+
+def _read_cloud(name: str, member: Fields) -> CloudApi:
+    version = member.optional_text("version", _LONGEST_LABEL)
+    if version and not _VERSION.fullmatch(version):
+        raise Malformed("`spec.apis[].cloud.version` must be like v25.0")
+    app_secret = member.optional_part("appSecretRef")
+    return CloudApi(
+        name=name,
+        version=version,
+        token=_read_entry_ref(member.part("tokenSecretRef")),
+        app_secret=_read_entry_ref(app_secret) if app_secret else None,
+    )
+
+
+def _read_provider(name: str, member: Fields) -> ProviderApi:
+    ca_bundle, server_name = _read_tls(member)
+    return ProviderApi(
+        name=name,
+        url=member.text("url", _LONGEST_URL),
+        header=member.text("apiKeyHeader", _LONGEST_HEADER),
+        api_key=_read_entry_ref(member.part("apiKeySecretRef")),
+        ca_bundle=ca_bundle,
+        server_name=server_name,
+    )
+
+
+def _read_tls(member: Fields) -> tuple[EntryRef | None, str | None]:
+    tls = member.optional_part("tls")
+    if tls is None:
+        return None, None
+    ca_bundle = tls.optional_part("caSecretRef")
+    return (_read_entry_ref(ca_bundle) if ca_bundle else None), tls.optional_text("serverName", _LONGEST_NAME)
+
+
+def _read_rollout(spec: Fields, numbers: Iterable[str]) -> Rollout:
+    rollout = spec.optional_part("rollout")
+    if rollout is None:
+        return Rollout()
+    kind = rollout.optional_text("type", _LONGEST_LABEL) or "FirstNumber"
+    if kind not in {"FirstNumber", "AllAtOnce"}:
+        raise Malformed("`spec.rollout.type` must be FirstNumber or AllAtOnce")
+    named = rollout.optional_part("firstNumber")
+    first = named.optional_text("phoneNumber", _LONGEST_LABEL) if named else None
+    if first and first not in numbers:
+        raise Malformed("`spec.rollout.firstNumber.phoneNumber` must be one of `phoneNumbers`")
+    pause = (named and named.get("pauseSeconds", int)) or 0
+    if pause not in _PAUSES:
+        raise Malformed(f"`spec.rollout.firstNumber.pauseSeconds` must be from 0 to {_PAUSES[-1]}")
+    return Rollout(all_at_once=kind == "AllAtOnce", first=first, pause=float(pause))
+
+
+def _read_entry_ref(ref: Fields) -> EntryRef:
+    return EntryRef(secret=ref.text("name", _LONGEST_NAME), entry=ref.text("key", _LONGEST_NAME))

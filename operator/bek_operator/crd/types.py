@@ -1,0 +1,143 @@
+"""What a BusinessEncryptionKey asks for, in values."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class SignatureStatus(StrEnum):
+    """The API's own word about a number's signature."""
+
+    VALID = "VALID"
+    MISMATCH = "MISMATCH"
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidSpec:
+    """Why the object's spec is not one that this version understands; the message names the field."""
+
+    message: str
+
+
+class ObjectKey(NamedTuple):
+    """An object's name within the cluster."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryRef:
+    """One entry of a Secret in the object's own namespace; without `entry` the caller knows which."""
+
+    secret: str
+    entry: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnPremisesApi:
+    """An On-Premises entry of `spec.apis`, as written."""
+
+    name: str
+    url: str
+    credentials: EntryRef
+    ca_bundle: EntryRef | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudApi:
+    """A Cloud entry of `spec.apis`, as written."""
+
+    name: str
+    token: EntryRef
+    version: str | None = None
+    app_secret: EntryRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderApi:
+    """A Provider entry of `spec.apis`, as written: the Cloud API's protocol under an address and header of its own."""
+
+    name: str
+    url: str
+    header: str
+    api_key: EntryRef
+    ca_bundle: EntryRef | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsupportedApi:
+    """An entry of `spec.apis` of a type that this version cannot serve."""
+
+    name: str
+    type: str
+
+
+Api = OnPremisesApi | CloudApi | ProviderApi | UnsupportedApi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """One entry of `spec.phoneNumbers`, with the API that it lives on.
+
+    Attributes:
+        identity: The phone number id that Meta knows it by; empty where none is needed.
+    """
+
+    number: str
+    api: Api
+    identity: str = ""
+
+    def fill_in(self, template: str) -> str:
+        """Replace the placeholders that a URL or an entry's name may have."""
+        return template.replace("{digits}", self.number.removeprefix("+")).replace("{phoneNumberID}", self.identity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How a rotated key is spread.
+
+    Attributes:
+        all_at_once: Whether no number goes first.
+        first: The number that goes first and no other; without it the lowest that can.
+        pause: Seconds between the first number's publish and the others'.
+    """
+
+    all_at_once: bool = False
+    first: str | None = None
+    pause: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a user asks for."""
+
+    key: EntryRef
+    passphrase_entry: str | None
+    numbers: tuple[Number, ...]
+    interval: int | None
+    publish: bool
+    suspend: bool
+    rollout: Rollout = Rollout()
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Return the names of all Secrets that the object refers to."""
+        return frozenset({self.key.secret, *(ref.secret for number in self.numbers for ref in _refs(number.api))})
+
+
+def _refs(api: Api) -> Iterator[EntryRef]:
+    found: tuple[EntryRef | None, ...]
+    match api:
+        case OnPremisesApi():
+            found = (api.credentials, api.ca_bundle)
+        case CloudApi():
+            found = (api.token, api.app_secret)
+        case ProviderApi():
+            found = (api.api_key, api.ca_bundle)
+        case _:
+            found = ()
+    yield from (ref for ref in found if ref)

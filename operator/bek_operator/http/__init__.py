@@ -1,0 +1,1 @@
+"""An HTTP client with bounded answers and judged addresses; it knows no WhatsApp."""

@@ -1,0 +1,143 @@
+"""From the bytes of a Secret's entry to its blocks.
+
+What happens to a key on its way into a Secret is undone here as long as it can only mean one thing: newlines
+that were escaped, doubled, folded or lost, quotes, indentation, a byte order mark, text around the blocks, base64
+once or twice too often, BEGIN and END lines that are gone. Whatever is no key is named. This module knows nothing
+of keys: it tells DER by its first bytes.
+"""
+
+import base64
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from bek_operator.keys.der import is_der
+
+_MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
+_CLASSIC_ENCRYPTION = re.compile(
+    r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*([A-Z0-9-]{1,32}),\s*(\S*)(.*)", re.DOTALL
+)
+_IV_DIGITS: Final = 16
+_AES_IV_DIGITS: Final = 32
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
+_AROUND_BASE64: Final = " \t\r\n\"'"
+_TOO_OFTEN: Final = 2
+"""As many layers of base64 too many are taken off: one of `data` for `stringData`, one of a tool that encodes, too."""
+
+
+class UnusableError(ValueError):
+    """What an entry is or holds instead of a usable key: the rest of a sentence that begins with its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One block of an entry.
+
+    Attributes:
+        label: What its BEGIN line says; empty where it has none. Some writers get it wrong.
+        der: What is between the lines, decoded; encrypted where there is a cipher.
+        cipher: The cipher of the classic encryption, from the DEK-Info line; empty without it.
+        iv: Its start value, hexadecimal; empty where the line has none that can be read.
+    """
+
+    label: str
+    der: bytes = field(repr=False)
+    cipher: str = ""
+    iv: str = field(default="", repr=False)
+
+
+def blocks_of_bytes(raw: bytes) -> list[Block]:
+    """Return the blocks of an entry, in order and without repetitions; there is at least one.
+
+    Raises:
+        UnusableError: There is none, or one of them is damaged.
+    """
+    layer = raw
+    for _ in range(1 + _TOO_OFTEN):
+        if is_der(layer):
+            return [Block(label="", der=layer)]
+        text = _text_of(layer)
+        if blocks := blocks_of_text(text):
+            return blocks
+        inner = _decoded(_without_escapes(text).strip(_AROUND_BASE64))
+        if inner is None:
+            break
+        layer = inner
+    raise UnusableError(next(name for fits, name in _foreign_formats(_text_of(raw)) if fits))
+
+
+def blocks_of_text(text: str) -> list[Block]:
+    """Return the PEM blocks of a text, in order and without repetitions.
+
+    Raises:
+        UnusableError: One of them is damaged.
+    """
+    markers = list(_MARKER.finditer(_without_escapes(text)))
+    begins, ends = markers[::2], markers[1::2]
+    paired = len(begins) == len(ends) and all(
+        (begin[1], end[1], begin[2]) == ("BEGIN", "END", end[2]) for begin, end in zip(begins, ends, strict=True)
+    )
+    if not paired:
+        raise UnusableError("is cut off or garbled: its BEGIN and END lines do not pair up")
+    blocks = (
+        _block(begin[2], begin.string[begin.end() : end.start()]) for begin, end in zip(begins, ends, strict=True)
+    )
+    return list(dict.fromkeys(blocks))
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode base64 whatever its white space, escaped or not.
+
+    Raises:
+        UnusableError: It is no base64.
+    """
+    decoded = _decoded(_without_escapes(text))
+    if decoded is None:
+        raise UnusableError("is damaged: not base64 between its BEGIN and END lines")
+    return decoded
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        return None
+
+
+def _text_of(raw: bytes) -> str:
+    # PowerShell's ">" writes UTF-16; anything that is no UTF-8 can only be text around the blocks.
+    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return raw.decode("utf-16" if utf16 else "utf-8", errors="replace").removeprefix("\ufeff")
+
+
+def _without_escapes(text: str) -> str:
+    # A backslash is part of no PEM: what is left of them escaped a slash, a quote or a line's end.
+    return text.replace("\\r", "\n").replace("\\n", "\n").replace("\\", "")
+
+
+def _block(label: str, body: str) -> Block:
+    encrypted = _CLASSIC_ENCRYPTION.match(body)
+    if encrypted is None:
+        return Block(label=label, der=decode_base64(body))
+    cipher, iv, body = encrypted.groups()
+    if not _HEXADECIMAL.fullmatch(iv):
+        # The line's end was lost, and the body follows at once.
+        digits = _AES_IV_DIGITS if cipher.startswith("AES") else _IV_DIGITS
+        iv, body = iv[:digits], iv[digits:] + body
+    return Block(label=label, der=decode_base64(body), cipher=cipher, iv=iv if _HEXADECIMAL.fullmatch(iv) else "")
+
+
+def _foreign_formats(text: str) -> Iterator[tuple[bool, str]]:
+    """Say in turn what an entry without any block may be, the last one being always true."""
+    yield (
+        _decoded(text) is not None,
+        "has no BEGIN and END lines; the whole PEM is needed, with them",
+    )
+    yield (
+        text.startswith("ssh-"),
+        "is an OpenSSH public key; PEM is needed (ssh-keygen -e -m PKCS8 converts it)",
+    )
+    yield "\0" in text or "\ufffd" in text, "is binary data; PEM is needed"
+    yield True, "is not PEM: it has no BEGIN line"

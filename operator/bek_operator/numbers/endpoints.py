@@ -1,0 +1,148 @@
+"""Access: the endpoint of a number, with what the Secrets hold that its API is called with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from bek_operator.crd.reasons import Reason
+from bek_operator.crd.types import CloudApi, EntryRef, Number, OnPremisesApi, ProviderApi
+from bek_operator.net.ca_bundle import MAX_CHARACTERS, Trust
+from bek_operator.net.hosts import AllowedHosts
+from bek_operator.net.url import Url
+from bek_operator.numbers.answers import Failure, Retry
+from bek_operator.numbers.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint
+from bek_operator.numbers.identity import url_of
+from bek_operator.secret_str import SecretStr
+
+
+class Missing(StrEnum):
+    """What a Secret does whose content is not known."""
+
+    ABSENT = "does not exist (yet)"
+    FORBIDDEN = "may not be read: the operator's roles do not allow it"
+
+
+Secrets = Mapping[str, Mapping[str, bytes] | Missing]
+"""The decoded data of each Secret by name, or why there is none."""
+
+DEFAULT_CLOUD_VERSION = "v25.0"
+_LONGEST_CREDENTIAL = 1024
+_LONGEST_TOKEN = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressPolicy:
+    """What the operator's own settings let an object call.
+
+    Attributes:
+        hosts: Beside the Cloud API.
+        cloud: Where the Cloud API is.
+        cloud_authorities: The CA to trust for it, as PEM; `None` for the system's.
+    """
+
+    hosts: AllowedHosts
+    cloud: Url
+    cloud_ca: str | None = None
+
+
+class _Problem(Exception):
+    def __init__(self, reason: Reason, message: str, retry: Retry = Retry.TERMINAL) -> None:
+        super().__init__(message)
+        self.failure = Failure(reason=reason, message=message, retry=retry)
+
+
+class Endpoints:
+    """The endpoints of one object's numbers; what they have in common is looked up and kept once."""
+
+    def __init__(self, namespace: str, secrets: Secrets, egress: EgressPolicy) -> None:
+        self._namespace = namespace
+        self._secrets = secrets
+        self._egress = egress
+        self._texts: dict[EntryRef, str] = {}
+        self._hidden: dict[EntryRef, SecretStr] = {}
+
+    def of(self, number: Number) -> Endpoint | Failure:
+        """Return where a number is called, or why nobody can be."""
+        try:
+            match number.api:
+                case OnPremisesApi():
+                    return self._on_premises(number.api, number)
+                case CloudApi():
+                    return self._cloud(number.api, number)
+                case ProviderApi():
+                    return self._provider(number.api, number)
+        except _Problem as problem:
+            return problem.failure
+        message = f"this version of the operator does not serve apis of type {number.api.type}"
+        return Failure(reason=Reason.UNSUPPORTED, message=message, retry=Retry.TERMINAL)
+
+    def _on_premises(self, api: OnPremisesApi, number: Number) -> OnPremisesEndpoint:
+        login = replace(api.credentials, entry="username")
+        username = self._text(login, _LONGEST_CREDENTIAL)
+        password = self._secret(replace(login, entry="password"), _LONGEST_CREDENTIAL)
+        if ":" in username:
+            raise _Problem(
+                Reason.INVALID_CREDENTIALS, f"{_named(login)} must not contain a colon (it is sent as Basic login)"
+            )
+        url, trust = self._allowed(api, number)
+        return OnPremisesEndpoint(
+            url=url, trust=trust, username=username, password=password, source=f"Secret {login.secret}"
+        )
+
+    def _cloud(self, api: CloudApi, number: Number) -> CloudEndpoint:
+        base = self._egress.cloud
+        return CloudEndpoint(
+            url=replace(base, path=f"{base.path}/{api.version or DEFAULT_CLOUD_VERSION}/{number.identity}"),
+            trust=Trust(ca_bundle=self._egress.cloud_ca, server_name=base.host),
+            token=self._secret(api.token, _LONGEST_TOKEN),
+            app_secret=self._secret(api.app_secret, _LONGEST_CREDENTIAL) if api.app_secret else None,
+            source=_named(api.token),
+        )
+
+    def _provider(self, api: ProviderApi, number: Number) -> CloudEndpoint:
+        entry = replace(api.api_key, entry=number.fill_in(api.api_key.entry or ""))
+        token = self._secret(entry, _LONGEST_TOKEN)
+        url, trust = self._allowed(api, number)
+        return CloudEndpoint(url=url, trust=trust, provider=True, header=api.header, token=token, source=_named(entry))
+
+    def _allowed(self, api: OnPremisesApi | ProviderApi, number: Number) -> tuple[Url, Trust]:
+        found = url_of(api, number, self._namespace)
+        if found is None:
+            raise _Problem(Reason.HOST_NOT_ALLOWED, f"`url` of api {api.name} is not a usable https URL")
+        url, written = found
+        if not self._egress.hosts.allows(url, self._namespace, cloud_host=self._egress.cloud.authority):
+            raise _Problem(Reason.HOST_NOT_ALLOWED, self._egress.hosts.refusal(url))
+        ca_bundle = self._text(api.ca_bundle, MAX_CHARACTERS) if api.ca_bundle else None
+        return url, Trust(ca_bundle=ca_bundle, server_name=api.server_name or written, tenant=self._namespace)
+
+    def _secret(self, ref: EntryRef, longest: int) -> SecretStr:
+        if ref not in self._hidden:
+            self._hidden[ref] = SecretStr(self._text(ref, longest))
+        return self._hidden[ref]
+
+    def _text(self, ref: EntryRef, longest: int) -> str:
+        if ref not in self._texts:
+            self._texts[ref] = _text(ref, self._secrets, longest)
+        return self._texts[ref]
+
+
+def _text(ref: EntryRef, secrets: Secrets, longest: int) -> str:
+    data = secrets.get(ref.secret, Missing.ABSENT)
+    if isinstance(data, Missing):
+        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"Secret {ref.secret} {data}", Retry.TRANSIENT)
+    raw = data.get(ref.entry or "")
+    if raw is None:
+        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"{_named(ref)} {Missing.ABSENT}", Retry.TRANSIENT)
+    if len(raw) > longest:
+        raise _Problem(Reason.INVALID_CREDENTIALS, f"{_named(ref)} is longer than {longest} bytes")
+    try:
+        text = raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise _Problem(Reason.INVALID_CREDENTIALS, f"{_named(ref)} is not UTF-8 text") from None
+    if not text:
+        raise _Problem(Reason.INVALID_CREDENTIALS, f"{_named(ref)} is empty")
+    return text
+
+
+def _named(ref: EntryRef) -> str:
+    return f"entry {ref.entry} of Secret {ref.secret}"

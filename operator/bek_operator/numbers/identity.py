@@ -1,0 +1,38 @@
+"""Places: where the API of a number is, and what makes two entries lead to the same number."""
+
+from dataclasses import replace
+
+from bek_operator.crd.types import CloudApi, Number, OnPremisesApi, ProviderApi
+from bek_operator.net.hosts import parse_url, qualify
+from bek_operator.net.url import Url
+
+
+def identity_of(number: Number, namespace: str) -> str | None:
+    """Return what an endpoint is told from others by; `None` where there is no telling.
+
+    On the Cloud API that is the phone number id, whatever token or version it is called with. Elsewhere it is the
+    URL; where the credential selects the number, the Secret's entry too.
+    """
+    match number.api:
+        case CloudApi():
+            return f"phone number id {number.identity}"
+        case OnPremisesApi():
+            found = url_of(number.api, number, namespace)
+            return str(found[0]) if found else None
+        case ProviderApi(api_key=key):
+            found = url_of(number.api, number, namespace)
+            return f"{found[0]} {key.secret}/{number.fill_in(key.entry or '')}" if found else None
+        case _:
+            return None
+
+
+def url_of(api: OnPremisesApi | ProviderApi, number: Number, namespace: str) -> tuple[Url, str] | None:
+    """Return the URL of a number's API, and its host as it was written; `None` where the URL cannot be used.
+
+    A host without a dot is a Service of the object's namespace.
+    """
+    try:
+        url = parse_url(number.fill_in(api.url))
+    except ValueError:
+        return None
+    return replace(url, host=qualify(url.host, namespace)), url.host

@@ -1,0 +1,93 @@
+"""Claims: of two entries that lead to one number, which one may manage it.
+
+Inside an object the lower number has it; between objects of one namespace the older object (creation time, then
+name). Suspended objects, and those that never publish, claim nothing from others. Across namespaces nothing is
+compared or told.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bek_operator.crd.parse import BusinessEncryptionKey
+from bek_operator.crd.types import ObjectKey, Spec
+from bek_operator.numbers.identity import identity_of
+
+_Identity = tuple[str, str]
+"""A namespace and an endpoint's identity."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Claim:
+    """The older claim is the smaller one."""
+
+    created: float
+    name: str
+    uid: str
+
+
+class Ownership:
+    """Who claims which endpoint; the one mutable part of the model, owned by the board."""
+
+    def __init__(self) -> None:
+        self._claims: dict[_Identity, set[_Claim]] = defaultdict(set)
+        self._identities: dict[str, frozenset[_Identity]] = {}
+
+    def update(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
+        """Take note of what an object claims now; return the other objects that this concerns."""
+        spec = resource.spec
+        places: frozenset[_Identity] = frozenset()
+        if isinstance(spec, Spec) and spec.publish and not spec.suspend:
+            places = frozenset(place for place, _ in _identities(resource, spec))
+        return self._replace(_claim(resource), places)
+
+    def drop(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
+        """Forget an object; return those that it stood in the way of."""
+        return self._replace(_claim(resource), frozenset())
+
+    def _replace(self, claim: _Claim, places: frozenset[_Identity]) -> frozenset[ObjectKey]:
+        before = self._identities.get(claim.uid, frozenset())
+        concerned: set[ObjectKey] = set()
+        for place in before ^ places:
+            others = self._claims[place]
+            concerned.update(ObjectKey(place[0], other.name) for other in others if other.uid != claim.uid)
+            if place in places:
+                others.add(claim)
+            else:
+                others.discard(claim)
+            if not others:
+                del self._claims[place]
+        if places:
+            self._identities[claim.uid] = places
+        else:
+            self._identities.pop(claim.uid, None)
+        return frozenset(concerned)
+
+    def denied(self, resource: BusinessEncryptionKey, spec: Spec) -> dict[str, str]:
+        """Tell for each number of an object that it may not manage who does, in a sentence for its row."""
+        denied: dict[str, str] = {}
+        lowest: dict[_Identity, str] = {}
+        mine = _claim(resource)
+        claiming = resource.uid in self._identities
+        for place, number in sorted(_identities(resource, spec), key=lambda found: int(found[1])):
+            first = lowest.setdefault(place, number)
+            owner = min(self._claims.get(place, ()), default=mine) if claiming else mine
+            if first != number:
+                denied[number] = f"leads to the same endpoint as {first} of this object; remove one of them"
+            elif owner != mine:
+                denied[number] = (
+                    f"is managed by the older BusinessEncryptionKey {owner.name}; remove it from one of them"
+                )
+        return denied
+
+
+def _claim(resource: BusinessEncryptionKey) -> _Claim:
+    return _Claim(resource.created, resource.ref.name, resource.uid)
+
+
+def _identities(resource: BusinessEncryptionKey, spec: Spec) -> Iterator[tuple[_Identity, str]]:
+    namespace = resource.ref.namespace
+    for number in spec.numbers:
+        identity = identity_of(number, namespace)
+        if identity:
+            yield (namespace, identity), number.number

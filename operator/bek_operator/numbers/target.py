@@ -1,0 +1,107 @@
+"""Targets: for each number of an object, which key belongs where; made from the spec and the Secrets it names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bek_operator.crd.parse import BusinessEncryptionKey
+from bek_operator.crd.reasons import Reason
+from bek_operator.crd.types import Api, Number, OnPremisesApi, ProviderApi, Spec
+from bek_operator.keys.public_key import PublicKey
+from bek_operator.numbers.answers import Failure, Retry
+from bek_operator.numbers.endpoint import Endpoint, Place
+from bek_operator.numbers.endpoints import EgressPolicy, Endpoints, Secrets
+from bek_operator.numbers.identity import identity_of
+
+ON_PREMISES_INTERVAL = 600.0
+CLOUD_INTERVAL = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which key belongs on one number, and where that is said.
+
+    Attributes:
+        uid: Of the object; a re-created one of the same name is another.
+        api: The entry of `spec.apis` as written: what a person can change.
+        address: What makes two entries lead to the same number; empty where there is no telling.
+        endpoint: Where to call, unless there is a `problem`.
+        problem: Why nobody can be called.
+        publish: Whether a missing key may be published, or only reported.
+        interval: Seconds between two checks.
+        request: The `requested-at` that asks for a check.
+    """
+
+    uid: str
+    number: str
+    api: Api
+    address: str
+    endpoint: Endpoint | None
+    problem: Failure | None
+    key: PublicKey
+    publish: bool
+    interval: float
+    request: str = ""
+
+    @property
+    def limiter_key(self) -> str:
+        """Return what shares a limit with it; nothing does without an endpoint."""
+        return self.endpoint.limiter_key if self.endpoint else ""
+
+
+def targets_of(
+    resource: BusinessEncryptionKey,
+    spec: Spec,
+    key: PublicKey,
+    secrets: Secrets,
+    egress: EgressPolicy,
+    claimed: Mapping[str, str],
+) -> tuple[Target, ...]:
+    """Make the target of every number of an object, in the spec's order.
+
+    `claimed` tells for each number that somebody else manages who that is.
+    """
+    endpoints = Endpoints(resource.ref.namespace, secrets, egress)
+    found = _each_its_own({number: endpoints.of(number) for number in spec.numbers})
+    for number in spec.numbers:
+        if message := claimed.get(number.number):
+            found[number] = _duplicate(message)
+    return tuple(_target(resource, spec, key, number, found[number]) for number in spec.numbers)
+
+
+def _each_its_own(found: Mapping[Number, Endpoint | Failure]) -> dict[Number, Endpoint | Failure]:
+    """Let the lowest of the numbers that lead to one place have it, whatever Secrets and entries it is named by."""
+    told, first = dict(found), dict[Place, str]()
+    for number in sorted(found, key=lambda one: int(one.number)):
+        endpoint = found[number]
+        if isinstance(endpoint, Failure):
+            continue
+        holder = first.setdefault(endpoint.place, number.number)
+        if holder != number.number:
+            told[number] = _duplicate(
+                f"has the same API key as {holder}; each number has one of its own"
+                if isinstance(number.api, ProviderApi)
+                else f"leads to the same endpoint as {holder} of this object; remove one of them"
+            )
+    return told
+
+
+def _duplicate(message: str) -> Failure:
+    return Failure(reason=Reason.DUPLICATE_NUMBER, message=message, retry=Retry.TERMINAL)
+
+
+def _target(
+    resource: BusinessEncryptionKey, spec: Spec, key: PublicKey, number: Number, found: Endpoint | Failure
+) -> Target:
+    default = ON_PREMISES_INTERVAL if isinstance(number.api, OnPremisesApi) else CLOUD_INTERVAL
+    return Target(
+        uid=resource.uid,
+        number=number.number,
+        api=number.api,
+        address=identity_of(number, resource.ref.namespace) or "",
+        endpoint=None if isinstance(found, Failure) else found,
+        problem=found if isinstance(found, Failure) else None,
+        key=key,
+        publish=spec.publish,
+        interval=float(spec.interval or default),
+        request=resource.request,
+    )

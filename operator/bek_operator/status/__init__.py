@@ -1,0 +1,1 @@
+"""The status of an object and the events worth posting, as pure functions."""

@@ -1,0 +1,1 @@
+"""The Cloud API, also as a provider passes it on."""

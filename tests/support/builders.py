@@ -1,0 +1,213 @@
+"""Values to build a test on, each with defaults that make sense together: name only what the test is about."""
+
+from __future__ import annotations
+
+import hashlib
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from bek_operator.crd.parse import REQUESTED_AT, BusinessEncryptionKey, parse_object
+from bek_operator.crd.reasons import Reason
+from bek_operator.crd.types import EntryRef, OnPremisesApi, SignatureStatus, Spec
+from bek_operator.keys.public_key import PublicKey
+from bek_operator.net.ca_bundle import Trust
+from bek_operator.net.hosts import AllowedHosts, parse_url
+from bek_operator.net.url import Url
+from bek_operator.numbers.answers import Failure, Pace, Reading, Retry
+from bek_operator.numbers.endpoint import OnPremisesEndpoint
+from bek_operator.numbers.endpoints import EgressPolicy, Missing
+from bek_operator.numbers.observation import Observation
+from bek_operator.numbers.target import Target
+from bek_operator.secret_str import SecretStr
+from bek_operator.times import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NOW = 1_795_341_600.0
+"""2026-11-22T10:00:00Z."""
+
+NAMESPACE = "messaging"
+NUMBER = "+15550001111"
+OTHER_NUMBER = "+15550002222"
+KEY_SECRET, LOGIN_SECRET = "flows-key", "whatsapp-admin"
+TOKEN_SECRET, PROVIDER_SECRET = "meta-token", "bsp-keys"
+PASSWORD = "open sesame"
+
+
+def public_key(name: str = "ours") -> PublicKey:
+    """Return a public key that is told apart by its name, and that nothing could be encrypted to."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return PublicKey(
+        pem=f"-----BEGIN PUBLIC KEY-----\n{digest}\n-----END PUBLIC KEY-----\n", fingerprint=f"sha256:{digest}"
+    )
+
+
+def on_premises(name: str = "default", url: str = "https://whatsapp-{digits}", **more: Any) -> dict[str, Any]:
+    """Return an entry of `spec.apis`; `more` are members of its `onPremises`."""
+    return {
+        "name": name,
+        "type": "OnPremises",
+        "onPremises": {"url": url, "credentialsSecretRef": {"name": LOGIN_SECRET}, **more},
+    }
+
+
+def cloud(name: str = "meta", **more: Any) -> dict[str, Any]:
+    """Return an entry of `spec.apis` of type Cloud; `more` are members of its `cloud`."""
+    return {"name": name, "type": "Cloud", "cloud": {"tokenSecretRef": {"name": TOKEN_SECRET, "key": "token"}, **more}}
+
+
+def provider(name: str = "bsp", url: str = "https://bsp.example", key: str = "{digits}", **more: Any) -> dict[str, Any]:
+    """Return an entry of `spec.apis` of type Provider, one API key for each number; `more` are further members."""
+    member = {"url": url, "apiKeyHeader": "D360-API-KEY", "apiKeySecretRef": {"name": PROVIDER_SECRET, "key": key}}
+    return {"name": name, "type": "Provider", "provider": {**member, **more}}
+
+
+def identified(number: str, identity: str = "", api: str = "") -> dict[str, str]:
+    """Return an entry of `spec.phoneNumbers`, with the id that Meta knows it by unless told, and its api if told."""
+    entry = {"phoneNumber": number, "phoneNumberID": identity or f"10654{number[-8:]}"}
+    return {**entry, "api": api} if api else entry
+
+
+def spec_body(numbers: Sequence[str] = (NUMBER,), **more: Any) -> dict[str, Any]:
+    """Return a spec as it is written; `more` are its members."""
+    return {
+        "keySecretRef": {"name": KEY_SECRET},
+        "apis": [on_premises()],
+        "phoneNumbers": [{"phoneNumber": number} for number in numbers],
+        **more,
+    }
+
+
+def body(
+    spec: Any = None,
+    status: Any = None,
+    *,
+    name: str = "flows",
+    namespace: str = NAMESPACE,
+    generation: int = 1,
+    request: str | None = None,
+    created: float = NOW,
+    **metadata: Any,
+) -> dict[str, Any]:
+    """Return an object as the API server does, with the default that the schema gives a status."""
+    annotations = {} if request is None else {REQUESTED_AT: request}
+    return deepcopy(
+        {
+            "apiVersion": "bek.dev/v1alpha1",
+            "kind": "BusinessEncryptionKey",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": f"uid-of-{namespace}-{name}",
+                "resourceVersion": "1",
+                "generation": generation,
+                "creationTimestamp": rfc3339(created),
+                "annotations": annotations,
+                **metadata,
+            },
+            "spec": spec_body() if spec is None else spec,
+            "status": {"observedGeneration": -1} if status is None else status,
+        }
+    )
+
+
+def resource(spec: Any = None, status: Any = None, **more: Any) -> BusinessEncryptionKey:
+    """Return an object as the operator reads it; the arguments are those of `body`."""
+    return parse_object(body(spec, status, **more))
+
+
+def spec_of(found: BusinessEncryptionKey) -> Spec:
+    """Return the spec of an object whose spec is understood."""
+    if not isinstance(found.spec, Spec):
+        raise TypeError(found.spec.message)
+    return found.spec
+
+
+def api(name: str = "default", url: str = "https://whatsapp-{digits}", **more: Any) -> OnPremisesApi:
+    """Return an entry of `apis` as the operator reads it."""
+    return OnPremisesApi(name=name, url=url, credentials=EntryRef(secret=LOGIN_SECRET), **more)
+
+
+def endpoint(number: str = NUMBER, password: str = PASSWORD) -> OnPremisesEndpoint:
+    """Return where a number's API is, and as whom it is called."""
+    host = f"whatsapp-{number[1:]}"
+    return OnPremisesEndpoint(
+        url=parse_url(f"https://{host}.{NAMESPACE}.svc"),
+        trust=Trust(ca_bundle=None, server_name=host, tenant=NAMESPACE),
+        username="admin",
+        password=SecretStr(password),
+    )
+
+
+def target(number: str = NUMBER, **more: Any) -> Target:
+    """Return a target with an endpoint of the number's own, unless told; `more` are members of it."""
+    where: OnPremisesEndpoint | None = more.pop("endpoint", endpoint(number))
+    members: dict[str, Any] = {
+        "uid": f"uid-of-{NAMESPACE}-flows",
+        "number": number,
+        "api": api(),
+        "address": str(where.url) if where else "",
+        "endpoint": where,
+        "problem": None,
+        "key": public_key(),
+        "publish": True,
+        "interval": 600.0,
+        **more,
+    }
+    return Target(**members)
+
+
+def observation(aim: Target | None = None, **more: Any) -> Observation:
+    """Return what is known of a number that was not looked at yet; `more` are members of it."""
+    return Observation(target=aim or target(), **more)
+
+
+def signed(aim: Target | None = None, **more: Any) -> Observation:
+    """Return what is known of a number that was just found to hold its target's key, VALID."""
+    aim = aim or target()
+    members: dict[str, Any] = {
+        "reason": Reason.SIGNED,
+        "message": "",
+        "status": SignatureStatus.VALID,
+        "fingerprint": aim.key.fingerprint,
+        "observed": True,
+        "read_at": NOW,
+        "due": NOW + aim.interval,
+        **more,
+    }
+    return Observation(target=aim, **members)
+
+
+def valid(key: PublicKey | None = None) -> Reading:
+    """Return the answer that a number holds a key, ours unless told, VALID."""
+    return Reading(status=SignatureStatus.VALID, fingerprint=(key or public_key()).fingerprint)
+
+
+def mismatch(key: PublicKey | None = None) -> Reading:
+    """Return the answer that a number holds a key, none unless told, with a signature that is not VALID."""
+    return Reading(status=SignatureStatus.MISMATCH, fingerprint=key.fingerprint if key else None)
+
+
+def failure(reason: Reason = Reason.UNREACHABLE, message: str = "no answer", **more: Any) -> Failure:
+    """Return a call that told nothing, for a passing reason unless told."""
+    return Failure(reason=reason, message=message, **more)
+
+
+UNREACHABLE = failure()
+BUSY = failure(Reason.RATE_LIMITED, "too many requests", pace=Pace.SLOW)
+BROKEN = failure(Reason.INVALID_ANSWER, "not this API's answer", retry=Retry.LIMITED)
+DENIED = failure(Reason.ACCESS_DENIED, "access denied", retry=Retry.TERMINAL)
+REJECTED = failure(Reason.KEY_REJECTED, "the API does not accept the key", retry=Retry.TERMINAL)
+LOST_ANSWER = failure(Reason.UNREACHABLE, "no answer in time", unknown=True)
+
+
+def secrets(**more: Mapping[str, bytes] | Missing) -> dict[str, Mapping[str, bytes] | Missing]:
+    """Return the credentials that the objects built here refer to; `more` are further Secrets."""
+    return {LOGIN_SECRET: {"username": b"admin", "password": PASSWORD.encode()}, **more}
+
+
+def egress(allow: str = "") -> EgressPolicy:
+    """Return what may be called: what is allowed, and a Cloud API that is nowhere."""
+    hosts = AllowedHosts.parse(allow.split(",") if allow else ())
+    return EgressPolicy(hosts=hosts, cloud=Url(host="graph.example.com", port=443, path=""))

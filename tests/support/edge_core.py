@@ -1,0 +1,249 @@
+"""The encryption edge of any number of numbers, as far as it needs no connection."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar, Unpack
+
+from support import encryption_edge, usage
+from support.call import Call
+from support.cloud_number import CloudNumber
+from support.exchange import Fault, Reply
+from support.fault_queue import FaultQueue
+from support.graph_errors import CONTENT_TYPE, GraphError, GraphRefusal, graph_error, trace_id
+from support.graph_parameters import ENCODINGS, Encoding, in_query
+from support.ledger import Kind, Ledger, Record
+from support.simulator import Simulator
+from support.usage import Limit, Options, Payer, Per
+
+F = TypeVar("F", bound=Fault)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A request that was entered into a ledger.
+
+    Attributes:
+        number: Which it is for, if it is for one.
+        trace: The trace id of its answer.
+        headers: What its answer carries besides.
+        limited: The answer, if it is beyond a limit.
+    """
+
+    call: Call
+    kind: Kind
+    number: CloudNumber | None
+    ledger: Ledger
+    place: int
+    trace: str
+    headers: Mapping[str, str]
+    limited: GraphError | None
+
+
+class EdgeCore(Simulator):
+    """What counts, judges, limits and answers; plain attributes may be set at any time.
+
+    Attributes:
+        numbers: By phone number id.
+        clock: The time in seconds that limits and lives of tokens go by.
+        accepts: The ways to bring a parameter that are understood.
+        limits: See `limit`.
+        show_usage: Whether answers have the headers of usage.
+        elsewhere: The records of requests that are for none of the numbers.
+        oddities: What clients did that nobody documents and Meta overlooks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[str, CloudNumber] = {}
+        self.clock: Callable[[], float] = time.monotonic
+        self.accepts: set[Encoding] = set(ENCODINGS)
+        self.limits: list[Limit] = []
+        self.show_usage = True
+        self.elsewhere = Ledger(self._bell)
+        self.oddities: list[str] = []
+        self._by_number: dict[str, CloudNumber] = {}
+        self._faults = FaultQueue(self._bell)
+        self._stray_scandals: list[str] = []
+
+    def __getitem__(self, name: str) -> CloudNumber:
+        """Find a number by its id, or by itself with its plus."""
+        return self._by_number[name] if name.startswith("+") else self.numbers[name]
+
+    @property
+    def strays(self) -> list[str]:
+        """Paths of requests that were for none of the numbers."""
+        return [record.path for record in self.elsewhere.requests]
+
+    @property
+    def scandals(self) -> list[str]:
+        """What no client may ever do and one did."""
+        return [*super().scandals, *(f"elsewhere: {scandal}" for scandal in self._stray_scandals)]
+
+    @property
+    def refused(self) -> int:
+        """How many calls were refused for a limit."""
+        return sum(limit.refused for limit in self.limits)
+
+    def limit(self, calls_per_hour: int, per: Per = "app+waba", **options: Unpack[Options]) -> Limit:
+        """Limit the calls from now on, besides the limits that there are."""
+        limit = Limit(calls_per_hour, per, **options)
+        with self._bell:
+            self.limits.append(limit)
+        return limit
+
+    def fail(self, kind: Kind | Literal["any"], fault: F, times: int | None = 1) -> F:
+        """Meet the next requests of a kind, for whichever number, with a fault; it goes before those of a number."""
+        self._faults.add(kind, fault, times)
+        return fault
+
+    def heal(self) -> None:
+        """Drop every fault that is queued, here or at a number."""
+        self._faults.clear()
+        for number in self.numbers.values():
+            number.heal()
+
+    def ask(
+        self, method: str, path: str, *, query: str = "", headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply:
+        """Answer a request that comes by no connection, for tests whose time is not the clock's.
+
+        Of the faults it can meet only errors of the API.
+        """
+        lower = {name.lower(): value for name, value in (headers or {}).items()}
+        with self._bell:
+            call = Call(method=method, path=path, query=query, headers=lower, body=body)
+            entry = self._enter(call, record(call))
+            fault = self._fault(entry)
+            if fault is None:
+                reply = self._reply(entry)
+            elif isinstance(fault, GraphError):
+                reply = fault.reply(entry.trace, entry.headers)
+                entry.ledger.note(entry.place, code=fault.code)
+            else:
+                raise TypeError(f"{fault} needs a connection")
+            entry.ledger.answered(entry.place, reply.status)
+            return reply
+
+    def _put(self, number: CloudNumber) -> CloudNumber:
+        with self._bell:
+            self.numbers[number.id] = self._by_number[number.number] = number
+        return number
+
+    def _homes(self) -> Iterable[CloudNumber]:
+        return self.numbers.values()
+
+    def _ledgers(self) -> Iterator[Ledger]:
+        yield from self.numbers.values()
+        yield self.elsewhere
+
+    # What each of them does its own way; the lock is held.
+
+    @abstractmethod
+    def _find(self, call: Call) -> CloudNumber | None:
+        """Return the number that a request is for."""
+
+    @abstractmethod
+    def _handle(self, call: Call, number: CloudNumber | None) -> dict[str, object]:
+        """Carry out a request, or raise GraphRefusal."""
+
+    @abstractmethod
+    def _payer(self, call: Call, number: CloudNumber | None) -> Payer | None:
+        """Return whom a request counts for, if what it carries opens anything."""
+
+    @abstractmethod
+    def _secrets(self, call: Call, number: CloudNumber | None) -> Iterable[tuple[str, str]]:
+        """Return secrets that must be nowhere in the path, query and body, and their names."""
+
+    def _more_headers(self, call: Call) -> dict[str, str]:
+        del call
+        return {}
+
+    # One request; the lock is held.
+
+    def _enter(self, call: Call, arrival: Record) -> Entry:
+        """Count and record a request."""
+        number = self._find(call)
+        ledger = self.elsewhere if number is None else number
+        payer = self._payer(call, number)
+        now = self.clock()
+        limited: GraphError | None = None
+        if payer is not None:
+            for limit in self.limits:
+                account = payer.account(limit.per)
+                limited = (limit.take(account, now) if account else None) or limited
+        trace = trace_id()
+        headers = {"x-fb-trace-id": trace, "x-fb-request-id": trace, **self._more_headers(call)}
+        if payer is not None and self.show_usage:
+            headers |= usage.headers(self.limits, payer, now)
+        fingerprint, encoding = (None, None) if arrival.kind != "publish" else encryption_edge.offer(call, self.accepts)
+        full = replace(
+            arrival,
+            authorised=payer is not None,
+            token="" if payer is None else payer.token,
+            fingerprint=fingerprint,
+            encoding=encoding or "",
+            trace=trace,
+        )
+        self._judge(call, number)
+        return Entry(
+            call=call,
+            kind=arrival.kind,
+            number=number,
+            ledger=ledger,
+            place=ledger.open(full),
+            trace=trace,
+            headers=headers,
+            limited=limited,
+        )
+
+    def _judge(self, call: Call, number: CloudNumber | None) -> None:
+        scandals = self._stray_scandals if number is None else number.scandals
+        if call.brings_private_key:
+            scandals.append("a private key was sent")
+        bare = replace(call, headers={})
+        scandals += [
+            f"{name} was sent in the open" for name, text in self._secrets(call, number) if bare.mentions(text)
+        ]
+        self.oddities += encryption_edge.oddities(call)
+
+    def _fault(self, entry: Entry) -> Fault | None:
+        if entry.limited is not None:
+            return entry.limited
+        mine = self._faults.next(entry.kind)
+        if mine is not None or entry.number is None:
+            return mine
+        return entry.number.next_fault(entry.kind)
+
+    def _reply(self, entry: Entry) -> Reply:
+        """Carry out a request, and note what came of it."""
+        with self._bell:
+            try:
+                document = self._document(entry)
+            except GraphRefusal as refusal:
+                entry.ledger.note(entry.place, code=refusal.error.code)
+                return refusal.error.reply(entry.trace, entry.headers)
+            if entry.kind == "publish" and document.get("success") is True:
+                entry.ledger.carried_out(entry.place)
+            return replace(Reply.json(document, headers=entry.headers), content_type=CONTENT_TYPE)
+
+    def _document(self, entry: Entry) -> dict[str, object]:
+        if entry.call.body is None:
+            raise GraphRefusal(graph_error(1, "Please reduce the amount of data", status=413))  # a guess
+        return self._handle(entry.call, entry.number)
+
+
+def record(call: Call) -> Record:
+    """Record what the request alone tells."""
+    kinds: dict[str, Kind] = {"GET": "read", "POST": "publish"}
+    return Record(
+        at=time.monotonic(),
+        method=call.method,
+        path=call.path,
+        kind=kinds.get(call.method, "other") if call.path.endswith(f"/{encryption_edge.NAME}") else "other",
+        headers=tuple(call.headers),
+        cookies="cookie" in call.headers,
+        host=call.headers.get("host", ""),
+        parameters=tuple(name for name, _ in in_query(call)),
+    )

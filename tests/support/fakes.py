@@ -1,0 +1,388 @@
+"""The two sides that a reign stands between, in memory: an API server's objects and Secrets, and phone numbers.
+
+What the API server guards is guarded here, too (uid, resourceVersion, generation); an answer can be made to take
+its time, so that what was true when it was given no longer is when it arrives.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, Unavailable
+from bek_operator.cluster.secrets import SecretContent
+from bek_operator.crd.parse import REQUESTED_AT, BusinessEncryptionKey, parse_object
+from bek_operator.crd.reasons import Reason
+from bek_operator.crd.types import ObjectKey, SignatureStatus
+from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading
+from bek_operator.numbers.endpoint import Endpoint
+from bek_operator.status.events import Event
+from bek_operator.times import rfc3339
+from support import keys
+from support.builders import KEY_SECRET, LOGIN_SECRET, NAMESPACE, NOW, body
+
+EventHandler = Callable[[str, str, str], None]
+
+
+def now() -> float:
+    """Return the time of the running loop as seconds since the epoch."""
+    return NOW + asyncio.get_running_loop().time()
+
+
+def number(index: int) -> str:
+    """Return one of a row of phone numbers."""
+    return f"+1555{index:07d}"
+
+
+def numbers(count: int) -> list[str]:
+    """Return the first of them."""
+    return [number(index) for index in range(1, count + 1)]
+
+
+class _Server:
+    """What objects and Secrets have in common: one count of versions, outages and latency."""
+
+    def __init__(self) -> None:
+        self.event_handlers: list[EventHandler] = []
+        self.error: ClusterError | None = None
+        self.seconds = 0.0
+        self._version = 0
+
+    def next_version(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+    async def answer(self) -> None:
+        """Let the time go by that an answer takes, or fail."""
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        if self.error:
+            raise self.error
+
+    def tell(self, namespace: str, name: str, version: str) -> None:
+        for on_event in self.event_handlers:
+            on_event(namespace, name, version)
+
+
+class FakeObjects(_Server):
+    """BusinessEncryptionKeys as the API server keeps them, and the edits of everybody else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bodies: dict[ObjectKey, dict[str, Any]] = {}
+        self.reads: list[ObjectKey] = []
+        self.writes: list[tuple[float, ObjectKey, dict[str, Any]]] = []
+        self.refusal: ClusterError | None = None
+        self.refused = 0
+        self.list_error: ClusterError | None = None
+
+    def create(self, name: str = "flows", wanted: dict[str, Any] | None = None, created: float = 0.0) -> ObjectKey:
+        """Create an object, `created` seconds after the first one."""
+        ref = ObjectKey(NAMESPACE, name)
+        version = self.next_version()
+        self._bodies[ref] = body(
+            wanted, name=name, created=NOW + created, uid=f"uid-{version}", resourceVersion=version
+        )
+        self.tell(*ref, version)
+        return ref
+
+    def edit(self, ref: ObjectKey, **wanted: Any) -> None:
+        """Change fields of an object's spec."""
+        found = self._bodies[ref]
+        found["spec"] = {**found["spec"], **wanted}
+        found["metadata"]["generation"] += 1
+        self._changed(ref)
+
+    def request_check(self, ref: ObjectKey, value: str) -> None:
+        """Annotate an object so that all its numbers are looked at."""
+        self._bodies[ref]["metadata"]["annotations"][REQUESTED_AT] = value
+        self._changed(ref)
+
+    def touch(self, ref: ObjectKey) -> None:
+        """Change what means nothing to the operator."""
+        self._changed(ref)
+
+    def overwrite_status(self, ref: ObjectKey, status: dict[str, Any]) -> None:
+        """Write a status as somebody else."""
+        self._bodies[ref]["status"] = status
+        self._changed(ref)
+
+    def delete(self, ref: ObjectKey) -> None:
+        """Delete an object."""
+        del self._bodies[ref]
+        self.tell(*ref, "")
+
+    def mark_deleted(self, ref: ObjectKey) -> None:
+        """Delete an object that somebody's finalizer holds back."""
+        self._bodies[ref]["metadata"]["deletionTimestamp"] = rfc3339(now())
+        self._changed(ref)
+
+    def status(self, ref: ObjectKey) -> dict[str, Any]:
+        """Return an object's status."""
+        found: dict[str, Any] = self._bodies[ref]["status"]
+        return found
+
+    def is_current(self, ref: ObjectKey) -> bool:
+        """Tell whether an object's status speaks of its present spec."""
+        generation = self._bodies[ref]["metadata"]["generation"]
+        return bool(self.status(ref)["observedGeneration"] == generation)
+
+    def ready(self, ref: ObjectKey) -> tuple[str, str]:
+        """Return status and reason of the Ready condition; empty before there is one."""
+        for condition in self.status(ref).get("conditions", ()):
+            if condition["type"] == "Ready":
+                return condition["status"], condition["reason"]
+        return "", ""
+
+    def reasons(self, ref: ObjectKey) -> dict[str, str]:
+        """Return the reason of every number."""
+        return {row["phoneNumber"]: row["reason"] for row in self.status(ref).get("phoneNumbers", ())}
+
+    def resource(self, ref: ObjectKey) -> BusinessEncryptionKey:
+        """Return an object as it is now."""
+        found = self._bodies[ref]
+        # Spec and status are replaced as a whole, and never changed where they are.
+        return parse_object({**found, "metadata": deepcopy(found["metadata"])})
+
+    async def list(self) -> AsyncIterator[BusinessEncryptionKey]:
+        """Yield every object."""
+        found = [self.resource(ref) for ref in self._bodies]
+        await self.answer()
+        if self.list_error:
+            raise self.list_error
+        for resource in found:
+            yield resource
+
+    async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
+        """Return an object."""
+        ref = ObjectKey(namespace, name)
+        self.reads.append(ref)
+        found = self.resource(ref) if ref in self._bodies else None
+        await self.answer()
+        return found
+
+    async def write_status(self, resource: BusinessEncryptionKey, status: Mapping[str, Any]) -> str:
+        """Replace a status, of this very object at this very version only, unless there is a refusal."""
+        if self.error:
+            await self.answer()
+        if self.refusal:
+            self.refused += 1
+            raise self.refusal
+        found = self._bodies.get(resource.ref)
+        if found is None:
+            raise NotFound("gone")
+        metadata = found["metadata"]
+        if (metadata["uid"], metadata["resourceVersion"]) != (resource.uid, resource.version):
+            self.refused += 1
+            raise Conflict("another version")
+        self.writes.append((now(), resource.ref, deepcopy(dict(status))))
+        if found["status"] != status:
+            found["status"] = deepcopy(dict(status))
+            self._changed(resource.ref)
+        written: str = metadata["resourceVersion"]
+        await self.answer()
+        return written
+
+    def _changed(self, ref: ObjectKey) -> None:
+        version = self._bodies[ref]["metadata"]["resourceVersion"] = self.next_version()
+        self.tell(*ref, version)
+
+
+class FakeSecrets(_Server):
+    """Secrets as the API server keeps them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._contents: dict[tuple[str, str], SecretContent] = {}
+        self.forbidden: set[str] = set()
+        self.writer = "kubectl"
+        self.reads: list[str] = []
+
+    def put(self, name: str, **entries: str) -> None:
+        """Create or replace a Secret; dots in the names of entries are written as underscores."""
+        version = self.next_version()
+        data = {entry.replace("_", "."): text.encode() for entry, text in entries.items()}
+        self._contents[NAMESPACE, name] = SecretContent(version, data, (self.writer,))
+        self.tell(NAMESPACE, name, version)
+
+    def put_key(self, pair: keys.KeyPair) -> None:
+        """Put a key where objects look for it."""
+        self.put(KEY_SECRET, public_pem=pair.public)
+
+    def put_credentials(self, password: str) -> None:
+        """Put user and password where objects look for them."""
+        self.put(LOGIN_SECRET, username="admin", password=password)
+
+    def remove(self, name: str) -> None:
+        """Delete a Secret."""
+        del self._contents[NAMESPACE, name]
+        self.tell(NAMESPACE, name, "")
+
+    async def read(self, namespace: str, name: str) -> SecretContent | None:
+        """Return a Secret."""
+        self.reads.append(name)
+        found = self._contents.get((namespace, name))
+        await self.answer()
+        if name in self.forbidden:
+            raise Forbidden("not for us")
+        return found
+
+
+class FakeEvents:
+    """Events that were posted."""
+
+    def __init__(self) -> None:
+        self.posted: list[Event] = []
+
+    async def post(self, resource: BusinessEncryptionKey, events_of: Iterable[Event]) -> None:
+        """Keep what happened."""
+        del resource
+        self.posted.extend(events_of)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return the reasons of all events."""
+        return [one.reason for one in self.posted]
+
+
+@dataclass(slots=True)
+class Phone:
+    """One number's API: the key that it holds, and how it behaves.
+
+    Attributes:
+        failure: What every call ends in.
+        refusal: What every publish ends in.
+        error: What every call raises, which a backend never should.
+        settles: Seconds until a published key is VALID; infinite for never.
+        seconds: How long every call takes.
+    """
+
+    fingerprint: str | None = None
+    status: SignatureStatus = SignatureStatus.MISMATCH
+    failure: Failure | None = None
+    refusal: Failure | None = None
+    error: BaseException | None = None
+    settles: float = 0.0
+    seconds: float = 0.02
+    published_at: float = float("inf")
+
+    def hang(self) -> None:
+        """Answer nothing any more, which a caller gives up on after half a minute."""
+        self.failure = Failure(reason=Reason.UNREACHABLE, message="no answer within 30 s", pace=Pace.SOON)
+        self.seconds = 30.0
+
+    def recover(self) -> None:
+        """Answer at once again."""
+        self.failure, self.refusal, self.error, self.seconds = None, None, None, 0.02
+
+    def overwrite(self, fingerprint: str | None) -> None:
+        """Hold another key or none, as somebody else would have it."""
+        self.fingerprint = fingerprint
+        self.status = SignatureStatus.VALID if fingerprint else SignatureStatus.MISMATCH
+
+    def lose_signature(self) -> None:
+        """Hold the same key, MISMATCH until it is published again, as after a new registration."""
+        self.status, self.published_at = SignatureStatus.MISMATCH, float("inf")
+
+    def holds(self, pair: keys.KeyPair) -> bool:
+        """Tell whether the number is signed with a key."""
+        return self.fingerprint == pair.fingerprint and self.reading().status is SignatureStatus.VALID
+
+    def reading(self) -> Reading:
+        """Return what a read says now."""
+        if self.fingerprint and now() >= self.published_at + self.settles:
+            self.status = SignatureStatus.VALID
+        return Reading(status=self.status, fingerprint=self.fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to a number's API, when it began."""
+
+    at: float
+    kind: str
+    url: str
+
+
+class FakePhones:
+    """The APIs of all numbers, by URL."""
+
+    def __init__(self) -> None:
+        self._phones: dict[str, Phone] = defaultdict(Phone)
+        self.calls: list[Call] = []
+        self.under_way = 0
+        self.most_under_way = 0
+        self.cut_off: list[Call] = []
+
+    def __getitem__(self, number: str) -> Phone:
+        """Return the phone of a number that has an API pod of its own."""
+        return self.at(f"https://whatsapp-{number.removeprefix('+')}.{NAMESPACE}.svc")
+
+    def at(self, url: str) -> Phone:
+        """Return the phone that is called at a URL."""
+        return self._phones[url]
+
+    def join(self, url: str, other: str) -> None:
+        """Have two URLs lead to one phone."""
+        self._phones[url] = self.at(other)
+
+    def count(self, kind: str, number: str | None = None) -> int:
+        """Return how many calls of a kind there were."""
+        return sum(one.kind == kind and (number is None or number[1:] in one.url) for one in self.calls)
+
+    async def read(self, endpoint: Endpoint) -> Reading | Failure:
+        """Tell which key the number holds."""
+        phone = await self._call("read", endpoint)
+        return phone.failure or phone.reading()
+
+    async def publish(self, endpoint: Endpoint, public_key: str) -> Accepted | Failure:
+        """Take a key."""
+        phone = await self._call("publish", endpoint)
+        if refusal := phone.failure or phone.refusal:
+            return refusal
+        phone.fingerprint, phone.published_at = keys.fingerprint(public_key), now()
+        phone.status = SignatureStatus.MISMATCH
+        return Accepted()
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def _call(self, kind: str, endpoint: Endpoint) -> Phone:
+        call = Call(now(), kind, str(endpoint.url))
+        self.calls.append(call)
+        phone = self.at(call.url)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(phone.seconds)
+        except asyncio.CancelledError:
+            self.cut_off.append(call)
+            raise
+        finally:
+            self.under_way -= 1
+        if phone.error:
+            raise phone.error
+        return phone
+
+
+def unavailable() -> Unavailable:
+    """Return the error of an API server that is away."""
+    return Unavailable("the API server is away")
+
+
+class FakeLimits:
+    """Lanes that take so many at once, until they are closed to everything, or to what is not urgent."""
+
+    def __init__(self, capacity: int) -> None:
+        self._room = capacity
+        self.closed_until: dict[tuple[str, bool], float] = {}
+
+    def capacity(self, limiter_key: str, now: float, *, urgent: bool) -> int:
+        """Return how many of a lane may be worked on at once."""
+        return self._room if now >= self.available_at(limiter_key, now, urgent=urgent) else 0
+
+    def available_at(self, limiter_key: str, now: float, *, urgent: bool) -> float:
+        """Return when there is room again."""
+        return self.closed_until.get((limiter_key, urgent), now)

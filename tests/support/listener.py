@@ -1,0 +1,153 @@
+"""A TLS port that can be taken away and brought back under its clients' feet."""
+
+import asyncio
+import socket
+import ssl
+import weakref
+from collections.abc import Awaitable, Callable
+from functools import lru_cache, partial
+
+from aiohttp import web
+
+from support.tls import Certificate
+
+Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_BACKLOG = 256
+_HANDSHAKE_LIMIT = 30
+_IDLE_LIMIT = 600
+
+
+class Listener:
+    """One port; everything but `address` and `connections` belongs to the loop that opened it.
+
+    It takes connections by itself rather than through `loop.create_server`, which does not let go of a
+    connection that is still in its handshake.
+
+    Attributes:
+        address: Where it listens; fixed once it was open.
+        connections: How many connections were taken so far.
+    """
+
+    def __init__(self, serve: Serve, certificate: Certificate, host: str, port: int = 0) -> None:
+        self.address = (host, port)
+        self.connections = 0
+        self._serve = serve
+        self._context = _context(certificate)
+        self._socket: socket.socket | None = None
+        self._web: web.Server | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Listen, for the first time or again."""
+        self._web = self._web or web.Server(
+            self._serve,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=_IDLE_LIMIT,
+            lingering_time=1,
+        )
+        port = self._take_port(_BACKLOG)
+        asyncio.get_running_loop().add_reader(port, self._accept, port, self._web)
+
+    async def freeze(self) -> None:
+        """End all connections; new ones come about in the kernel, and nobody answers them."""
+        await self._leave()
+        self._take_port(1)
+
+    async def close(self) -> None:
+        """End all connections and refuse new ones, but keep the port from everybody else."""
+        await self._leave()
+        self._take_port(None)
+
+    async def end(self) -> None:
+        """Give up the port."""
+        await self._leave()
+
+    async def hang_up(self) -> None:
+        """End all connections."""
+        for task in self._arriving:
+            task.cancel()
+        await asyncio.gather(*self._arriving, return_exceptions=True)
+        if self._web is None:
+            return
+        for connection in self._web.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await self._web.shutdown(timeout=1)
+
+    async def show(self, certificate: Certificate) -> None:
+        """Show another certificate from now on."""
+        self._context = _context(certificate)
+        await self.hang_up()
+
+    async def _leave(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+        await self.hang_up()
+
+    def _take_port(self, backlog: int | None) -> socket.socket:
+        """Bind; a socket that is bound and does not listen refuses connections and keeps the port."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.settimeout(0)
+        self._socket.bind(self.address)
+        if backlog is not None:
+            self._socket.listen(backlog)
+        host, port = self._socket.getsockname()
+        self.address = (host, port)
+        return self._socket
+
+    def _accept(self, port: socket.socket, server: web.Server) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                connection, _address = port.accept()
+            except BlockingIOError:
+                return
+            self.connections += 1
+            task = asyncio.get_running_loop().create_task(self._welcome(connection, server))
+            self._arriving.add(task)
+            task.add_done_callback(partial(self._arrived, connection))
+
+    def _arrived(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        self._arriving.discard(task)
+        if task.cancelled():  # perhaps before it began, and nobody else knows the socket then
+            connection.close()
+
+    async def _welcome(self, connection: socket.socket, server: web.Server) -> None:
+        connection.settimeout(0)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                server, connection, ssl=self._context, ssl_handshake_timeout=_HANDSHAKE_LIMIT
+            )
+        except OSError:  # the client went, or did not like the certificate, or spoke no TLS
+            connection.close()
+
+
+@lru_cache
+def _context(certificate: Certificate) -> ssl.SSLContext:
+    """Make a context; a thousand pods with one certificate share it."""
+    context = certificate.server_context()
+    context.sni_callback = _remember_server_name
+    return context
+
+
+_server_names: weakref.WeakKeyDictionary[object, str] = weakref.WeakKeyDictionary()
+
+
+def _remember_server_name(connection: object, name: str | None, context: ssl.SSLContext) -> None:
+    del context  # the same for every name
+    if name is not None:
+        _server_names[connection] = name
+
+
+def server_name(request: web.BaseRequest) -> str | None:
+    """Return the name that the client asked for in its handshake."""
+    transport = request.transport
+    connection = None if transport is None else transport.get_extra_info("ssl_object")
+    return None if connection is None else _server_names.get(connection)

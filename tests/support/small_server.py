@@ -1,0 +1,118 @@
+"""A small HTTP server on loopback that answers as a test tells it, and remembers what it was asked."""
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client import Configuration
+
+from bek_operator.cluster.client import Client
+from support import tls
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
+    body: Any
+
+
+class SmallServer:
+    """Answers each request with the next of `answers`, the last of them from then on."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.check_requested: list[Asked] = []
+        self.url = ""
+
+    @asynccontextmanager
+    async def listening(self, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+        """Listen meanwhile; with a context by TLS, as localhost."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        server = TestServer(app, host="localhost" if context else "127.0.0.1")
+        await server.start_server(ssl=context)
+        self.url = str(server.make_url("")).rstrip("/")
+        try:
+            yield
+        finally:
+            await server.close()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        self.check_requested.append(
+            Asked(
+                method=request.method,
+                path=request.raw_path.partition("?")[0],
+                query=dict(request.query),
+                headers=dict(request.headers),
+                body=json.loads(text) if text else None,
+            )
+        )
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return await answer(request)
+
+
+def text(body: str, status: int = 200) -> Answer:
+    """Answer with a text."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text=body)
+
+    return answer
+
+
+def body(content: Any, status: int = 200) -> Answer:
+    """Answer with JSON."""
+    return text(json.dumps(content), status)
+
+
+def stream(*pieces: str, then: Callable[[web.Request], Awaitable[object]] | None = None) -> Answer:
+    """Answer piece by piece, do something else, and end."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece.encode())
+        if then:
+            await then(request)
+        return response
+
+    return answer
+
+
+async def cut(request: web.Request) -> None:
+    """Cut the connection."""
+    assert request.transport
+    request.transport.abort()
+
+
+@asynccontextmanager
+async def api_server() -> AsyncIterator[tuple[SmallServer, Client]]:
+    """Provide a server and a client of it."""
+    server = SmallServer()
+    async with server.listening(), client_of(server.url) as client:
+        yield server, client
+
+
+def client_of(url: str) -> Client:
+    """Return a client that does not load the system's authorities, which takes longer than a whole test."""
+    return Client(Configuration(host=url, ca_cert_data=_authority()))
+
+
+@cache
+def _authority() -> str:
+    return tls.self_signed("localhost").pem

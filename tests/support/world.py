@@ -1,0 +1,72 @@
+"""A whole reign between fakes: an API server, phone numbers, and an operator that can be started and stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from bek_operator.controller.manager import Manager, Ports
+from bek_operator.controller.workqueue import Limits
+from bek_operator.crd.types import ObjectKey
+from bek_operator.numbers.endpoint import Endpoint
+from bek_operator.whatsapp.backend import Backend
+from support import keys
+from support.builders import egress
+from support.fakes import FakeEvents, FakeLimits, FakeObjects, FakePhones, FakeSecrets, now
+from support.virtual_time import until
+
+READY = ("True", "Succeeded")
+
+
+class World:
+    """What happens in it takes virtual time only.
+
+    Attributes:
+        backend: What speaks to the numbers' APIs; `phones` unless it is replaced before there is an operator.
+        lanes: What tells how much each of them can take, likewise.
+    """
+
+    def __init__(self, *, numbers_at_once: int = 50, per_host: int = 8, watch_secrets: bool = True) -> None:
+        self.objects = FakeObjects()
+        self.secrets = FakeSecrets()
+        self.events = FakeEvents()
+        self.phones = FakePhones()
+        self._numbers_at_once = numbers_at_once
+        self.backend: Backend[Endpoint] = self.phones
+        self.limits: Limits = FakeLimits(per_host)
+        self._watch_secrets = watch_secrets
+        self.secrets.put_key(keys.rsa())
+        self.secrets.put_credentials("first")
+
+    @asynccontextmanager
+    async def operator(self) -> AsyncIterator[Manager]:
+        """Run an operator meanwhile."""
+        ports = Ports(
+            objects=self.objects, secrets=self.secrets, events=self.events, backend=self.backend, limits=self.limits
+        )
+        manager = Manager(ports, egress(), self._numbers_at_once, now)
+        self.objects.event_handlers = [manager.on_object_event]
+        self.secrets.event_handlers = [manager.on_secret_event] if self._watch_secrets else []
+        task = asyncio.create_task(manager.run())
+        try:
+            yield manager
+            assert not task.done()
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            self.objects.event_handlers = self.secrets.event_handlers = []
+
+    async def until_ready(self, ref: ObjectKey, seconds: float = 60.0) -> None:
+        """Wait until an object is ready, for its present generation."""
+        await until(lambda: self.is_ready(ref), seconds)
+
+    async def until_signed_with(self, ref: ObjectKey, pair: keys.KeyPair, seconds: float = 60.0) -> None:
+        """Wait until an object is ready with a key."""
+        await until(lambda: self._fingerprint(ref) == pair.fingerprint and self.is_ready(ref), seconds)
+
+    def _fingerprint(self, ref: ObjectKey) -> object:
+        return self.objects.status(ref).get("publicKeyFingerprint")
+
+    def is_ready(self, ref: ObjectKey) -> bool:
+        """Tell whether an object is ready, for its present generation."""
+        return self.objects.ready(ref) == READY and self.objects.is_current(ref)

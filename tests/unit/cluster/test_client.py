@@ -1,0 +1,301 @@
+"""The client of the API server: what it sends, and that whatever goes wrong is an error of our own."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+from bek_operator.cluster.client import Client, check_as_kubectl_does, in_pod, name_in_path
+from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from support import tls
+from support.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
+
+Pair = tuple[SmallServer, Client]
+PATH = "/api/v1/namespaces/messaging/secrets/flows-key"
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    """Provide a server and a client of it."""
+    async with api_server() as pair:
+        yield pair
+
+
+async def events(client: Client, *, seconds: float = 20.0, silence: float = 20.0) -> list[dict[str, Any]]:
+    """Return everything that a watch yields."""
+    return [one async for one in client.stream("/watch", query={}, headers={}, seconds=seconds, silence=silence)]
+
+
+async def test_an_answer_is_a_json_object(pair: Pair) -> None:
+    """Path, query, headers and body are sent as they are given; JSON is asked for."""
+    server, client = pair
+    server.answers = [body({"kind": "Secret"})]
+    found = await client.request(
+        "PATCH",
+        PATH,
+        query={"fieldManager": "a b"},
+        body={"a": ["ä"]},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert found == {"kind": "Secret"}
+    (check_requested,) = server.check_requested
+    assert (check_requested.method, check_requested.path, check_requested.query, check_requested.body) == (
+        "PATCH",
+        PATH,
+        {"fieldManager": "a b"},
+        {"a": ["ä"]},
+    )
+    assert check_requested.headers["Content-Type"] == "application/merge-patch+json"
+    assert check_requested.headers["Accept"] == "application/json"
+    assert check_requested.headers["User-Agent"].startswith("bek-operator/")
+
+
+STATUSES: dict[int, type[ClusterError]] = {
+    400: Unavailable,
+    401: Unavailable,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Unavailable,
+    429: Unavailable,
+    500: Unavailable,
+    503: Unavailable,
+}
+
+
+@pytest.mark.parametrize(("status", "error"), STATUSES.items())
+async def test_a_status_is_an_error_of_ours(pair: Pair, status: int, error: type[ClusterError]) -> None:
+    """It names the call and the status, and nothing of what the server wrote."""
+    server, client = pair
+    server.answers = [body({"message": "sesame"}, status)]
+    with pytest.raises(ClusterError) as raised:
+        await client.request("GET", PATH)
+    assert type(raised.value) is error
+    assert str(raised.value) == f"GET {PATH}: HTTP {status}"
+    with pytest.raises(error):
+        await events(client)
+
+
+NO_ANSWERS: dict[str, Answer] = {
+    "a page of HTML": text("<html>sesame</html>"),
+    "half of JSON": text('{"a": "sesame'),
+    "nothing": text(""),
+    "a list": body(["sesame"]),
+    "bytes that are no text": stream("\udcff".encode("utf-8", "surrogatepass").decode("latin-1")),
+    "cut in the middle": stream('{"a":', then=cut),
+}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+async def test_what_is_no_answer_is_as_good_as_none(pair: Pair, answer: Answer) -> None:
+    """A proxy's page or a broken connection; nothing of it is told."""
+    server, client = pair
+    server.answers = [answer]
+    with pytest.raises(Unavailable) as raised:
+        await client.request("GET", PATH)
+    assert "sesame" not in str(raised.value)
+
+
+async def test_a_server_that_is_away_is_unavailable() -> None:
+    """Nobody listens there."""
+    server = SmallServer()
+    async with server.listening():
+        url = server.url
+    async with client_of(url) as client:
+        with pytest.raises(Unavailable, match=f"GET {PATH}: Connection refused"):
+            await client.request("GET", PATH)
+
+
+LAX = tls.lax_authority()
+CERTIFICATES: dict[str, tuple[tls.Certificate, str, str]] = {
+    "without key identifiers": (tls.lax(LAX, "localhost"), LAX.pem, ""),
+    "itself all that is trusted": (tls.signed_by(tls.self_signed("ca"), "localhost"), "itself", ""),
+    "of somebody else": (tls.self_signed("localhost"), LAX.pem, "its certificate is not trusted: self-signed cert"),
+    "for another name": (tls.lax(LAX, "elsewhere"), LAX.pem, "its certificate is not trusted: Hostname mismatch"),
+    "expired": (
+        tls.self_signed("localhost", start=datetime(2020, 1, 1, tzinfo=UTC)),
+        "itself",
+        "its certificate is not trusted: certificate",
+    ),
+}
+
+
+@pytest.mark.parametrize(("shown", "trusted", "message"), CERTIFICATES.values(), ids=CERTIFICATES.keys())
+async def test_what_kubectl_trusts_is_trusted(shown: tls.Certificate, trusted: str, message: str) -> None:
+    """On every Python, though from 3.13 on the library is stricter; what is not trusted is told with the reason.
+
+    The contexts are those of the operator's own client and of kopf.
+    """
+    configuration = Configuration(host="https://localhost", ca_cert_data=shown.pem if trusted == "itself" else trusted)
+    server = SmallServer()
+    server.answers = [body({"kind": "Secret"})]
+    async with server.listening(shown.server_context()), Client(configuration) as client:
+        configuration.host = server.url
+        if message:
+            with pytest.raises(Unavailable, match=f"GET {PATH}: {message}"):
+                await client.request("GET", PATH)
+        else:
+            assert await client.request("GET", PATH) == {"kind": "Secret"}
+
+
+async def test_kopf_and_the_client_trust_the_same() -> None:
+    """A context that is strict by default, as from Python 3.13 on, is strict no more once it is handed on."""
+    strict = ssl.create_default_context(cadata=LAX.pem)
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT
+    check_as_kubectl_does(strict)
+    async with client_of("https://localhost") as client:
+        access = await client.access()
+    assert access.context.verify_flags == strict.verify_flags
+    assert not strict.verify_flags & ssl.VERIFY_X509_STRICT
+    assert strict.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+async def test_a_strict_context_comes_to_accept_a_certificate_without_key_identifiers() -> None:
+    """It is refused before: this is what the library of the image does by default."""
+    server = SmallServer()
+    server.answers = [body({})]
+    context = ssl.create_default_context(cadata=LAX.pem)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    async with server.listening(tls.lax(LAX, "localhost").server_context()), aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError, match="Missing Authority Key Identifier"):
+            await session.get(server.url, ssl=context)
+        check_as_kubectl_does(context)
+        async with session.get(server.url, ssl=context) as response:
+            assert response.status == 200
+
+
+async def test_credentials_that_cannot_be_read_are_an_error_of_ours() -> None:
+    """A token file that is empty for a moment, as it is written, ends nothing."""
+
+    def refresh(_: Configuration) -> None:
+        raise config.ConfigException("Token file exists but empty.")
+
+    configuration = Configuration(host="http://127.0.0.1:1", api_key={"BearerToken": "x"})
+    vars(configuration)["refresh_api_key_hook"] = refresh
+    async with Client(configuration) as client:
+        with pytest.raises(Unavailable):
+            await client.request("GET", PATH)
+
+
+async def test_a_watch_yields_line_by_line(pair: Pair) -> None:
+    """However the lines are cut into pieces, and however long they are; what is no object is left out."""
+    server, client = pair
+    long = "x" * 300_000
+    server.answers = [stream('{"n": 1}\n{"n"', ": 2}\n[]\n3\n", f'{{"n": "{long}"}}\n')]
+    assert [one["n"] for one in await events(client)] == [1, 2, long]
+
+
+BROKEN: dict[str, Answer] = {
+    "a line that is no JSON": stream('{"n": 1}\n', "<html>\n"),
+    "a line that is cut off": stream('{"n": 1}\n', '{"n'),
+    "a connection that is cut off": stream('{"n": 1}\n', then=cut),
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_watch_that_breaks_yields_what_came_before(pair: Pair, answer: Answer) -> None:
+    """Then it is unavailable."""
+    server, client = pair
+    server.answers = [answer]
+    watch = client.stream("/watch", query={}, headers={}, seconds=20, silence=20)
+    assert await anext(watch) == {"n": 1}
+    with pytest.raises(Unavailable):
+        await anext(watch)
+
+
+@pytest.mark.parametrize(("seconds", "silence"), [(20.0, 0.05), (0.05, 20.0)], ids=["in between", "in all"])
+async def test_a_watch_that_says_nothing_for_too_long_is_broken(pair: Pair, seconds: float, silence: float) -> None:
+    """A connection that was cut without a word is noticed."""
+    server, client = pair
+    over = asyncio.Event()
+
+    async def wait(_: web.Request) -> None:
+        await over.wait()
+
+    server.answers = [stream('{"n": 1}\n', then=wait)]
+    with pytest.raises(Unavailable):
+        await events(client, seconds=seconds, silence=silence)
+    over.set()
+
+
+async def test_watches_leave_room_for_all_else(pair: Pair) -> None:
+    """However many are held open, as when many namespaces are named: each holds a connection of its own."""
+    server, client = pair
+    over = asyncio.Event()
+
+    async def wait(_: web.Request) -> None:
+        await over.wait()
+
+    server.answers = [*[stream('{"n": 1}\n', then=wait)] * 101, body({"kind": "Secret"})]
+    async with AsyncExitStack() as held:
+        held.callback(over.set)
+        for _ in range(101):
+            watch = client.stream("/watch", query={}, headers={}, seconds=20, silence=20)
+            await held.enter_async_context(aclosing(watch))
+            assert await anext(watch) == {"n": 1}
+        assert await client.request("GET", PATH) == {"kind": "Secret"}
+
+
+def kubeconfig(folder: Path, url: str) -> Path:
+    """Write a kubeconfig for a server."""
+    file = folder / "config"
+    file.write_text(
+        f"""
+apiVersion: v1
+kind: Config
+current-context: test
+contexts: [{{name: test, context: {{cluster: test, user: test}}}}]
+clusters: [{{name: test, cluster: {{server: "{url}"}}}}]
+users: [{{name: test, user: {{token: sesame}}}}]
+""",
+        encoding="utf-8",
+    )
+    return file
+
+
+async def test_credentials_come_from_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are sent to the API server, and never by way of a proxy for the internet."""
+    server = SmallServer()
+    server.answers = [body({})]
+    async with server.listening():
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, server.url)))
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        async with await Client.connect() as client:
+            await client.request("GET", PATH)
+            access = await client.access()
+    assert server.check_requested[0].headers["Authorization"] == "Bearer sesame"
+    assert (access.server, access.scheme, access.token) == (server.url, "Bearer", "sesame")
+    assert access.context.verify_mode is ssl.CERT_REQUIRED
+    assert access.expires > datetime.now(UTC)
+    assert "sesame" not in repr(access)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", ": : :", "current-context: x"])
+async def test_a_start_without_credentials_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """No kubeconfig, or none that can be used."""
+    file = tmp_path / "config"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert not in_pod()
+    with pytest.raises(Unavailable, match="no credentials"):
+        await Client.connect()
+
+
+def test_a_name_leads_nowhere_else() -> None:
+    """Whatever it is made of."""
+    assert name_in_path("../a/b?c#d%2e") == "..%2Fa%2Fb%3Fc%23d%252e"

@@ -1,0 +1,192 @@
+"""Objects and Secrets of the API server: what is asked for, and what an answer is taken for."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bek_operator.cluster.client import Client
+from bek_operator.cluster.errors import Conflict, Forbidden, NotFound, Unavailable
+from bek_operator.cluster.objects import Objects
+from bek_operator.cluster.secrets import SecretReader
+from support.builders import body as bek
+from support.builders import resource
+from support.small_server import Answer, SmallServer, api_server, body
+
+Pair = tuple[SmallServer, Client]
+ALL = "/apis/bek.dev/v1alpha1/businessencryptionkeys"
+FLOWS = "/apis/bek.dev/v1alpha1/namespaces/messaging/businessencryptionkeys/flows"
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    """Provide a server and a client of it."""
+    async with api_server() as pair:
+        yield pair
+
+
+def page(*names: str, token: str = "") -> dict[str, Any]:
+    """Return one page of objects."""
+    return {"metadata": {"continue": token}, "items": [bek(name=name) for name in names] or None}
+
+
+async def test_all_objects_are_listed_page_by_page(pair: Pair) -> None:
+    """An object is named once, however many pages there are."""
+    server, client = pair
+    server.answers = [body(page("a", "b", token="2nd")), body(page("c"))]
+    found = [one.ref.name async for one in Objects(client, ()).list()]
+    assert found == ["a", "b", "c"]
+    assert [check_requested.path for check_requested in server.check_requested] == [ALL, ALL]
+    assert [check_requested.query.get("continue") for check_requested in server.check_requested] == [None, "2nd"]
+
+
+async def test_the_objects_of_namespaces_are_listed_one_by_one(pair: Pair) -> None:
+    """Nothing is asked of the cluster as a whole then."""
+    server, client = pair
+    server.answers = [body(page("a", token="2nd")), body(page()), body(page("b"))]
+    found = [one.ref.name async for one in Objects(client, ("x", "y")).list()]
+    assert found == ["a", "b"]
+    assert [check_requested.path.split("/")[5] for check_requested in server.check_requested] == ["x", "x", "y"]
+    assert [check_requested.query.get("continue") for check_requested in server.check_requested] == [None, "2nd", None]
+
+
+@pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": {}, "items": [{}]}, {"metadata": {}, "items": 5}])
+async def test_a_list_that_is_none_is_an_error_of_ours(pair: Pair, answer: dict[str, Any]) -> None:
+    """Nothing is yielded of a page that is not understood as a whole."""
+    server, client = pair
+    server.answers = [body(answer)]
+    with pytest.raises(Unavailable):
+        _ = [one async for one in Objects(client, ()).list()]
+
+
+GROUPS = {"groups": [{"name": "apps"}, {"name": "bek.dev"}]}
+RESOURCES = {"resources": [{"name": "businessencryptionkeys/status"}, {"name": "businessencryptionkeys"}]}
+DISCOVERIES: dict[str, tuple[list[Answer], bool]] = {
+    "named": ([body(GROUPS), body(RESOURCES)], True),
+    "another kind of the group": ([body(GROUPS), body({"resources": [{"name": "others"}]})], False),
+    "no such version": ([body(GROUPS), body({}, 404)], False),
+    "no such group": ([body({"groups": [{"name": "apps"}]})], False),
+}
+
+
+@pytest.mark.parametrize(("answers", "served"), DISCOVERIES.values(), ids=DISCOVERIES.keys())
+async def test_objects_are_served_when_discovery_names_them(pair: Pair, answers: list[Answer], *, served: bool) -> None:
+    """As kopf will ask: for the groups first, and then for the resources of ours."""
+    server, client = pair
+    server.answers = answers
+    assert await Objects(client, ()).are_served() is served
+    assert [check_requested.path for check_requested in server.check_requested] == ["/apis", "/apis/bek.dev/v1alpha1"][
+        : len(server.check_requested)
+    ]
+
+
+@pytest.mark.parametrize("answers", [[body([])], [body({})], [body(GROUPS), body({"resources": 1})]])
+async def test_a_discovery_that_is_none_is_an_error_of_ours(pair: Pair, answers: list[Answer]) -> None:
+    """Whatever it is: it is not known then."""
+    server, client = pair
+    server.answers = answers
+    with pytest.raises(Unavailable):
+        await Objects(client, ()).are_served()
+
+
+async def test_an_object_is_read_by_name(pair: Pair) -> None:
+    """One that is not there is none."""
+    server, client = pair
+    server.answers = [body(bek()), body({}, 404), body({"kind": "Status"})]
+    objects = Objects(client, ())
+    found = await objects.read("messaging", "flows")
+    assert found == resource()
+    assert server.check_requested[0].path == FLOWS
+    assert await objects.read("messaging", "flows") is None
+    with pytest.raises(Unavailable):
+        await objects.read("messaging", "flows")
+
+
+async def test_a_status_is_put_onto_this_very_object(pair: Pair) -> None:
+    """Named by uid and version, so that the API server refuses it for any other."""
+    server, client = pair
+    flows = resource(uid="one", resourceVersion="5")
+    server.answers = [body(bek(resourceVersion="6"))]
+    assert await Objects(client, ()).write_status(flows, {"signed": "1/1"}) == "6"
+    (check_requested,) = server.check_requested
+    assert (check_requested.method, check_requested.path) == ("PUT", f"{FLOWS}/status")
+    assert check_requested.body["metadata"] == {
+        "namespace": "messaging",
+        "name": "flows",
+        "uid": "one",
+        "resourceVersion": "5",
+    }
+    assert check_requested.body["status"] == {"signed": "1/1"}
+    assert "spec" not in check_requested.body
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(409, Conflict), (404, NotFound), (403, Forbidden), (422, Unavailable), (200, Unavailable)]
+)
+async def test_a_status_that_is_not_taken_is_an_error(pair: Pair, status: int, error: type[Exception]) -> None:
+    """Also where the answer does not tell the new version."""
+    server, client = pair
+    server.answers = [body({}, status)]
+    with pytest.raises(error):
+        await Objects(client, ()).write_status(resource(), {})
+
+
+async def test_a_secret_is_read_with_its_entries_decoded(pair: Pair) -> None:
+    """What is not base64 is empty; nothing of it is printed."""
+    server, client = pair
+    data = {"password": "c2VzYW1l", "blank": "", "none": None, "odd": "%"}
+    server.answers = [body({"metadata": {"resourceVersion": "7"}, "data": data})]
+    found = await SecretReader(client).read("messaging", "a/b")
+    assert found
+    assert found.version == "7"
+    assert found.data == {"password": b"sesame", "blank": b"", "none": b"", "odd": b""}
+    assert "sesame" not in repr(found)
+    assert server.check_requested[0].path == "/api/v1/namespaces/messaging/secrets/a%2Fb"
+
+
+async def test_the_field_managers_of_a_secrets_entries_are_told(pair: Pair) -> None:
+    """Those that own nothing of the content are not, nor is what could not be a manager's name; four at most."""
+    server, client = pair
+
+    def owner(name: object, *owned: str) -> dict[str, Any]:
+        return {"manager": name, "operation": "Update", "fieldsV1": {field: {} for field in owned or ("f:data",)}}
+
+    managed = [
+        owner("kubectl-label", "f:metadata"),
+        owner("external-secrets"),
+        owner("external-secrets", "f:data", "f:type"),
+        *(owner(odd) for odd in ("", "a b", "é", "-x", "x" * 64, "two\nlines", 7, None)),
+        {"manager": "empty"},
+        {"manager": "odd", "fieldsV1": "f:data"},
+        "odd",
+        *(owner(f"manager-{index}.example/x") for index in range(9)),
+    ]
+    for fields, expected in [
+        (managed, ("external-secrets", *(f"manager-{index}.example/x" for index in range(3)))),
+        ("odd", ()),
+        (None, ()),
+    ]:
+        server.answers = [body({"metadata": {"resourceVersion": "7", "managedFields": fields}})]
+        found = await SecretReader(client).read("messaging", "flows-key")
+        assert found
+        assert found.writers == expected
+
+
+async def test_a_secret_without_entries_is_empty(pair: Pair) -> None:
+    """One that is not there is none, one that may not be read is an error, and so is what is no Secret."""
+    server, client = pair
+    server.answers = [
+        body({"metadata": {"resourceVersion": "7"}}),
+        body({}, 404),
+        body({}, 403),
+        body({"data": {}}),
+    ]
+    secrets = SecretReader(client)
+    found = await secrets.read("messaging", "flows-key")
+    assert found
+    assert found.data == {}
+    assert await secrets.read("messaging", "flows-key") is None
+    with pytest.raises(Forbidden):
+        await secrets.read("messaging", "flows-key")
+    with pytest.raises(Unavailable):
+        await secrets.read("messaging", "flows-key")

@@ -1,0 +1,254 @@
+"""The watch on the objects: what comes of it when kopf, or the API server, does not do as it should."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bek_operator.cluster.objects import Objects
+from bek_operator.controller.kopf_run import KopfError, Stream, run_kopf
+from bek_operator.controller.watch import ObjectWatch, WatchEnded
+from support.small_server import client_of
+from support.watched_api import OBJECTS, WatchedApi, key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+class Run:
+    """A watch at work; time passes only while `waits` says so, a second at each look."""
+
+    def __init__(self, api: WatchedApi) -> None:
+        self.api = api
+        self.now = 1000.0
+        self.waits: Callable[[], bool] = lambda: False
+        self.heard: list[tuple[str, str, str]] = []
+        self.lists = 0
+        self.watch: ObjectWatch
+        self.task: asyncio.Task[None]
+
+    def hear(self, *on_event: str) -> None:
+        """Take note of a hint."""
+        self.heard.append((on_event[0], on_event[1], on_event[2]))
+
+    def list_anew(self) -> None:
+        """Count."""
+        self.lists += 1
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass, where it is waited for."""
+        if self.waits():
+            self.now += seconds
+        await asyncio.sleep(0)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for something to become so; the time limit of the test is the limit."""
+        while not condition():
+            if self.task.done():
+                self.task.result()
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def watching(api: WatchedApi, *namespaces: str) -> AsyncIterator[Run]:
+    """Watch a server meanwhile."""
+    run = Run(api)
+    async with api.listening(), client_of(api.url) as client:
+        objects = Objects(client, namespaces)
+        kopf = partial(
+            run_kopf,
+            on_event=run.hear,
+            access=client.access,
+            namespaces=namespaces,
+            keep_signals=lambda: None,
+            login_seconds=0.0,
+        )
+        run.watch = ObjectWatch(
+            kopf=kopf,
+            paths=objects.paths,
+            discovery=objects,
+            list_anew=run.list_anew,
+            clock=lambda: run.now,
+        )
+        run.task = asyncio.create_task(run.watch.run(run.sleep))
+        try:
+            yield run
+        finally:
+            run.task.cancel()
+            await asyncio.gather(run.task, return_exceptions=True)
+
+
+def lines(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    """Return what the operator itself logged from a level on; nobody may have logged a traceback."""
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("bek_operator") and record.levelno >= level
+    ]
+
+
+async def test_objects_are_heard_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Those that are listed, and those that come, change and go; it is up when the watch is open, and not before."""
+    api = WatchedApi()
+    api.objects = [key("old", "5")]
+    async with watching(api) as run:
+        assert not run.watch.is_up()
+        await run.until(run.watch.is_up)
+        assert api.watches == 1
+        for kind, version in (("ADDED", "8"), ("MODIFIED", "9"), ("DELETED", "10")):
+            api.say({"type": kind, "object": key("new", version)})
+        await run.until(lambda: len(run.heard) == 4)
+    assert run.heard[0] == ("messaging", "old", "5")
+    assert run.heard[1:] == [("messaging", "new", version) for version in ("8", "9", "")]
+    assert lines(caplog) == []
+
+
+async def test_a_discovery_that_misses_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Kopf was told of nothing to watch, though the operator's own client found it: it is run anew before long."""
+    api = WatchedApi()
+    api.misses = 2
+    async with watching(api) as run:
+        run.waits = lambda: api.discoveries == 1 or (api.discoveries == 2 and run.now < 1035)
+        await run.until(lambda: api.discoveries == 2)
+        assert not run.watch.is_up()
+        await run.until(run.watch.is_up)
+        assert (api.discoveries, api.watches) == (3, 1)
+    assert lines(caplog, logging.ERROR) == [
+        f"the watch on BusinessEncryptionKeys was not up for {seconds} s; it is begun anew" for seconds in (10, 20)
+    ]
+    assert run.now < 1060
+    assert run.lists == 4
+
+
+async def test_a_definition_that_goes_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """In a line, and without a word of kopf's; what nobody told of is looked for, and it is watched when it is back."""
+    api = WatchedApi()
+    async with watching(api) as run:
+        await run.until(run.watch.is_up)
+        api.is_served = False
+        api.end_watches()
+        await run.until(lambda: run.lists == 1)
+        assert not run.watch.is_up()
+        check_requested = api.check_requested["/apis"]
+        await run.until(lambda: api.check_requested["/apis"] > check_requested + 3)
+        api.objects = [key("flows", "12")]
+        api.is_served = True
+        await run.until(run.watch.is_up)
+        await run.until(lambda: run.heard)
+        assert run.lists == 2
+    assert run.heard == [("messaging", "flows", "12")]
+    assert lines(caplog) == ["the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ and wait"]
+
+
+async def test_every_namespace_has_its_watch() -> None:
+    """It is up when all of them are open; the definition is gone from all at once."""
+    api = WatchedApi()
+    async with watching(api, "accounts", "messaging") as run:
+        await run.until(run.watch.is_up)
+        assert api.watches == 2
+        api.say({"type": "ADDED", "object": key("flows", "8")})
+        await run.until(lambda: run.heard == [("messaging", "flows", "8")] * 2)
+        api.is_served = False
+        api.end_watches()
+        await run.until(lambda: run.lists == 1)
+        api.is_served = True
+        await run.until(lambda: api.watches == 2)
+
+
+async def test_a_watch_that_ends_is_begun_again_and_is_up_meanwhile(caplog: pytest.LogCaptureFixture) -> None:
+    """The server ends each of them now and then."""
+    api = WatchedApi()
+    async with watching(api) as run:
+        await run.until(run.watch.is_up)
+        api.end_watches()
+        await run.until(lambda: api.watches == 0)
+        assert run.watch.is_up()
+        await run.until(lambda: api.check_requested[f"{OBJECTS}?watch"] == 2)
+        await run.until(lambda: api.watches == 1)
+    assert (run.lists, lines(caplog)) == (0, [])
+
+
+async def test_a_watch_that_stays_away_for_a_minute_is_down(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told as an error, it is not ready, and it is begun anew."""
+    api = WatchedApi()
+    async with watching(api) as run:
+        await run.until(run.watch.is_up)
+        api.answers_watches.clear()
+        api.end_watches()
+        await run.until(lambda: api.watches == 0)
+        run.waits = lambda: run.lists == 0
+        await run.until(lambda: run.lists > 0)
+        assert run.now > 1060
+        assert not run.watch.is_up()
+        api.answers_watches.set()
+        await run.until(run.watch.is_up)
+    assert lines(caplog) == ["the watch on BusinessEncryptionKeys was not up for 60 s; it is begun anew"]
+
+
+async def test_any_other_end_is_raised_with_its_cause() -> None:
+    """In words of our own: what the server wrote is not repeated."""
+    api = WatchedApi()
+    async with watching(api) as run:
+        await run.until(lambda: api.watches == 1)
+        api.say({"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "sesame"}})
+        with pytest.raises(WatchEnded) as ended:
+            await run.task
+    assert str(ended.value) == "the watch on BusinessEncryptionKeys ended: WatchingError"
+
+
+async def test_kopf_that_does_what_it_never_should_ends_the_watch() -> None:
+    """It ends by itself, say; the words are ours then."""
+
+    async def kopf(stream: Stream) -> None:
+        del stream
+        raise KopfError("kopf has ended by itself")
+
+    async with WatchedApi().listening() as api, client_of(api.url) as client:
+        objects = Objects(client, ())
+        watch = ObjectWatch(
+            kopf=kopf, paths=objects.paths, discovery=objects, list_anew=lambda: None, clock=lambda: 0.0
+        )
+        with pytest.raises(WatchEnded, match="ended: kopf has ended by itself"):
+            await watch.run()
+
+
+async def test_what_else_goes_on_is_left_alone_when_kopf_is_run_again() -> None:
+    """Kopf itself would take every task that was begun after it for its own, and cancel it."""
+    api = WatchedApi()
+    async with watching(api) as run:
+        await run.until(run.watch.is_up)
+        bystander = asyncio.create_task(asyncio.Event().wait())
+        api.is_served = False
+        api.end_watches()
+        await run.until(lambda: run.lists == 1)
+        assert not bystander.done()
+        bystander.cancel()
+
+
+async def test_a_token_that_is_refused_is_fetched_anew() -> None:
+    """As often as it takes: the API server may be the one that is wrong."""
+    api = WatchedApi()
+    async with watching(api) as run:
+        await run.until(run.watch.is_up)
+        api.refuses = 5
+        api.end_watches()
+        await run.until(lambda: api.refuses == 0)
+        await run.until(lambda: api.watches == 1)
+
+
+@pytest.mark.parametrize("broken", ["/apis", "/apis/bek.dev/v1alpha1"])
+async def test_a_discovery_that_fails_is_told_once(caplog: pytest.LogCaptureFixture, broken: str) -> None:
+    """It is not known then whether the definition is there."""
+    api = WatchedApi()
+    api.breaks = broken
+    async with watching(api) as run:
+        await run.until(lambda: api.check_requested[broken] == 4)
+        api.breaks = ""
+        await run.until(run.watch.is_up)
+    assert lines(caplog) == [f"it is not known whether the CRD is installed: GET {broken}: HTTP 503"]

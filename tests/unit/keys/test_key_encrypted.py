@@ -1,0 +1,286 @@
+"""Encrypted private keys: what opens them, and what is not even tried."""
+
+import base64
+import hashlib
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from support import der, keys
+from support.key_samples import (
+    PASSPHRASE,
+    Secret,
+    armored,
+    classic_with,
+    der_of,
+    encrypted,
+    encrypted_with,
+    plain,
+    read,
+    refusal,
+    signing_key,
+)
+
+
+def without_newlines(pem: str, *, around: str = "") -> str:
+    """Join the header lines of the classic encryption, and the body, with something else than newlines."""
+    head, _, rest = pem.partition("-----\n")
+    body, _, end = rest.partition("-----END")
+    return f"{head}-----\n{around.join(body.split(chr(10)))}\n-----END{end}"
+
+
+LEGACY = ("-provider", "legacy", "-provider", "default")
+
+
+def classic_around_pkcs8() -> str:
+    """Encrypt PKCS#8 as OpenSSL 1 encrypted PKCS#1, which OpenSSL itself never did."""
+    iv, key = bytes(range(16)), b""
+    while len(key) < 32:
+        key += hashlib.md5(key[-16:] + PASSPHRASE.encode() + iv[:8], usedforsecurity=False).digest()
+    command = ("enc", "-aes-256-cbc", "-K", key.hex(), "-iv", iv.hex(), "-base64")
+    body = subprocess.run(["openssl", *command], input=der_of(plain().private), capture_output=True, check=True).stdout
+    header = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,{iv.hex()}\n\n"
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{header}{body.decode()}-----END RSA PRIVATE KEY-----\n"
+
+
+OPENED: dict[str, Callable[[], str]] = {
+    "openssl pkcs8 -topk8": encrypted_with,
+    "openssl rsa -des3 of OpenSSL 1": lambda: classic_with("-des3"),
+    "openssl rsa -aes128 of OpenSSL 1": lambda: classic_with("-aes128"),
+    "openssl rsa -aes256 of OpenSSL 1": lambda: classic_with("-aes256"),
+    "OpenSSL 1, lines folded into one": lambda: classic_with("-aes256").replace("\n", " "),
+    "OpenSSL 1, literal \\n": lambda: classic_with("-aes256").replace("\n", "\\n"),
+    "openssl rsa -aes192 of OpenSSL 1": lambda: classic_with("-aes192"),
+    "OpenSSL 1, all of it run together": lambda: without_newlines(classic_with("-aes256")),
+    "OpenSSL 1 with triple DES, all of it run together": lambda: without_newlines(classic_with("-des3")),
+    "OpenSSL 1, header lines run together": lambda: re.sub(
+        r"ENCRYPTED\nDEK-Info: ([A-Z0-9,-]+)\n\n", r"ENCRYPTEDDEK-Info: \1\n", classic_with("-aes128")
+    ),
+    "OpenSSL 1, start value and body run together": lambda: re.sub(
+        r"(DEK-Info: [A-Z0-9,-]+)\n\n", r"\1", classic_with("-aes128")
+    ),
+    "OpenSSL 1, no blanks either": lambda: without_newlines(classic_with("-aes256")).replace(": ", ":"),
+    "OpenSSL 1 under another label": lambda: classic_with("-aes256").replace("RSA PRIVATE", "PRIVATE"),
+    "OpenSSL 1's encryption of PKCS#8": classic_around_pkcs8,
+    "encrypted PKCS#8 under the label of PKCS#1": lambda: armored("RSA PRIVATE KEY", der_of(encrypted_with())),
+    "encrypted PKCS#8 under the label of PKCS#8": lambda: armored("PRIVATE KEY", der_of(encrypted_with())),
+    "base64 of an encrypted key": lambda: base64.b64encode(encrypted_with().encode()).decode(),
+    "base64 of what OpenSSL 1 encrypted": lambda: base64.b64encode(classic_with("-aes256").encode()).decode(),
+    "PBKDF2 with SHA-1": lambda: encrypted_with("-v2prf", "hmacWithSHA1"),
+    "PBKDF2 with SHA-224": lambda: encrypted_with("-v2prf", "hmacWithSHA224"),
+    "PBKDF2 with SHA-256": lambda: encrypted_with("-v2prf", "hmacWithSHA256"),
+    "PBKDF2 with SHA-384": lambda: encrypted_with("-v2prf", "hmacWithSHA384"),
+    "PBKDF2 with SHA-512": lambda: encrypted_with("-v2prf", "hmacWithSHA512"),
+    "PBKDF2 with as many rounds as are accepted": lambda: encrypted_with("-iter", "1000000"),
+    "AES-128 within PBES2": lambda: encrypted_with("-v2", "aes128"),
+    "AES-192 within PBES2": lambda: encrypted_with("-v2", "aes192"),
+    "AES-256 within PBES2": lambda: encrypted_with("-v2", "aes256"),
+    "triple DES within PBES2": lambda: encrypted_with("-v2", "des3"),
+    "scrypt": lambda: encrypted_with("-scrypt"),
+    "the triple DES of PKCS#12": lambda: encrypted_with("-v1", "PBE-SHA1-3DES"),
+    "MD5 and DES, of OpenSSL before 1.1": lambda: encrypted_with("-v1", "PBE-MD5-DES", *LEGACY),
+}
+
+
+@pytest.mark.parametrize("private", OPENED.values(), ids=OPENED.keys())
+def test_an_encrypted_key_is_opened_with_its_passphrase(private: Callable[[], str]) -> None:
+    """The passphrase entry opens what OpenSSL writes, now and earlier."""
+    key = read({"private.pem": private(), "passphrase": PASSPHRASE}, passphrase="passphrase")
+    assert key.pem == plain().public
+
+
+@pytest.mark.parametrize("pair", [keys.encrypted, keys.encrypted_classic], ids=["OpenSSL 3", "OpenSSL 1"])
+def test_what_genrsa_des3_writes_is_opened(pair: Callable[[], keys.KeyPair]) -> None:
+    """The first command of the API's documentation makes a key that is accepted."""
+    secret = {"private.pem": pair().private, "passphrase": pair().passphrase or ""}
+    assert read(secret, passphrase="passphrase").fingerprint == pair().fingerprint
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_newline_after_the_passphrase_does_not_count(ending: str) -> None:
+    """A passphrase that was put in a file by an editor opens the key, too."""
+    secret = {"private.pem": encrypted_with(), "passphrase": PASSPHRASE + ending}
+    assert read(secret, passphrase="passphrase").pem == plain().public
+
+
+def test_a_passphrase_may_end_in_a_newline() -> None:
+    """A newline that does belong to the passphrase is tried first."""
+    private = encrypted_with("-passout", f"pass:{PASSPHRASE}\n")
+    secret = {"private.pem": private, "passphrase": f"{PASSPHRASE}\n"}
+    assert read(secret, passphrase="passphrase").pem == plain().public
+
+
+@pytest.mark.parametrize("passphrase", [None, "passphrase"])
+def test_a_passphrase_is_not_looked_for_when_nothing_is_encrypted(passphrase: str | None) -> None:
+    """A passphrase entry that is missing, or for nothing, is no fault of a plain key."""
+    assert read({"private.pem": plain().private}, passphrase=passphrase).pem == plain().public
+    secret = {"private.pem": plain().private, "passphrase": "for nothing"}
+    assert read(secret, passphrase=passphrase).pem == plain().public
+
+
+def test_an_encrypted_key_beside_its_public_part_needs_no_passphrase() -> None:
+    """Without a passphrase the public part is used, in another entry or in the same one."""
+    private, public = encrypted_with(), plain().public
+    assert read({"private.pem": private, "public.pem": public}).pem == public
+    assert read({"private.pem": private + public}).pem == public
+
+
+def test_a_wrong_passphrase_is_told_even_beside_a_public_part() -> None:
+    """A key that nobody can open is not published: what answers the Flows could not open it either."""
+    secret = {"private.pem": encrypted_with(), "public.pem": plain().public, "passphrase": "wrong"}
+    assert refusal(secret, passphrase="passphrase") == f"private.pem {WRONG}"
+
+
+def test_an_opened_key_must_agree_with_the_public_part() -> None:
+    """With a passphrase the private key is held against the public part beside it."""
+    secret = {"private.pem": encrypted_with(), "public.pem": keys.rsa("second").public, "p": PASSPHRASE}
+    assert refusal(secret, passphrase="p") == ("public.pem and private.pem belong to different keys; they must agree")
+
+
+@pytest.mark.parametrize("private", [encrypted_with, lambda: classic_with("-des3")], ids=["PKCS#8", "PKCS#1"])
+def test_an_encrypted_key_alone_needs_a_passphrase(private: Callable[[], str]) -> None:
+    """Without a passphrase entry the message says which field names one."""
+    expected = "private.pem is encrypted; keySecretRef.passphraseKey must name its passphrase's entry"
+    assert refusal({"private.pem": private()}) == expected
+
+
+BAD_PASSPHRASES: dict[str, tuple[Secret, str]] = {
+    "missing": (
+        {"other": ""},
+        "the Secret has no entry passphrase to take the passphrase from; it has other, private.pem",
+    ),
+    "empty": ({"passphrase": ""}, "passphrase is empty; the passphrase of the private key is needed"),
+    "a newline": ({"passphrase": "\r\n"}, "passphrase is empty; the passphrase of the private key is needed"),
+    "too long": ({"passphrase": "x" * 1025}, "passphrase is too long for a passphrase: over 1024 bytes"),
+}
+
+
+@pytest.mark.parametrize(("entries", "expected"), BAD_PASSPHRASES.values(), ids=BAD_PASSPHRASES.keys())
+def test_a_passphrase_entry_that_holds_none_is_told(entries: Secret, expected: str) -> None:
+    """A named passphrase entry has to be there and to hold a passphrase."""
+    secret = {"private.pem": encrypted_with(), **entries}
+    assert refusal(secret, passphrase="passphrase") == expected
+
+
+@pytest.mark.parametrize("passphrase", [b"\xff\xfe", b"x" * 1024, b"\0"])
+def test_a_passphrase_may_be_any_bytes(passphrase: bytes) -> None:
+    """Bytes that are no text are tried like any others, with every scheme."""
+    for private in (encrypted_with(), encrypted_with("-v1", "PBE-SHA1-3DES"), classic_with("-aes128")):
+        secret: Secret = {"private.pem": private, "p": passphrase}
+        assert refusal(secret, passphrase="p") == f"private.pem {WRONG}"
+
+
+SCRYPT = "1.3.6.1.4.1.11591.4.11"
+PKCS12 = "1.2.840.113549.1.12.1.3"
+
+
+def derivation(oid: str, costs: tuple[int, ...]) -> bytes:
+    """Return the AlgorithmIdentifier of a derivation that asks for these costs."""
+    parameters = der.sequence(der.octets(bytes(8)), *map(der.integer, costs)) if costs else b""
+    return der.sequence(der.oid(oid), parameters)
+
+
+def asking(oid: str, *costs: int) -> str:
+    """Return an encrypted key that asks for this work under PBES2, and holds nothing that any passphrase opens."""
+    cipher = der.sequence(der.oid(der.AES_256), der.octets(bytes(16)))
+    algorithm = der.sequence(der.oid(der.PBES2), der.sequence(derivation(oid, costs), cipher))
+    return armored(LABEL, der.sequence(algorithm, der.octets(bytes(16))))
+
+
+def asking_other(oid: str, *costs: int) -> str:
+    """Return an encrypted key that asks for this work under another scheme."""
+    return armored(LABEL, der.sequence(derivation(oid, costs), der.octets(bytes(16))))
+
+
+LABEL = "ENCRYPTED PRIVATE KEY"
+NEEDED = "an RSA key of 2048 bits is needed"
+UNREADABLE = f"is no readable private key: damaged, cut off or of an unknown kind; {NEEDED}"
+ACCEPTED_INSTEAD = "openssl rsa -aes256 writes one that is accepted"
+TOO_MUCH = f"asks for too much work to be decrypted; {ACCEPTED_INSTEAD}"
+NO_WORK = f"asks for no work to be decrypted; {ACCEPTED_INSTEAD}"
+UNSUPPORTED = f"is encrypted in a way that is not supported; {ACCEPTED_INSTEAD}"
+WRONG = "cannot be opened: the passphrase is wrong, or the key is damaged or encrypted in a way that is not supported"
+
+NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
+    "another passphrase": (lambda: encrypted_with("-passout", "pass:another"), WRONG),
+    "another passphrase, OpenSSL 1": (lambda: keys.encrypted_classic(passphrase="another").private, WRONG),
+    "as many rounds as are accepted": (lambda: asking(der.PBKDF2, 1_000_000), WRONG),
+    "one round more": (lambda: asking(der.PBKDF2, 1_000_001), TOO_MUCH),
+    "2^31 rounds": (lambda: asking(der.PBKDF2, 2**31), TOO_MUCH),
+    "as many rounds as can be written": (lambda: asking(der.PBKDF2, 2**64 - 1), TOO_MUCH),
+    "more rounds than a machine word": (lambda: asking(der.PBKDF2, 2**64), TOO_MUCH),
+    "more rounds than anybody counts": (lambda: asking(der.PBKDF2, 2**300_000), TOO_MUCH),
+    "no rounds": (lambda: asking(der.PBKDF2, 0), NO_WORK),
+    "less than no rounds": (lambda: asking(der.PBKDF2, -1), NO_WORK),
+    "as much of scrypt as is accepted": (lambda: asking(SCRYPT, 2**16, 8, 1), WRONG),
+    "twice as much of scrypt": (lambda: asking(SCRYPT, 2**17, 8, 1), TOO_MUCH),
+    "wide blocks in scrypt": (lambda: asking(SCRYPT, 2, 2**30, 1), TOO_MUCH),
+    "many lanes in scrypt": (lambda: asking(SCRYPT, 2, 1, 2**30), TOO_MUCH),
+    "enormous numbers in scrypt": (lambda: asking(SCRYPT, *[2**100_000] * 3), TOO_MUCH),
+    "negative numbers in scrypt": (lambda: asking(SCRYPT, -2, -8, 1), NO_WORK),
+    "no blocks in scrypt": (lambda: asking(SCRYPT, 2**60, 0, 1), NO_WORK),
+    "scrypt with a cost that is no power of two": (lambda: asking(SCRYPT, 1000, 8, 1), WRONG),
+    "an older scheme with 2^31 rounds": (lambda: asking_other(PKCS12, 2**31), TOO_MUCH),
+    "a scheme that is not known": (lambda: asking_other(der.NOBODY, 2048), UNSUPPORTED),
+    "a scheme that is not known, without parameters": (
+        lambda: asking_other(der.NOBODY),
+        "is damaged or cut off: how it was encrypted cannot be read",
+    ),
+    "a derivation that is not known": (lambda: asking(der.NOBODY, 2048), UNSUPPORTED),
+    "a hash that is not known": (lambda: encrypted_with("-v2prf", "hmacWithSHA512-256"), UNSUPPORTED),
+    "a cipher that is not known": (lambda: encrypted_with("-v2", "camellia-256-cbc"), UNSUPPORTED),
+    "RC2 with 40 bits": (lambda: encrypted_with("-v1", "PBE-SHA1-RC2-40", *LEGACY), UNSUPPORTED),
+    "a start value that is too short": (lambda: encrypted(der_of(plain().private), iv=bytes(14)), WRONG),
+    "a header that is cut off": (lambda: armored(LABEL, der_of(encrypted_with())[:60]), UNREADABLE),
+    "a classic cipher that is not known": (
+        lambda: classic_with("-camellia256"),
+        (
+            "is encrypted with another cipher than AES-128-CBC, AES-192-CBC, AES-256-CBC, DES-EDE3-CBC; "
+            f"{ACCEPTED_INSTEAD}"
+        ),
+    ),
+    "a classic header that is too short": (
+        lambda: re.sub(r"(AES-256-CBC,[0-9A-F]{16})[0-9A-F]+", r"\1", classic_with("-aes256")),
+        "is damaged: its DEK-Info line is too short or too long",
+    ),
+    "a classic header that is no hexadecimal": (
+        lambda: re.sub(r"(AES-256-CBC,)[0-9A-F]{4}", r"\1xxxx", classic_with("-aes256")),
+        "is damaged: its DEK-Info line is too short or too long",
+    ),
+    "an EC key": (lambda: encrypted_with(private=keys.elliptic().private), f"is an EC key; {NEEDED}"),
+    "an EC key on a curve of its own": (
+        lambda: encrypted_with(private=keys.elliptic("secp128r1").private),
+        f"is an EC key; {NEEDED}",
+    ),
+    "an EC key, encrypted by OpenSSL 1": (
+        lambda: keys.openssl("ec", "-aes256", "-passout", f"pass:{PASSPHRASE}", text=keys.elliptic().private),
+        f"holds an EC key; {NEEDED}",
+    ),
+    "an RSA-PSS key": (
+        lambda: encrypted_with(private=signing_key()),
+        f"is an RSA-PSS key, which can only sign; {NEEDED}",
+    ),
+    "an encrypted key in an encrypted key": (lambda: encrypted(der_of(encrypted_with())), WRONG),
+    "a public key": (lambda: encrypted(der_of(plain().public)), WRONG),
+    "a large DSA key": (
+        lambda: encrypted(der.private_key_info(der.DSA, 40_000)),
+        f"is a DSA key; {NEEDED}",
+    ),
+    "a large RSA key": (
+        lambda: encrypted(der.private_key_info(der.RSA, 16_384)),
+        f"is an RSA key of 16384 bits; {NEEDED}",
+    ),
+    "a 1024-bit key": (
+        lambda: encrypted_with(private=keys.rsa("small", 1024).private),
+        f"is an RSA key of 1024 bits; {NEEDED}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), NOT_OPENED.values(), ids=NOT_OPENED.keys())
+def test_an_encrypted_key_that_does_not_open_is_refused(content: Callable[[], str], expected: str) -> None:
+    """The message says why the key cannot be opened, and absurd work is not even begun."""
+    secret = {"private.pem": content(), "passphrase": PASSPHRASE}
+    assert refusal(secret, passphrase="passphrase") == f"private.pem {expected}"

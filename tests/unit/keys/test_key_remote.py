@@ -1,0 +1,104 @@
+"""Which key an API reports, as far as its answer is one."""
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+
+from bek_operator.keys.public_key import UnreadableKey, remote_fingerprint
+from support import der, keys
+from support.key_samples import (
+    armored,
+    certificate,
+    classic_with,
+    der_of,
+    generated,
+    plain,
+    public_of,
+    public_of_numbers,
+)
+
+
+def pkcs1() -> bytes:
+    """Return our public key in PKCS#1."""
+    return der_of(keys.classic_public_of(plain().private))
+
+
+REPORTED: dict[str, Callable[[], str]] = {
+    "what was published": lambda: plain().public,
+    "CRLF": lambda: plain().public.replace("\n", "\r\n"),
+    "literal \\n": lambda: plain().public.replace("\n", "\\n"),
+    "no newline at the end": lambda: plain().public[:-1],
+    "white space around it": lambda: f"  {plain().public}\n\n",
+    "PKCS#1": lambda: keys.classic_public_of(plain().private),
+    "other line lengths": lambda: armored("PUBLIC KEY", der_of(plain().public)).replace("\n", ""),
+    "no BEGIN and END lines": lambda: plain().public.split("-----")[2],
+    "no BEGIN and END lines, PKCS#1": lambda: keys.classic_public_of(plain().private).split("-----")[2],
+    "another label": lambda: armored("RSA PUBLIC KEY", der_of(plain().public)),
+    "an algorithm without its NULL": lambda: armored(
+        "PUBLIC KEY", der.sequence(der.sequence(der.oid(der.RSA)), der.bits(pkcs1()))
+    ),
+}
+
+
+@pytest.mark.parametrize("text", REPORTED.values(), ids=REPORTED.keys())
+def test_our_key_is_recognised_however_it_is_written(text: Callable[[], str]) -> None:
+    """Fingerprints are compared, not texts."""
+    assert remote_fingerprint(text()) == plain().fingerprint
+
+
+FOREIGN: dict[str, Callable[[], str]] = {
+    "2048 bits": lambda: keys.rsa("second").public,
+    "4096 bits": lambda: public_of_numbers(n=2**4095 + 1, e=65537),
+    "EC": lambda: keys.elliptic().public,
+    "16384 bits": lambda: armored("PUBLIC KEY", der.public_key_info(der.RSA, 16_384)),
+    "Ed25519": lambda: public_of(generated("-algorithm", "ED25519")),
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN.keys())
+def test_any_other_public_key_has_a_fingerprint(text: Callable[[], str]) -> None:
+    """Somebody else's key is somebody else's, whatever its kind."""
+    assert remote_fingerprint(text()) == keys.fingerprint(text()) != plain().fingerprint
+
+
+@pytest.mark.parametrize("algorithm", [der.RSA_PSS, der.DSA, der.DIFFIE_HELLMAN, der.X942, der.EC])
+def test_a_large_key_of_another_algorithm_is_not_opened(algorithm: str) -> None:
+    """Its fingerprint is that of the DER, as it came."""
+    info = der.public_key_info(algorithm, 6_000)
+    assert remote_fingerprint(armored("PUBLIC KEY", info)) == f"sha256:{hashlib.sha256(info).hexdigest()}"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\r\n", "\\n"])
+def test_a_blank_key_is_no_key(text: str) -> None:
+    """What an API answers before a key was ever set has no fingerprint."""
+    assert remote_fingerprint(text) is None
+
+
+OTHER: dict[str, Callable[[], str]] = {
+    "HTML": lambda: "<html>",
+    "too large": lambda: "A" * 8193,
+    "cut off": lambda: plain().public[:200],
+    "two keys": lambda: plain().public + keys.rsa("second").public,
+    "a certificate": certificate,
+    "a private key": lambda: plain().private,
+    "a private key beside its public half": lambda: plain().private + plain().public,
+    "an empty block": lambda: armored("PUBLIC KEY", b""),
+    "a block of something else": lambda: armored("PUBLIC KEY", b"not DER"),
+    "base64 of something else": lambda: "aGVsbG8=",
+    "half a character": lambda: "\ud800",
+    "a key of an algorithm that nobody knows": lambda: armored("PUBLIC KEY", der.public_key_info(der.NOBODY, 2048)),
+    "RSA without numbers": lambda: armored(
+        "PUBLIC KEY", der.sequence(der.sequence(der.oid(der.RSA), der.NULL), der.bits(b"0"))
+    ),
+    "a negative modulus": lambda: public_of_numbers(n=-(2**2047) - 1, e=65537),
+    "an encrypted block": lambda: classic_with("-aes128"),
+    "DH parameters": lambda: armored("DH PARAMETERS", der.rsa_public(2048, 5)),
+}
+
+
+@pytest.mark.parametrize("text", OTHER.values(), ids=OTHER.keys())
+def test_an_answer_that_is_no_public_key_is_told_apart(text: Callable[[], str]) -> None:
+    """Anything but one public key is not understood, and not quoted."""
+    with pytest.raises(UnreadableKey, match=r"^the answer is (no readable|too large for a) public key$"):
+        remote_fingerprint(text())

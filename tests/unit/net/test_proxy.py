@@ -1,0 +1,72 @@
+"""How a proxy is written."""
+
+import pytest
+
+from bek_operator.net.proxy import Proxy, parse_proxy
+from bek_operator.secret_str import SecretStr
+
+
+@pytest.mark.parametrize(
+    ("text", "proxy"),
+    [
+        ("http://proxy.test:3128", Proxy(scheme="http", host="proxy.test", port=3128)),
+        ("http://proxy.test:3128/", Proxy(scheme="http", host="proxy.test", port=3128)),
+        ("proxy.test:3128", Proxy(scheme="http", host="proxy.test", port=3128)),
+        ("PROXY.test", Proxy(scheme="http", host="proxy.test", port=80)),
+        ("https://proxy.test", Proxy(scheme="https", host="proxy.test", port=443)),
+        ("http://192.0.2.7:3128", Proxy(scheme="http", host="192.0.2.7", port=3128)),
+        ("http://[2001:db8::7]:3128", Proxy(scheme="http", host="2001:db8::7", port=3128)),
+        (
+            "http://user:p%40ss%3A@proxy.test:3128",
+            Proxy(scheme="http", host="proxy.test", port=3128, username="user", password=SecretStr("p@ss:")),
+        ),
+        ("http://user@proxy.test", Proxy(scheme="http", host="proxy.test", port=80, username="user")),
+    ],
+)
+def test_understood(text: str, proxy: Proxy) -> None:
+    """A proxy is a host and a port, and who may use it."""
+    assert parse_proxy(text) == proxy
+
+
+@pytest.mark.parametrize("text", ["http://proxy.test:3128", "https://[2001:db8::7]:443"])
+def test_a_proxy_is_shown_without_who_may_use_it(text: str) -> None:
+    """As it is written, but for user and password."""
+    assert str(parse_proxy(text)) == text
+    assert str(parse_proxy(text.replace("://", "://user:sesame@"))) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "http://",
+        "socks5://proxy.test:1080",
+        "ftp://proxy.test",
+        "http://proxy.test:0",
+        "http://proxy.test:port",
+        "http://proxy.test:99999",
+        "http://proxy.test/path",
+        "http://proxy.test?query",
+        "http://proxy.test#fragment",
+        "http://pro xy.test",
+        "http://-proxy.test",
+        "http://[2001:db8::7",
+        "http://[nonsense]",
+        "http://proxy\n.test",
+    ],
+)
+def test_refused(text: str) -> None:
+    """Anything else is refused, and not repeated: it may hold a password."""
+    secret = text.replace("http://", "http://user:hunter2@") if "://" in text else text
+    for one in (text, secret):
+        with pytest.raises(ValueError, match=r"^must be http://host:port") as fault:
+            parse_proxy(one)
+        assert "hunter2" not in str(fault.value)
+        assert fault.value.__cause__ is None
+
+
+def test_not_shown() -> None:
+    """Neither the user nor the password is shown."""
+    shown = repr(parse_proxy("http://someone:hunter2@proxy.test"))
+    assert "someone" not in shown
+    assert "hunter2" not in shown

@@ -1,0 +1,192 @@
+"""What each error of the On-Premises API means to us."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bek_operator.crd.reasons import Group, Reason, group_of
+from bek_operator.numbers.answers import Failure, Pace, Retry
+from bek_operator.whatsapp.message_context import LONGEST_HOST, LONGEST_SOURCE, context_of
+from bek_operator.whatsapp.on_premises import errors as on_premises_errors
+from bek_operator.whatsapp.on_premises.errors import CODES, is_expired_token
+from support.builders import endpoint
+from support.envelope import TITLES
+
+TIME, BOUNDED, PERSON = Retry.TRANSIENT, Retry.LIMITED, Retry.TERMINAL
+
+PEER = replace(context_of(endpoint()), host="h" * LONGEST_HOST, source="s" * LONGEST_SOURCE)
+
+
+def failure(status: int, codes: Sequence[int] = (), **more: Any) -> Failure:
+    """Say what an answer of a pod means whose host and Secret have the longest names."""
+    return on_premises_errors.failure(status, codes, PEER, **more)
+
+
+TABLE = [
+    (429, Reason.RATE_LIMITED, TIME, Pace.SLOW),
+    (430, Reason.NOT_REGISTERED, PERSON, Pace.NORMAL),
+    (432, Reason.NOT_REGISTERED, PERSON, Pace.NORMAL),
+    (433, Reason.NOT_REGISTERED, PERSON, Pace.NORMAL),
+    (1000, Reason.SERVICE_NOT_READY, BOUNDED, Pace.NORMAL),
+    (1004, Reason.UNSUPPORTED, PERSON, Pace.NORMAL),
+    (1005, Reason.ACCESS_DENIED, PERSON, Pace.NORMAL),
+    (1006, Reason.UNSUPPORTED, PERSON, Pace.NORMAL),
+    (1008, Reason.UNSUPPORTED, PERSON, Pace.NORMAL),
+    (1009, Reason.KEY_REJECTED, PERSON, Pace.NORMAL),
+    (1010, Reason.UNSUPPORTED, PERSON, Pace.NORMAL),
+    (1011, Reason.SERVICE_NOT_READY, TIME, Pace.NORMAL),
+    (1013, Reason.ACCESS_DENIED, PERSON, Pace.NORMAL),
+    (1014, Reason.SERVICE_NOT_READY, BOUNDED, Pace.NORMAL),
+    (1015, Reason.RATE_LIMITED, TIME, Pace.SLOW),
+    (1016, Reason.RATE_LIMITED, TIME, Pace.SLOW),
+    (1017, Reason.SERVICE_NOT_READY, TIME, Pace.SOON),
+    (1018, Reason.SERVICE_NOT_READY, TIME, Pace.SOON),
+    (1021, Reason.ACCESS_DENIED, PERSON, Pace.NORMAL),
+    (1022, Reason.UNSUPPORTED, PERSON, Pace.NORMAL),
+    (1023, Reason.SERVICE_NOT_READY, TIME, Pace.NORMAL),
+    (1024, Reason.PASSWORD_CHANGE_REQUIRED, PERSON, Pace.NORMAL),
+    (1025, Reason.UNSUPPORTED, PERSON, Pace.NORMAL),
+    (1031, Reason.ACCESS_DENIED, PERSON, Pace.NORMAL),
+]
+
+
+@pytest.mark.parametrize(("code", "reason", "retry", "pace"), TABLE)
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500, 503])
+def test_code_counts_first(status: int, code: int, reason: Reason, retry: Retry, pace: Pace) -> None:
+    """A documented code says what is wrong, under whatever HTTP status it comes."""
+    found = failure(status, [code])
+    assert (found.reason, found.retry, found.pace, found.code) == (reason, retry, pace, code)
+    assert found.message.endswith(f"(code {code})")
+
+
+def test_every_code_is_known() -> None:
+    """The table has every code that the API documents for these calls."""
+    assert {code for code, *_ in TABLE} == set(TITLES) == set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "retry", "pace"),
+    [
+        (200, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+        (204, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+        (101, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+        (301, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+        (307, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+        (400, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+        (401, Reason.ACCESS_DENIED, PERSON, Pace.NORMAL),
+        (403, Reason.ACCESS_DENIED, PERSON, Pace.NORMAL),
+        (404, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+        (418, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+        (429, Reason.RATE_LIMITED, TIME, Pace.SLOW),
+        (500, Reason.SERVICE_NOT_READY, TIME, Pace.NORMAL),
+        (502, Reason.SERVICE_NOT_READY, TIME, Pace.NORMAL),
+        (503, Reason.SERVICE_NOT_READY, TIME, Pace.NORMAL),
+        (599, Reason.SERVICE_NOT_READY, TIME, Pace.NORMAL),
+        (999, Reason.INVALID_ANSWER, BOUNDED, Pace.NORMAL),
+    ],
+)
+@pytest.mark.parametrize("codes", [[], [4711]])
+def test_status_without_known_code(codes: list[int], status: int, reason: Reason, retry: Retry, pace: Pace) -> None:
+    """Where no code is recognised the HTTP status says what is wrong; the unknown code is shown all the same."""
+    found = failure(status, codes)
+    assert (found.reason, found.retry, found.pace) == (reason, retry, pace)
+    assert found.code == (codes[0] if codes else None)
+    assert found.message.endswith("(code 4711)" if codes else f"(HTTP {status})")
+
+
+def test_first_recognised() -> None:
+    """Of several errors the first that is documented counts."""
+    assert failure(400, [4711, 1017, 1005]).code == 1017
+    assert failure(400, [4711, 4712]).code == 4711
+
+
+@pytest.mark.parametrize(
+    ("status", "codes", "unknown"),
+    [
+        (200, [], True),
+        (302, [], True),
+        (400, [], False),
+        (401, [], False),
+        (429, [], False),
+        (500, [], True),
+        (503, [], True),
+        (200, [4711], True),
+        (400, [4711], False),
+        (400, [1009], False),
+        (500, [1000], True),
+        (400, [1000], False),
+        (500, [1014], True),
+        (500, [1023], True),
+        (503, [1011], False),
+        (503, [1017], False),
+    ],
+)
+def test_outcome_of_publish(status: int, codes: list[int], unknown: bool) -> None:  # noqa: FBT001 - an expectation
+    """A publish that was clearly refused did not happen; any other error leaves that open."""
+    assert failure(status, codes, publish=True).unknown is unknown
+    assert failure(status, codes).unknown is False
+
+
+def test_messages() -> None:
+    """Every message is short enough for a status row, and says the same every time."""
+    for status in range(100, 600):
+        for codes in ([], [999_999], *([code] for code in CODES)):
+            found = failure(status, codes)
+            assert 10 < len(found.message) <= 200
+            assert "{" not in found.message
+            assert found == failure(status, codes)
+
+
+@pytest.mark.parametrize("code", [1005, 1013, 1021, 1024, 1031])
+def test_what_opens_the_api_is_named(code: int) -> None:
+    """Whoever is refused reads in which Secret to look."""
+    assert PEER.source in failure(400, [code]).message
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 418, 500])
+def test_the_host_is_named_where_another_may_have_answered(status: int) -> None:
+    """Without a code of the API's own it may be a proxy, or the wrong address; the setting to check is named."""
+    message = failure(status).message
+    assert message.startswith(f"{PEER.host}: ")
+    if status in {200, 302, 404}:
+        assert "check `onPremises.url`" in message
+
+
+def test_a_path_too_many_is_told() -> None:
+    """A URL that ends with the endpoint's own path is a typical mistake."""
+    assert "`onPremises.url`, which ends before /v1" in failure(404, [1006]).message
+
+
+def test_cure_fits_the_reason() -> None:
+    """What a person must cure has a reason of that group, and the other way round."""
+    for error_class in CODES.values():
+        assert (error_class.retry is PERSON) == (group_of(error_class.reason) is Group.PERSON)
+
+
+def test_retry_after_is_passed_on() -> None:
+    """What the server asks for is kept."""
+    assert failure(503, retry_after=7.0).retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("status", "codes", "expired"),
+    [
+        (401, [], True),
+        (401, [4711], True),
+        (401, [1005], True),
+        (400, [1005], True),
+        (200, [1005], True),
+        (401, [1031], False),
+        (401, [1024], False),
+        (401, [1015], False),
+        (403, [], False),
+        (500, [], False),
+    ],
+)
+def test_login_may_help(status: int, codes: list[int], expired: bool) -> None:  # noqa: FBT001 - an expectation
+    """Only where the token may be the fault is another login worth its while."""
+    found = failure(status, codes)
+    assert isinstance(found, Failure)
+    assert is_expired_token(status, found) is expired
