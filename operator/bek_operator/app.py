@@ -40,16 +40,16 @@ async def run(settings: Settings) -> str:
     """
     signals = _Signals()
     work = asyncio.create_task(_work(settings, signals.listen), name="work")
-    check_requested = asyncio.create_task(signals.wait(), name="signal")
+    signalled = asyncio.create_task(signals.wait(), name="signal")
     try:
-        await asyncio.wait([work, check_requested], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([work, signalled], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        check_requested.cancel()
+        signalled.cancel()
         work.cancel()
-        await asyncio.wait([work, check_requested])
+        await asyncio.wait([work, signalled])
     if not work.cancelled():
         work.result()
-    return check_requested.result()
+    return signalled.result()
 
 
 class _Signals:
@@ -110,7 +110,7 @@ async def _work(settings: Settings, keep_signals: Callable[[], None]) -> None:
 
         await stack.enter_async_context(Health(settings.health.host, settings.health.port, unready=unready))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(manager.run(), name="reign")
+        group.create_task(manager.run(), name="manager")
         group.create_task(follow(), name="objects")
         if settings.watch_secrets:
             secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, manager.on_secret_event)

@@ -108,7 +108,7 @@ def test_a_key_that_is_refused_reaches_one_number_only(
     assert scene.kubectl("get", "bek", "flows", "--no-headers").split()[:4] == ["flows", "False", "0/5", "KeyRejected"]
     error = conditions(body)["Stalled"]["message"]
     assert error.startswith("1 of 5 numbers: the API does not accept the public key")
-    assert f"({first.number}); 4 not given the key before {first.number} holds it" in error
+    assert f"({first.number}); 4 waiting for the rollout until {first.number} is verified" in error
     assert "another number gets the new key first" in scene.rows()[others[0].number]["message"]
 
     first.heal()

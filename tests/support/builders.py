@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from bek_operator.crd.parse import REQUESTED_AT, BusinessEncryptionKey, parse_object
-from bek_operator.crd.reasons import Reason
+from bek_operator.crd.reasons import SEVERITY, Reason, Severity
 from bek_operator.crd.types import EntryRef, OnPremisesApi, SignatureStatus, Spec
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.net.ca_bundle import Trust
@@ -16,8 +16,9 @@ from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Failure, Pace, Reading, Retry
 from bek_operator.numbers.endpoint import OnPremisesEndpoint
 from bek_operator.numbers.endpoints import EgressPolicy, Missing
-from bek_operator.numbers.observation import Observation
+from bek_operator.numbers.facts import FailureStreak, NumberFacts, PublishRecord
 from bek_operator.numbers.target import Target
+from bek_operator.numbers.verdict import Verdict
 from bek_operator.secret_str import SecretStr
 from bek_operator.times import rfc3339
 
@@ -158,25 +159,53 @@ def target(number: str = NUMBER, **more: Any) -> Target:
     return Target(**members)
 
 
-def observation(aim: Target | None = None, **more: Any) -> Observation:
-    """Return what is known of a number that was not looked at yet; `more` are members of it."""
-    return Observation(target=aim or target(), **more)
+_PUBLISHED = {"published_at": "at", "publishes": "count"} | {
+    name: name for name in ("stable", "lost", "cause", "accepted", "refusal", "refused_at", "refusals", "recent")
+}
+_FAILING = {"failures": "count", "failing_since": "since", "limited": "limited"}
+_READING = {"status": "status", "fingerprint": "fingerprint"}
 
 
-def signed(aim: Target | None = None, **more: Any) -> Observation:
+def facts(aim: Target | None = None, **more: Any) -> NumberFacts:
+    """Return what is known of a number that was not checked yet.
+
+    `more` are members of it, or of its parts; `reason`, `message` and `needs_user` are what its row shows until more
+    is known.
+    """
+
+    def part(names: Mapping[str, str]) -> dict[str, Any]:
+        return {names[name]: more.pop(name) for name in names.keys() & more.keys()}
+
+    parts: dict[str, Any] = {
+        "reading": Reading(**{"status": None, "fingerprint": None, **part(_READING)}),
+        "published": PublishRecord(**part(_PUBLISHED)),
+        "failing": FailureStreak(**part(_FAILING)),
+    }
+    row = part({name: name for name in ("reason", "message", "needs_user")})
+    if row:
+        more["carried"] = verdict_of(**row)
+    return NumberFacts(**{"target": aim or target(), **parts, **more})
+
+
+def checked(aim: Target | None = None, **more: Any) -> NumberFacts:
+    """Return what is known of a number that was just found to hold no key, unless `more` says something else."""
+    aim = aim or target()
+    members = {"carried": None, "observed": True, "read_at": NOW, "as_of": NOW, "due": NOW + aim.interval}
+    return facts(aim, **{**members, **more})
+
+
+def signed(aim: Target | None = None, **more: Any) -> NumberFacts:
     """Return what is known of a number that was just found to hold its target's key, VALID."""
     aim = aim or target()
-    members: dict[str, Any] = {
-        "reason": Reason.SIGNED,
-        "message": "",
-        "status": SignatureStatus.VALID,
-        "fingerprint": aim.key.fingerprint,
-        "observed": True,
-        "read_at": NOW,
-        "due": NOW + aim.interval,
-        **more,
-    }
-    return Observation(target=aim, **members)
+    return checked(aim, **{"status": SignatureStatus.VALID, "fingerprint": aim.key.fingerprint, **more})
+
+
+def verdict_of(reason: Reason = Reason.PENDING, message: str = "", *, needs_user: bool | None = None) -> Verdict:
+    """Return the verdict that a reason is shown with; whether it needs the user goes by the reason, unless told."""
+    severity, _ = SEVERITY[reason]
+    if severity is Severity.USER_ACTION if needs_user is None else needs_user:
+        return Verdict(reason, message, Retry.TERMINAL)
+    return Verdict(reason, message, Retry.TRANSIENT if severity >= Severity.TRANSIENT else None)
 
 
 def valid(key: PublicKey | None = None) -> Reading:

@@ -6,7 +6,7 @@ its time, so that what was true when it was given no longer is when it arrives.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, NotFo
 from bek_operator.cluster.secrets import SecretContent
 from bek_operator.crd.parse import REQUESTED_AT, BusinessEncryptionKey, parse_object
 from bek_operator.crd.reasons import Reason
+from bek_operator.crd.status import Status, render_status
 from bek_operator.crd.types import ObjectKey, SignatureStatus
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading
 from bek_operator.numbers.endpoint import Endpoint
@@ -163,7 +164,7 @@ class FakeObjects(_Server):
         await self.answer()
         return found
 
-    async def write_status(self, resource: BusinessEncryptionKey, status: Mapping[str, Any]) -> str:
+    async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
         """Replace a status, of this very object at this very version only, unless there is a refusal."""
         if self.error:
             await self.answer()
@@ -177,9 +178,10 @@ class FakeObjects(_Server):
         if (metadata["uid"], metadata["resourceVersion"]) != (resource.uid, resource.version):
             self.refused += 1
             raise Conflict("another version")
-        self.writes.append((now(), resource.ref, deepcopy(dict(status))))
-        if found["status"] != status:
-            found["status"] = deepcopy(dict(status))
+        written_status = render_status(status)
+        self.writes.append((now(), resource.ref, written_status))
+        if found["status"] != written_status:
+            found["status"] = written_status
             self._changed(resource.ref)
         written: str = metadata["resourceVersion"]
         await self.answer()

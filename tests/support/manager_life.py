@@ -14,11 +14,11 @@ from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bek_operator.crd.reasons import Reason
+from bek_operator.crd.status import render_status
 from bek_operator.crd.types import SignatureStatus
-from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry
+from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry, is_of_the_key
 from bek_operator.numbers.backoff import MOST_IN_AN_HOUR
 from bek_operator.numbers.next_action import FRESH_SECONDS
-from bek_operator.numbers.observation import is_of_the_key
 from bek_operator.status.compute import status_of
 from bek_operator.times import instant
 from support import keys
@@ -500,7 +500,7 @@ class ReignLife(World):
 
     def _known(self) -> dict[str, object] | None:
         entry = self._reign._store.get(self.ref) if self._reign else None
-        return status_of(entry.resource, entry.key, entry.known, now()) if entry and entry.key else None
+        return render_status(status_of(entry.resource, entry.key, entry.facts, now())) if entry and entry.key else None
 
     def _news(self) -> str:
         return f"known is {self._known()}, and the status still says {self.objects.status(self.ref)}"

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bek_operator.crd.parse import REQUESTED_AT, BusinessEncryptionKey, parse_object
+from bek_operator.crd.status import render_status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.numbers.answers import Accepted, Failure, Reading
+from bek_operator.numbers.carry_over import restore_from_status, with_target
 from bek_operator.numbers.endpoints import Missing
-from bek_operator.numbers.next_action import Publish, Read, Reuse, Wait, decide
-from bek_operator.numbers.observation import Observation, restore_from_status, with_target
+from bek_operator.numbers.facts import NumberFacts
+from bek_operator.numbers.next_action import Publish, Read, Reuse, Wait, next_action
 from bek_operator.numbers.target import targets_of
 from bek_operator.numbers.transitions import after_failure, after_publish, after_read, after_reuse
 from bek_operator.status.compute import status_of
@@ -117,11 +119,11 @@ class Rehearsal:
         self._body = body(spec_body(**spec))
         self._secrets = secrets()
         self._resource = parse_object(self._body)
-        self._seen: Observation | None = None
+        self._seen: NumberFacts | None = None
         self.plan()
 
     @property
-    def seen(self) -> Observation:
+    def seen(self) -> NumberFacts:
         """Return what is known of the number."""
         if self._seen is None:
             raise LookupError(NUMBER)
@@ -153,14 +155,14 @@ class Rehearsal:
     @property
     def recorded(self) -> bool:
         """Tell whether the status that the API server holds shows the last publish."""
-        row = self._resource.recorded.rows.get(NUMBER)
+        row = self._resource.status.rows.get(NUMBER)
         shown = row.published_at if row else None
         return self.seen.published_at is None or (shown is not None and shown >= int(self.seen.published_at))
 
     @property
     def is_request_met(self) -> bool:
         """Return whether the status says that the last request for a check was met, if there was one."""
-        return self._resource.request in {"", self._resource.recorded.request}
+        return self._resource.request in {"", self._resource.status.request}
 
     def plan(self) -> None:
         """Read the object, and set the number's target."""
@@ -169,7 +171,7 @@ class Rehearsal:
         before = self._seen
         if before is None:
             due = self.now + aim.interval * self.jitter
-            recorded, generation = self._resource.recorded, self._resource.generation
+            recorded, generation = self._resource.status, self._resource.generation
             self._seen = restore_from_status(aim, recorded, generation, now=self.now, due=due)
         else:
             self._seen = with_target(before, aim, self.now)
@@ -186,9 +188,11 @@ class Rehearsal:
             aim = self.seen.target
             if aim.problem:
                 return self.seen.due
-            match decide(self.seen, self.now, recorded=self.recorded):
+            match next_action(self.seen, self.now, recorded=self.recorded):
                 case Wait(until):
                     return until
+                case Reuse():
+                    self._seen = after_reuse(self.seen, self.now)
                 case Read():
                     self._read()
                 case Reuse():
@@ -207,13 +211,14 @@ class Rehearsal:
     def report(self) -> None:
         """Write the status if it says something new, and see to it that the API server would take it."""
         status = status_of(self._resource, self.key, {NUMBER: self.seen}, self.now)
-        if status == self._body["status"]:
+        if status == self._resource.status:
             return
-        faults = status_faults(status) + faults_of(status, self._resource.generation)
+        written = render_status(status)
+        faults = status_faults(written) + faults_of(written, self._resource.generation)
         if faults:
             raise AssertionError(faults)
         if self.writable:
-            self._body["status"] = status
+            self._body["status"] = written
             self._resource = parse_object(self._body)
             self.writes += 1
 

@@ -1,11 +1,11 @@
 """BusinessEncryptionKeys: list, read, and write their status."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 from bek_operator.cluster.client import Client, name_in_path, understood
 from bek_operator.cluster.errors import NotFound
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
+from bek_operator.crd.status import Status, render_status
 
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
 NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ and wait"
@@ -76,7 +76,7 @@ class Objects:
         with understood(f"a {KIND}"):
             return parse_object(body)
 
-    async def write_status(self, resource: BusinessEncryptionKey, status: Mapping[str, Any]) -> str:
+    async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
         """Replace the status of this very object at this very version; return its new resourceVersion.
 
         A PUT with uid and resourceVersion is the only write that the server refuses for an object that was
@@ -94,7 +94,7 @@ class Objects:
                 "uid": resource.uid,
                 "resourceVersion": resource.version,
             },
-            "status": status,
+            "status": render_status(status),
         }
         path = _path(resource.ref.namespace, resource.ref.name) + "/status"
         # What was written need not come back whole.

@@ -1,1 +1,1 @@
-"""Watch, plan, sign, report: the four rooms through which data flows, and what drives them."""
+"""The manager: two work queues, the reconcilers of objects and of numbers, and the store between them."""

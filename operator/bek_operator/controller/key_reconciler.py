@@ -1,39 +1,44 @@
-"""Plan: read one object and the Secrets it names, and decide for each of its numbers which key belongs where.
+"""The key reconciler: from one object and the Secrets it names to a target for each number, and to its status.
 
-Talks to the API server only, so it is always quick. What a person got wrong ends here, as an `Obstacle` or as the
-problem of a target; numbers whose target has changed are handed on to be signed.
+It talks to the API server only, so it is always quick. What a user got wrong ends here, as `Blocked` or as the problem
+of a target; numbers whose target has changed are handed on in the `Result`.
 """
 
 import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final, Protocol
 
 from bek_operator.cluster.errors import Forbidden
-from bek_operator.cluster.secrets import MOST_WRITERS, SecretContent
+from bek_operator.cluster.secrets import SecretContent
 from bek_operator.controller.clock import Clock
-from bek_operator.controller.number_queue import NumberQueue
-from bek_operator.controller.store import KeyState, NumberKey, Store
+from bek_operator.controller.due import due_at, number_due
+from bek_operator.controller.result import Enqueue, Result
+from bek_operator.controller.state import REPLACEMENT_SECONDS, KeyState, NumberKey, Running
+from bek_operator.controller.status_writer import StatusWriter
+from bek_operator.controller.store import Store
+from bek_operator.controller.workqueue import Due, Limits, Priority
 from bek_operator.crd.parse import BusinessEncryptionKey
-from bek_operator.crd.reasons import ObjectReason, Reason
+from bek_operator.crd.reasons import ObjectReason
 from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.keys.cache import KeyCache
 from bek_operator.keys.public_key import InvalidKey, PublicKey
+from bek_operator.numbers.carry_over import expired, restore_from_status, with_target
 from bek_operator.numbers.endpoints import EgressPolicy, Missing
-from bek_operator.numbers.observation import expired, restore_from_status, with_target
-from bek_operator.numbers.rollout import OPEN
+from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
-from bek_operator.status.compute import Blocked
+from bek_operator.status.compute import Blocked, status_of
 
 log = logging.getLogger(__name__)
 
-VANISHED_SECONDS = 2.0
-"""A Secret that is replaced by deleting and creating it is gone for a moment; nothing is made of that."""
+_FORBIDDEN_SECONDS: Final = 60.0
+"""No event tells when a role is mended, so a Secret that must not be read is tried again after so long."""
 
-_FORBIDDEN_SECONDS = 60.0
-_WRITERS_KEPT_SECONDS = 3600.0
+_Secrets = dict[str, SecretContent | Missing]
 
 
 class ObjectReader(Protocol):
@@ -53,7 +58,7 @@ class SecretSource(Protocol):
 
 
 class KeyReconciler:
-    """Makes the targets of one object at a time; `again` has an object planned at a later instant."""
+    """Works on one object at a time."""
 
     def __init__(
         self,
@@ -61,142 +66,90 @@ class KeyReconciler:
         store: Store,
         objects: ObjectReader,
         secrets: SecretSource,
-        keys: KeyCache,
         egress: EgressPolicy,
-        numbers: NumberQueue,
-        again: Callable[[ObjectKey, float], None],
+        writer: StatusWriter,
+        limits: Limits,
         clock: Clock,
     ) -> None:
         self._store = store
         self._objects = objects
         self._secrets = secrets
-        self._keys = keys
+        self._keys = KeyCache()
         self._egress = egress
-        self._numbers = numbers
-        self._again = again
+        self._writer = writer
+        self._limits = limits
         self._clock = clock
 
-    async def plan(self, ref: ObjectKey) -> KeyState | None:
-        """Bring the board up to date about an object; `None` where there is nothing to report.
+    async def reconcile(self, ref: ObjectKey) -> Result:
+        """Bring the targets of an object's numbers up to date, and its status.
 
-        That is when the object is gone or going, or when one of its Secrets may come back in a moment.
-
-        Raises:
-            ClusterError: the API server did not answer; nothing was changed.
+        Who has to be worked on because of it is returned before anything else is waited for, so that no write which
+        fails or takes its time holds that up: the rest follows in a turn of its own.
         """
-        if self._store.begin_reading(ref):
-            await self._read(ref)
-        entry = self._store.get(ref)
-        if entry and (entry.secrets_stale or self._clock() >= entry.look_again_at) and not await self._plan(ref, entry):
-            return None
-        if entry and entry.look_again_at < math.inf:
-            # Of several additions the earliest wins, so this has to be added again after each pass.
-            self._again(ref, entry.look_again_at)
-        return entry
+        if self._store.take_unread(ref):
+            others = await self._read(ref)
+            if others.cancel or others.enqueue:
+                return others
+        state = self._store.get(ref)
+        if state is None:
+            return Result()
+        changes = Result()
+        if state.secrets.is_due(self._clock()):
+            with self._store.reading_secrets(ref):
+                secrets = await self._read_secrets(state)
+                if state.secrets.missing_since is not None:
+                    return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
+                changes = await self._set_targets(state, secrets)
+        now = self._clock()
+        reached = self._enqueue(state, self._store.advance_rollout(ref, now), reached=True)
+        enqueue = (*changes.enqueue, *reached)
+        if enqueue or changes.cancel or state.key is None or now < state.write_at:
+            return Result(cancel=changes.cancel, enqueue=enqueue, requeue=self._requeue(state, state.write_at))
+        limited = self._rate_limited_count(state, now)
+        status = status_of(state.resource, state.key, state.facts, now, rate_limited_count=limited)
+        if status != state.resource.status and not await self._writer.write(state, status):
+            return Result(requeue=Due(at=self._clock()))
+        return Result(enqueue=self._enqueue(state, self._store.release(ref)), requeue=self._requeue(state))
 
-    async def _read(self, ref: ObjectKey) -> None:
+    async def _read(self, ref: ObjectKey) -> Result:
+        """Read the object; return what that means for others, and for its numbers where it is gone."""
         try:
             resource = await self._objects.read(*ref)
         except BaseException:
-            self._store.hear(ref)
+            self._store.mark_unread(ref)
             raise
+        now = self._clock()
         if resource is None or resource.deleted:
-            self.forget(ref)
+            requeue, (cancel, others) = None, self._store.forget(ref)
         else:
-            self.adopt(resource)
+            requeue, (cancel, others) = Due(at=now, priority=Priority.USER), self._store.put(resource)
+        enqueue = tuple(Enqueue(other, Due(at=now)) for other in others)
+        return Result(requeue=requeue, cancel=tuple(cancel), enqueue=enqueue)
 
-    def adopt(self, resource: BusinessEncryptionKey) -> None:
-        """Take in an object as it was just read; one that was re-created under its name is another."""
-        known = self._store.get(resource.ref)
-        if known and known.resource.uid != resource.uid:
-            self.forget(resource.ref)
-        self._store.adopt(resource)
-        self._wake(self._store.ownership.update(resource))
+    async def _read_secrets(self, state: KeyState) -> _Secrets:
+        spec, namespace = state.resource.spec, state.resource.ref.namespace
+        names = [] if isinstance(spec, InvalidSpec) else sorted(spec.secrets)
+        found = await asyncio.gather(*(self._read_secret(namespace, name) for name in names))
+        secrets, now = dict(zip(names, found, strict=True)), self._clock()
+        versions = {name: "" if isinstance(one, Missing) else one.version for name, one in secrets.items()}
+        content = None if isinstance(spec, InvalidSpec) else secrets[spec.key.secret]
+        after = state.secrets.after_read(versions, now)
+        if isinstance(content, SecretContent):
+            after = after.with_writers(content.writers, now)
+        if Missing.FORBIDDEN in found:
+            after = replace(after, read_again_at=now + _FORBIDDEN_SECONDS)
+        self._store.secrets_read(state.resource.ref, after)
+        return secrets
 
-    def forget(self, ref: ObjectKey) -> None:
-        """Let go of an object: nobody is told, since the API knows no way to take a key back."""
-        entry = self._store.forget(ref)
-        if entry:
-            self._stop(ref, entry)
-            self._wake(self._store.ownership.drop(entry.resource))
-
-    def _wake(self, others: Iterable[ObjectKey]) -> None:
-        for ref in others:
-            other = self._store.get(ref)
-            if other:
-                other.secrets_stale = True
-                self._again(ref, self._clock())
-
-    def _stop(self, ref: ObjectKey, entry: KeyState) -> None:
-        for number in entry.known:
-            self._numbers.stop(NumberKey(ref, number))
-        entry.active.clear()
-
-    async def _plan(self, ref: ObjectKey, entry: KeyState) -> bool:
-        """Make an object's targets from its Secrets; tell whether that was to be done now."""
-        spec, had_no_key = entry.resource.spec, isinstance(entry.key, Blocked)
-        # Whatever is heard of a Secret from here on is news: it may not be in what is read.
-        entry.secrets_stale, entry.look_again_at = False, math.inf
+    async def _read_secret(self, namespace: str, name: str) -> SecretContent | Missing:
         try:
-            if isinstance(spec, InvalidSpec):
-                entry.key = Blocked(ObjectReason.INVALID_SPEC, spec.message)
-            else:
-                self._store.refer(ref, entry, {name: entry.secrets.get(name, "") for name in spec.secrets})
-                found = await self._read_secrets(ref, spec)
-                if self._is_a_moment_ago(ref, entry, found):
-                    return False
-                self._store.refer(ref, entry, {name: _version(one) for name, one in found.items()})
-                entry.key = await self._key(spec, found)
-                self._see_writers(entry, found[spec.key.secret])
-                if isinstance(entry.key, PublicKey):
-                    self._place(ref, entry, entry.key, spec, found, had_no_key=had_no_key)
-        except BaseException:
-            entry.secrets_stale = True
-            raise
-        if isinstance(entry.key, Blocked):
-            self._stop(ref, entry)
-        suspended = isinstance(spec, Spec) and spec.suspend
-        entry.inactive = suspended or (entry.inactive and isinstance(entry.key, Blocked))
-        return True
-
-    async def _read_secrets(self, ref: ObjectKey, spec: Spec) -> dict[str, SecretContent | Missing]:
-        names = sorted(spec.secrets)
-        return dict(zip(names, await asyncio.gather(*(self._read_secret(ref, name) for name in names)), strict=True))
-
-    async def _read_secret(self, ref: ObjectKey, name: str) -> SecretContent | Missing:
-        try:
-            return await self._secrets.read(ref.namespace, name) or Missing.ABSENT
+            return await self._secrets.read(namespace, name) or Missing.ABSENT
         except Forbidden as error:
-            # Nobody tells when a role is mended, so this is looked at again before long.
-            log.warning("a Secret may not be read: %s", error)
-            self._look_again(ref, _FORBIDDEN_SECONDS)
+            log.warning("a Secret cannot be read: %s", error)
             return Missing.FORBIDDEN
 
-    def _is_a_moment_ago(self, ref: ObjectKey, entry: KeyState, found: dict[str, SecretContent | Missing]) -> bool:
-        """Tell whether a Secret that was there is missing, and has not been for long."""
-        now = self._clock()
-        if not any(isinstance(content, Missing) and entry.secrets.get(name) for name, content in found.items()):
-            entry.missing_since = None
-            return False
-        if entry.missing_since is None:
-            entry.missing_since = now
-        if now - entry.missing_since >= VANISHED_SECONDS:
-            # What is to be told of it has waited since then.
-            entry.unwritten_since = min(entry.unwritten_since or now, entry.missing_since)
-            entry.missing_since = None
-            return False
-        # Until then nothing is to be made of what was planned before.
-        entry.secrets_stale = True
-        self._again(ref, entry.missing_since + VANISHED_SECONDS)
-        return True
-
-    def _look_again(self, ref: ObjectKey, seconds: float) -> None:
-        entry = self._store.get(ref)
-        if entry:
-            entry.look_again_at = min(entry.look_again_at, self._clock() + seconds)
-
-    async def _key(self, spec: Spec, found: dict[str, SecretContent | Missing]) -> PublicKey | Blocked:
-        content = found[spec.key.secret]
+    async def _key(self, spec: Spec, secrets: _Secrets) -> PublicKey | Blocked:
+        content = secrets[spec.key.secret]
         if isinstance(content, Missing):
             return Blocked(ObjectReason.SECRET_NOT_FOUND, f"Secret {spec.key.secret} {content}")
         try:
@@ -204,74 +157,72 @@ class KeyReconciler:
         except InvalidKey as fault:
             return Blocked(ObjectReason.INVALID_KEY, f"Secret {spec.key.secret}: {fault}")
 
-    def _see_writers(self, entry: KeyState, content: SecretContent | Missing) -> None:
-        """Take note of the key's field managers: of two that overwrite each other the metadata names only the last."""
-        if isinstance(content, SecretContent):
-            now = self._clock()
-            seen = {**entry.writers, **dict.fromkeys(content.writers, now)}
-            latest = sorted(seen, key=lambda name: seen[name], reverse=True)[:MOST_WRITERS]
-            entry.writers = {name: seen[name] for name in latest if now - seen[name] < _WRITERS_KEPT_SECONDS}
+    async def _set_targets(self, state: KeyState, secrets: _Secrets) -> Result:
+        """Set the target of each number; return the numbers to be left alone, and those to be worked on."""
+        ref, spec = state.resource.ref, state.resource.spec
+        if isinstance(spec, InvalidSpec):
+            return self._block(state, Blocked(ObjectReason.INVALID_SPEC, spec.message))
+        key = await self._key(spec, secrets)
+        if isinstance(key, Blocked):
+            return self._block(state, key)
+        before, now, had_no_key = state.facts, self._clock(), isinstance(state.key, Blocked)
+        data = {name: one if isinstance(one, Missing) else one.data for name, one in secrets.items()}
+        targets = targets_of(state.resource, spec, key, data, self._egress, self._store.denied(ref, spec))
+        facts = {target.number: _facts(target, before.get(target.number), state, now) for target in targets}
+        self._store.set_targets(ref, key, facts.values(), now)
+        called = {} if spec.suspend else {number: one for number, one in facts.items() if not one.target.problem}
+        enqueue = []
+        for number, one in called.items():
+            known = before.get(number)
+            # Nothing else would take up what was left halfway.
+            taken_up = had_no_key or (known is not None and known.resume_from is not None)
+            due = number_due(one, max(one.retry_at, now) if taken_up else due_at(one, now), before=known)
+            # What is being worked on goes on by what is known now.
+            if due and not isinstance(state.numbers[number].phase, Running):
+                enqueue.append(Enqueue(NumberKey(ref, number), due))
+        left = [one for one in before if one not in called or called[one].target != before[one].target]
+        return Result(cancel=tuple(NumberKey(ref, one) for one in left), enqueue=tuple(enqueue))
 
-    def _place(
-        self,
-        ref: ObjectKey,
-        entry: KeyState,
-        key: PublicKey,
-        spec: Spec,
-        found: dict[str, SecretContent | Missing],
-        *,
-        had_no_key: bool,
-    ) -> None:
-        claimed = self._store.ownership.denied(entry.resource, spec)
-        secrets = {name: one if isinstance(one, Missing) else one.data for name, one in found.items()}
-        targets = targets_of(entry.resource, spec, key, secrets, self._egress, claimed)
-        for number in entry.known.keys() - {target.number for target in targets}:
-            self._numbers.stop(NumberKey(ref, number))
-            self._store.drop(ref, number)
-        for target in targets:
-            self._aim(ref, entry, target, suspended=spec.suspend, had_no_key=had_no_key)
-        entry.known = {target.number: entry.known[target.number] for target in targets}
+    def _block(self, state: KeyState, blocked: Blocked) -> Result:
+        ref = state.resource.ref
+        self._store.block(ref, blocked)
+        return Result(cancel=tuple(NumberKey(ref, number) for number in state.numbers))
 
-    def _aim(self, ref: ObjectKey, entry: KeyState, target: Target, *, suspended: bool, had_no_key: bool) -> None:
-        """Set a number's target, and have it worked on when that changed anything.
+    def _enqueue(self, state: KeyState, numbers: Iterable[str], *, reached: bool = False) -> tuple[Enqueue, ...]:
+        ref, now = state.resource.ref, self._clock()
+        found = ((one, number_due(state.numbers[one].facts, now, reached=reached)) for one in numbers)
+        return tuple(Enqueue(NumberKey(ref, one), due) for one, due in found if due)
 
-        A number that could not be called for a while goes on where it was; if a check has come due meanwhile,
-        that goes before anything that is said of it.
-        """
+    def _requeue(self, state: KeyState, write_at: float = math.inf) -> Due | None:
+        """Return when an object is due again though nothing happens."""
         now = self._clock()
-        number = NumberKey(ref, target.number)
-        before = entry.known.get(target.number)
-        if before and before.target == target:
-            seen = before
-        elif before:
-            self._numbers.interrupt(number)
-            seen = with_target(before, target, now)
-        else:
-            # A number that was well is looked at again at some time within its interval, so that a restart does
-            # not have all of them asked at once.
-            due = now + target.interval * random.random()  # noqa: S311 - jitter
-            seen = restore_from_status(target, entry.resource.recorded, entry.resource.generation, now=now, due=due)
-        resumed = had_no_key or (before is not None and before.resume_from is not None)
-        if seen.reason is Reason.WAITING_FOR_ROLLOUT and (before is None or resumed):
-            entry.paused.add(target.number)
-        if not suspended and (entry.inactive or (had_no_key and now >= seen.due)):
-            seen = expired(seen, now)
-        if seen is not before:
-            # Whoever went first may not be the one who can any more.
-            entry.gate = OPEN
-        self._store.put(ref, seen)
-        if suspended or target.problem:
-            self._numbers.stop(number)
-            entry.active.discard(target.number)
-            if target.problem:
-                entry.paused.discard(target.number)
-            return
-        due = max(seen.retry_at, seen.due if seen.observed else now)
-        if due <= now:
-            entry.active.add(target.number)
-        # Nothing else would take up what was left halfway.
-        self._numbers.enqueue(number, seen, max(seen.retry_at, now) if resumed else due, before=before)
+        at = min(max(write_at, now), state.secrets.read_again_at, state.review_at(now))
+        return None if at == math.inf else Due(at=at)
+
+    def _rate_limited_count(self, state: KeyState, now: float) -> int:
+        """Return how many numbers wait for nothing but capacity under the limits of their API."""
+        waiting = (one.target.limiter_key for one in state.facts.values() if not one.observed or one.check_requested)
+        counts = Counter(waiting)
+        return sum(
+            count
+            for limiter_key, count in counts.items()
+            if self._limits.available_at(limiter_key, now, urgent=True) > now
+        )
 
 
-def _version(content: SecretContent | Missing) -> str:
-    return "" if isinstance(content, Missing) else content.version
+def _facts(target: Target, before: NumberFacts | None, state: KeyState, now: float) -> NumberFacts:
+    """Return what is known of a number for its present target.
+
+    One that could not be called for a while goes on where it was; if a check has come due meanwhile, that goes before
+    anything that is said of it.
+    """
+    if before is None:
+        # A number that was well is looked at again at some time within its interval, so that a restart does not have
+        # all of them asked at once.
+        due = now + target.interval * random.random()  # noqa: S311 - jitter
+        resource = state.resource
+        facts = restore_from_status(target, resource.status, resource.generation, now=now, due=due)
+    else:
+        facts = with_target(before, target, now)
+    overdue = isinstance(state.key, Blocked) and now >= facts.due
+    return expired(facts, now) if not state.is_suspended and (state.inactive or overdue) else facts

@@ -104,7 +104,7 @@ async def run_kopf(
         session = _session(fresh, stream)
         return kopf.AiohttpSession(server=fresh.server, aiohttp_session=session, expiration=fresh.expires)
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="hint")
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="event")
     async def tell(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf names its arguments
         metadata = body["metadata"]
         on_event(metadata["namespace"], metadata["name"], "" if type == "DELETED" else metadata["resourceVersion"])

@@ -1,288 +1,300 @@
-"""The board: everything the operator knows, for as long as it reigns.
+"""The store: everything the operator knows, from the first list of the objects to its end.
 
-It has one owner and is only touched from the event loop. Rooms read from it and write to it between two awaits;
-nothing on it is shared with anybody else.
+It alone is written to, by its methods and from the event loop only; whoever else holds a state of it only reads.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
-from bek_operator.controller.workers import SLOW_SECONDS
+from bek_operator.controller.due import due_at
+from bek_operator.controller.state import (
+    AwaitingStatusWrite,
+    Idle,
+    KeyState,
+    NumberKey,
+    NumberState,
+    Phase,
+    Queued,
+    Running,
+    SecretIndex,
+    SecretsState,
+)
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import Reason
-from bek_operator.crd.status import read_status
-from bek_operator.crd.types import ObjectKey, Spec
+from bek_operator.crd.status import Status
+from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.keys.public_key import PublicKey
-from bek_operator.numbers.observation import Observation, with_target
+from bek_operator.numbers.carry_over import with_target
+from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.ownership import Ownership
-from bek_operator.numbers.rollout import OPEN, RolloutGate, has_another_key, rollout_gate
+from bek_operator.numbers.rollout import OPEN, has_another_key
 from bek_operator.numbers.target import Target
 from bek_operator.numbers.transitions import invalidated, paused, resumed
 from bek_operator.status.compute import Blocked
 
 
-class NumberKey(NamedTuple):
-    """A number of an object."""
-
-    object: ObjectKey
-    number: str
-
-
-@dataclass(slots=True)
-class KeyState:
-    """What is known of one object.
-
-    Attributes:
-        key: The Secret's key or why there is none; `None` before the first plan.
-        known: By number, in the order of the spec that was planned last.
-        secrets: By name, the resourceVersion at the last plan; empty for one that was not there.
-        secrets_stale: The Secrets have to be read again before anything is decided.
-        look_again_at: When the Secrets have to be read again though nobody told of a change.
-        missing_since: When a Secret that had been there was found missing.
-        rested: It was suspended, so that anything may have happened to its numbers since they were looked at.
-        untried: Numbers that were not looked at since their target was set, or since a person asked for it.
-        active: Numbers that are being worked on, or are waiting for nothing but their turn.
-        changed: Numbers that would be shown in another way than when work on them began last.
-        begun: By number, since when it is being worked on, as far as it is.
-        unrecorded: Numbers whose next publish waits for the status to show the last one.
-        written_at: When the status was last written by this process, and how many more writes were `allowed` then.
-        unwritten_since: Since when there may be something to write that waits for more.
-        gate: Which numbers may be published to; `held` are those that wait for it.
-        writers: Field managers of the key's Secret, with when each was last seen to be one.
-    """
-
-    resource: BusinessEncryptionKey
-    key: PublicKey | Blocked | None = None
-    known: dict[str, Observation] = field(default_factory=dict)
-    secrets: dict[str, str] = field(default_factory=dict)
-    secrets_stale: bool = True
-    look_again_at: float = math.inf
-    missing_since: float | None = None
-    inactive: bool = False
-    not_observed: set[str] = field(default_factory=set)
-    active: set[str] = field(default_factory=set)
-    changed: set[str] = field(default_factory=set)
-    begun: dict[str, float] = field(default_factory=dict)
-    awaiting_status_write: set[str] = field(default_factory=set)
-    written_at: float = -math.inf
-    allowed: float = 0.0
-    unwritten_since: float | None = None
-    gate: RolloutGate = OPEN
-    paused: set[str] = field(default_factory=set)
-    writers: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def at_rest(self) -> bool:
-        """Tell whether none of its numbers may be called at present."""
-        spec = self.resource.spec
-        return not (isinstance(self.key, PublicKey) and isinstance(spec, Spec)) or spec.suspend
-
-    def is_waited_for(self, number: str) -> bool:
-        """Tell whether something goes on at once when a number has been worked on: a rollout, or the report of all."""
-        return self.gate.canary == number or not (self.not_observed or self.active)
-
-    def batch_until(self, now: float) -> float:
-        """Return until when more news of its numbers may be about to come; without end where some wait for their turn.
-
-        What takes long may take longer still, and is not waited for.
-        """
-        unfinished = set() if self.at_rest else self.not_observed | self.active
-        if unfinished - self.begun.keys():
-            return math.inf
-        return max((self.begun[number] + SLOW_SECONDS for number in unfinished), default=now)
-
-    def allowed_at(self, now: float) -> float:
-        """Return how many writes of the status are allowed: one a second, and one besides."""
-        return min(self.allowed + now - self.written_at, 2.0)
-
-
 class Store:
-    """Objects, their targets and observations, and who claims what."""
+    """Objects, their numbers, which Secrets they name, and who owns which number."""
 
     def __init__(self) -> None:
-        self.ownership = Ownership()
-        self._entries: dict[ObjectKey, KeyState] = {}
-        self._referrers: dict[tuple[str, str], set[ObjectKey]] = defaultdict(set)
+        self._states: dict[ObjectKey, KeyState] = {}
+        self._ownership = Ownership()
+        self._secrets = SecretIndex()
         self._unread: dict[ObjectKey, str] = {}
 
     def __iter__(self) -> Iterator[ObjectKey]:
-        return iter(list(self._entries))
+        return iter(list(self._states))
 
     def get(self, ref: ObjectKey) -> KeyState | None:
-        """Return what is known of an object."""
-        return self._entries.get(ref)
+        """Return the state of an object."""
+        return self._states.get(ref)
 
-    def hear(self, ref: ObjectKey, version: str = "") -> bool:
-        """Take note that an object has changed, as far as one can tell; tell whether that is news.
+    def facts(self, ref: NumberKey) -> NumberFacts | None:
+        """Return what is known of a number."""
+        number = self._number(ref)
+        return number.facts if number else None
 
-        What this process has read or written itself is none.
-        """
-        entry = self._entries.get(ref)
-        if entry and version and version == entry.resource.version:
+    # Objects.
+
+    def mark_unread(self, ref: ObjectKey, version: str = "") -> bool:
+        """Take note that an object has changed; return whether this process has not read or written that itself."""
+        state = self._states.get(ref)
+        if state and version and version == state.resource.version:
             return False
         self._unread[ref] = version
         return True
 
-    def begin_reading(self, ref: ObjectKey) -> bool:
-        """Tell whether an object has to be read; from now on whatever is heard of it is news again."""
-        return self._unread.pop(ref, None) is not None or ref not in self._entries
+    def take_unread(self, ref: ObjectKey) -> bool:
+        """Return whether an object has to be read; from now on further events have it read again."""
+        return self._unread.pop(ref, None) is not None or ref not in self._states
 
-    def adopt(self, resource: BusinessEncryptionKey) -> KeyState:
-        """Take in an object as it was just read."""
-        entry = self._entries.get(resource.ref)
-        if entry is None:
-            entry = self._entries[resource.ref] = KeyState(resource=resource)
-        before, entry.resource = entry.resource, resource
+    def put(self, resource: BusinessEncryptionKey) -> tuple[list[NumberKey], list[ObjectKey]]:
+        """Take in an object as it was just read; return numbers to be left alone, and other objects that this concerns.
+
+        One that was re-created under its name is another.
+        """
+        ref, known = resource.ref, self._states.get(resource.ref)
+        cancelled, woken = self.forget(ref) if known and known.resource.uid != resource.uid else ([], [])
+        state = self._states.setdefault(ref, KeyState(resource))
+        before, state.resource = state.resource, resource
         if before.generation != resource.generation:
             # The key may be in another Secret now.
-            entry.writers = {}
+            self._set_secrets(ref, replace(state.secrets, writers={}))
         if (before.generation, before.request) != (resource.generation, resource.request):
-            entry.secrets_stale = True
-        self._has_version(resource.ref, resource.version)
-        return entry
+            self.expire_secrets(ref)
+        self._is_version(ref, resource.version)
+        return cancelled, [*woken, *self._expire_all(self._ownership.update(resource))]
 
-    def refer(self, ref: ObjectKey, entry: KeyState, secrets: Mapping[str, str]) -> None:
-        """Take note of the Secrets that an object was planned from."""
-        for name in entry.secrets.keys() - secrets.keys():
-            self._unrefer(ref, name)
-        for name in secrets:
-            self._referrers[ref.namespace, name].add(ref)
-        entry.secrets = dict(secrets)
+    def forget(self, ref: ObjectKey) -> tuple[list[NumberKey], list[ObjectKey]]:
+        """Drop an object that is gone; return its numbers, and the other objects that this concerns."""
+        state = self._states.pop(ref, None)
+        if state is None:
+            return [], []
+        self._secrets.replace(ref, state.secrets.versions, ())
+        woken = self._expire_all(self._ownership.drop(state.resource))
+        return [NumberKey(ref, number) for number in state.numbers], woken
 
-    def referrers(self, namespace: str, secret: str) -> frozenset[ObjectKey]:
-        """Return the objects that refer to a Secret."""
-        return frozenset(self._referrers.get((namespace, secret), ()))
+    def denied(self, ref: ObjectKey, spec: Spec) -> dict[str, str]:
+        """Return who manages them for those of an object's numbers that it must not manage."""
+        return self._ownership.denied(self._states[ref].resource, spec)
 
-    def forget(self, ref: ObjectKey) -> KeyState | None:
-        """Drop an object that is gone."""
-        entry = self._entries.pop(ref, None)
-        if entry:
-            for name in entry.secrets:
-                self._unrefer(ref, name)
-        return entry
+    # Secrets.
 
-    def _unrefer(self, ref: ObjectKey, secret: str) -> None:
-        referrers = self._referrers.get((ref.namespace, secret), set())
-        referrers.discard(ref)
-        if not referrers:
-            self._referrers.pop((ref.namespace, secret), None)
+    @contextmanager
+    def reading_secrets(self, ref: ObjectKey) -> Iterator[None]:
+        """Have an object's Secrets count as read; an event from now on, or an error, has them read again."""
+        spec, before = self._states[ref].resource.spec, self._states[ref].secrets
+        names = () if isinstance(spec, InvalidSpec) else spec.secrets
+        versions = {name: before.versions.get(name, "") for name in names}
+        self._set_secrets(ref, replace(before, versions=versions, stale=False, read_again_at=math.inf))
+        try:
+            yield
+        except BaseException:
+            self.expire_secrets(ref)
+            raise
 
-    def observation(self, ref: NumberKey) -> Observation | None:
-        """Return what is known of a number that is to be signed."""
-        entry = self._entries.get(ref.object)
-        return entry.known.get(ref.number) if entry else None
+    def secrets_read(self, ref: ObjectKey, secrets: SecretsState) -> None:
+        """Take in what was found of an object's Secrets."""
+        self._set_secrets(ref, secrets)
 
-    def put(self, ref: ObjectKey, seen: Observation) -> None:
-        """Replace what is known of a number."""
-        entry = self._entries[ref]
-        number = seen.target.number
-        before = entry.known.get(number)
-        if before is None or before.shown != seen.shown:
-            entry.changed.add(number)
-        entry.known[number] = seen
-        if seen.observed and not seen.check_requested:
-            entry.not_observed.discard(number)
-        else:
-            entry.not_observed.add(number)
+    def expire_secrets(self, ref: ObjectKey) -> None:
+        """Have an object's Secrets read again."""
+        self._set_secrets(ref, replace(self._states[ref].secrets, stale=True))
 
-    def drop(self, ref: ObjectKey, number: str) -> None:
-        """Forget a number that its object lists no longer."""
-        entry = self._entries[ref]
-        entry.known.pop(number, None)
-        entry.not_observed.discard(number)
-        entry.active.discard(number)
-        entry.changed.discard(number)
-        entry.awaiting_status_write.discard(number)
-        entry.paused.discard(number)
+    def secret_changed(self, namespace: str, name: str, version: str) -> list[ObjectKey]:
+        """Take note of a Secret's new version (empty: it is gone); return the objects that it is news to."""
+        naming = self._secrets.naming(namespace, name)
+        return self._expire_all(
+            ref for ref in naming if not version or self._states[ref].secrets.versions.get(name) != version
+        )
+
+    def _expire_all(self, refs: Iterable[ObjectKey]) -> list[ObjectKey]:
+        found = [ref for ref in refs if ref in self._states]
+        for ref in found:
+            self.expire_secrets(ref)
+        return found
+
+    def _set_secrets(self, ref: ObjectKey, secrets: SecretsState) -> None:
+        state = self._states[ref]
+        self._secrets.replace(ref, state.secrets.versions, secrets.versions)
+        state.secrets = secrets
+
+    # Targets.
+
+    def block(self, ref: ObjectKey, blocked: Blocked) -> None:
+        """Take note why an object has no key; its numbers are left as they are."""
+        state = self._states[ref]
+        state.key, state.inactive = blocked, state.inactive or state.is_suspended
+        self._after_targets(state)
+
+    def set_targets(self, ref: ObjectKey, key: PublicKey, facts: Collection[NumberFacts], now: float) -> None:
+        """Take in what is known of each of an object's numbers for its present target, in the spec's order."""
+        state, before = self._states[ref], self._states[ref].numbers
+        had_no_key = isinstance(state.key, Blocked)
+        state.key, state.numbers, state.inactive = key, {}, state.is_suspended
+        for one in facts:
+            number = before.get(one.target.number)
+            if number is None or number.facts is not one:
+                # The number that went first may not be the one that can any more.
+                state.gate = OPEN
+            taken_up = number is None or had_no_key or number.facts.resume_from is not None
+            if number is None:
+                number = NumberState(one)
+            elif number.facts.target != one.target:
+                # What is under way is interrupted.
+                number.phase = Idle()
+            paused = number.paused or (taken_up and one.reason is Reason.WAITING_FOR_ROLLOUT)
+            number.facts, number.paused = one, paused and not one.target.problem
+            if due_at(one, now) <= now and not isinstance(number.phase, Running):
+                number.phase = Queued()
+            state.numbers[one.target.number] = number
+        self._after_targets(state)
+        if state.is_busy:
+            state.write_limit = state.write_limit.after_change(now)
+
+    def _after_targets(self, state: KeyState) -> None:
+        for number in state.numbers.values() if state.is_at_rest else ():
+            number.phase = Idle()
+        state.unfinished = sum(number.is_unfinished for number in state.numbers.values())
+
+    # Work on numbers.
+
+    def start(self, ref: NumberKey, now: float) -> NumberFacts | None:
+        """Take note that a number is being worked on; return what is known of it."""
+        if self._number(ref):
+            self._update(ref, phase=Running(now))
+        return self.facts(ref)
+
+    def stop(self, ref: NumberKey, phase: Phase) -> bool:
+        """Take note that a number is not being worked on any more; return whether its row looks different now."""
+        number = self._number(ref)
+        if number is None or not isinstance(number.phase, Running):
+            return False
+        changed = number.phase.changed
+        self._update(ref, phase=phase)
+        return changed
 
     def record(
         self,
         ref: NumberKey,
         target: Target,
-        update: Callable[[Observation], Observation],
+        update: Callable[[NumberFacts], NumberFacts],
         now: float,
         *,
-        published: bool,
-    ) -> Observation | None:
+        published: bool = False,
+    ) -> None:
         """Take in what a call for a target led to.
 
-        Where the target has been replaced meanwhile the outcome is worth nothing, but a publish has changed what
-        the API holds, so that what was read before is worth nothing either.
+        Where the target has been replaced meanwhile the outcome is worth nothing, but a publish has changed what the
+        API holds, so that what was read before is worth nothing either.
         """
-        seen = self.observation(ref)
-        if seen is None:
-            return None
-        known = seen.resume_from or seen
+        facts = self.facts(ref)
+        if facts is None:
+            return
+        known = facts.resume_from or facts
         if known.target == target:
             known = update(known)
         elif published:
             known = invalidated(known, target, now)
-        seen = with_target(known, seen.target, now)
-        self.put(ref.object, seen)
-        return seen
+        self._update(ref, facts=with_target(known, facts.target, now))
 
-    def judge(self, ref: ObjectKey, now: float) -> RolloutGate:
-        """Decide anew which numbers of an object may be published to."""
-        entry = self._entries[ref]
-        spec = entry.resource.spec
-        if entry.at_rest or not isinstance(spec, Spec) or not spec.publish:
-            entry.gate = OPEN
-        else:
-            entry.gate = rollout_gate(spec.rollout, entry.known, entry.gate, entry.begun, now)
-        return entry.gate
+    def _number(self, ref: NumberKey) -> NumberState | None:
+        state = self._states.get(ref.object)
+        return state.numbers.get(ref.number) if state else None
 
-    def allows(self, ref: NumberKey, seen: Observation, now: float) -> bool:
-        """Tell whether a number may be published to, or has to wait for another one to prove the key."""
-        gate = self._entries[ref.object].gate
-        if not gate.rotation and has_another_key(seen):
-            gate = self.judge(ref.object, now)
-        return gate.allows(seen)
+    def _update(self, ref: NumberKey, *, facts: NumberFacts | None = None, phase: Phase | None = None) -> None:
+        state = self._states[ref.object]
+        number = state.numbers[ref.number]
+        state.unfinished -= number.is_unfinished
+        if facts:
+            if isinstance(number.phase, Running) and facts.shown != number.facts.shown:
+                number.phase = replace(number.phase, changed=True)
+            number.facts = facts
+        number.phase = phase or number.phase
+        state.unfinished += number.is_unfinished
 
-    def pause(self, ref: NumberKey, seen: Observation) -> Observation:
-        """Leave a number until the rollout reaches it."""
-        entry = self._entries[ref.object]
-        entry.paused.add(ref.number)
-        seen = paused(seen, entry.gate.message)
-        self.put(ref.object, seen)
-        return seen
+    # The rollout.
 
-    def resume(self, ref: ObjectKey, now: float) -> list[str]:
-        """Decide anew who has to wait; return the numbers that had to and are next, the others are told why not."""
-        entry, gate, reached = self._entries[ref], self.judge(ref, now), []
-        for number in [number for number in entry.known if number in entry.paused]:
-            seen = entry.known[number]
-            if gate.allows(seen):
-                entry.paused.discard(number)
+    def allows(self, ref: NumberKey, facts: NumberFacts, now: float) -> bool:
+        """Return whether a number may be published to, or has to wait until another one has verified the key."""
+        state = self._states[ref.object]
+        if not state.gate.rotation and has_another_key(facts):
+            state.gate = state.judge(now)
+        return state.gate.allows(facts)
+
+    def pause(self, ref: NumberKey, facts: NumberFacts) -> NumberFacts:
+        """Have a number wait until the rollout reaches it; it goes on being checked."""
+        state = self._states[ref.object]
+        state.numbers[ref.number].paused = True
+        facts = paused(facts, state.gate.message)
+        self._update(ref, facts=facts)
+        return facts
+
+    def advance_rollout(self, ref: ObjectKey, now: float) -> list[str]:
+        """Decide anew which numbers may be published to; return those that had to wait and are next."""
+        state, reached = self._states[ref], []
+        if state.is_at_rest:
+            return []
+        gate = state.gate = state.judge(now)
+        for number, one in state.numbers.items():
+            if not one.paused:
+                continue
+            if gate.allows(one.facts):
+                one.paused = False
+                self._update(NumberKey(ref, number), facts=resumed(one.facts, spreading=gate.canary is None))
                 reached.append(number)
-                self.put(ref, resumed(seen, spreading=gate.canary is None))
-            elif seen.reason is Reason.WAITING_FOR_ROLLOUT:
-                self.put(ref, paused(seen, gate.message))
-        return reached
+            elif one.facts.reason is Reason.WAITING_FOR_ROLLOUT:
+                self._update(NumberKey(ref, number), facts=paused(one.facts, gate.message))
+        return self._queue(ref, reached)
 
-    def is_recorded(self, ref: NumberKey, seen: Observation) -> bool:
-        """Tell whether the status that the API server holds shows a number's last publish."""
-        if seen.published_at is None:
-            return True
-        row = self._entries[ref.object].resource.recorded.rows.get(ref.number)
-        if row is None or row.published_at is None:
-            return False
-        return row.published_at >= int(seen.published_at) and row.publishes >= seen.publishes
+    # The status.
 
-    def writes(self, ref: ObjectKey, now: float) -> None:
+    def count_write(self, ref: ObjectKey, now: float) -> None:
         """Count a write of an object's status, whatever becomes of it."""
-        entry = self._entries[ref]
-        entry.written_at, entry.allowed = now, entry.allowed_at(now) - 1
+        state = self._states[ref]
+        state.write_limit = state.write_limit.after_write(now)
 
-    def wrote(self, ref: ObjectKey, version: str, status: dict[str, Any]) -> None:
+    def status_written(self, ref: ObjectKey, version: str, status: Status) -> None:
         """Take note of the status that the API server holds now."""
-        entry = self._entries[ref]
-        entry.resource = replace(entry.resource, version=version, status=status, recorded=read_status(status))
-        self._has_version(ref, version)
+        state = self._states[ref]
+        state.resource = replace(state.resource, version=version, status=status)
+        self._is_version(ref, version)
 
-    def _has_version(self, ref: ObjectKey, version: str) -> None:
-        """Forget a hint that came before the answer which it was about."""
+    def release(self, ref: ObjectKey) -> list[str]:
+        """Return the numbers that waited for the status to show their last publish; they are next."""
+        numbers = self._states[ref].numbers
+        return self._queue(ref, [name for name, one in numbers.items() if isinstance(one.phase, AwaitingStatusWrite)])
+
+    def _queue(self, ref: ObjectKey, numbers: list[str]) -> list[str]:
+        """Have numbers worked on; return them but for those that are, which go on by what is known now."""
+        found = [number for number in numbers if not isinstance(self._states[ref].numbers[number].phase, Running)]
+        for number in found:
+            self._update(NumberKey(ref, number), phase=Queued())
+        return found
+
+    def _is_version(self, ref: ObjectKey, version: str) -> None:
+        """Drop an event that came before the answer which it was about."""
         if self._unread.get(ref) == version:
             del self._unread[ref]

@@ -98,7 +98,7 @@ class ObjectWatch:
             self._list_anew()
 
     async def _wait_for_definition(self, sleep: Sleep) -> None:
-        told = ""
+        logged = ""
         pauses = iter(_PAUSES)
         while True:
             try:
@@ -107,9 +107,9 @@ class ObjectWatch:
                 message = NOT_INSTALLED
             except ClusterError as error:
                 message = f"it is not known whether the CRD is installed: {error}"
-            if message != told:
+            if message != logged:
                 log.warning(message)
-                told = message
+                logged = message
             await sleep(next(pauses, _PAUSES[-1]))
 
     async def _watch(self, stream: Stream, limit: float, sleep: Sleep) -> None:

@@ -1,9 +1,9 @@
-"""The schedule: what is to be worked on, when, and what goes first.
+"""The work queue: which key is worked on next.
 
-One entry per key and never two at work on one key. A key that is added while it is worked on is due again
-afterwards; of several additions the earliest and the most urgent win. What is due is picked by priority, and
-within a priority lane by lane in turn, so that a slow host holds no more than its share; what may well take long
-holds no more than its own, whatever lane it is in.
+One entry for each key, and never two workers on one key. A key that is added while it is worked on is due again
+afterwards; of several additions the earliest and the most urgent win. What is due is picked by priority, and within a
+priority by limiter key in turn, so that a slow host holds no more workers than its own; numbers that may well hang
+(suspects) come after their equals, and leave workers to the others.
 
 Pure: time comes in as an argument, in the seconds of any one clock.
 """
@@ -11,17 +11,20 @@ Pure: time comes in as an argument, in the seconds of any one clock.
 import heapq
 import math
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
 _STALE_TOLERATED = 64
-_AGAIN = 0.1
-"""Seconds at least before a lane without room is asked again."""
+_ASK_AGAIN_SECONDS = 0.1
+"""How long a limiter without capacity is left alone at least."""
+
+SLOW_SECONDS: Final = 0.25
+"""Work that takes longer may well hang, and has other work begun beside it."""
 
 
 class Priority(IntEnum):
@@ -37,141 +40,162 @@ class Priority(IntEnum):
     """A number is due to be looked at."""
 
 
-class Doubt(IntEnum):
-    """How likely it is that work takes long."""
-
-    NONE = 0
-    """It did not the last time."""
-    NEW = 1
-    """There was no last time."""
-    FAILED = 2
-    """It failed the last time."""
+_Level = tuple[Priority, bool]
+"""Priority, and whether it is for suspects: the lower one goes first."""
 
 
-@dataclass(slots=True)
-class _Entry:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """When a key is to be worked on, and what goes before it.
+
+    Attributes:
+        at: The instant, or as soon after as there is a worker for it.
+        limiter_key: What shares a limit with it.
+        suspect: Work on it may well hang.
+    """
+
     at: float
-    priority: Priority
-    limiter_key: str
-    doubt: Doubt
-    serial: int
-    wanted: bool = True
+    priority: Priority = Priority.CHECK
+    limiter_key: str = ""
+    suspect: bool = False
 
     @property
-    def level(self) -> tuple[Priority, Doubt]:
-        return self.priority, self.doubt
+    def level(self) -> _Level:
+        """Return what it is picked by."""
+        return self.priority, self.suspect
+
+    def is_covered_by(self, other: "Due") -> bool:
+        """Return whether another one is as early and as urgent, under the same limit."""
+        return other.at <= self.at and other.priority <= self.priority and other.limiter_key == self.limiter_key
+
+    def merged_with(self, other: "Due") -> "Due":
+        """Return this one, as early and as urgent as another one; suspect if either is, under the same limit."""
+        suspect = self.suspect or (other.suspect and other.limiter_key == self.limiter_key)
+        return replace(self, at=min(self.at, other.at), priority=min(self.priority, other.priority), suspect=suspect)
 
 
 class Limits(Protocol):
-    """What the lanes can take: an API host so many at once, a token so many an hour."""
+    """What APIs can take: a host so many calls at once, a token so many an hour."""
 
     def capacity(self, limiter_key: str, now: float, *, urgent: bool) -> int:
-        """Return how many of a lane may be worked on at once right now; 0 for none."""
+        """Return how many keys of a limiter may be worked on at once right now; 0 for none."""
         ...
 
     def available_at(self, limiter_key: str, now: float, *, urgent: bool) -> float:
-        """Return when there may be room again."""
+        """Return when there may be capacity again."""
         ...
 
 
-class WorkQueue(Generic[K]):
-    """Entries by key.
+@dataclass(slots=True)
+class _Running:
+    due: Due
+    since: float
+    cancelled: bool = False
 
-    `lanes` tells what each lane can take, `shares` how many keys of at least such doubt may be worked on at once.
+
+class WorkQueue(Generic[K]):
+    """Keys that are due at some time; `size` are worked on at once, and up to half as many more while some are slow.
+
+    Suspects get half of the workers, those that a user or a new key waits for three quarters: so a number that
+    answers finds a worker however many hang, and a new one however many have failed before.
     """
 
-    def __init__(self, *, limits: Limits | None = None, shares: Mapping[Doubt, int] | None = None) -> None:
+    def __init__(self, size: int, *, limits: Limits | None = None) -> None:
+        self._size = size
         self._limits = limits
-        self._shares = shares or {}
-        self._entries: dict[K, _Entry] = {}
-        self._running: dict[K, _Entry] = {}
+        self._waiting: dict[K, tuple[Due, int]] = {}
+        self._running: dict[K, _Running] = {}
         self._later: list[tuple[float, int, K]] = []
         self._opening: list[tuple[float, str]] = []
         self._available_at: dict[str, float] = {}
-        self._levels: dict[tuple[Priority, Doubt], _Queues[K]] = defaultdict(_Queues)
+        self._levels: dict[_Level, _Turns[K]] = defaultdict(_Turns)
         self._running_by_limiter: dict[str, int] = defaultdict(int)
-        self._doubtful: dict[Doubt, int] = dict.fromkeys(self._shares, 0)
         self._serial = 0
 
     def __contains__(self, key: K) -> bool:
-        return key in self._entries
+        return key in self._waiting
 
-    def add(
-        self,
-        key: K,
-        at: float,
-        *,
-        priority: Priority = Priority.CHECK,
-        limiter_key: str = "",
-        doubt: Doubt = Doubt.NONE,
-    ) -> None:
-        """Have a key worked on at an instant or as soon after as there is room."""
-        known = self._entries.get(key)
-        if known and known.at <= at and known.priority <= priority and known.limiter_key == limiter_key:
-            return
+    def add(self, key: K, due: Due) -> None:
+        """Have a key worked on."""
+        if key in self._waiting:
+            known, _ = self._waiting[key]
+            if due.is_covered_by(known):
+                return
+            due = due.merged_with(known)
         self._serial += 1
-        entry = _Entry(at, priority, limiter_key, doubt, self._serial)
-        if known:
-            entry.at, entry.priority = min(known.at, at), min(known.priority, priority)
-            entry.doubt = max(doubt, known.doubt) if known.limiter_key == limiter_key else doubt
-        self._entries[key] = entry
+        self._waiting[key] = due, self._serial
         if key not in self._running:
-            self._put_off(key, entry)
+            self._schedule(key)
+
+    def requeue(self, key: K, due: Due) -> None:
+        """Have a key that is being worked on worked on again, unless it was cancelled meanwhile."""
+        if not self._running[key].cancelled:
+            self.add(key, due)
 
     def cancel(self, key: K) -> None:
-        """Forget that a key was to be worked on; one at work goes on to its end."""
-        self._entries.pop(key, None)
+        """Forget that a key was to be worked on; work that is under way goes on to its end."""
+        self._waiting.pop(key, None)
         if key in self._running:
-            self._running[key].wanted = False
+            self._running[key].cancelled = True
 
     def pick(self, now: float) -> K | None:
-        """Hand out the most urgent key that is due and has room in its lane; `done` must follow."""
-        self._queue_due(now)
+        """Hand out the most urgent key that is due and for which there is capacity; `done` must follow."""
+        self._sort_in(now)
+        if not self._has_worker(now):
+            return None
+        suspects = sum(one.due.suspect for one in self._running.values())
         for level in sorted(self._levels):
-            if not self._has_share(level[1]):
+            priority, suspect = level
+            if suspect and suspects >= self._most_suspects(priority):
                 continue
-            has_capacity = partial(self._has_capacity, now=now, urgent=level[0] < Priority.CHECK)
+            has_capacity = partial(self._has_capacity, now=now, urgent=priority < Priority.CHECK)
             key = self._levels[level].take(self._is_waiting, has_capacity)
             if key is not None:
-                entry = self._entries.pop(key)
-                self._running[key] = entry
-                self._running_by_limiter[entry.limiter_key] += 1
-                self._count(entry, 1)
+                due, _ = self._waiting.pop(key)
+                self._running[key] = _Running(due, now)
+                self._running_by_limiter[due.limiter_key] += 1
                 return key
         return None
 
-    def done(self, key: K, *, again_at: float | None = None) -> None:
+    def done(self, key: K, *, retry_at: float | None = None) -> None:
         """Say that the work on a key has ended; it may be picked again if it was added meanwhile.
 
-        Work that failed is tried `again_at`, as one that failed, unless it was cancelled.
+        Work that failed is tried again at `retry_at`, unless it was cancelled.
         """
-        entry = self._running.pop(key)
-        self._count(entry, -1)
-        self._running_by_limiter[entry.limiter_key] -= 1
-        if not self._running_by_limiter[entry.limiter_key]:
-            del self._running_by_limiter[entry.limiter_key]
-        self._reopen(entry.limiter_key)
-        again = self._entries.get(key)
-        if again:
-            self._put_off(key, again)
-        if again_at is not None and entry.wanted:
-            limiter_key = again.limiter_key if again else entry.limiter_key
-            self.add(key, again_at, priority=entry.priority, limiter_key=limiter_key, doubt=Doubt.FAILED)
+        ended = self._running.pop(key)
+        limiter_key = ended.due.limiter_key
+        self._running_by_limiter[limiter_key] -= 1
+        if not self._running_by_limiter[limiter_key]:
+            del self._running_by_limiter[limiter_key]
+        self._reopen(limiter_key)
+        if key in self._waiting:
+            self._schedule(key)
+            limiter_key = self._waiting[key][0].limiter_key
+        if retry_at is not None and not ended.cancelled:
+            self.add(key, replace(ended.due, at=retry_at, limiter_key=limiter_key))
 
-    def next_at(self) -> float | None:
-        """Return when the next entry will be due, or the next lane will open; `None` when neither is known."""
+    def next_at(self, now: float) -> float:
+        """Return when time alone may have something picked; infinite when nothing is known of that."""
         while self._later and not self._is_waiting(self._later[0][2], self._later[0][1]):
             heapq.heappop(self._later)
-        return min((heap[0][0] for heap in (self._later, self._opening) if heap), default=None)
+        slow_at = () if self._has_worker(now) else (one.since + SLOW_SECONDS for one in self._running.values())
+        heads = (heap[0][0] for heap in (self._later, self._opening) if heap)
+        return min((*heads, *(at for at in slow_at if at > now)), default=math.inf)
 
-    def _put_off(self, key: K, entry: _Entry) -> None:
-        heapq.heappush(self._later, (entry.at, entry.serial, key))
-        if len(self._later) > 2 * len(self._entries) + _STALE_TOLERATED:
+    def _has_worker(self, now: float) -> bool:
+        slow = sum(now >= one.since + SLOW_SECONDS for one in self._running.values())
+        return len(self._running) < self._size + min(slow, self._size // 2)
+
+    def _schedule(self, key: K) -> None:
+        due, serial = self._waiting[key]
+        heapq.heappush(self._later, (due.at, serial, key))
+        if len(self._later) > 2 * len(self._waiting) + _STALE_TOLERATED:
             # What was replaced or cancelled would stay until its time, which may be a week away.
             self._later = [item for item in self._later if self._is_waiting(item[2], item[1])]
             heapq.heapify(self._later)
 
-    def _queue_due(self, now: float) -> None:
+    def _sort_in(self, now: float) -> None:
+        """Have what has come due picked by priority from now on."""
         while self._opening and self._opening[0][0] <= now:
             at, limiter_key = heapq.heappop(self._opening)
             if self._available_at.get(limiter_key) == at:
@@ -180,20 +204,14 @@ class WorkQueue(Generic[K]):
         while self._later and self._later[0][0] <= now:
             _, serial, key = heapq.heappop(self._later)
             if self._is_waiting(key, serial):
-                entry = self._entries[key]
-                self._levels[entry.level].put(entry.limiter_key, key, serial)
+                due, _ = self._waiting[key]
+                self._levels[due.level].put(due.limiter_key, key, serial)
 
     def _is_waiting(self, key: K, serial: int) -> bool:
-        entry = self._entries.get(key)
-        return entry is not None and entry.serial == serial and key not in self._running
+        return key in self._waiting and self._waiting[key][1] == serial and key not in self._running
 
-    def _has_share(self, doubt: Doubt) -> bool:
-        return all(self._doubtful[least] < most for least, most in self._shares.items() if least <= doubt)
-
-    def _count(self, entry: _Entry, change: int) -> None:
-        for least in self._shares:
-            if least <= entry.doubt:
-                self._doubtful[least] += change
+    def _most_suspects(self, priority: Priority) -> int:
+        return max(self._size * 3 // 4 if priority <= Priority.KEY else self._size // 2, 1)
 
     def _has_capacity(self, limiter_key: str, *, now: float, urgent: bool) -> bool:
         if self._limits is None or self._running_by_limiter.get(limiter_key, 0) < self._limits.capacity(
@@ -201,44 +219,44 @@ class WorkQueue(Generic[K]):
         ):
             return True
         if not self._running_by_limiter.get(limiter_key):
-            # None of the lane is at work, whose end would open it.
-            at = max(self._limits.available_at(limiter_key, now, urgent=urgent), now + _AGAIN)
+            # No work is under way whose end would bring capacity.
+            at = max(self._limits.available_at(limiter_key, now, urgent=urgent), now + _ASK_AGAIN_SECONDS)
             if at < self._available_at.get(limiter_key, math.inf):
                 self._available_at[limiter_key] = at
                 heapq.heappush(self._opening, (at, limiter_key))
         return False
 
     def _reopen(self, limiter_key: str) -> None:
-        for queues in self._levels.values():
-            queues.reopen(limiter_key)
+        for turns in self._levels.values():
+            turns.reopen(limiter_key)
 
 
-class _Queues(Generic[K]):
-    """The due keys of one level, lane by lane; lanes without room are set aside until one of theirs is done."""
+class _Turns(Generic[K]):
+    """The due keys of one level, by limiter key in turn; limiters without capacity are set aside meanwhile."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, OrderedDict[K, int]] = {}
-        self._turns: deque[str] = deque()
+        self._keys: dict[str, OrderedDict[K, int]] = {}
+        self._order: deque[str] = deque()
         self._full: set[str] = set()
 
     def put(self, limiter_key: str, key: K, serial: int) -> None:
-        if limiter_key not in self._queues:
-            self._queues[limiter_key] = OrderedDict()
-            self._turns.append(limiter_key)
-        self._queues[limiter_key][key] = serial
+        if limiter_key not in self._keys:
+            self._keys[limiter_key] = OrderedDict()
+            self._order.append(limiter_key)
+        self._keys[limiter_key][key] = serial
 
     def take(self, is_waiting: Callable[[K, int], bool], has_capacity: Callable[[str], bool]) -> K | None:
-        while self._turns:
-            limiter_key = self._turns.popleft()
+        while self._order:
+            limiter_key = self._order.popleft()
             if not has_capacity(limiter_key):
                 self._full.add(limiter_key)
                 continue
-            queue = self._queues[limiter_key]
-            key, serial = queue.popitem(last=False)
-            if queue:
-                self._turns.append(limiter_key)
+            keys = self._keys[limiter_key]
+            key, serial = keys.popitem(last=False)
+            if keys:
+                self._order.append(limiter_key)
             else:
-                del self._queues[limiter_key]
+                del self._keys[limiter_key]
             if is_waiting(key, serial):
                 return key
         return None
@@ -246,4 +264,4 @@ class _Queues(Generic[K]):
     def reopen(self, limiter_key: str) -> None:
         if limiter_key in self._full:
             self._full.discard(limiter_key)
-            self._turns.append(limiter_key)
+            self._order.append(limiter_key)

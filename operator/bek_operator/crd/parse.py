@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bek_operator.crd.fields import Fields, Malformed, typed
-from bek_operator.crd.status import Recorded, read_status
+from bek_operator.crd.status import Status, read_status
 from bek_operator.crd.types import (
     Api,
     CloudApi,
@@ -51,8 +51,7 @@ class BusinessEncryptionKey:
         created: Instant of creation; the older object wins a claim.
         request: Echo of the `bek.dev/requested-at` annotation, empty without one.
         spec: What was asked for, or why that is not understood.
-        status: The status as read, for comparison with the one to write.
-        recorded: The same in values.
+        status: The status that the API server holds.
     """
 
     ref: ObjectKey
@@ -62,8 +61,7 @@ class BusinessEncryptionKey:
     created: float
     request: str
     spec: Spec | InvalidSpec
-    status: Mapping[str, Any] = field(repr=False)
-    recorded: Recorded = field(repr=False)
+    status: Status = field(repr=False)
     deleted: bool = False
 
 
@@ -75,9 +73,6 @@ def parse_object(body: Mapping[str, Any]) -> BusinessEncryptionKey:
         spec = _read_spec(Fields(body).part("spec"))
     except Malformed as fault:
         spec = InvalidSpec(f"{fault}; apply the CRD of this version to have it checked")
-    status = body.get("status")
-    if not isinstance(status, Mapping):
-        status = {}
     request = typed((metadata.get("annotations") or {}).get(REQUESTED_AT), str)
     return BusinessEncryptionKey(
         ref=ObjectKey(metadata["namespace"], metadata["name"]),
@@ -87,8 +82,7 @@ def parse_object(body: Mapping[str, Any]) -> BusinessEncryptionKey:
         created=instant(metadata.get("creationTimestamp")) or 0.0,
         request=_echo(request or ""),
         spec=spec,
-        status=status,
-        recorded=read_status(status),
+        status=read_status(body.get("status")),
         deleted="deletionTimestamp" in metadata,
     )
 

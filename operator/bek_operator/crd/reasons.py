@@ -1,31 +1,20 @@
 """Reasons: why a number, or a whole object, is in the state it is in.
 
-They are API: people match on them in alerts and health checks, so a published one keeps its name and meaning.
-Within a group the graver ones come later; the object's Ready condition takes the gravest of its numbers.
+They are API: people match on them in alerts and health checks, so a published one keeps its name and meaning. The
+object's Ready condition takes the most severe of its numbers.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from typing import Final
 
 
-class Group(IntEnum):
-    """Who must act before a number comes right; a higher one is graver."""
-
-    DONE = 0
-    NOBODY = 1
-    TIME = 2
-    PERSON = 3
-
-
 class Reason(StrEnum):
-    """Reasons of a single number, gravest last within its group."""
+    """Reasons of a single number."""
 
-    # Nobody must act.
     SIGNED = "Signed"
     WAITING_FOR_ROLLOUT = "WaitingForRollout"
     PENDING = "Pending"
-
-    # Time heals.
     FOREIGN_KEY = "ForeignKey"
     STALE_SIGNATURE = "StaleSignature"
     NOT_PUBLISHED = "NotPublished"
@@ -35,8 +24,6 @@ class Reason(StrEnum):
     SERVICE_NOT_READY = "ServiceNotReady"
     RATE_LIMITED = "RateLimited"
     UNREACHABLE = "Unreachable"
-
-    # A person must act.
     UNSUPPORTED = "Unsupported"
     DUPLICATE_NUMBER = "DuplicateNumber"
     HOST_NOT_ALLOWED = "HostNotAllowed"
@@ -56,7 +43,7 @@ class Reason(StrEnum):
 
 
 AT_EASE: Final = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
-"""Reasons of numbers that nobody needs to hurry for: one more look at them is nothing that anybody waits for."""
+"""Reasons of numbers that are well, or will be without anybody's doing: nobody waits for their next check."""
 
 LACKS_THE_KEY: Final = frozenset({Reason.FOREIGN_KEY, Reason.STALE_SIGNATURE, Reason.NOT_PUBLISHED})
 """What an answer can find wrong with a number; a publish mends it."""
@@ -76,21 +63,43 @@ class ObjectReason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
 
 
-_ORDER = list(Reason)
-_FIRST_TIME = _ORDER.index(Reason.FOREIGN_KEY)
-_FIRST_PERSON = _ORDER.index(Reason.UNSUPPORTED)
+class Severity(IntEnum):
+    """How severe a reason is by itself; a higher one is more severe, whatever the ranks."""
+
+    HEALTHY = 0
+    IN_PROGRESS = 1
+    TRANSIENT = 2
+    USER_ACTION = 3
 
 
-def group_of(reason: Reason) -> Group:
-    """Tell who must act, going by the reason alone."""
-    position = _ORDER.index(reason)
-    if position >= _FIRST_PERSON:
-        return Group.PERSON
-    if position >= _FIRST_TIME:
-        return Group.TIME
-    return Group.DONE if reason is Reason.SIGNED else Group.NOBODY
-
-
-def severity(reason: Reason) -> int:
-    """Return the reason's place in the order, for picking the gravest within a group."""
-    return _ORDER.index(reason)
+SEVERITY: Final[Mapping[Reason, tuple[Severity, int]]] = {
+    Reason.SIGNED: (Severity.HEALTHY, 0),
+    Reason.WAITING_FOR_ROLLOUT: (Severity.IN_PROGRESS, 1),
+    Reason.PENDING: (Severity.IN_PROGRESS, 2),
+    Reason.FOREIGN_KEY: (Severity.TRANSIENT, 3),
+    Reason.STALE_SIGNATURE: (Severity.TRANSIENT, 4),
+    Reason.NOT_PUBLISHED: (Severity.TRANSIENT, 5),
+    Reason.CREDENTIALS_NOT_FOUND: (Severity.TRANSIENT, 6),
+    Reason.INVALID_ANSWER: (Severity.TRANSIENT, 7),
+    Reason.MAINTENANCE: (Severity.TRANSIENT, 8),
+    Reason.SERVICE_NOT_READY: (Severity.TRANSIENT, 9),
+    Reason.RATE_LIMITED: (Severity.TRANSIENT, 10),
+    Reason.UNREACHABLE: (Severity.TRANSIENT, 11),
+    Reason.UNSUPPORTED: (Severity.USER_ACTION, 12),
+    Reason.DUPLICATE_NUMBER: (Severity.USER_ACTION, 13),
+    Reason.HOST_NOT_ALLOWED: (Severity.USER_ACTION, 14),
+    Reason.INVALID_CREDENTIALS: (Severity.USER_ACTION, 15),
+    Reason.CERTIFICATE_NOT_TRUSTED: (Severity.USER_ACTION, 16),
+    Reason.KEY_CHANGES_TOO_OFTEN: (Severity.USER_ACTION, 17),
+    Reason.CONTENDED: (Severity.USER_ACTION, 18),
+    Reason.SIGNATURE_MISMATCH: (Severity.USER_ACTION, 19),
+    Reason.KEY_REJECTED: (Severity.USER_ACTION, 20),
+    Reason.NOT_ELIGIBLE: (Severity.USER_ACTION, 21),
+    Reason.NUMBER_UNKNOWN: (Severity.USER_ACTION, 22),
+    Reason.NOT_REGISTERED: (Severity.USER_ACTION, 23),
+    Reason.PASSWORD_CHANGE_REQUIRED: (Severity.USER_ACTION, 24),
+    Reason.APP_SECRET_PROOF_REQUIRED: (Severity.USER_ACTION, 25),
+    Reason.TOKEN_EXPIRED: (Severity.USER_ACTION, 26),
+    Reason.ACCESS_DENIED: (Severity.USER_ACTION, 27),
+}
+"""How severe each reason is, and its rank; of two for which the same must be done, the higher one is more severe."""

@@ -1,105 +1,161 @@
-"""What a status says, read back: the operator's only memory across a restart.
+"""The status of an object in values: rendered to the body that the API server holds, and read back from it.
 
-The CRD's schema has checked it, but not always this version of it: what is not understood counts as not there.
+It is the operator's only memory across a restart. The CRD's schema has checked what is read, but not always this
+version of it: what is not understood counts as not there.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bek_operator.crd.fields import objects, typed
 from bek_operator.crd.reasons import ObjectReason, Reason
 from bek_operator.crd.types import SignatureStatus
-from bek_operator.times import instant
+from bek_operator.times import instant, rfc3339
+
+READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 
 _MOST_EARLIER_PUBLISHES = 16
-_COMPLETE = [ObjectReason.SUCCEEDED, *Reason]
+_COMPLETE = frozenset([ObjectReason.SUCCEEDED, *Reason])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One condition; `since` is when it took on this status, `None` where that is not known."""
+
+    type: str
+    true: bool
+    reason: str
+    message: str = ""
+    generation: int = -1
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One number's row of a status; `recent` are the publishes that count, whatever their key, oldest first."""
+    """One number's row. The last publish is dated to the second, `earlier` ones in seconds before it, oldest first."""
 
     number: str
     api: str
-    status: SignatureStatus | None
-    reason: Reason
-    message: str
-    fingerprint: str | None
-    published_at: float | None
-    publishes: int
-    recent: tuple[float, ...]
+    reason: Reason = Reason.PENDING
+    message: str = ""
+    status: SignatureStatus | None = None
+    fingerprint: str | None = None
+    published_at: float | None = None
+    publishes: int = 0
+    earlier: tuple[int, ...] = ()
+
+    @property
+    def recent(self) -> tuple[float, ...]:
+        """Return the publishes that count, whatever their key, oldest first."""
+        last = self.published_at
+        return () if last is None else (*(last - seconds for seconds in self.earlier), last)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """A status in values.
+class Rows(Mapping[str, Row]):  # noqa: PLW1641 - filled while it is read
+    """Rows by number, in the order of the list; each that was written is read when it is asked for, and once."""
 
-    Attributes:
-        generation: The generation that the status speaks of; -1 before the first one.
-        fingerprint: The key that the rows speak of.
-        settled: Whether every number had been tried for that generation, and for that key.
-        stalled: The reason that a person was asked to act for; empty when nobody was.
-        request: The last `requested-at` that every number was tried for.
-    """
-
-    generation: int
-    fingerprint: str | None
-    complete: bool
-    stalled: str
-    request: str
-    rows: Mapping[str, Row]
-
-
-class _Rows(Mapping[str, Row]):
-    """Rows by number, each read when it is asked for: of a thousand that are written few ever are."""
-
-    def __init__(self, written: Mapping[str, Mapping[str, Any]]) -> None:
-        self._written = written
+    def __init__(self, rows: Iterable[Row] = (), written: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._read: dict[str, Row | None] = {row.number: row for row in rows}
+        self._written = written or {}
 
     def __getitem__(self, number: str) -> Row:
-        row = _read_row(number, self._written[number])
+        if number not in self._read:
+            self._read[number] = _read_row(number, self._written[number])
+        row = self._read[number]
         if row is None:
             raise KeyError(number)
         return row
 
     def __iter__(self) -> Iterator[str]:
-        return (number for number, row in self._written.items() if _read_row(number, row))
+        return (row.number for row in self._all())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rows) and self._all() == other._all()
+
+    def _all(self) -> list[Row]:
+        if self._written:
+            read = {number: self._read.get(number) or _read_row(number, row) for number, row in self._written.items()}
+            self._read, self._written = {number: row for number, row in read.items() if row}, {}
+        return [row for row in self._read.values() if row]
 
 
-def read_status(status: Mapping[str, Any]) -> Recorded:
-    """Read a status of this or another version."""
-    generation = typed(status.get("observedGeneration"), int)
-    stalled = condition_of(status, "Stalled")
-    return Recorded(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The status of an object.
+
+    Attributes:
+        generation: The generation that it speaks of; -1 before the first one.
+        desired: How many numbers there are; `signed` of them are VALID for the Secret's current key.
+        fingerprint: The key that the rows speak of; `key_id` is its short form.
+        request: The last `requested-at` that every number was checked for.
+    """
+
+    generation: int = -1
+    conditions: tuple[Condition, ...] = ()
+    rows: Rows = field(default_factory=Rows, repr=False)
+    desired: int = 0
+    signed: int = 0
+    fingerprint: str | None = None
+    key_id: str | None = None
+    request: str = ""
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of a type, `None` where there is none."""
+        return next((one for one in self.conditions if one.type == kind), None)
+
+    @property
+    def complete(self) -> bool:
+        """Return whether every number had been checked for that generation, and for that key."""
+        ready = self.condition(READY)
+        return ready is not None and ready.reason in _COMPLETE
+
+    @property
+    def stalled(self) -> str:
+        """Return the reason that the user was asked to act for; empty where that is not so."""
+        stalled = self.condition(STALLED)
+        return stalled.reason if stalled and stalled.true else ""
+
+
+def read_status(body: object) -> Status:
+    """Read the status of an object as this or another version has written it."""
+    if not isinstance(body, Mapping):
+        return Status()
+    generation = typed(body.get("observedGeneration"), int)
+    written = {
+        number: row
+        for row in objects(body.get("phoneNumbers"))
+        if (number := typed(row.get("phoneNumber"), str)) is not None
+    }
+    return Status(
         generation=-1 if generation is None else generation,
-        fingerprint=typed(status.get("publicKeyFingerprint"), str),
-        complete=condition_of(status, "Ready").get("reason") in _COMPLETE,
-        stalled=typed(stalled.get("reason"), str) or "" if stalled.get("status") == "True" else "",
-        request=typed(status.get("lastHandledReconcileAt"), str) or "",
-        rows=_Rows(rows_of(status)),
+        conditions=tuple(_read_condition(one) for one in objects(body.get("conditions"))),
+        rows=Rows(written=written),
+        desired=typed(body.get("desiredNumbers"), int) or 0,
+        signed=typed(body.get("signedNumbers"), int) or 0,
+        fingerprint=typed(body.get("publicKeyFingerprint"), str),
+        key_id=typed(body.get("keyID"), str),
+        request=typed(body.get("lastHandledReconcileAt"), str) or "",
     )
 
 
-def rows_of(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the rows of a status by number, as they are written."""
-    return {
-        number: row
-        for row in objects(status.get("phoneNumbers"))
-        if (number := typed(row.get("phoneNumber"), str)) is not None
-    }
-
-
-def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Return a condition of a status as it is written, empty where there is none."""
-    return next((one for one in objects(status.get("conditions")) if one.get("type") == kind), {})
+def _read_condition(body: Mapping[str, Any]) -> Condition:
+    generation = typed(body.get("observedGeneration"), int)
+    return Condition(
+        type=typed(body.get("type"), str) or "",
+        true=body.get("status") == "True",
+        reason=typed(body.get("reason"), str) or "",
+        message=typed(body.get("message"), str) or "",
+        generation=-1 if generation is None else generation,
+        since=instant(body.get("lastTransitionTime")),
+    )
 
 
 def _read_row(number: str, row: Mapping[str, Any]) -> Row | None:
-    word, published_at = row.get("signatureStatus"), instant(row.get("lastPublishTime"))
+    word = row.get("signatureStatus")
     try:
         return Row(
             number=number,
@@ -108,15 +164,60 @@ def _read_row(number: str, row: Mapping[str, Any]) -> Row | None:
             reason=Reason(typed(row.get("reason"), str) or ""),
             message=typed(row.get("message"), str) or "",
             fingerprint=typed(row.get("observedFingerprint"), str),
-            published_at=published_at,
+            published_at=instant(row.get("lastPublishTime")),
             publishes=max(typed(row.get("publishes"), int) or 0, 0),
-            recent=() if published_at is None else (*_before(published_at, row.get("earlierPublishes")), published_at),
+            earlier=_read_earlier(row.get("earlierPublishes")),
         )
     except ValueError:
         return None
 
 
-def _before(last: float, seconds: object) -> list[float]:
-    """Return the instants that are so many seconds before the last one, oldest first."""
+def _read_earlier(seconds: object) -> tuple[int, ...]:
     found = seconds[:_MOST_EARLIER_PUBLISHES] if isinstance(seconds, list) else ()
-    return sorted(last - one for one in found if type(one) is int and one >= 0)
+    return tuple(sorted((one for one in found if type(one) is int and one >= 0), reverse=True))
+
+
+def render_status(status: Status) -> dict[str, Any]:
+    """Return the body that the API server is to hold; what is empty is left out."""
+    body: dict[str, Any] = {
+        "observedGeneration": status.generation,
+        "conditions": [_render_condition(one) for one in status.conditions],
+        "desiredNumbers": status.desired,
+        "signedNumbers": status.signed,
+        "signed": f"{status.signed}/{status.desired}",
+        "phoneNumbers": [_render_row(row) for row in status.rows.values()],
+    }
+    if status.fingerprint:
+        body["publicKeyFingerprint"] = status.fingerprint
+        body["keyID"] = status.key_id
+    if status.request:
+        body["lastHandledReconcileAt"] = status.request
+    return body
+
+
+def _render_condition(one: Condition) -> dict[str, Any]:
+    return {
+        "type": one.type,
+        "status": "True" if one.true else "False",
+        "observedGeneration": one.generation,
+        "lastTransitionTime": rfc3339(one.since or 0.0),
+        "reason": one.reason,
+        "message": one.message,
+    }
+
+
+def _render_row(row: Row) -> dict[str, Any]:
+    body: dict[str, Any] = {"phoneNumber": row.number, "api": row.api, "reason": str(row.reason)}
+    if row.status:
+        body["signatureStatus"] = str(row.status)
+    if row.message:
+        body["message"] = row.message
+    if row.fingerprint:
+        body["observedFingerprint"] = row.fingerprint
+    if row.published_at is not None:
+        body["lastPublishTime"] = rfc3339(row.published_at)
+    if row.earlier:
+        body["earlierPublishes"] = list(row.earlier)
+    if row.publishes:
+        body["publishes"] = row.publishes
+    return body

@@ -30,18 +30,22 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The API took the key; only a later `Reading` tells whether it is signed."""
+    """The API took the key; only a later `Reading` says whether it is signed."""
+
+
+_REFUSALS_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.NOT_ELIGIBLE})
+_OF_ALL_NUMBERS = frozenset({Reason.KEY_REJECTED, Reason.UNSUPPORTED})
 
 
 class Retry(StrEnum):
-    """What makes a failure go away."""
+    """What makes a failure go away, and so who must act."""
 
-    TRANSIENT = "time"
+    TRANSIENT = "transient"
     """Trying again, for as long as it takes."""
-    LIMITED = "bounded"
-    """Trying again a few times; after that a person has to look."""
-    TERMINAL = "person"
-    """Somebody changing something; trying again only finds out whether they did."""
+    LIMITED = "limited"
+    """Trying again a few times; after that the user must act."""
+    TERMINAL = "terminal"
+    """The user changing something; trying again only finds out whether they did."""
 
 
 class Pace(StrEnum):
@@ -57,12 +61,12 @@ class Pace(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A call that told nothing about the number's key, or a publish that was refused.
+    """A call that said nothing about the number's key, or a publish that was refused.
 
     Attributes:
         reason: What to show.
         message: Our own words, at most 200 characters, the same for the same failure (no times, no counts).
-        cure: What makes it go away.
+        retry: What makes it go away.
         pace: How soon to try again.
         retry_after: Seconds that the server asked us to wait, already bounded; `None` when it did not ask.
         code: The API's own error code, for the log and the message.
@@ -80,3 +84,21 @@ class Failure:
     trace: str | None = None
     unknown: bool = False
     shared: bool = False
+
+
+def is_of_the_key(refusal: Failure) -> bool:
+    """Return whether a publish was refused for the key itself, rather than for who published it or when."""
+    return refusal.reason in _REFUSALS_OF_THE_KEY
+
+
+def may_be_for_the_key(refusal: Failure) -> bool:
+    """Return whether a refused publish may say something about the key, so that others had better not meet it, too.
+
+    That is not so for what passes by itself, for what the API names as a fault of the number or the caller, and for
+    errors that are not understood: those that name the key have a reason that says so.
+    """
+    if refusal.reason is Reason.ACCESS_DENIED:
+        # By the HTTP status alone: a firewall that dislikes the body, for all that anybody knows.
+        return refusal.code is None
+    failed_over_it = refusal.unknown and refusal.retry is Retry.LIMITED and refusal.reason is Reason.SERVICE_NOT_READY
+    return failed_over_it or refusal.reason in _OF_ALL_NUMBERS

@@ -1,6 +1,9 @@
-"""The brake: how often one key, and how often any, may be published to one number, whoever keeps undoing it."""
+"""Back-off: how long to wait before a call is repeated, and how often one number may be published to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+from bek_operator.numbers.answers import Failure, Pace, Retry
 
 SETTLING_SECONDS = 300.0
 """How long an accepted publish is given to become VALID before it is repeated."""
@@ -11,6 +14,9 @@ BACKOFF_RESET_SECONDS = 3600.0
 MOST_IN_AN_HOUR = 6
 """How often a number is published to within an hour, whatever the key."""
 
+LIMITED_TRIES = 5
+"""How often in a row a failure that is not sure to pass is met before the user has to act."""
+
 _HOUR = 3600.0
 _FREE_PUBLISHES = 3
 _FIRST_WAIT = 3600.0
@@ -18,9 +24,13 @@ _LONGEST_WAIT = 86400.0
 _MOST_REMEMBERED = 11
 """So many are apart by the longest wait; more would change nothing."""
 
+_FIRST_AND_LONGEST_DELAY = {Pace.SOON: (1.0, 30.0), Pace.NORMAL: (2.0, 300.0), Pace.SLOW: (30.0, 1800.0)}
+_UNKNOWN_DELAYS = (30.0, SETTLING_SECONDS)
+_LONGEST_REFUSAL_DELAY = 86400.0
+
 
 def holds(publishes: int) -> bool:
-    """Tell whether further publishes are spaced out."""
+    """Return whether further publishes are spaced out."""
     return publishes >= _FREE_PUBLISHES
 
 
@@ -52,3 +62,35 @@ def with_publish(recent: Sequence[float], now: float) -> tuple[float, ...]:
 
 def _wait(doublings: int) -> float:
     return min(_FIRST_WAIT * 2.0 ** min(doublings, 10), _LONGEST_WAIT)
+
+
+def after_tries(retry: Retry, tries: int) -> Retry:
+    """Return what makes a failure go away that was met so often in a row: `LIMITED` tries are used up at the fifth."""
+    return Retry.TERMINAL if retry is Retry.LIMITED and tries >= LIMITED_TRIES else retry
+
+
+def pause_after(failure: Failure, tries: int) -> float:
+    """Return the seconds to wait after so many failed tries in a row.
+
+    A server that says for how long it wants to be left alone is not left alone for longer, unless it says so again.
+    """
+    pause = _growing(failure.pace, tries)
+    if failure.retry_after is None:
+        return pause
+    return min(pause, max(failure.retry_after, _growing(Pace.SOON, tries)))
+
+
+def refusal_delay(refusal: Failure, refusals: int, interval: float) -> float:
+    """Return the seconds to wait after so many publishes in a row were not accepted."""
+    if refusal.unknown:
+        return _UNKNOWN_DELAYS[min(refusals, len(_UNKNOWN_DELAYS)) - 1]
+    if after_tries(refusal.retry, refusals) is not Retry.TERMINAL:
+        # A publish is not repeated for ever as fast as a read may be.
+        return pause_after(replace(refusal, pace=Pace.NORMAL) if refusal.pace is Pace.SOON else refusal, refusals)
+    doublings = refusals - (1 if refusal.retry is Retry.TERMINAL else LIMITED_TRIES)
+    return min(interval * 2.0 ** min(doublings, 20), _LONGEST_REFUSAL_DELAY)
+
+
+def _growing(pace: Pace, tries: int) -> float:
+    first, longest = _FIRST_AND_LONGEST_DELAY[pace]
+    return min(first * 2.0 ** min(tries - 1, 20), longest)

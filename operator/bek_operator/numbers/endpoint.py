@@ -7,7 +7,7 @@ from bek_operator.net.ca_bundle import Trust
 from bek_operator.net.url import Url
 from bek_operator.secret_str import SecretStr
 
-Place = tuple[Url, SecretStr | None]
+Identity = tuple[Url, SecretStr | None]
 """Where an endpoint leads: equal ones lead to the same number."""
 
 _SOME_SECRET: Final = "the Secret"  # noqa: S105 - a word, not a secret
@@ -19,7 +19,7 @@ class OnPremisesEndpoint:
     """The On-Premises API of one number: an API pod of its own, opened by user and password.
 
     Attributes:
-        source: What holds user and password, in words for people.
+        source: What holds user and password, as messages name it.
     """
 
     url: Url
@@ -34,7 +34,7 @@ class OnPremisesEndpoint:
         return self.url.authority
 
     @property
-    def place(self) -> Place:
+    def identity(self) -> Identity:
         """Return what another endpoint of the same number has as well."""
         return self.url, None
 
@@ -45,11 +45,11 @@ class CloudEndpoint:
 
     Attributes:
         url: Everything before `/whatsapp_business_encryption`.
-        provider: Whether it is a provider's, whose words for things are others than Meta's.
+        provider: Whether it is a provider's, which names things in another way than Meta.
         header: The name of the header that carries the token.
         token: The access token or API key, bare.
         app_secret: What a proof of the token is made with, where the app demands one.
-        source: What holds the token, in words for people.
+        source: What holds the token, as messages name it.
     """
 
     url: Url
@@ -66,7 +66,7 @@ class CloudEndpoint:
         return f"{self.url.authority}{_BEFORE_TAG}{self.token.tag}"
 
     @property
-    def place(self) -> Place:
+    def identity(self) -> Identity:
         """Return what another endpoint of the same number has as well: where the URL does not, the token selects it."""
         return self.url, self.token
 
@@ -75,5 +75,5 @@ Endpoint = OnPremisesEndpoint | CloudEndpoint
 
 
 def is_token_limiter(limiter_key: str) -> bool:
-    """Tell whether a lane is a token's; otherwise it is a host's, whose name can't have that character."""
+    """Return whether a limiter key is a token's; otherwise it is a host's, whose name can't have that character."""
     return _BEFORE_TAG in limiter_key

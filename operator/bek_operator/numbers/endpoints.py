@@ -1,4 +1,4 @@
-"""Access: the endpoint of a number, with what the Secrets hold that its API is called with."""
+"""Endpoints: the endpoint of a number, with what the Secrets hold that its API is called with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ class Missing(StrEnum):
     """What a Secret does whose content is not known."""
 
     ABSENT = "does not exist (yet)"
-    FORBIDDEN = "may not be read: the operator's roles do not allow it"
+    FORBIDDEN = "cannot be read: RBAC forbids it"
 
 
 Secrets = Mapping[str, Mapping[str, bytes] | Missing]
@@ -62,7 +62,7 @@ class Endpoints:
         self._hidden: dict[EntryRef, SecretStr] = {}
 
     def of(self, number: Number) -> Endpoint | Failure:
-        """Return where a number is called, or why nobody can be."""
+        """Return where a number is called, or why it cannot be."""
         try:
             match number.api:
                 case OnPremisesApi():

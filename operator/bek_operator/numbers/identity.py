@@ -1,4 +1,4 @@
-"""Places: where the API of a number is, and what makes two entries lead to the same number."""
+"""Identity: where the API of a number is, and what makes two entries lead to the same number."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from bek_operator.net.url import Url
 
 
 def identity_of(number: Number, namespace: str) -> str | None:
-    """Return what an endpoint is told from others by; `None` where there is no telling.
+    """Return what distinguishes an endpoint from others; `None` where that is not known.
 
     On the Cloud API that is the phone number id, whatever token or version it is called with. Elsewhere it is the
     URL; where the credential selects the number, the Secret's entry too.

@@ -1,9 +1,9 @@
-"""The decision: what to do next about one number."""
+"""The next action: what to do about one number."""
 
 from dataclasses import dataclass
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.numbers.observation import Observation
+from bek_operator.numbers.facts import NumberFacts
 
 FRESH_SECONDS = 600.0
 """A read younger than this (and than the interval) need not be repeated before something is done about it."""
@@ -16,7 +16,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Go by the last answer, which is fresh enough to tell what the number lacks for a target that is new."""
+    """Go by the last answer, which is fresh enough to say what the number lacks for a target that is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +31,35 @@ class Wait:
     until: float | None
 
 
-Decision = Read | Reuse | Publish | Wait
+Action = Read | Reuse | Publish | Wait
 
 
-def decide(seen: Observation, now: float, *, recorded: bool) -> Decision:
-    """Decide what to do about a number whose target has an endpoint.
+def next_action(facts: NumberFacts, now: float, *, recorded: bool) -> Action:
+    """Return what to do about a number whose target has an endpoint.
 
-    `recorded` tells whether the status shows our last publish of the current key: another one is not made before
-    that, so that a crash costs one publish and no more.
+    `recorded`: whether the status shows our last publish of the current key. Another one is not made before that, so
+    that a crash costs one publish and no more.
     """
-    if now < seen.retry_at:
-        return Wait(seen.retry_at)
-    if _may_publish(seen, now):
-        return Publish() if recorded or not seen.publishes else Wait(None)
-    if now >= seen.due:
+    if now < facts.retry_at:
+        return Wait(facts.retry_at)
+    if _may_publish(facts, now):
+        return Publish() if recorded or not facts.publishes else Wait(None)
+    if now >= facts.due:
         return Read()
-    if not seen.observed:
-        return Reuse() if _is_fresh(seen, now) else Read()
-    return Wait(seen.due)
+    if not facts.observed:
+        return Reuse() if _is_fresh(facts, now) else Read()
+    return Wait(facts.due)
 
 
-def _may_publish(seen: Observation, now: float) -> bool:
-    """Tell whether the last answer is good enough to act upon, and asks for a publish that nothing holds back."""
-    if not seen.target.publish or seen.finding is Reason.SIGNED or now < seen.publish_due:
+def _may_publish(facts: NumberFacts, now: float) -> bool:
+    """Return whether the last answer is good enough to act upon, and asks for a publish that nothing holds back."""
+    if not facts.target.publish or facts.finding is Reason.SIGNED or now < facts.publish_due:
         return False
-    if seen.read_at is None or not _is_fresh(seen, now):
+    if facts.read_at is None or not _is_fresh(facts, now):
         return False
     # A check that has come due since goes first.
-    return not seen.read_at < seen.due <= now
+    return not facts.read_at < facts.due <= now
 
 
-def _is_fresh(seen: Observation, now: float) -> bool:
-    return seen.read_at is not None and now - seen.read_at < min(seen.target.interval, FRESH_SECONDS)
+def _is_fresh(facts: NumberFacts, now: float) -> bool:
+    return facts.read_at is not None and now - facts.read_at < min(facts.target.interval, FRESH_SECONDS)

@@ -1,8 +1,8 @@
-"""Claims: of two entries that lead to one number, which one may manage it.
+"""Ownership: of two entries that lead to one number, which one may manage it.
 
 Inside an object the lower number has it; between objects of one namespace the older object (creation time, then
 name). Suspended objects, and those that never publish, claim nothing from others. Across namespaces nothing is
-compared or told.
+compared.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ class _Claim:
 
 
 class Ownership:
-    """Who claims which endpoint; the one mutable part of the model, owned by the board."""
+    """Who claims which endpoint; the one mutable part of the pure packages, owned by the store."""
 
     def __init__(self) -> None:
         self._claims: dict[_Identity, set[_Claim]] = defaultdict(set)
@@ -36,42 +36,42 @@ class Ownership:
     def update(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
         """Take note of what an object claims now; return the other objects that this concerns."""
         spec = resource.spec
-        places: frozenset[_Identity] = frozenset()
+        identities: frozenset[_Identity] = frozenset()
         if isinstance(spec, Spec) and spec.publish and not spec.suspend:
-            places = frozenset(place for place, _ in _identities(resource, spec))
-        return self._replace(_claim(resource), places)
+            identities = frozenset(identity for identity, _ in _identities(resource, spec))
+        return self._replace(_claim(resource), identities)
 
     def drop(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
         """Forget an object; return those that it stood in the way of."""
         return self._replace(_claim(resource), frozenset())
 
-    def _replace(self, claim: _Claim, places: frozenset[_Identity]) -> frozenset[ObjectKey]:
+    def _replace(self, claim: _Claim, identities: frozenset[_Identity]) -> frozenset[ObjectKey]:
         before = self._identities.get(claim.uid, frozenset())
         concerned: set[ObjectKey] = set()
-        for place in before ^ places:
-            others = self._claims[place]
-            concerned.update(ObjectKey(place[0], other.name) for other in others if other.uid != claim.uid)
-            if place in places:
+        for identity in before ^ identities:
+            others = self._claims[identity]
+            concerned.update(ObjectKey(identity[0], other.name) for other in others if other.uid != claim.uid)
+            if identity in identities:
                 others.add(claim)
             else:
                 others.discard(claim)
             if not others:
-                del self._claims[place]
-        if places:
-            self._identities[claim.uid] = places
+                del self._claims[identity]
+        if identities:
+            self._identities[claim.uid] = identities
         else:
             self._identities.pop(claim.uid, None)
         return frozenset(concerned)
 
     def denied(self, resource: BusinessEncryptionKey, spec: Spec) -> dict[str, str]:
-        """Tell for each number of an object that it may not manage who does, in a sentence for its row."""
+        """Return for each number that an object is forbidden to manage who does, as a message for its row."""
         denied: dict[str, str] = {}
         lowest: dict[_Identity, str] = {}
         mine = _claim(resource)
         claiming = resource.uid in self._identities
-        for place, number in sorted(_identities(resource, spec), key=lambda found: int(found[1])):
-            first = lowest.setdefault(place, number)
-            owner = min(self._claims.get(place, ()), default=mine) if claiming else mine
+        for identity, number in sorted(_identities(resource, spec), key=lambda found: int(found[1])):
+            first = lowest.setdefault(identity, number)
+            owner = min(self._claims.get(identity, ()), default=mine) if claiming else mine
             if first != number:
                 denied[number] = f"leads to the same endpoint as {first} of this object; remove one of them"
             elif owner != mine:

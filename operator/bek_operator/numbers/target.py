@@ -8,7 +8,7 @@ from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import Api, Number, OnPremisesApi, ProviderApi, Spec
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.answers import Failure, Retry
-from bek_operator.numbers.endpoint import Endpoint, Place
+from bek_operator.numbers.endpoint import Endpoint, Identity
 from bek_operator.numbers.endpoints import EgressPolicy, Endpoints, Secrets
 from bek_operator.numbers.identity import identity_of
 
@@ -22,10 +22,10 @@ class Target:
 
     Attributes:
         uid: Of the object; a re-created one of the same name is another.
-        api: The entry of `spec.apis` as written: what a person can change.
-        address: What makes two entries lead to the same number; empty where there is no telling.
+        api: The entry of `spec.apis` as written: what the user can change.
+        address: What makes two entries lead to the same number; empty where that is not known.
         endpoint: Where to call, unless there is a `problem`.
-        problem: Why nobody can be called.
+        problem: Why it cannot be called.
         publish: Whether a missing key may be published, or only reported.
         interval: Seconds between two checks.
         request: The `requested-at` that asks for a check.
@@ -56,9 +56,9 @@ def targets_of(
     egress: EgressPolicy,
     claimed: Mapping[str, str],
 ) -> tuple[Target, ...]:
-    """Make the target of every number of an object, in the spec's order.
+    """Return the target of every number of an object, in the spec's order.
 
-    `claimed` tells for each number that somebody else manages who that is.
+    `claimed`: for each number that another object manages, the message that names it.
     """
     endpoints = Endpoints(resource.ref.namespace, secrets, egress)
     found = _each_its_own({number: endpoints.of(number) for number in spec.numbers})
@@ -69,20 +69,20 @@ def targets_of(
 
 
 def _each_its_own(found: Mapping[Number, Endpoint | Failure]) -> dict[Number, Endpoint | Failure]:
-    """Let the lowest of the numbers that lead to one place have it, whatever Secrets and entries it is named by."""
-    told, first = dict(found), dict[Place, str]()
+    """Return what was found, with each endpoint left to the lowest of the numbers that lead to it."""
+    distinct, first = dict(found), dict[Identity, str]()
     for number in sorted(found, key=lambda one: int(one.number)):
         endpoint = found[number]
         if isinstance(endpoint, Failure):
             continue
-        holder = first.setdefault(endpoint.place, number.number)
+        holder = first.setdefault(endpoint.identity, number.number)
         if holder != number.number:
-            told[number] = _duplicate(
+            distinct[number] = _duplicate(
                 f"has the same API key as {holder}; each number has one of its own"
                 if isinstance(number.api, ProviderApi)
                 else f"leads to the same endpoint as {holder} of this object; remove one of them"
             )
-    return told
+    return distinct
 
 
 def _duplicate(message: str) -> Failure:

@@ -9,6 +9,7 @@ from bek_operator.cluster.client import Client
 from bek_operator.cluster.errors import Conflict, Forbidden, NotFound, Unavailable
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secrets import SecretReader
+from bek_operator.crd.status import Status, render_status
 from support.builders import body as bek
 from support.builders import resource
 from support.small_server import Answer, SmallServer, api_server, body
@@ -107,7 +108,7 @@ async def test_a_status_is_put_onto_this_very_object(pair: Pair) -> None:
     server, client = pair
     flows = resource(uid="one", resourceVersion="5")
     server.answers = [body(bek(resourceVersion="6"))]
-    assert await Objects(client, ()).write_status(flows, {"signed": "1/1"}) == "6"
+    assert await Objects(client, ()).write_status(flows, Status(generation=2, desired=1, signed=1)) == "6"
     (check_requested,) = server.check_requested
     assert (check_requested.method, check_requested.path) == ("PUT", f"{FLOWS}/status")
     assert check_requested.body["metadata"] == {
@@ -116,7 +117,7 @@ async def test_a_status_is_put_onto_this_very_object(pair: Pair) -> None:
         "uid": "one",
         "resourceVersion": "5",
     }
-    assert check_requested.body["status"] == {"signed": "1/1"}
+    assert check_requested.body["status"] == render_status(Status(generation=2, desired=1, signed=1))
     assert "spec" not in check_requested.body
 
 
@@ -128,7 +129,7 @@ async def test_a_status_that_is_not_taken_is_an_error(pair: Pair, status: int, e
     server, client = pair
     server.answers = [body({}, status)]
     with pytest.raises(error):
-        await Objects(client, ()).write_status(resource(), {})
+        await Objects(client, ()).write_status(resource(), Status())
 
 
 async def test_a_secret_is_read_with_its_entries_decoded(pair: Pair) -> None:

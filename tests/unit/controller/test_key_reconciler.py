@@ -1,103 +1,126 @@
-"""Plan: from an object and its Secrets to a target for each number, and what is done about what is missing."""
+"""The key reconciler: from an object and its Secrets to a target for each number, and to its status."""
 
 import asyncio
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from bek_operator.controller.key_reconciler import VANISHED_SECONDS, KeyReconciler
-from bek_operator.controller.number_queue import NumberQueue
-from bek_operator.controller.store import KeyState, NumberKey, Store
-from bek_operator.controller.workers import Workers
-from bek_operator.controller.workqueue import WorkQueue
+from bek_operator.cluster.errors import ClusterError, Conflict, NotFound
+from bek_operator.controller.key_reconciler import KeyReconciler
+from bek_operator.controller.result import Result
+from bek_operator.controller.state import REPLACEMENT_SECONDS, AwaitingStatusWrite, Idle, KeyState, NumberKey
+from bek_operator.controller.status_writer import StatusWriter
+from bek_operator.controller.store import Store
 from bek_operator.crd.reasons import ObjectReason, Reason
+from bek_operator.crd.status import render_status
 from bek_operator.crd.types import ObjectKey
 from bek_operator.keys.cache import KeyCache
 from bek_operator.keys.public_key import InvalidKey, PublicKey
-from bek_operator.numbers.observation import Observation
+from bek_operator.numbers.answers import Accepted
+from bek_operator.numbers.facts import NumberFacts, PublishRecord
+from bek_operator.numbers.transitions import after_publish
 from bek_operator.status.compute import Blocked, status_of
 from support import keys
-from support.builders import (
-    KEY_SECRET,
-    LOGIN_SECRET,
-    NOW,
-    NUMBER,
-    egress,
-    observation,
-    public_key,
-    signed,
-    spec_body,
-    target,
-)
-from support.fakes import FakeObjects, FakeSecrets, now, number, numbers, unavailable
+from support.builders import KEY_SECRET, LOGIN_SECRET, NOW, NUMBER, egress, signed, spec_body
+from support.fakes import FakeEvents, FakeLimits, FakeObjects, FakeSecrets, now, number, numbers, unavailable
 from support.virtual_time import virtual_time
-
-
-async def nothing(_: NumberKey) -> None:
-    """Stand for work that is never done here."""
+from support.world import World
 
 
 class Bench:
-    """A planner, and what it hands on."""
+    """A key reconciler between an API server and numbers that nobody works on."""
 
-    def __init__(self) -> None:
-        self.objects, self.secrets = FakeObjects(), FakeSecrets()
+    def __init__(self, objects: FakeObjects | None = None) -> None:
+        self.objects, self.secrets, self.events = objects or FakeObjects(), FakeSecrets(), FakeEvents()
         self.secrets.put_key(keys.rsa())
         self.secrets.put_credentials("first")
+        self.limits = FakeLimits(8)
         self.store = Store()
-        self.queue_: WorkQueue[NumberKey] = WorkQueue()
-        self.again: list[tuple[ObjectKey, float]] = []
-        self.planner = KeyReconciler(
+        self.is_broken: Callable[[], bool] = lambda: False
+        self.reconciler = KeyReconciler(
             store=self.store,
             objects=self.objects,
             secrets=self.secrets,
-            keys=KeyCache(),
             egress=egress(),
-            numbers=NumberQueue(Workers("numbers", self.queue_, nothing, 1, now)),
-            again=lambda ref, at: self.again.append((ref, round(at - NOW))),
-            clock=now,
+            writer=StatusWriter(store=self.store, objects=self.objects, events=self.events, clock=now),
+            limits=self.limits,
+            clock=self._now,
         )
 
-    async def plan(self, ref: ObjectKey) -> KeyState:
-        """Plan an object that there is something to report of."""
-        entry = await self.planner.plan(ref)
-        assert entry
-        return entry
+    def _now(self) -> float:
+        if self.is_broken():
+            raise RuntimeError("not foreseen")
+        return now()
 
-    async def plan_again(self, ref: ObjectKey) -> KeyState:
-        """Plan an object once more, after a hint about one of its Secrets."""
-        known = self.store.get(ref)
-        assert known
-        known.secrets_stale = True
-        return await self.plan(ref)
+    async def reconcile(self, ref: ObjectKey) -> Result:
+        """Reconcile an object once."""
+        return await self.reconciler.reconcile(ref)
 
-    def due(self, at: float = 0.0) -> list[str]:
-        """Hand out the numbers that are due at an instant, as if each were done at once."""
-        found = []
-        while ref := self.queue_.pick(NOW + at):
-            self.queue_.done(ref)
-            found.append(ref.number)
-        return found
+    async def reread(self, ref: ObjectKey) -> Result:
+        """Reconcile an object after an event about its Secrets."""
+        self.store.expire_secrets(ref)
+        return await self.reconcile(ref)
+
+    def state(self, ref: ObjectKey) -> KeyState:
+        """Return the state of an object."""
+        state = self.store.get(ref)
+        assert state
+        return state
+
+    def answer(self, ref: ObjectKey, learn: Callable[[NumberFacts], NumberFacts], *wanted: str) -> None:
+        """Have numbers worked on, all unless told, and learn something of each."""
+        for name in wanted or self.state(ref).numbers:
+            key = NumberKey(ref, name)
+            facts = self.store.start(key, now())
+            assert facts
+            self.store.record(key, facts.target, learn, now())
+            self.store.stop(key, Idle())
+
+    @property
+    def written(self) -> int:
+        """Return how often a status was written."""
+        return len(self.objects.writes)
+
+
+def due(result: Result, seconds: float = 0.0) -> list[str]:
+    """Return the numbers that a result has worked on within so many seconds."""
+    return [
+        one.key.number for one in result.enqueue if isinstance(one.key, NumberKey) and one.due.at <= now() + seconds
+    ]
+
+
+def requeue(result: Result) -> float | None:
+    """Return in how many seconds an object is due again by a result."""
+    return None if result.requeue is None else round(result.requeue.at - now(), 3)
+
+
+def well(facts: NumberFacts) -> NumberFacts:
+    """Find a number to be as it should be."""
+    return signed(facts.target, read_at=now(), due=now() + 600)
 
 
 @virtual_time
 async def test_a_new_object_has_all_its_numbers_looked_at() -> None:
     """Each gets a target with the Secret's key and an endpoint of its own."""
     bench = Bench()
-    entry = await bench.plan(bench.objects.create(wanted=spec_body(numbers(3))))
-    assert isinstance(entry.key, PublicKey)
-    assert [seen.target.key.fingerprint for seen in entry.known.values()] == [keys.rsa().fingerprint] * 3
-    assert len({seen.target.address for seen in entry.known.values()}) == 3
-    assert sorted(bench.due()) == numbers(3)
+    ref = bench.objects.create(wanted=spec_body(numbers(3)))
+    result = await bench.reconcile(ref)
+    state = bench.state(ref)
+    assert isinstance(state.key, PublicKey)
+    assert [facts.target.key.fingerprint for facts in state.facts.values()] == [keys.rsa().fingerprint] * 3
+    assert len({facts.target.address for facts in state.facts.values()}) == 3
+    assert (due(result), result.cancel) == (numbers(3), ())
 
 
 @virtual_time
-async def test_nothing_is_read_again_before_there_is_a_hint() -> None:
-    """Further passes over an object talk to nobody."""
+async def test_nothing_is_read_again_before_there_is_an_event() -> None:
+    """Further turns of an object talk to nobody, and have nobody worked on."""
     bench = Bench()
     ref = bench.objects.create()
-    await bench.plan(ref)
-    await bench.plan(ref)
+    await bench.reconcile(ref)
+    assert (await bench.reconcile(ref)).enqueue == ()
     assert len(bench.objects.reads) == 1
     assert sorted(bench.secrets.reads) == [KEY_SECRET, LOGIN_SECRET]
 
@@ -107,16 +130,31 @@ async def test_what_is_known_is_in_the_order_of_the_spec() -> None:
     """However the numbers came in: otherwise a restart would write the same status in other words."""
     bench = Bench()
     ref = bench.objects.create(wanted=spec_body(numbers(2)))
-    await bench.plan(ref)
+    await bench.reconcile(ref)
     bench.objects.edit(ref, phoneNumbers=[{"phoneNumber": number(9)}, {"phoneNumber": number(1)}])
-    bench.store.hear(ref)
-    entry = await bench.plan(ref)
-    assert list(entry.known) == [number(9), number(1)]
+    bench.store.mark_unread(ref)
+    result = await bench.reconcile(ref)
+    assert list(bench.state(ref).numbers) == [number(9), number(1)]
+    assert result.cancel == (NumberKey(ref, number(2)),)
+
+
+@virtual_time
+async def test_a_number_that_is_being_worked_on_is_left_to_that() -> None:
+    """It goes on by what is known now, unless its target has changed: then it is interrupted, and due again."""
+    bench = Bench()
+    ref = bench.objects.create(wanted=spec_body(numbers(2)))
+    await bench.reconcile(ref)
+    bench.store.start(NumberKey(ref, number(1)), now())
+    result = await bench.reread(ref)
+    assert (due(result), result.cancel) == ([number(2)], ())
+    bench.secrets.put_credentials("second")
+    result = await bench.reread(ref)
+    assert (due(result), len(result.cancel)) == (numbers(2), 2)
 
 
 @pytest.mark.parametrize("server", ["objects", "secrets"])
 def test_an_api_server_that_does_not_answer_changes_nothing(server: str) -> None:
-    """The error is passed on, and the next plan reads what this one could not."""
+    """The error is passed on, and the next turn reads what this one could not."""
 
     @virtual_time
     async def run() -> None:
@@ -126,54 +164,49 @@ def test_an_api_server_that_does_not_answer_changes_nothing(server: str) -> None
         fake.error = unavailable()
         for _ in range(2):
             with pytest.raises(type(unavailable())):
-                await bench.planner.plan(ref)
-        assert bench.due() == []
+                await bench.reconcile(ref)
         fake.error = None
-        assert list((await bench.plan(ref)).known) == [NUMBER]
-        bench.store.hear(ref)
+        assert due(await bench.reconcile(ref)) == [NUMBER]
+        bench.store.mark_unread(ref)
         bench.objects.error = unavailable()
         with pytest.raises(type(unavailable())):
-            await bench.planner.plan(ref)
-        assert bench.store.begin_reading(ref)
+            await bench.reconcile(ref)
+        assert bench.store.take_unread(ref)
 
     run()
 
 
 @virtual_time
-async def test_an_error_while_targets_are_made_claims_nothing() -> None:
-    """An error that nobody foresaw leaves the object to be planned again, not half planned."""
+async def test_an_error_while_targets_are_made_changes_nothing() -> None:
+    """One that nobody foresaw leaves the object to be reconciled again, not half done."""
     bench = Bench()
     ref = bench.objects.create()
-    bench.planner._clock = broken
+    bench.is_broken = lambda: bool(bench.secrets.reads)
     for _ in range(2):
         with pytest.raises(RuntimeError):
-            await bench.planner.plan(ref)
-    bench.planner._clock = now
-    assert list((await bench.plan(ref)).known) == [NUMBER]
-
-
-def broken() -> float:
-    """Tell no time."""
-    raise RuntimeError("not foreseen")
+            await bench.reconcile(ref)
+    bench.is_broken = lambda: False
+    assert due(await bench.reconcile(ref)) == [NUMBER]
 
 
 @virtual_time
 async def test_an_object_that_is_gone_is_forgotten_and_those_in_its_way_are_woken() -> None:
-    """The younger object of two on one number is planned again when the older one is gone."""
+    """The younger object of two on one number is reconciled again when the older one is gone."""
     bench = Bench()
     older = bench.objects.create("older", created=0)
     younger = bench.objects.create("younger", created=1)
-    await bench.plan(older)
-    entry = await bench.plan(younger)
-    assert [seen.reason for seen in entry.known.values()] == [Reason.DUPLICATE_NUMBER]
-    bench.again.clear()
+    await bench.reconcile(older)
+    result = await bench.reconcile(younger)
+    assert [one.key for one in result.enqueue] == [older]
+    await bench.reconcile(younger)
+    assert [facts.reason for facts in bench.state(younger).facts.values()] == [Reason.DUPLICATE_NUMBER]
     bench.objects.delete(older)
-    bench.store.hear(older)
-    assert await bench.planner.plan(older) is None
-    assert bench.again == [(younger, 0)]
-    entry = await bench.plan(younger)
-    assert [seen.target.problem for seen in entry.known.values()] == [None]
-    assert bench.due() == [NUMBER]
+    bench.store.mark_unread(older)
+    result = await bench.reconcile(older)
+    assert ([one.key for one in result.enqueue], result.cancel) == ([younger], (NumberKey(older, NUMBER),))
+    assert requeue(result) is None
+    assert due(await bench.reconcile(younger)) == [NUMBER]
+    assert [facts.target.problem for facts in bench.state(younger).facts.values()] == [None]
 
 
 @virtual_time
@@ -181,11 +214,12 @@ async def test_an_object_that_is_going_is_gone() -> None:
     """One that somebody else's finalizer holds back is left alone from its deletion on."""
     bench = Bench()
     ref = bench.objects.create()
-    await bench.plan(ref)
+    await bench.reconcile(ref)
     bench.objects.mark_deleted(ref)
-    bench.store.hear(ref)
-    assert await bench.planner.plan(ref) is None
-    assert bench.due(1e6) == []
+    bench.store.mark_unread(ref)
+    assert await bench.reconcile(ref) == Result(cancel=(NumberKey(ref, NUMBER),))
+    assert bench.store.get(ref) is None
+    assert await bench.reconcile(ref) == Result()
 
 
 MISSING: dict[str, tuple[Callable[[FakeSecrets], object], ObjectReason]] = {
@@ -197,19 +231,21 @@ MISSING: dict[str, tuple[Callable[[FakeSecrets], object], ObjectReason]] = {
 
 
 @pytest.mark.parametrize(("change", "reason"), MISSING.values(), ids=MISSING.keys())
-def test_an_unusable_key_is_an_obstacle(change: Callable[[FakeSecrets], object], reason: ObjectReason) -> None:
-    """Nobody is called without one, and what the Secret holds instead is not told."""
+def test_without_a_usable_key_nobody_is_called(change: Callable[[FakeSecrets], object], reason: ObjectReason) -> None:
+    """The status says so at once, and does not tell what the Secret holds instead."""
 
     @virtual_time
     async def run() -> None:
         bench = Bench()
         change(bench.secrets)
-        entry = await bench.plan(bench.objects.create())
-        assert isinstance(entry.key, Blocked)
-        assert entry.key.reason is reason
-        assert KEY_SECRET in entry.key.message
-        assert "sesame" not in entry.key.message
-        assert bench.due(1e6) == []
+        ref = bench.objects.create()
+        assert due(await bench.reconcile(ref), 1e6) == []
+        key = bench.state(ref).key
+        assert isinstance(key, Blocked)
+        assert key.reason is reason
+        assert KEY_SECRET in key.message
+        assert "sesame" not in key.message
+        assert bench.objects.ready(ref) == ("False", reason)
 
     run()
 
@@ -219,16 +255,16 @@ async def test_numbers_stand_still_while_the_key_is_unusable() -> None:
     """They are stopped where they are, keep what is known, and go on with the next usable key."""
     bench = Bench()
     ref = bench.objects.create()
-    before = dict((await bench.plan(ref)).known)
+    await bench.reconcile(ref)
+    before = bench.state(ref).facts
     bench.secrets.put(KEY_SECRET, public_pem="not a key")
-    entry = await bench.plan_again(ref)
-    assert entry.at_rest
-    assert entry.known == before
-    assert bench.due(1e6) == []
+    result = await bench.reread(ref)
+    assert (result.cancel, due(result, 1e6)) == ((NumberKey(ref, NUMBER),), [])
+    assert bench.state(ref).is_at_rest
+    assert bench.state(ref).facts == before
     bench.secrets.put_key(keys.rsa())
-    entry = await bench.plan_again(ref)
-    assert not entry.at_rest
-    assert bench.due() == [NUMBER]
+    assert due(await bench.reread(ref)) == [NUMBER]
+    assert not bench.state(ref).is_at_rest
 
 
 VANISHED: dict[str, Callable[[FakeSecrets], object]] = {
@@ -240,67 +276,55 @@ VANISHED: dict[str, Callable[[FakeSecrets], object]] = {
 @pytest.mark.parametrize("vanish", VANISHED.values(), ids=VANISHED.keys())
 @virtual_time
 async def test_a_secret_that_has_just_vanished_is_waited_for(vanish: Callable[[FakeSecrets], object]) -> None:
-    """There is nothing to report before two seconds are over; then it is missing."""
+    """Nothing is made of it before two seconds are over; then it is missing."""
     bench = Bench()
     ref = bench.objects.create()
-    await bench.plan(ref)
+    await bench.reconcile(ref)
     vanish(bench.secrets)
-    entry = bench.store.get(ref)
-    assert entry
-    entry.secrets_stale = True
-    for _ in range(2):
-        assert await bench.planner.plan(ref) is None
-        assert bench.again.pop() == (ref, VANISHED_SECONDS)
-        assert isinstance(entry.key, PublicKey)
-        await asyncio.sleep(VANISHED_SECONDS / 2)
-    assert isinstance((await bench.plan(ref)).key, Blocked)
+    bench.store.expire_secrets(ref)
+    for left in (REPLACEMENT_SECONDS, REPLACEMENT_SECONDS / 2):
+        result = await bench.reconcile(ref)
+        assert (requeue(result), result.cancel, result.enqueue) == (left, (), ())
+        assert isinstance(bench.state(ref).key, PublicKey)
+        await asyncio.sleep(REPLACEMENT_SECONDS / 2)
+    await bench.reconcile(ref)
+    assert isinstance(bench.state(ref).key, Blocked)
 
 
 @virtual_time
 async def test_a_secret_that_may_not_be_read_is_looked_for_each_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody tells when a role is mended; the row and the log say that it has to be."""
-    bench = Bench()
-    bench.secrets.forbidden = {LOGIN_SECRET}
-    ref = bench.objects.create()
-    entry = await bench.plan(ref)
-    (seen,) = entry.known.values()
-    assert seen.reason is Reason.CREDENTIALS_NOT_FOUND
-    assert seen.message == f"Secret {LOGIN_SECRET} may not be read: the operator's roles do not allow it"
-    assert (ref, 60) in bench.again
-    assert [record.getMessage() for record in caplog.records] == ["a Secret may not be read: not for us"]
-
-
-@virtual_time
-async def test_passes_before_that_minute_is_over_read_nothing() -> None:
-    """Numbers that end one after the other have their object passed; each pass leaves the minute as it is."""
+    """No event tells when a role is mended; the row and the log say that it has to be."""
     bench = Bench()
     bench.secrets.forbidden = {LOGIN_SECRET}
     ref = bench.objects.create()
     for _ in range(6):
-        await bench.plan(ref)
-        assert bench.again.pop() == (ref, 60)
+        await bench.reconcile(ref)
         await asyncio.sleep(9.9)
+        assert requeue(await bench.reconcile(ref)) in {round(60 - now() + NOW, 3), 0.0}
     assert bench.secrets.reads.count(LOGIN_SECRET) == 1
+    (facts,) = bench.state(ref).facts.values()
+    assert facts.reason is Reason.CREDENTIALS_NOT_FOUND
+    assert facts.message == f"Secret {LOGIN_SECRET} cannot be read: RBAC forbids it"
+    assert [record.getMessage() for record in caplog.records][:1] == ["a Secret cannot be read: not for us"]
     await asyncio.sleep(1)
-    await bench.plan(ref)
+    await bench.reconcile(ref)
     assert bench.secrets.reads.count(LOGIN_SECRET) == 2
     bench.secrets.forbidden = set()
-    await bench.plan_again(ref)
-    bench.again.clear()
+    await bench.reread(ref)
     await asyncio.sleep(100)
-    await bench.plan(ref)
-    assert (bench.secrets.reads.count(LOGIN_SECRET), bench.again) == (3, [])
+    await bench.reconcile(ref)
+    assert bench.secrets.reads.count(LOGIN_SECRET) == 3
 
 
 @virtual_time
-async def test_secrets_are_referred_to_before_they_are_read() -> None:
-    """So that nothing is missed of what happens to them meanwhile."""
+async def test_an_event_about_a_secret_counts_from_before_it_is_read() -> None:
+    """So that nothing is missed of what happens to it meanwhile."""
     bench = Bench()
     bench.secrets.error = unavailable()
     ref = bench.objects.create()
     with pytest.raises(type(unavailable())):
-        await bench.planner.plan(ref)
-    assert bench.store.referrers(ref.namespace, KEY_SECRET) == {ref}
+        await bench.reconcile(ref)
+    assert bench.store.secret_changed(ref.namespace, KEY_SECRET, "2") == [ref]
 
 
 @virtual_time
@@ -308,60 +332,160 @@ async def test_healthy_numbers_of_a_last_life_are_spread_over_their_interval() -
     """A restart does not ask all of them at once, and calls nothing untried."""
     bench = Bench()
     ref = bench.objects.create(wanted=spec_body(numbers(100)))
-    entry = await bench.plan(ref)
-    known = {one: signed(seen.target) for one, seen in entry.known.items()}
-    assert isinstance(entry.key, PublicKey)
-    bench.objects.overwrite_status(ref, status_of(entry.resource, entry.key, known, NOW))
-    after = Bench()
-    after.objects = bench.objects
-    after.planner._objects = bench.objects
-    entry = await after.plan(ref)
-    assert not entry.not_observed | entry.active
-    soon = len(after.due(300))
-    assert 20 < soon < 80
-    assert soon + len(after.due(600)) == 100
+    await bench.reconcile(ref)
+    state = bench.state(ref)
+    known = {one: signed(facts.target) for one, facts in state.facts.items()}
+    assert isinstance(state.key, PublicKey)
+    bench.objects.overwrite_status(ref, render_status(status_of(state.resource, state.key, known, NOW)))
+    after = Bench(bench.objects)
+    result = await after.reconcile(ref)
+    assert after.state(ref).unfinished == 0
+    assert 20 < len(due(result, 300)) < 80
+    assert len(due(result, 601)) == 100
 
 
 @virtual_time
-async def test_a_suspended_object_hands_on_no_number() -> None:
+async def test_a_suspended_object_has_no_number_worked_on() -> None:
     """Its targets are made all the same, for the status to compare with."""
     bench = Bench()
-    entry = await bench.plan(bench.objects.create(wanted=spec_body(suspend=True)))
-    assert list(entry.known) == [NUMBER]
-    assert bench.due(1e6) == []
+    ref = bench.objects.create(wanted=spec_body(suspend=True))
+    result = await bench.reconcile(ref)
+    assert list(bench.state(ref).numbers) == [NUMBER]
+    assert due(result, 1e6) == []
 
 
-def test_what_a_person_waits_for_goes_first() -> None:
-    """Then a new key, then repair, then checks; and after its equals, what may well hang."""
-    queue_: WorkQueue[NumberKey] = WorkQueue()
-    queue = NumberQueue(Workers("numbers", queue_, nothing, 1, lambda: NOW))
-    old, new = target(), target(key=public_key("new"))
-    waiting: dict[str, tuple[Observation, Observation | None]] = {
-        "check": (signed(), None),
-        "a check that failed": (signed(failures=1), None),
-        "repair": (observation(observed=True, reason=Reason.NOT_PUBLISHED), None),
-        "unreachable before a restart": (observation(observed=True, reason=Reason.UNREACHABLE), None),
-        "new key": (observation(new, read_at=NOW), signed(old)),
-        "new key for one that failed": (observation(new, read_at=NOW), signed(old, failures=2)),
-        "new number": (observation(), None),
-        "new spec for a number that answers": (observation(read_at=NOW), None),
-    }
-    ref = ObjectKey("messaging", "flows")
-    for name, (seen, before) in waiting.items():
-        queue.enqueue(NumberKey(ref, name), seen, NOW, before=before)
-    found = []
-    while picked := queue_.pick(NOW):
-        found.append(picked.number)
-    assert found == [
-        "new spec for a number that answers",
-        "new number",
-        "new key",
-        "new key for one that failed",
-        "repair",
-        "unreachable before a restart",
-        "check",
-        "a check that failed",
-    ]
+@virtual_time
+async def test_a_status_that_says_something_new_is_written_once() -> None:
+    """Then events go out; a second time nothing is written."""
+    bench = Bench()
+    ref = bench.objects.create()
+    await bench.reconcile(ref)
+    bench.answer(ref, well)
+    assert requeue(await bench.reconcile(ref)) is None
+    assert bench.objects.ready(ref) == ("True", "Succeeded")
+    assert bench.events.reasons == ["Succeeded"]
+    assert not bench.store.mark_unread(ref, bench.objects.resource(ref).version)
+    await asyncio.sleep(100)
+    await bench.reconcile(ref)
+    assert (bench.written, len(bench.events.posted)) == (1, 1)
+
+
+@virtual_time
+async def test_while_numbers_are_worked_on_the_status_is_written_once_in_two_seconds() -> None:
+    """What a change leads to at first is written together; the last of it is written at once."""
+    bench = Bench()
+    ref = bench.objects.create(wanted=spec_body(numbers(4)))
+    assert requeue(await bench.reconcile(ref)) == 2.0
+    for count, name in enumerate(numbers(3)):
+        bench.answer(ref, well, name)
+        assert (requeue(await bench.reconcile(ref)), bench.written) == (2.0, count)
+        await asyncio.sleep(2)
+        await bench.reconcile(ref)
+        assert bench.written == count + 1
+    bench.answer(ref, well, number(4))
+    await bench.reconcile(ref)
+    assert bench.objects.ready(ref) == ("True", "Succeeded")
+
+
+@virtual_time
+async def test_numbers_that_wait_for_capacity_are_counted() -> None:
+    """Numbers that were not looked at for want of calls are told from those whose answer is about to come."""
+    bench = Bench()
+    ref = bench.objects.create()
+    await bench.reconcile(ref)
+    limiter_key = bench.state(ref).facts[NUMBER].target.limiter_key
+    for until, words in ((now() + 60, "; 1 waiting for the API rate limit"), (now(), "")):
+        bench.limits.closed_until[limiter_key, True] = until
+        await asyncio.sleep(2)
+        await bench.reconcile(ref)
+        message = bench.objects.status(ref)["conditions"][0]["message"]
+        assert message == f"checked 0 of 1 number since the last change (not yet {NUMBER}){words}"
+
+
+@virtual_time
+async def test_numbers_are_handed_on_before_a_status_is_written() -> None:
+    """A write that fails, or takes its time, holds up nobody; what waited for one goes on when it has succeeded."""
+    bench = Bench()
+    ref = bench.objects.create()
+    await bench.reconcile(ref)
+    bench.answer(ref, well)
+    await bench.reconcile(ref)
+    bench.answer(ref, lambda facts: after_publish(facts, Accepted(), now()))
+    key = NumberKey(ref, NUMBER)
+    bench.store.start(key, now())
+    bench.store.stop(key, AwaitingStatusWrite())
+    bench.secrets.put_credentials("second")
+    bench.objects.error = unavailable()
+    assert due(await bench.reread(ref)) == [NUMBER]
+    bench.store.start(key, now())
+    bench.store.stop(key, AwaitingStatusWrite())
+    await asyncio.sleep(3)
+    with pytest.raises(type(unavailable())):
+        await bench.reconcile(ref)
+    bench.objects.error = None
+    await asyncio.sleep(3)
+    assert due(await bench.reconcile(ref)) == [NUMBER]
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["somebody else wrote", "the object is gone"])
+def test_a_write_that_is_rejected_has_the_object_read_again(*, gone: bool) -> None:
+    """No event tells of what was not written, and nobody goes on as if it were."""
+
+    @virtual_time
+    async def run() -> None:
+        bench = Bench()
+        ref = bench.objects.create()
+        await bench.reconcile(ref)
+        bench.answer(ref, well)
+        if gone:
+            bench.objects.delete(ref)
+        else:
+            bench.objects.touch(ref)
+        result = await bench.reconcile(ref)
+        assert (requeue(result), result.enqueue, bench.events.posted) == (0.0, (), [])
+        assert bench.store.take_unread(ref)
+
+    run()
+
+
+@pytest.mark.parametrize("refusal", [NotFound("no such page"), Conflict("never")], ids=["not found", "conflict"])
+@virtual_time
+async def test_a_write_that_is_rejected_for_ever_is_tried_once_a_second(
+    refusal: ClusterError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A definition that has no status is told in the log, and calls neither the API server nor a number on end."""
+    caplog.set_level(logging.INFO)
+    world = World()
+    world.objects.seconds = 0.01
+    world.objects.refusal = refusal
+    ref = world.objects.create(wanted=spec_body([NUMBER]))
+    async with world.operator():
+        await asyncio.sleep(30)
+        assert 20 < world.objects.refused < 35
+        assert len(world.objects.reads) < 40
+        assert len(world.phones.calls) < 5
+        message = f"status update rejected (conflict or gone), retrying: {refusal}"
+        logged = [record for record in caplog.records if record.getMessage() == message]
+        assert len(logged) == world.objects.refused
+        assert {vars(record)["object"] for record in logged} == {f"{ref.namespace}/{ref.name}"}
+        world.objects.refusal = None
+        await world.until_ready(ref, 5)
+
+
+@virtual_time
+async def test_an_event_names_why_a_key_was_published_again() -> None:
+    """The cause is that of the number when it was published."""
+    bench = Bench()
+    ref = bench.objects.create()
+    await bench.reconcile(ref)
+    bench.answer(ref, lambda facts: replace(well(facts), published=PublishRecord(at=NOW, count=1)))
+    await bench.reconcile(ref)
+    bench.events.posted.clear()
+    again = PublishRecord(at=NOW + 9, count=2, cause=Reason.FOREIGN_KEY)
+    bench.answer(ref, lambda facts: replace(facts, published=again))
+    await asyncio.sleep(1)
+    await bench.reconcile(ref)
+    assert bench.events.reasons == ["ForeignKey"]
 
 
 @virtual_time

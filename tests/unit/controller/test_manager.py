@@ -3,7 +3,7 @@
 import asyncio
 from itertools import combinations
 
-from bek_operator.controller.number_queue import CHECKS_EVERY
+from bek_operator.controller.due import CHECKS_EVERY
 from support import keys
 from support.builders import public_key, spec_body
 from support.fakes import now, number, numbers

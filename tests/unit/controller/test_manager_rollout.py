@@ -129,7 +129,7 @@ async def test_a_key_that_is_refused_reaches_exactly_one_of_fifty_numbers() -> N
         await world.until_waiting("KeyRejected", 3)
         assert world.summary == ("False", "KeyRejected", "Failed")
         assert world.message == (
-            f"1 of 50 numbers: {REJECTED.message} ({FIRST}); 49 not given the key before {FIRST} holds it: "
+            f"1 of 50 numbers: {REJECTED.message} ({FIRST}); 49 waiting for the rollout until {FIRST} is verified: "
             "put a key that works into the Secret, or name another number in `rollout.firstNumber`"
         )
         assert FIRST in world.row(SECOND)["message"]
@@ -163,7 +163,7 @@ async def test_a_first_number_that_stays_mismatch_stops_the_rollout() -> None:
         assert world.summary == ("False", "Progressing", "InProgress")
         await world.until_waiting("SignatureMismatch", 20 * MINUTE)
         assert world.summary == ("False", "SignatureMismatch", "Failed")
-        assert f"2 not given the key before {FIRST} holds it: put a key" in world.message
+        assert f"2 waiting for the rollout until {FIRST} is verified: put a key" in world.message
         world.phones[FIRST].failure = BUSY
         await asyncio.sleep(2 * HOUR)
     async with world.operator():
@@ -200,7 +200,7 @@ async def test_a_key_whose_fate_is_unknown_reaches_one_number_as_well() -> None:
         world.rotate()
         await world.until_waiting("ServiceNotReady", MINUTE)
         await until(lambda: world.summary == ("False", "ServiceNotReady", "Failed"), HOUR)
-        assert f"4 not given the key before {FIRST} holds it: put a key that works" in world.message
+        assert f"4 waiting for the rollout until {FIRST} is verified: put a key that works" in world.message
         await asyncio.sleep(DAY)
     async with world.operator():
         await asyncio.sleep(DAY)
@@ -234,7 +234,9 @@ async def test_a_named_number_that_cannot_be_asked_says_what_to_do() -> None:
         await world.begin()
         world.phones[SECOND].failure = failure(Reason.NOT_REGISTERED, "not registered", retry=DENIED.retry)
         world.rotate()
-        await until(lambda: f"2 not given the key before {SECOND} holds it: see to that number" in world.message, HOUR)
+        await until(
+            lambda: f"2 waiting for the rollout until {SECOND} is verified: repair that number" in world.message, HOUR
+        )
         assert set(world.published) == {SECOND}
 
 
@@ -545,7 +547,7 @@ async def test_a_first_publication_waits_for_nobody() -> None:
     async with world.operator():
         await until(lambda: all(world.phones[one].holds(OLD) for one in numbers(5)[1:]), 3)
         await until(lambda: world.summary == ("False", "KeyRejected", "Failed"), 3)
-    assert "not given the key" not in world.message
+    assert "waiting for the rollout" not in world.message
 
 
 @virtual_time

@@ -1,23 +1,27 @@
-"""Sign: the calls that one number takes, and what becomes of them when something else is wanted meanwhile."""
+"""The number reconciler: the calls that one number takes, and what becomes of them when it is interrupted."""
 
 import asyncio
-import math
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bek_operator.controller.number_reconciler import NumberReconciler
-from bek_operator.controller.store import NumberKey, Store
-from bek_operator.crd.reasons import Reason
+from bek_operator.controller.result import Result
+from bek_operator.controller.state import AwaitingStatusWrite, Idle, NumberKey, NumberState
+from bek_operator.controller.store import Store
+from bek_operator.crd.reasons import ObjectReason, Reason
+from bek_operator.crd.types import SignatureStatus
 from bek_operator.keys.public_key import PublicKey
-from bek_operator.numbers.next_action import Read, decide
-from bek_operator.numbers.observation import Observation, with_target
-from bek_operator.numbers.rollout import RolloutGate
+from bek_operator.numbers.answers import Reading
+from bek_operator.numbers.carry_over import with_target
+from bek_operator.numbers.facts import NumberFacts
+from bek_operator.numbers.next_action import Read, next_action
 from bek_operator.numbers.target import Target
+from bek_operator.status.compute import Blocked
 from support import keys
-from support.builders import DENIED, NUMBER, UNREACHABLE, observation, resource, target
+from support.builders import DENIED, NUMBER, UNREACHABLE, public_key, resource, target
+from support.builders import facts as number_facts
 from support.fakes import FakePhones, now
 from support.virtual_time import until, virtual_time
 
@@ -31,41 +35,52 @@ def aim(pair: keys.KeyPair, **more: Any) -> Target:
 
 
 class Bench:
-    """A signer with one number, and what it says."""
+    """A reconciler with one number, and what it returns."""
 
-    def __init__(self, seen: Observation | None = None) -> None:
+    def __init__(self, facts: NumberFacts | None = None) -> None:
         self.phones = FakePhones()
         self.phone = self.phones[NUMBER]
         self.store = Store()
-        self.entry = self.store.adopt(FLOWS)
-        self.store.put(FLOWS.ref, seen or observation(aim(keys.rsa())))
-        self.waits: list[float | None] = []
-        self.reports = 0
-        self.signer = NumberReconciler(
-            store=self.store,
-            backend=self.phones,
-            wait=lambda _, __, until: self.waits.append(until if until is None else until - now()),
-            report=self._report,
-            clock=now,
-        )
+        self.store.put(FLOWS)
+        self.set_facts(facts or number_facts(aim(keys.rsa())))
+        self.reconciler = NumberReconciler(store=self.store, backend=self.phones, clock=now)
 
-    def _report(self, ref: NumberKey) -> None:
-        assert ref == REF
-        self.reports += 1
+    def set_facts(self, *facts: NumberFacts) -> None:
+        """Set what is known of the object's numbers."""
+        key = facts[0].target.key if facts else public_key()
+        self.store.set_targets(FLOWS.ref, key, facts, now())
 
     @property
-    def seen(self) -> Observation:
+    def number(self) -> NumberState:
+        """Return the number's state."""
+        state = self.store.get(FLOWS.ref)
+        assert state
+        return state.numbers[NUMBER]
+
+    @property
+    def facts(self) -> NumberFacts:
         """Return what is known of the number."""
-        return self.entry.known[NUMBER]
+        return self.number.facts
 
     @property
     def calls(self) -> list[str]:
         """Return the kinds of all calls."""
         return [call.kind for call in self.phones.calls]
 
-    def start(self) -> asyncio.Task[None]:
-        """Begin to sign the number."""
-        return asyncio.create_task(self.signer.reconcile(REF))
+    async def reconcile(self) -> tuple[float | None, int]:
+        """Work on the number; return in how many seconds it is due again, and how often its object is."""
+        return told(await self.reconciler.reconcile(REF))
+
+    def start(self) -> asyncio.Task[Result]:
+        """Begin to work on the number."""
+        return asyncio.create_task(self.reconciler.reconcile(REF))
+
+
+def told(result: Result) -> tuple[float | None, int]:
+    """Return in how many seconds a number is due again by a result, and how often its object is."""
+    assert result.cancel == ()
+    due = result.requeue or next((one.due for one in result.enqueue if one.key == REF), None)
+    return due.at - now() if due else None, sum(one.key == FLOWS.ref for one in result.enqueue)
 
 
 @virtual_time
@@ -73,26 +88,28 @@ async def test_a_number_that_is_well_is_read_and_left_until_its_next_check() -> 
     """One read is all it takes; a second look at it before it is due calls nobody."""
     bench = Bench()
     bench.phone.overwrite(keys.rsa().fingerprint)
-    await bench.signer.reconcile(REF)
+    due, news = await bench.reconcile()
     assert bench.calls == ["read"]
-    assert bench.seen.reason is Reason.SIGNED
-    assert bench.reports == 1
-    await bench.signer.reconcile(REF)
-    assert bench.calls == ["read"]
-    assert bench.reports == 1
-    assert all(wait and 500 < wait < 700 for wait in bench.waits)
+    assert bench.facts.reason is Reason.SIGNED
+    assert news == 1
+    assert due
+    assert 500 < due < 700
+    due, news = await bench.reconcile()
+    assert (bench.calls, news) == (["read"], 0)
+    assert due
+    assert 500 < due < 700
 
 
 @virtual_time
 async def test_a_number_without_the_key_is_published_to_and_read_again() -> None:
     """What the API says after the publish is what counts."""
     bench = Bench()
-    await bench.signer.reconcile(REF)
+    assert (await bench.reconcile())[1] == 1
     assert bench.calls == ["read", "publish", "read"]
-    assert bench.seen.reason is Reason.SIGNED
-    assert bench.seen.publishes == 1
+    assert bench.facts.reason is Reason.SIGNED
+    assert bench.facts.publishes == 1
     assert bench.phone.holds(keys.rsa())
-    assert not bench.entry.not_observed | bench.entry.active
+    assert not bench.number.is_unfinished
 
 
 @virtual_time
@@ -100,31 +117,31 @@ async def test_a_number_that_cannot_be_read_is_not_published_to() -> None:
     """A failed call is named, and the number waits for its next try."""
     bench = Bench()
     bench.phone.failure = UNREACHABLE
-    await bench.signer.reconcile(REF)
+    due, _ = await bench.reconcile()
     assert bench.calls == ["read"]
-    assert bench.seen.reason is Reason.UNREACHABLE
-    assert len(bench.waits) == 1
+    assert bench.facts.reason is Reason.UNREACHABLE
+    assert due
 
 
 @virtual_time
 async def test_another_publish_waits_for_the_status_to_show_the_last_one() -> None:
-    """A number that lost its key again waits without an end, until somebody says that it is recorded."""
+    """A number that lost its key again is due when its status is written, and at no time before."""
     bench = Bench()
-    await bench.signer.reconcile(REF)
+    await bench.reconcile()
     bench.phone.overwrite(None)
-    bench.store.put(FLOWS.ref, replace(bench.seen, due=now()))
-    await bench.signer.reconcile(REF)
+    bench.set_facts(replace(bench.facts, due=now()))
+    due, _ = await bench.reconcile()
     assert bench.calls == ["read", "publish", "read", "read"]
-    assert bench.waits[-1] is None
+    assert (due, bench.number.phase) == (None, AwaitingStatusWrite())
 
 
 @virtual_time
 async def test_a_number_that_nobody_can_be_called_for_calls_nobody() -> None:
-    """The problem that the plan found is shown until the plan finds something else."""
-    bench = Bench(with_target(observation(aim(keys.rsa())), aim(keys.rsa(), endpoint=None, problem=DENIED), now()))
-    await bench.signer.reconcile(REF)
-    assert bench.seen.reason is Reason.ACCESS_DENIED
-    assert (bench.calls, bench.waits) == ([], [math.inf])
+    """The problem that its target has is shown until it has another target."""
+    blocked = aim(keys.rsa(), endpoint=None, problem=DENIED)
+    bench = Bench(with_target(number_facts(aim(keys.rsa())), blocked, now()))
+    assert await bench.reconcile() == (None, 0)
+    assert (bench.facts.reason, bench.calls) == (Reason.ACCESS_DENIED, [])
 
 
 @virtual_time
@@ -133,55 +150,51 @@ async def test_a_publish_that_ends_when_nobody_can_be_called_any_more_is_not_for
     bench = Bench()
     task = bench.start()
     await until(lambda: bench.calls == ["read", "publish"], 1)
-    blocked = aim(keys.rsa(), address=bench.seen.target.address, endpoint=None, problem=DENIED)
-    bench.store.put(FLOWS.ref, with_target(bench.seen, blocked, now()))
+    blocked = aim(keys.rsa(), address=bench.facts.target.address, endpoint=None, problem=DENIED)
+    bench.set_facts(with_target(bench.facts, blocked, now()))
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    assert (bench.seen.reason, bench.seen.publishes) == (Reason.ACCESS_DENIED, 1)
-    assert bench.seen.published_at == now()
-    assert bench.waits == [math.inf]
-    after = with_target(bench.seen, aim(keys.rsa()), now())
-    assert (after.accepted, after.observed, after.resume_from) == (True, False, None)
-    assert decide(after, now(), recorded=True) == Read()
+    assert told(await task) == (None, 1)
+    assert (bench.facts.reason, bench.facts.publishes) == (Reason.ACCESS_DENIED, 1)
+    assert bench.facts.published_at == now()
+    after = with_target(bench.facts, aim(keys.rsa()), now())
+    assert (after.published.accepted, after.observed, after.resume_from) == (True, False, None)
+    assert next_action(after, now(), recorded=True) == Read()
 
 
 @virtual_time
 async def test_a_number_that_is_gone_calls_nobody() -> None:
     """The same for one whose object is gone."""
     bench = Bench()
-    bench.store.drop(FLOWS.ref, NUMBER)
-    await bench.signer.reconcile(REF)
+    bench.set_facts()
+    assert await bench.reconciler.reconcile(REF) == Result()
     bench.store.forget(FLOWS.ref)
-    await bench.signer.reconcile(REF)
-    assert (bench.calls, bench.waits, bench.reports) == ([], [], 0)
+    assert await bench.reconciler.reconcile(REF) == Result()
+    assert bench.calls == []
 
 
 @virtual_time
 async def test_a_number_that_goes_meanwhile_is_left_where_it_is() -> None:
-    """What its call told is dropped; its object is told, nothing is waited for."""
+    """What its call told is dropped, nothing is waited for."""
     bench = Bench()
     task = bench.start()
     await until(lambda: bench.phones.under_way, 1)
-    bench.store.drop(FLOWS.ref, NUMBER)
-    await task
-    assert (bench.calls, bench.waits, bench.reports) == (["read"], [], 1)
+    bench.set_facts()
+    assert await task == Result()
+    assert bench.calls == ["read"]
 
 
 @virtual_time
 async def test_an_interrupted_read_tells_nothing() -> None:
     """Nothing is known of it, and the number is not said to be worked on any more."""
     bench = Bench()
-    before = bench.seen
+    before = bench.facts
     task = bench.start()
     await until(lambda: bench.phones.under_way, 1)
-    assert bench.entry.active == {NUMBER}
+    assert bench.number.is_unfinished
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert bench.seen == before
-    assert bench.entry.active == set()
-    assert (len(bench.phones.cut_off), bench.waits, bench.reports) == (1, [], 0)
+    assert (bench.facts, bench.number.phase, len(bench.phones.cut_off)) == (before, Idle(), 1)
 
 
 @virtual_time
@@ -195,13 +208,24 @@ async def test_an_interrupted_publish_comes_to_its_end_first() -> None:
         task.cancel()
         await asyncio.sleep(1)
         assert not task.done()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    assert told(await task) == (0.0, 1)
     assert bench.phones.cut_off == []
     assert bench.calls == ["read", "publish"]
     assert bench.phone.holds(keys.rsa())
-    assert bench.seen.publishes == 1
-    assert (len(bench.waits), bench.reports) == (1, 1)
+    assert bench.facts.publishes == 1
+
+
+@virtual_time
+async def test_a_number_that_is_to_be_left_alone_is_not_looked_at_after_a_publish() -> None:
+    """Its object is told what came of it."""
+    bench = Bench()
+    bench.phone.seconds = 5.0
+    task = bench.start()
+    await until(lambda: "publish" in bench.calls, 20)
+    bench.store.block(FLOWS.ref, Blocked(ObjectReason.INVALID_KEY, "not a key"))
+    task.cancel()
+    assert told(await task) == (None, 1)
+    assert (bench.facts.publishes, bench.number.phase) == (1, Idle())
 
 
 @virtual_time
@@ -211,7 +235,7 @@ async def test_a_publish_of_a_key_that_is_no_longer_wanted_leads_to_another_look
     bench.phone.seconds = 5.0
     task = bench.start()
     await until(lambda: "publish" in bench.calls, 20)
-    bench.store.put(FLOWS.ref, observation(aim(keys.rsa("second"))))
+    bench.set_facts(number_facts(aim(keys.rsa("second"))))
     await task
     assert bench.calls == ["read", "publish", "read", "publish", "read"]
     assert bench.phone.holds(keys.rsa("second"))
@@ -220,8 +244,8 @@ async def test_a_publish_of_a_key_that_is_no_longer_wanted_leads_to_another_look
 @pytest.mark.parametrize(
     "error", [RuntimeError("not foreseen"), asyncio.CancelledError()], ids=["an error", "a cancellation from within"]
 )
-def test_a_publish_that_ends_as_it_never_should_counts(error: BaseException) -> None:
-    """The key may have arrived: that is remembered before the error is passed on."""
+def test_a_publish_that_ends_as_it_never_should_counts(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    """The key may have arrived: the number is looked at again, and the log tells what happened."""
 
     @virtual_time
     async def run() -> None:
@@ -230,26 +254,38 @@ def test_a_publish_that_ends_as_it_never_should_counts(error: BaseException) -> 
         task = bench.start()
         await until(lambda: "publish" in bench.calls, 20)
         bench.phone.error = error
-        with pytest.raises(type(error)):
-            await task
-        assert bench.seen.publishes == 1
-        assert bench.seen.reason is Reason.INVALID_ANSWER
-        assert bench.seen.read_at is None
-        assert bench.entry.active == set()
-        assert bench.reports == 1
+        due, news = told(await task)
+        assert due
+        assert (bench.facts.publishes, news) == (1, 1)
+        assert bench.facts.reason is Reason.INVALID_ANSWER
+        assert bench.facts.read_at is None
+        assert bench.number.phase == Idle()
 
     run()
+    assert [record.getMessage() for record in caplog.records] == ["an unexpected error of a call"]
+    assert caplog.records[0].exc_info
 
 
 @virtual_time
-async def test_others_hear_of_the_number_that_goes_first_when_it_begins_and_when_it_fails() -> None:
-    """They wait for it, but not for long; its row says nothing new of that."""
-    bench = Bench(observation(aim(keys.rsa()), reason=Reason.WAITING_FOR_ROLLOUT, message="not yet", observed=True))
-    bench.phone.failure, bench.phone.seconds = UNREACHABLE, 5.0
-    bench.entry.gate = RolloutGate(rotation=True, canary=NUMBER)
-    work = bench.start()
-    await asyncio.sleep(1)
-    assert (bench.reports, bench.entry.begun) == (1, {NUMBER: now() - 1})
-    shown = bench.seen.shown
-    await work
-    assert (bench.reports, bench.seen.shown, bench.entry.begun) == (2, shown, {})
+async def test_a_read_that_ends_as_it_never_should_is_a_failed_one(caplog: pytest.LogCaptureFixture) -> None:
+    """It is repeated soon, and the row and the log say why."""
+    bench = Bench()
+    bench.phone.error = RuntimeError("not foreseen")
+    due, news = await bench.reconcile()
+    assert due
+    assert due < 2
+    assert (news, bench.facts.reason, bench.facts.published_at) == (1, Reason.INVALID_ANSWER, None)
+    assert [record.getMessage() for record in caplog.records] == ["an unexpected error of a call"]
+
+
+@virtual_time
+async def test_others_hear_that_the_number_that_goes_first_has_failed() -> None:
+    """They wait for it, though its row says nothing new of that."""
+    another = Reading(status=SignatureStatus.VALID, fingerprint=keys.rsa("second").fingerprint)
+    facts = number_facts(aim(keys.rsa()), observed=True, carried=None, hold="not yet", due=now())
+    bench = Bench(replace(facts, reading=another))
+    assert bench.store.allows(REF, bench.facts, now())
+    shown = bench.facts.shown
+    bench.phone.failure = UNREACHABLE
+    assert (await bench.reconcile())[1] == 1
+    assert (bench.facts.shown, bench.facts.failures) == (shown, 1)

@@ -1,15 +1,21 @@
-"""The board: what is known, whose news counts, and what the status shows."""
+"""The store: what is known, whose news counts, and what follows from a write to it."""
 
-import math
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from bek_operator.controller.store import NumberKey, Store
-from bek_operator.controller.workers import SLOW_SECONDS
-from bek_operator.crd.reasons import Reason
-from bek_operator.numbers.observation import Observation
-from support.builders import NOW, NUMBER, observation, public_key, resource, signed, target
+from bek_operator import controller
+from bek_operator.controller.state import AwaitingStatusWrite, Idle, KeyState, NumberKey, NumberState, Queued, Running
+from bek_operator.controller.store import Store
+from bek_operator.crd.reasons import ObjectReason, Reason
+from bek_operator.crd.status import read_status
+from bek_operator.numbers.facts import NumberFacts
+from bek_operator.numbers.rollout import OPEN
+from bek_operator.status.compute import Blocked
+from support.builders import NOW, NUMBER, OTHER_NUMBER, public_key, resource, signed, spec_body, target, verdict_of
+from support.builders import facts as number_facts
 
 FLOWS = resource(resourceVersion="5")
 REF = FLOWS.ref
@@ -18,134 +24,197 @@ OF_NUMBER = NumberKey(REF, NUMBER)
 
 @pytest.fixture
 def store() -> Store:
-    """Return a board that knows one object."""
+    """Return a store that knows one object."""
     store = Store()
-    store.adopt(FLOWS)
-    assert not store.begin_reading(REF)
+    store.put(FLOWS)
+    assert not store.take_unread(REF)
     return store
 
 
+def state_of(store: Store) -> KeyState:
+    """Return the state of its object."""
+    state = store.get(REF)
+    assert state
+    return state
+
+
+def set_facts(store: Store, *facts: NumberFacts) -> None:
+    """Set what is known of its object's numbers."""
+    store.set_targets(REF, public_key(), facts, NOW)
+
+
+def read_secrets(store: Store, **versions: str) -> None:
+    """Have the object's Secrets read, all of them there."""
+    spec = spec_body(keySecretRef={"name": next(iter(versions))})
+    store.put(resource(spec, resourceVersion="5", generation=len(versions)))
+    with store.reading_secrets(REF):
+        store.secrets_read(REF, state_of(store).secrets.after_read(versions, NOW))
+
+
 def test_an_object_that_nothing_is_known_of_has_to_be_read() -> None:
-    """Whether it was heard of or not."""
+    """Whether an event told of it or not."""
     store = Store()
-    assert store.begin_reading(REF)
-    assert store.hear(REF, "5")
-    assert store.begin_reading(REF)
-    assert store.begin_reading(REF)
+    assert store.take_unread(REF)
+    assert store.mark_unread(REF, "5")
+    assert store.take_unread(REF)
+    assert store.take_unread(REF)
 
 
 def test_what_was_read_is_no_news(store: Store) -> None:
-    """A hint of the version that is known is dropped; any other, or none, has the object read once."""
-    assert not store.hear(REF, "5")
-    assert not store.begin_reading(REF)
+    """An event of the version that is known is dropped; any other, or none, has the object read once."""
+    assert not store.mark_unread(REF, "5")
+    assert not store.take_unread(REF)
     for version in ("6", ""):
-        assert store.hear(REF, version)
-        assert store.begin_reading(REF)
-        assert not store.begin_reading(REF)
+        assert store.mark_unread(REF, version)
+        assert store.take_unread(REF)
+        assert not store.take_unread(REF)
 
 
-def test_what_is_heard_during_a_read_stays_news_unless_it_was_read(store: Store) -> None:
-    """A hint that overtakes an answer counts, but not when the answer holds what it was about."""
-    store.hear(REF, "6")
-    assert store.begin_reading(REF)
-    store.hear(REF, "7")
-    store.adopt(replace(FLOWS, version="6"))
-    assert store.begin_reading(REF)
-    store.hear(REF, "8")
-    store.adopt(replace(FLOWS, version="8"))
-    assert not store.begin_reading(REF)
+def test_an_event_during_a_read_stays_news_unless_it_was_read(store: Store) -> None:
+    """One that overtakes an answer counts, but not when the answer holds what it was about."""
+    store.mark_unread(REF, "6")
+    assert store.take_unread(REF)
+    store.mark_unread(REF, "7")
+    store.put(replace(FLOWS, version="6"))
+    assert store.take_unread(REF)
+    store.mark_unread(REF, "8")
+    store.put(replace(FLOWS, version="8"))
+    assert not store.take_unread(REF)
 
 
 def test_what_was_written_is_no_news_even_when_the_watch_is_faster(store: Store) -> None:
-    """The echo of a write may come before or after its answer."""
-    assert store.hear(REF, "6")
-    store.wrote(REF, "6", {"observedGeneration": 1})
-    assert not store.begin_reading(REF)
-    assert not store.hear(REF, "6")
-    assert store.hear(REF, "5")
+    """The event of our own write may come before or after its answer."""
+    assert store.mark_unread(REF, "6")
+    store.status_written(REF, "6", read_status({"observedGeneration": 1}))
+    assert not store.take_unread(REF)
+    assert not store.mark_unread(REF, "6")
+    assert store.mark_unread(REF, "5")
 
 
 def test_only_another_spec_or_request_has_the_secrets_read(store: Store) -> None:
-    """A label, or somebody's write to the status, does not."""
-    entry = store.adopt(FLOWS)
-    entry.secrets_stale = False
-    assert not store.adopt(replace(FLOWS, version="6")).secrets_stale
-    assert store.adopt(replace(FLOWS, generation=2)).secrets_stale
-    entry.secrets_stale = False
-    assert store.adopt(replace(FLOWS, generation=2, request="now")).secrets_stale
+    """A label, or somebody's write to the status, does not; an error while they are read does."""
+    changes = [
+        replace(FLOWS, version="6"),
+        replace(FLOWS, generation=2, version="7"),
+        replace(FLOWS, generation=2, request="now"),
+    ]
+    stale = []
+    for change in changes:
+        with store.reading_secrets(REF):
+            pass
+        store.put(change)
+        stale.append(state_of(store).secrets.stale)
+    assert stale == [False, True, True]
+    with pytest.raises(RuntimeError), store.reading_secrets(REF):
+        raise RuntimeError("not foreseen")
+    assert state_of(store).secrets.stale
 
 
-def test_secrets_know_who_refers_to_them(store: Store) -> None:
-    """Until the object names another one, or is gone; nothing is kept of it then."""
-    entry = store.adopt(FLOWS)
-    store.refer(REF, entry, {"a": "1", "b": ""})
-    store.refer(REF, entry, {"b": "2", "c": ""})
-    assert store.referrers(REF.namespace, "a") == frozenset()
-    assert store.referrers(REF.namespace, "b") == {REF}
-    assert store.referrers("elsewhere", "b") == frozenset()
+def test_a_changed_secret_is_news_to_the_objects_that_name_it(store: Store) -> None:
+    """Unless it is the version that was read; an object that names another one, or is gone, is left alone."""
+    read_secrets(store, a="1")
+    assert store.secret_changed(REF.namespace, "a", "1") == []
+    assert store.secret_changed("elsewhere", "a", "2") == []
+    for version in ("2", ""):
+        assert store.secret_changed(REF.namespace, "a", version) == [REF]
+    assert state_of(store).secrets.stale
+    read_secrets(store, b="2", c="")
+    assert store.secret_changed(REF.namespace, "a", "") == []
+    assert store.secret_changed(REF.namespace, "c", "3") == [REF]
     store.forget(REF)
-    assert store.referrers(REF.namespace, "c") == frozenset()
-    assert not store._referrers
-    assert store.forget(REF) is None
+    assert store.secret_changed(REF.namespace, "c", "4") == []
+    assert not store._secrets._naming
+    assert store.forget(REF) == ([], [])
 
 
-def test_news_is_awaited_while_numbers_are_to_be_looked_at(store: Store) -> None:
-    """Without end from one that waits for its turn, for a moment from one that is being worked on."""
-    entry = store.adopt(FLOWS)
-    store.put(REF, observation())
-    # Nobody is called yet.
-    assert entry.batch_until(NOW) == NOW
-    entry.key = public_key()
-    assert entry.batch_until(NOW) == math.inf
-    entry.begun[NUMBER] = NOW - 100
-    assert entry.batch_until(NOW) == NOW - 100 + SLOW_SECONDS
-    store.put(REF, signed())
-    assert entry.batch_until(NOW) == NOW
-    entry.active.add(NUMBER)
-    entry.awaiting_status_write.add(NUMBER)
-    assert entry.batch_until(NOW) == NOW - 100 + SLOW_SECONDS
-    store.drop(REF, NUMBER)
-    assert entry.batch_until(NOW) == NOW
-    assert not entry.awaiting_status_write
+def test_a_number_goes_through_its_phases(store: Store) -> None:
+    """And the object knows at each how many are unfinished."""
+    set_facts(store, signed(due=NOW + 60), number_facts(target(OTHER_NUMBER)))
+    state, other = state_of(store), NumberKey(REF, OTHER_NUMBER)
+    phases = {number: one.phase for number, one in state.numbers.items()}
+    assert (phases, state.unfinished) == ({NUMBER: Idle(), OTHER_NUMBER: Queued()}, 1)
+    store.start(OF_NUMBER, NOW)
+    assert (state.numbers[NUMBER].phase, state.unfinished) == (Running(NOW), 2)
+    assert not store.stop(OF_NUMBER, AwaitingStatusWrite())
+    assert not store.stop(OF_NUMBER, Idle())
+    assert (state.numbers[NUMBER].phase, state.unfinished) == (AwaitingStatusWrite(), 1)
+    assert store.release(REF) == [NUMBER]
+    assert (state.numbers[NUMBER].phase, state.unfinished) == (Queued(), 2)
+    store.start(other, NOW)
+    store.record(other, target(OTHER_NUMBER), shown, NOW)
+    assert store.stop(other, Idle())
+    assert state.unfinished == 1
 
 
-def test_one_write_a_second_is_allowed_and_one_besides(store: Store) -> None:
-    """Whatever becomes of it; what was not used is not saved up beyond that."""
-    entry = store.adopt(FLOWS)
-    times = []
-    for tenth in range(60):
-        now = NOW + tenth / 10
-        if (tenth < 25 or tenth > 50) and entry.allowed_at(now) >= 0.999:
-            store.writes(REF, now)
-            times.append(tenth)
-    assert times == [0, 1, 10, 20, 51, 52]
+def test_what_is_under_way_is_interrupted_by_another_target(store: Store) -> None:
+    """The number waits for its turn again; the same target leaves it where it is."""
+    set_facts(store, number_facts())
+    store.start(OF_NUMBER, NOW)
+    set_facts(store, number_facts())
+    assert state_of(store).numbers[NUMBER].phase == Running(NOW)
+    set_facts(store, number_facts(target(interval=60.0)))
+    assert state_of(store).numbers[NUMBER].phase == Queued()
+    assert not store.stop(OF_NUMBER, Idle())
+    assert state_of(store).numbers[NUMBER].phase == Queued()
 
 
-def shown(seen: Observation) -> Observation:
+def test_without_a_key_nothing_is_worked_on(store: Store) -> None:
+    """What is known of the numbers stays."""
+    set_facts(store, signed())
+    store.block(REF, Blocked(ObjectReason.INVALID_KEY, "not a key"))
+    state = state_of(store)
+    assert (state.is_at_rest, state.inactive, state.numbers[NUMBER].phase) == (True, False, Idle())
+    assert state.facts == {NUMBER: signed()}
+    assert (store.advance_rollout(REF, NOW), store.release(REF)) == ([], [])
+
+
+def test_a_rollout_reaches_the_numbers_that_waited_for_it(store: Store) -> None:
+    """One that holds another key as VALID waits until another number has verified the new one."""
+    ours, theirs = public_key(), public_key("old")
+    one = signed(fingerprint=theirs.fingerprint, reason=Reason.FOREIGN_KEY)
+    waiting = signed(target(OTHER_NUMBER), fingerprint=theirs.fingerprint, reason=Reason.WAITING_FOR_ROLLOUT)
+    set_facts(store, one, waiting)
+    assert store.advance_rollout(REF, NOW) == []
+    assert store.allows(OF_NUMBER, one, NOW)
+    other = NumberKey(REF, OTHER_NUMBER)
+    assert not store.allows(other, waiting, NOW)
+    facts = store.pause(other, waiting)
+    assert facts.reason is Reason.WAITING_FOR_ROLLOUT
+    store.record(OF_NUMBER, target(), lambda _: signed(fingerprint=ours.fingerprint), NOW)
+    assert store.advance_rollout(REF, NOW) == [OTHER_NUMBER]
+    assert state_of(store).numbers[OTHER_NUMBER].phase == Queued()
+    assert store.advance_rollout(REF, NOW) == []
+    set_facts(store, signed(target(key=theirs)))
+    assert state_of(store).gate == OPEN
+
+
+def shown(seen: NumberFacts) -> NumberFacts:
     """Change an observation in a way that is easy to see."""
-    return replace(seen, message="taken in", observed=True)
+    return replace(seen, carried=verdict_of(message="taken in"), observed=True)
 
 
 def test_what_was_learnt_for_the_present_target_is_taken_in(store: Store) -> None:
     """The usual case."""
-    store.put(REF, observation())
-    learnt = store.record(OF_NUMBER, target(), shown, NOW, published=False)
+    set_facts(store, number_facts())
+    store.record(OF_NUMBER, target(), shown, NOW)
+    learnt = store.facts(OF_NUMBER)
     assert learnt
     assert learnt.message == "taken in"
-    assert store.observation(OF_NUMBER) == learnt
 
 
 def test_what_was_learnt_for_another_target_is_dropped(store: Store) -> None:
     """The answer to a question that nobody asks any more changes nothing."""
-    store.put(REF, signed(target(key=public_key("new"))))
-    before = store.observation(OF_NUMBER)
-    assert store.record(OF_NUMBER, target(), shown, NOW, published=False) == before
+    set_facts(store, signed(target(key=public_key("new"))))
+    before = store.facts(OF_NUMBER)
+    store.record(OF_NUMBER, target(), shown, NOW)
+    assert store.facts(OF_NUMBER) == before
 
 
 def test_a_publish_for_another_target_makes_what_was_read_worthless(store: Store) -> None:
     """The API holds something else than what was read: the number is looked at again, at once."""
-    store.put(REF, signed(target(key=public_key("new"))))
-    learnt = store.record(OF_NUMBER, target(), shown, NOW + 5, published=True)
+    set_facts(store, signed(target(key=public_key("new"))))
+    store.record(OF_NUMBER, target(), shown, NOW + 5, published=True)
+    learnt = store.facts(OF_NUMBER)
     assert learnt
     assert learnt.message == ""
     assert not learnt.observed
@@ -155,36 +224,29 @@ def test_a_publish_for_another_target_makes_what_was_read_worthless(store: Store
 
 def test_what_was_learnt_of_a_number_that_is_gone_is_dropped(store: Store) -> None:
     """The same for one whose object is gone."""
-    assert store.record(OF_NUMBER, target(), shown, NOW, published=True) is None
-    store.forget(REF)
-    assert store.record(OF_NUMBER, target(), shown, NOW, published=False) is None
+    for _ in range(2):
+        store.record(OF_NUMBER, target(), shown, NOW, published=True)
+        assert store.start(OF_NUMBER, NOW) is None
+        assert not store.stop(OF_NUMBER, Idle())
+        store.forget(REF)
     assert store.get(REF) is None
 
 
-@pytest.mark.parametrize(
-    ("published_at", "time_in_row", "recorded"),
-    [
-        (None, None, True),
-        (NOW + 0.9, None, False),
-        (NOW + 0.9, "2026-11-22T10:00:00Z", True),
-        (NOW + 1.0, "2026-11-22T10:00:00Z", False),
-        (NOW + 1.0, "2026-11-22T11:00:00Z", True),
-    ],
-    ids=["never published", "not shown", "shown to the second", "an earlier one is shown", "a later one is shown"],
-)
-def test_a_publish_is_recorded_once_the_status_shows_it(
-    store: Store, published_at: float | None, time_in_row: str | None, *, recorded: bool
-) -> None:
-    """Whole seconds are all that a status holds."""
-    row = {"phoneNumber": NUMBER, "api": "default", "reason": str(Reason.PENDING)}
-    if time_in_row:
-        row["lastPublishTime"] = time_in_row
-    store.wrote(REF, "6", {"observedGeneration": 1, "phoneNumbers": [row]})
-    assert store.is_recorded(OF_NUMBER, observation(published_at=published_at)) == recorded
-
-
-def test_the_board_can_be_walked_while_it_changes(store: Store) -> None:
-    """A sweep drops objects on its way."""
+def test_the_store_can_be_walked_while_it_changes(store: Store) -> None:
+    """A resync drops objects on its way."""
     for ref in store:
         store.forget(ref)
     assert list(store) == []
+
+
+def test_nobody_else_writes_to_a_state() -> None:
+    """Whoever holds one only reads: no other module of the operator sets one of its fields."""
+    fields = {*KeyState.__slots__, *NumberState.__slots__}
+    root = Path(controller.__file__).parent
+    nodes = [
+        (path.name, node)
+        for path in root.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    ]
+    assert {name for name, node in nodes if node.attr in fields} == {"store.py"}

@@ -8,24 +8,34 @@ from itertools import pairwise
 
 import pytest
 
-from bek_operator.controller.workers import SLOW_SECONDS, RetryLater, Workers
-from bek_operator.controller.workqueue import WorkQueue
+from bek_operator.cluster.errors import Unavailable
+from bek_operator.controller.result import Enqueue, Result
+from bek_operator.controller.workers import Workers
+from bek_operator.controller.workqueue import Due, WorkQueue
+from bek_operator.crd.types import ObjectKey
 from support.fakes import now
 from support.virtual_time import until, virtual_time
 
 
 class Bench:
-    """Workers whose work is told by each test, and what they did."""
+    """Workers whose work is told by each test, and what they did and applied."""
 
-    def __init__(self, size: int = 2, spare: int = 0) -> None:
-        self.workers: Workers[str] = Workers("test", WorkQueue(), self._work, size, now, spare=spare)
+    def __init__(self, size: int = 2) -> None:
+        queue: WorkQueue[str] = WorkQueue(size)
+        self.workers: Workers[str] = Workers("test", queue, self, self._apply, now)
+        self.results: dict[str, Result] = {}
+        self.applied: list[tuple[Result, int]] = []
         self.jobs: dict[str, Callable[[], Awaitable[object]]] = {}
         self.begun: list[tuple[str, float]] = []
         self.ended: list[str] = []
         self.cut_off: list[str] = []
         self.at_once = 0
 
-    async def _work(self, key: str) -> None:
+    def _apply(self, result: Result) -> None:
+        self.applied.append((result, len(self.ended)))
+
+    async def reconcile(self, key: str) -> Result:
+        """Work on a key."""
         self.begun.append((key, now()))
         self.at_once = max(self.at_once, len(self.begun) - len(self.ended))
         try:
@@ -36,6 +46,11 @@ class Bench:
             raise
         finally:
             self.ended.append(key)
+        return self.results.get(key, Result())
+
+    def add(self, key: str, *, after: float = 0.0) -> None:
+        """Have a key worked on."""
+        self.workers.add(key, Due(at=now() + after))
 
     def times(self, key: str) -> list[float]:
         """Return when work on a key began."""
@@ -75,39 +90,28 @@ async def test_so_many_pieces_of_work_are_under_way_at_once() -> None:
     bench = Bench(size=2)
     async with bench.running():
         for key in "abcd":
-            bench.jobs[key] = last(10)
-            bench.workers.add(key, now())
+            bench.jobs[key] = last(0.2)
+            bench.add(key)
         start = now()
         await until(lambda: len(bench.ended) == 4, 30)
     assert bench.at_once == 2
-    assert [round(at - start) for _, at in bench.begun] == [0, 0, 10, 10]
+    assert [round(at - start, 1) for _, at in bench.begun] == [0, 0, 0.2, 0.2]
 
 
 @virtual_time
-async def test_work_that_hangs_takes_no_place_for_long() -> None:
-    """Others go on in its stead after a moment, as long as there are spare places; then they wait for an end."""
-    bench = Bench(size=2, spare=2)
+async def test_what_a_reconcile_returns_is_applied_before_anything_else_happens() -> None:
+    """The same key is due when it says, and what it says of others is handed on, in the step in which it ended."""
+    bench = Bench()
+    other = Enqueue(ObjectKey("messaging", "flows"), Due(at=0.0))
     async with bench.running():
         start = now()
-        for key in "abcdef":
-            bench.jobs[key] = last(10)
-            bench.workers.add(key, start)
-        await until(lambda: len(bench.ended) == 6, 30)
-    assert bench.at_once == 4
-    assert [round(at - start, 2) for _, at in bench.begun] == [0, 0, SLOW_SECONDS, SLOW_SECONDS, 10, 10]
-
-
-@virtual_time
-async def test_work_that_is_quick_keeps_to_its_places() -> None:
-    """Spare places are for what hangs: the others are never more at once than they may be."""
-    bench = Bench(size=2, spare=2)
-    async with bench.running():
-        bench.jobs["hangs"] = last(10)
-        for key in ("hangs", *"abcdefgh"):
-            bench.jobs.setdefault(key, last(0.1))
-            bench.workers.add(key, now())
-        await until(lambda: len(bench.ended) == 8, 5)
-    assert bench.at_once == 3
+        bench.results["x"] = Result(requeue=Due(at=start + 60), enqueue=(other,))
+        bench.add("x")
+        await asyncio.sleep(1)
+        assert bench.applied == [(bench.results["x"], 1)]
+        bench.results["x"] = Result()
+        await asyncio.sleep(1000)
+    assert [round(at - start) for at in bench.times("x")] == [0, 60]
 
 
 @virtual_time
@@ -116,9 +120,9 @@ async def test_an_earlier_addition_wakes_a_worker_that_waits_for_a_later_one() -
     bench = Bench()
     async with bench.running():
         start = now()
-        bench.workers.add("later", start + 100)
+        bench.add("later", after=100)
         await asyncio.sleep(1)
-        bench.workers.add("sooner", start + 5)
+        bench.add("sooner", after=4)
         await asyncio.sleep(200)
     assert [(key, round(at - start)) for key, at in bench.begun] == [("sooner", 5), ("later", 100)]
 
@@ -129,7 +133,7 @@ async def test_work_that_fails_is_tried_again_ever_more_rarely(caplog: pytest.Lo
     bench = Bench()
     async with bench.running():
         bench.jobs["x"] = fail(RuntimeError("not foreseen"))
-        bench.workers.add("x", now())
+        bench.add("x")
         await asyncio.sleep(600)
         pauses = [later - earlier for earlier, later in pairwise(bench.times("x"))]
         assert pauses[0] < 0.3
@@ -141,7 +145,7 @@ async def test_work_that_fails_is_tried_again_ever_more_rarely(caplog: pytest.Lo
         await asyncio.sleep(1000)
         assert len(bench.times("x")) == count
         bench.jobs["x"] = fail(RuntimeError("again"))
-        bench.workers.add("x", now())
+        bench.add("x")
         await asyncio.sleep(0.5)
         assert len(bench.times("x")) >= count + 2
     records = [record for record in caplog.records if record.exc_info]
@@ -153,8 +157,8 @@ async def test_a_passing_reason_is_one_line_of_the_log(caplog: pytest.LogCapture
     """What was foreseen is a warning without a traceback."""
     bench = Bench()
     async with bench.running():
-        bench.jobs["x"] = fail(RetryLater("the API server is away"))
-        bench.workers.add("x", now())
+        bench.jobs["x"] = fail(Unavailable("the API server is away"))
+        bench.add("x")
         await asyncio.sleep(0.1)
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, "test: the API server is away")
@@ -168,9 +172,9 @@ async def test_an_error_leaves_all_others_alone() -> None:
     bench = Bench(size=1)
     async with bench.running() as running:
         bench.jobs["x"] = fail(RuntimeError("not foreseen"))
-        bench.workers.add("x", now())
+        bench.add("x")
         await asyncio.sleep(0.05)
-        bench.workers.add("y", now())
+        bench.add("y")
         await until(lambda: "y" in bench.ended, 1)
         assert not running.done()
 
@@ -181,16 +185,16 @@ async def test_work_that_is_interrupted_is_left_to_whoever_did_it() -> None:
     bench = Bench()
     async with bench.running():
         bench.jobs["x"] = last(100)
-        bench.workers.add("x", now())
+        bench.add("x")
         await asyncio.sleep(1)
-        bench.workers.interrupt("x")
+        bench.workers.cancel("x")
         await asyncio.sleep(1000)
         assert bench.cut_off == ["x"]
         assert len(bench.times("x")) == 1
-        bench.workers.add("x", now())
+        bench.add("x")
         await asyncio.sleep(1)
-        bench.workers.interrupt("x")
-        bench.workers.add("x", now())
+        bench.workers.cancel("x")
+        bench.add("x")
         await asyncio.sleep(1)
         assert len(bench.times("x")) == 3
 
@@ -201,16 +205,16 @@ async def test_work_that_is_interrupted_before_its_first_step_frees_its_place() 
     bench = Bench(size=2)
 
     async def take_back() -> None:
-        bench.workers.interrupt("picked at once with it")
+        bench.workers.cancel("picked at once with it")
 
     async with bench.running():
         bench.jobs["x"] = take_back
-        bench.workers.add("x", now())
-        bench.workers.add("picked at once with it", now())
+        bench.add("x")
+        bench.add("picked at once with it")
         await asyncio.sleep(1)
         assert bench.ended == ["x"]
         for key in ("picked at once with it", "y", "z"):
-            bench.workers.add(key, now())
+            bench.add(key)
         await until(lambda: bench.ended == ["x", "picked at once with it", "y", "z"], 1)
 
 
@@ -220,12 +224,13 @@ async def test_work_that_was_cancelled_is_not_tried_again_when_it_fails() -> Non
     bench = Bench()
 
     async def fail_late() -> None:
-        await asyncio.sleep(5)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(5)
         raise RuntimeError("too late")
 
     async with bench.running():
         bench.jobs["x"] = fail_late
-        bench.workers.add("x", now())
+        bench.add("x")
         await asyncio.sleep(1)
         bench.workers.cancel("x")
         await asyncio.sleep(1000)
@@ -239,7 +244,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_tried_again() -> None:
     bench = Bench()
     async with bench.running():
         bench.jobs["x"] = fail(asyncio.CancelledError())
-        bench.workers.add("x", now())
+        bench.add("x")
         await asyncio.sleep(1)
         bench.jobs["x"] = last(0)
         await asyncio.sleep(10)
@@ -265,7 +270,7 @@ async def test_the_end_waits_for_work_that_is_not_to_be_cut_off() -> None:
     async with bench.running():
         bench.jobs.update(x=insist, y=last(1000))
         for key in "xy":
-            bench.workers.add(key, now())
+            bench.add(key)
         start = now()
         await asyncio.sleep(1)
     assert [round(at - start) for at in done] == [7]

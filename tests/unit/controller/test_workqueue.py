@@ -1,17 +1,18 @@
-"""The schedule: what is picked when, and what has to wait for room."""
+"""The work queue: what is picked when, and what has to wait for capacity."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bek_operator.controller.workqueue import Doubt, Priority, WorkQueue
+from bek_operator.controller.workqueue import SLOW_SECONDS, Due, Priority, WorkQueue
 from support.fakes import FakeLimits
 
-LANES = ("a", "b", "c")
-LANE_LIMIT = 2
-SHARES = {Doubt.NEW: 3, Doubt.FAILED: 1}
+LIMITERS = ("a", "b", "c")
+CAPACITY = 2
+SIZE = 4
 
 
 def picked(queue: WorkQueue[str], now: float) -> list[str]:
@@ -24,21 +25,21 @@ def picked(queue: WorkQueue[str], now: float) -> list[str]:
 
 def test_a_key_is_picked_when_it_is_due_and_not_before() -> None:
     """Nothing is handed out early, and the schedule tells how long nothing will be."""
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("x", 10.0)
+    queue: WorkQueue[str] = WorkQueue(50)
+    queue.add("x", Due(at=10.0))
     assert queue.pick(9.9) is None
-    assert queue.next_at() == 10.0
+    assert queue.next_at(9.9) == 10.0
     assert queue.pick(10.0) == "x"
-    assert queue.next_at() is None
+    assert queue.next_at(10.0) == math.inf
 
 
 def test_of_several_additions_the_earliest_and_the_most_urgent_win() -> None:
     """A key that is added for later is not put off by that, and loses no urgency."""
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("x", 10.0, priority=Priority.USER)
-    queue.add("x", 5.0, priority=Priority.CHECK)
-    queue.add("x", 20.0, priority=Priority.REPAIR)
-    queue.add("other", 1.0, priority=Priority.KEY)
+    queue: WorkQueue[str] = WorkQueue(50)
+    queue.add("x", Due(at=10.0, priority=Priority.USER))
+    queue.add("x", Due(at=5.0, priority=Priority.CHECK))
+    queue.add("x", Due(at=20.0, priority=Priority.REPAIR))
+    queue.add("other", Due(at=1.0, priority=Priority.KEY))
     assert picked(queue, 5.0) == ["x", "other"]
     queue.done("x")
     assert picked(queue, 100.0) == []
@@ -46,25 +47,25 @@ def test_of_several_additions_the_earliest_and_the_most_urgent_win() -> None:
 
 def test_a_key_that_is_at_work_is_not_picked_again_before_it_is_done() -> None:
     """An addition meanwhile is kept for afterwards, and is not forgotten."""
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("x", 0.0)
+    queue: WorkQueue[str] = WorkQueue(50)
+    queue.add("x", Due(at=0.0))
     assert queue.pick(0.0) == "x"
-    queue.add("x", 1.0)
-    queue.add("x", 3.0)
+    queue.add("x", Due(at=1.0))
+    queue.add("x", Due(at=3.0))
     assert queue.pick(2.0) is None
-    assert queue.next_at() is None
+    assert queue.next_at(2.0) == math.inf
     queue.done("x")
     assert queue.pick(2.0) == "x"
 
 
 def test_a_cancelled_key_is_not_picked() -> None:
     """Cancelling forgets what was waiting, in a queue as well as for its time."""
-    queue: WorkQueue[str] = WorkQueue(limits=FakeLimits(1))
-    queue.add("x", 0.0)
-    queue.add("queued", 0.0)
+    queue: WorkQueue[str] = WorkQueue(50, limits=FakeLimits(1))
+    queue.add("x", Due(at=0.0))
+    queue.add("queued", Due(at=0.0))
     assert queue.pick(0.0) == "x"
     assert queue.pick(0.0) is None
-    queue.add("x", 1.0)
+    queue.add("x", Due(at=1.0))
     for key in ("x", "queued"):
         queue.cancel(key)
     queue.done("x")
@@ -72,23 +73,38 @@ def test_a_cancelled_key_is_not_picked() -> None:
     assert "x" not in queue
 
 
-def test_what_is_urgent_goes_first_and_what_is_doubtful_after_its_equals() -> None:
-    """Priorities are in order; within one, what failed the last time waits for what is new, and that for the rest."""
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("check", 0.0)
-    queue.add("sick", 0.0, priority=Priority.USER, doubt=Doubt.FAILED)
-    queue.add("new", 0.0, priority=Priority.USER, doubt=Doubt.NEW)
-    queue.add("repair", 0.0, priority=Priority.REPAIR)
-    queue.add("key", 0.0, priority=Priority.KEY)
-    queue.add("person", 0.0, priority=Priority.USER)
-    assert picked(queue, 0.0) == ["person", "new", "sick", "key", "repair", "check"]
+def test_what_is_urgent_goes_first_and_a_suspect_after_its_equals() -> None:
+    """Priorities are in order; within one, what may hang waits for the rest."""
+    queue: WorkQueue[str] = WorkQueue(50)
+    queue.add("check", Due(at=0.0))
+    queue.add("suspect", Due(at=0.0, priority=Priority.USER, suspect=True))
+    queue.add("repair", Due(at=0.0, priority=Priority.REPAIR))
+    queue.add("key", Due(at=0.0, priority=Priority.KEY))
+    queue.add("user", Due(at=0.0, priority=Priority.USER))
+    assert picked(queue, 0.0) == ["user", "suspect", "key", "repair", "check"]
 
 
-def test_lanes_take_turns_and_hold_no_more_than_their_share() -> None:
+def test_no_more_keys_are_worked_on_at_once_than_there_are_workers() -> None:
+    """The next one is picked when one of them is done, or beside it when it is slow, up to half as many more."""
+    queue: WorkQueue[str] = WorkQueue(2)
+    for key in "abcdef":
+        queue.add(key, Due(at=0.0))
+    assert picked(queue, 0.0) == ["a", "b"]
+    assert queue.next_at(0.0) == SLOW_SECONDS
+    queue.done("a")
+    assert picked(queue, 0.1) == ["c"]
+    assert picked(queue, SLOW_SECONDS) == ["d"]
+    assert picked(queue, 10.0) == []
+    queue.done("b")
+    assert picked(queue, 10.0) == ["e"]
+    assert queue.next_at(10.0) == 10.0 + SLOW_SECONDS
+
+
+def test_limiters_take_turns_and_get_no_more_than_their_capacity() -> None:
     """A host with many due numbers gets its limit, and others are served in between."""
-    queue: WorkQueue[str] = WorkQueue(limits=FakeLimits(2))
+    queue: WorkQueue[str] = WorkQueue(50, limits=FakeLimits(2))
     for key in ("a1", "a2", "a3", "b1", "c1"):
-        queue.add(key, 0.0, limiter_key=key[0])
+        queue.add(key, Due(at=0.0, limiter_key=key[0]))
     assert picked(queue, 0.0) == ["a1", "b1", "c1", "a2"]
     queue.done("b1")
     assert queue.pick(0.0) is None
@@ -96,13 +112,13 @@ def test_lanes_take_turns_and_hold_no_more_than_their_share() -> None:
     assert queue.pick(0.0) == "a3"
 
 
-def test_a_lane_without_room_is_served_again_on_every_level() -> None:
-    """Room that is given back goes to the most urgent key of the lane, though all levels had set it aside."""
-    queue: WorkQueue[str] = WorkQueue(limits=FakeLimits(1))
-    queue.add("at work", 0.0, limiter_key="a")
+def test_a_limiter_without_capacity_is_served_again_on_every_level() -> None:
+    """Capacity that is given back goes to its most urgent key, though all levels had set it aside."""
+    queue: WorkQueue[str] = WorkQueue(50, limits=FakeLimits(1))
+    queue.add("at work", Due(at=0.0, limiter_key="a"))
     assert queue.pick(0.0) == "at work"
-    queue.add("check", 0.0, limiter_key="a")
-    queue.add("repair", 0.0, limiter_key="a", priority=Priority.REPAIR)
+    queue.add("check", Due(at=0.0, limiter_key="a"))
+    queue.add("repair", Due(at=0.0, limiter_key="a", priority=Priority.REPAIR))
     assert queue.pick(0.0) is None
     queue.done("at work")
     assert queue.pick(0.0) == "repair"
@@ -110,152 +126,175 @@ def test_a_lane_without_room_is_served_again_on_every_level() -> None:
     assert queue.pick(0.0) == "check"
 
 
-def test_a_lane_that_is_closed_for_a_time_is_asked_again_when_it_opens() -> None:
-    """The schedule tells when that is; what is urgent may go before, and other lanes go on."""
+def test_a_limiter_that_is_closed_for_a_time_is_asked_again_when_it_opens() -> None:
+    """The queue tells when that is; what is urgent may go before, and other limiters go on."""
     limits = FakeLimits(2)
     limits.closed_until["a", False] = 50.0
     limits.closed_until["a", True] = 20.0
-    queue: WorkQueue[str] = WorkQueue(limits=limits)
-    queue.add("check", 0.0, limiter_key="a")
-    queue.add("repair", 0.0, limiter_key="a", priority=Priority.REPAIR)
-    queue.add("other", 0.0, limiter_key="b")
+    queue: WorkQueue[str] = WorkQueue(50, limits=limits)
+    queue.add("check", Due(at=0.0, limiter_key="a"))
+    queue.add("repair", Due(at=0.0, limiter_key="a", priority=Priority.REPAIR))
+    queue.add("other", Due(at=0.0, limiter_key="b"))
     assert picked(queue, 0.0) == ["other"]
-    assert queue.next_at() == 20.0
+    assert queue.next_at(0.0) == 20.0
     assert picked(queue, 20.0) == ["repair"]
     queue.done("repair")
     assert picked(queue, 49.0) == []
-    assert queue.next_at() == 50.0
+    assert queue.next_at(49.0) == 50.0
     assert picked(queue, 50.0) == ["check"]
 
 
-def test_a_lane_that_stays_closed_is_asked_ten_times_a_second_at_most() -> None:
+def test_a_limiter_that_stays_closed_is_asked_ten_times_a_second_at_most() -> None:
     """Whatever it says about when it opens; and nothing piles up meanwhile."""
     limits = FakeLimits(0)
-    queue: WorkQueue[str] = WorkQueue(limits=limits)
-    queue.add("x", 0.0, limiter_key="a")
+    queue: WorkQueue[str] = WorkQueue(50, limits=limits)
+    queue.add("x", Due(at=0.0, limiter_key="a"))
     now = 0.0
     for _ in range(1000):
         assert queue.pick(now) is None
-        at = queue.next_at()
-        assert at
+        at = queue.next_at(now)
         assert at >= now + 0.099
         now = at
     assert len(queue._opening) < 10
 
 
-def test_the_doubtful_share_limits_whatever_lane_they_are_in() -> None:
-    """Those that failed leave room for what is new, and both for what is less urgent than they are."""
-    queue: WorkQueue[str] = WorkQueue(shares={Doubt.NEW: 3, Doubt.FAILED: 2})
-    for key in ("f1", "f2", "f3"):
-        queue.add(key, 0.0, limiter_key=key, priority=Priority.USER, doubt=Doubt.FAILED)
-    for key in ("n1", "n2"):
-        queue.add(key, 0.0, limiter_key=key, priority=Priority.REPAIR, doubt=Doubt.NEW)
-    queue.add("well", 0.0, limiter_key="well")
-    assert picked(queue, 0.0) == ["f1", "f2", "n1", "well"]
-    queue.done("n1")
-    assert picked(queue, 0.0) == ["n2"]
-    queue.done("f1")
-    assert picked(queue, 0.0) == ["f3"]
+def test_suspects_leave_workers_to_the_others() -> None:
+    """Half of the workers are theirs, three quarters where a user or a new key waits, and the rest for what answers."""
+    queue: WorkQueue[str] = WorkQueue(8)
+    for index in range(6):
+        queue.add(f"repair {index}", Due(at=0.0, limiter_key=str(index), priority=Priority.REPAIR, suspect=True))
+    assert picked(queue, 0.0) == [f"repair {index}" for index in range(4)]
+    for index in range(3):
+        queue.add(f"user {index}", Due(at=0.0, limiter_key="a", priority=Priority.USER, suspect=True))
+    assert picked(queue, 0.0) == ["user 0", "user 1"]
+    queue.add("well", Due(at=0.0, limiter_key="well"))
+    assert picked(queue, 0.0) == ["well"]
+    queue.done("repair 0")
+    assert picked(queue, 0.0) == ["user 2"]
+    for key in ("repair 1", "user 0", "user 1"):
+        queue.done(key)
+    assert picked(queue, 0.0) == ["repair 4"]
 
 
-def test_what_is_doubtful_stays_so_in_its_lane_until_it_was_worked_on() -> None:
+def test_a_suspect_stays_one_under_its_limiter_until_it_was_worked_on() -> None:
     """Another addition for the same host clears nothing; one for another host does."""
-    queue: WorkQueue[str] = WorkQueue(shares={Doubt.FAILED: 0})
+    queue: WorkQueue[str] = WorkQueue(50)
     for key in ("x", "y"):
-        queue.add(key, 5.0, limiter_key="a", doubt=Doubt.FAILED)
-    queue.add("x", 0.0, limiter_key="a", priority=Priority.KEY, doubt=Doubt.NEW)
-    queue.add("y", 0.0, limiter_key="b", priority=Priority.KEY, doubt=Doubt.NEW)
-    assert picked(queue, 10.0) == ["y"]
+        queue.add(key, Due(at=5.0, limiter_key="a", suspect=True))
+    queue.add("x", Due(at=0.0, limiter_key="a", priority=Priority.KEY))
+    queue.add("y", Due(at=0.0, limiter_key="b", priority=Priority.KEY))
+    assert picked(queue, 10.0) == ["y", "x"]
 
 
 def test_failed_work_is_tried_again_as_what_it_was() -> None:
-    """It keeps priority and lane, counts as failing, and goes by the earlier of two times."""
-    queue: WorkQueue[str] = WorkQueue(limits=FakeLimits(1))
-    queue.add("x", 0.0, priority=Priority.KEY, limiter_key="a")
-    queue.add("other", 0.0, limiter_key="a")
+    """It keeps priority and limiter, and goes by the earlier of two times."""
+    queue: WorkQueue[str] = WorkQueue(50, limits=FakeLimits(1))
+    queue.add("x", Due(at=0.0, priority=Priority.KEY, limiter_key="a"))
+    queue.add("other", Due(at=0.0, limiter_key="a"))
     assert queue.pick(0.0) == "x"
-    queue.add("x", 60.0, limiter_key="a")
-    queue.done("x", again_at=1.0)
+    queue.add("x", Due(at=60.0, limiter_key="a"))
+    queue.done("x", retry_at=1.0)
     assert picked(queue, 1.0) == ["x"]
 
 
 def test_failed_work_that_was_cancelled_is_not_tried_again() -> None:
     """Whoever was told to leave a key alone does so, however the work on it ends."""
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("x", 0.0)
+    queue: WorkQueue[str] = WorkQueue(50)
+    queue.add("x", Due(at=0.0))
     assert queue.pick(0.0) == "x"
     queue.cancel("x")
-    queue.done("x", again_at=1.0)
+    queue.done("x", retry_at=1.0)
     assert picked(queue, 10.0) == []
+
+
+def test_what_is_requeued_is_due_again_unless_it_was_cancelled() -> None:
+    """Also where it was added after that; what was added meanwhile stays if it is due before."""
+    queue: WorkQueue[str] = WorkQueue(50)
+    for key in ("x", "cancelled", "added again", "added"):
+        queue.add(key, Due(at=0.0))
+    for key in picked(queue, 0.0):
+        if "cancelled" in key or "again" in key:
+            queue.cancel(key)
+        if "added" in key:
+            queue.add(key, Due(at=5.0))
+        queue.requeue(key, Due(at=1.0))
+        queue.done(key)
+    assert picked(queue, 1.0) == ["x", "added"]
+    assert picked(queue, 5.0) == ["added again"]
 
 
 def test_nothing_is_kept_of_what_was_replaced() -> None:
     """A year of edits to a number that is checked weekly takes no memory."""
-    queue: WorkQueue[str] = WorkQueue()
+    queue: WorkQueue[str] = WorkQueue(50)
     for at in range(10_000):
-        queue.add("x", at + 7 * 86400.0)
-        queue.add("x", float(at), priority=Priority.KEY)
+        queue.add("x", Due(at=at + 7 * 86400.0))
+        queue.add("x", Due(at=float(at), priority=Priority.KEY))
         assert queue.pick(float(at)) == "x"
         queue.done("x")
-        queue.add("x", at + 7 * 86400.0)
+        queue.add("x", Due(at=at + 7 * 86400.0))
         queue.cancel("x")
     assert len(queue._later) < 200
 
 
-@dataclass(slots=True)
-class _Expected:
-    at: float
-    priority: Priority
-    limiter_key: str
-    doubt: Doubt
-
-    @property
-    def level(self) -> tuple[Priority, Doubt]:
-        return self.priority, self.doubt
-
-
-class ScheduleMachine(RuleBasedStateMachine):
-    """Holds the schedule against a list that is searched from end to end."""
+class WorkQueueMachine(RuleBasedStateMachine):
+    """Holds the queue against a list that is searched from end to end."""
 
     keys = st.integers(0, 7)
-    limits = st.sampled_from(LANES)
+    limiters = st.sampled_from(LIMITERS)
     delays = st.floats(0, 5)
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue: WorkQueue[int] = WorkQueue(limits=FakeLimits(LANE_LIMIT), shares=SHARES)
+        self.queue: WorkQueue[int] = WorkQueue(SIZE, limits=FakeLimits(CAPACITY))
         self.now = 0.0
-        self.waiting: dict[int, _Expected] = {}
-        self.running: dict[int, _Expected] = {}
+        self.waiting: dict[int, Due] = {}
+        self.running: dict[int, Due] = {}
+        self.since: dict[int, float] = {}
         self.wanted: set[int] = set()
 
-    def _add(self, key: int, at: float, priority: Priority, limiter_key: str, doubt: Doubt) -> None:
+    def _add(self, key: int, due: Due) -> None:
         known = self.waiting.get(key)
-        if known and known.at <= at and known.priority <= priority and known.limiter_key == limiter_key:
+        if known and known.at <= due.at and known.priority <= due.priority and known.limiter_key == due.limiter_key:
             return
         if known:
-            doubt = max(doubt, known.doubt) if known.limiter_key == limiter_key else doubt
-            at, priority = min(at, known.at), min(priority, known.priority)
-        self.waiting[key] = _Expected(at, priority, limiter_key, doubt)
+            suspect = due.suspect or (known.suspect and known.limiter_key == due.limiter_key)
+            at, priority = min(due.at, known.at), min(due.priority, known.priority)
+            due = Due(at=at, priority=priority, limiter_key=due.limiter_key, suspect=suspect)
+        self.waiting[key] = due
 
-    def _eligible(self) -> dict[int, _Expected]:
-        in_lane = [one.limiter_key for one in self.running.values()]
-        doubts = [one.doubt for one in self.running.values()]
-        full = [least for least, most in SHARES.items() if sum(one >= least for one in doubts) >= most]
+    def _has_worker(self) -> bool:
+        slow = sum(self.now >= self.since[key] + SLOW_SECONDS for key in self.running)
+        return len(self.running) < SIZE + min(slow, SIZE // 2)
+
+    def _eligible(self) -> dict[int, Due]:
+        limiters = [one.limiter_key for one in self.running.values()]
+        suspects = sum(one.suspect for one in self.running.values())
         return {
             key: one
             for key, one in self.waiting.items()
             if one.at <= self.now
             and key not in self.running
-            and in_lane.count(one.limiter_key) < LANE_LIMIT
-            and not any(one.doubt >= least for least in full)
+            and self._has_worker()
+            and limiters.count(one.limiter_key) < CAPACITY
+            and (not one.suspect or suspects < (3 if one.priority <= Priority.KEY else 2))
         }
 
-    @rule(key=keys, delay=delays, priority=st.sampled_from(Priority), limiter_key=limits, doubt=st.sampled_from(Doubt))
-    def add(self, key: int, delay: float, priority: Priority, limiter_key: str, doubt: Doubt) -> None:
+    @rule(key=keys, delay=delays, priority=st.sampled_from(Priority), limiter_key=limiters, suspect=st.booleans())
+    def add(self, key: int, delay: float, priority: Priority, limiter_key: str, *, suspect: bool) -> None:
         """Add a key."""
-        self.queue.add(key, self.now + delay, priority=priority, limiter_key=limiter_key, doubt=doubt)
-        self._add(key, self.now + delay, priority, limiter_key, doubt)
+        due = Due(at=self.now + delay, priority=priority, limiter_key=limiter_key, suspect=suspect)
+        self.queue.add(key, due)
+        self._add(key, due)
+
+    @rule(key=keys, delay=delays, priority=st.sampled_from(Priority))
+    def requeue(self, key: int, delay: float, priority: Priority) -> None:
+        """Have a key that is worked on worked on again."""
+        if key not in self.running:
+            return
+        due = Due(at=self.now + delay, priority=priority, limiter_key=self.running[key].limiter_key)
+        self.queue.requeue(key, due)
+        if key in self.wanted:
+            self._add(key, due)
 
     @rule(key=keys)
     def cancel(self, key: int) -> None:
@@ -271,16 +310,18 @@ class ScheduleMachine(RuleBasedStateMachine):
 
     @rule()
     def pick(self) -> None:
-        """Pick one of the most urgent keys that there is room for."""
+        """Pick one of the most urgent keys that there is a worker and capacity for."""
         eligible = self._eligible()
         key = self.queue.pick(self.now)
         if key is None:
             assert not eligible
             later = [one.at for name, one in self.waiting.items() if one.at > self.now and name not in self.running]
-            assert self.queue.next_at() == min(later, default=None)
+            if not self._has_worker():
+                later += [at for key in self.running if (at := self.since[key] + SLOW_SECONDS) > self.now]
+            assert self.queue.next_at(self.now) == min(later, default=math.inf)
             return
         assert eligible[key].level == min(one.level for one in eligible.values())
-        self.running[key] = self.waiting.pop(key)
+        self.running[key], self.since[key] = self.waiting.pop(key), self.now
         self.wanted.add(key)
 
     @rule(key=keys, fails=st.booleans(), delay=delays)
@@ -289,18 +330,18 @@ class ScheduleMachine(RuleBasedStateMachine):
         if key not in self.running:
             return
         ended = self.running.pop(key)
-        self.queue.done(key, again_at=self.now + delay if fails else None)
+        self.queue.done(key, retry_at=self.now + delay if fails else None)
         if fails and key in self.wanted:
             limiter_key = self.waiting.get(key, ended).limiter_key
-            self._add(key, self.now + delay, ended.priority, limiter_key, Doubt.FAILED)
+            self._add(key, replace(ended, at=self.now + delay, limiter_key=limiter_key))
         self.wanted.discard(key)
 
     @invariant()
     def there_is_one_entry_for_each_key(self) -> None:
-        """The schedule holds what the list holds, and hardly more."""
+        """The queue holds what the list holds, and hardly more."""
         assert {key for key in range(8) if key in self.queue} == set(self.waiting)
         assert len(self.queue._later) <= 2 * len(self.waiting) + 65
 
 
-TestScheduleMachine = ScheduleMachine.TestCase
-TestScheduleMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestWorkQueueMachine = WorkQueueMachine.TestCase
+TestWorkQueueMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -1,4 +1,4 @@
-"""Lanes that close and open again: the urgent passes, nothing is forgotten, and nobody asks in vain all the time."""
+"""Limiters that close and open again: the urgent passes, nothing is forgotten, and nobody asks in vain all the time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bek_operator.controller.result import Result
 from bek_operator.controller.workers import Workers
-from bek_operator.controller.workqueue import Priority, WorkQueue
+from bek_operator.controller.workqueue import Due, Priority, WorkQueue
 from support.fakes import FakeLimits, now
 from support.virtual_time import VirtualLoop, until, virtual_time
 
@@ -22,21 +23,21 @@ CHECK, REPAIR, KEY = Priority.CHECK, Priority.REPAIR, Priority.KEY
 
 
 class Counting(FakeLimits):
-    """Lanes that count how often they are asked, and may say what is not so of when they open."""
+    """Limiters that count how often they are asked, and may say what is not so of when they open."""
 
     def __init__(self, capacity: int = 8) -> None:
         super().__init__(capacity)
-        self.check_requested = 0
+        self.asked = 0
         self.says: float | None = None
 
     def close(self, limiter_key: str, seconds: float, *, urgent: float = 0.0) -> None:
-        """Close a lane from now on, for what is urgent for another time."""
+        """Close a limiter from now on, for what is urgent for another time."""
         self.closed_until[limiter_key, False] = now() + seconds
         self.closed_until[limiter_key, True] = now() + urgent
 
     def capacity(self, limiter_key: str, now: float, *, urgent: bool) -> int:
-        """Return how many of a lane may be worked on at once."""
-        self.check_requested += 1
+        """Return how many of a limiter may be worked on at once."""
+        self.asked += 1
         return self._room if now >= super().available_at(limiter_key, now, urgent=urgent) else 0
 
     def available_at(self, limiter_key: str, now: float, *, urgent: bool) -> float:
@@ -45,7 +46,7 @@ class Counting(FakeLimits):
 
 
 class Bench:
-    """Workers on lanes, and when each key was worked on."""
+    """Workers under limits, and when each key was worked on."""
 
     def __init__(self, limits: Counting, size: int = 4, seconds: float = 0.5) -> None:
         self.limits = limits
@@ -54,20 +55,22 @@ class Bench:
         self.intruders: list[str] = []
         self.work: Callable[[str], object] = lambda _: None
         self._seconds = seconds
-        queue: WorkQueue[str] = WorkQueue(limits=limits)
-        self.workers: Workers[str] = Workers("test", queue, self._work, size, now)
+        queue: WorkQueue[str] = WorkQueue(size, limits=limits)
+        self.workers: Workers[str] = Workers("test", queue, self, lambda _: None, now)
 
-    async def _work(self, key: str) -> None:
+    async def reconcile(self, key: str) -> Result:
+        """Work on a key."""
         self.begun[key].append(now())
         self.order.append(key)
         if all(now() < self.limits.closed_until.get((key[0], urgent), 0.0) for urgent in (True, False)):
             self.intruders.append(key)
         await asyncio.sleep(self._seconds)
         self.work(key)
+        return Result()
 
     def add(self, key: str, priority: Priority = CHECK, *, after: float = 0.0, limiter_key: str = "a") -> None:
         """Have a key worked on."""
-        self.workers.add(key, now() + after, priority=priority, limiter_key=limiter_key)
+        self.workers.add(key, Due(at=now() + after, priority=priority, limiter_key=limiter_key))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -83,7 +86,7 @@ class Bench:
 
 
 @virtual_time
-async def test_what_waits_in_a_closed_lane_begins_when_it_opens() -> None:
+async def test_what_waits_behind_a_closed_limiter_begins_when_it_opens() -> None:
     """At that instant, the urgent first, though nothing else happens that would wake the workers."""
     bench = Bench(Counting())
     bench.limits.close("a", 3600, urgent=600)
@@ -99,8 +102,8 @@ async def test_what_waits_in_a_closed_lane_begins_when_it_opens() -> None:
 
 
 @virtual_time
-async def test_a_closed_lane_is_not_asked_all_the_time() -> None:
-    """Hundreds of keys wait for hours, and while other lanes are busy the lane is left alone."""
+async def test_a_closed_limiter_is_not_asked_all_the_time() -> None:
+    """Hundreds of keys wait for hours, and while others are busy the limiter is left alone."""
     bench = Bench(Counting())
     bench.limits.close("a", 3600, urgent=3600)
     async with bench.running():
@@ -108,15 +111,15 @@ async def test_a_closed_lane_is_not_asked_all_the_time() -> None:
             bench.add(f"check {index}")
             bench.add(f"key {index}", KEY)
         await asyncio.sleep(3599)
-        assert bench.limits.check_requested <= 4
+        assert bench.limits.asked <= 4
         bench.limits.closed_until.clear()
         await until(lambda: len(bench.order) == 600, 200)
     assert all(key.startswith("key") for key in bench.order[:300])
-    assert bench.limits.check_requested < 5 * 600
+    assert bench.limits.asked < 5 * 600
 
 
 @virtual_time
-async def test_work_that_goes_on_in_a_lane_that_is_closed_for_checks_piles_nothing_up() -> None:
+async def test_work_that_goes_on_behind_a_limiter_that_is_closed_for_checks_piles_nothing_up() -> None:
     """Urgent keys come one by one for an hour: the checks are thought of after each, and remembered once."""
     bench = Bench(Counting())
     bench.limits.close("a", 7200)
@@ -126,14 +129,14 @@ async def test_work_that_goes_on_in_a_lane_that_is_closed_for_checks_piles_nothi
             bench.add(f"repair {index}", REPAIR)
             await asyncio.sleep(2)
         assert len(bench.workers._queue._opening) <= 2
-        assert bench.limits.check_requested < 10 * 1800
+        assert bench.limits.asked < 10 * 1800
         await until(lambda: bench.begun["check"], 7200)
     assert len(bench.order) == 1801
 
 
 @virtual_time
-async def test_a_lane_that_closes_again_is_waited_for_again() -> None:
-    """One look is let through, what it leads to closes the lane, and so on: everything gets its turn."""
+async def test_a_limiter_that_closes_again_is_waited_for_again() -> None:
+    """One look is let through, what it leads to closes the limiter, and so on: everything gets its turn."""
     bench = Bench(Counting())
     bench.limits.close("a", 60, urgent=60)
     bench.work = lambda _: bench.limits.close("a", 60, urgent=60)
@@ -145,8 +148,8 @@ async def test_a_lane_that_closes_again_is_waited_for_again() -> None:
 
 
 @virtual_time
-async def test_a_lane_that_tells_the_wrong_time_is_asked_ten_times_a_second_at_most() -> None:
-    """One that says it is open and takes nothing keeps nobody busy; other lanes go on."""
+async def test_a_limiter_that_tells_the_wrong_time_is_asked_ten_times_a_second_at_most() -> None:
+    """One that says it is open and takes nothing keeps nobody busy; others go on."""
     bench = Bench(Counting())
     bench.limits.close("a", 100, urgent=100)
     bench.limits.says = 0.0
@@ -154,7 +157,7 @@ async def test_a_lane_that_tells_the_wrong_time_is_asked_ten_times_a_second_at_m
         bench.add("x", KEY)
         bench.add("y")
         await asyncio.sleep(10)
-        assert bench.limits.check_requested <= 2 * 101 + 2
+        assert bench.limits.asked <= 2 * 101 + 2
         bench.add("other", limiter_key="b")
         await asyncio.sleep(1)
         assert bench.order == ["other"]
@@ -163,8 +166,8 @@ async def test_a_lane_that_tells_the_wrong_time_is_asked_ten_times_a_second_at_m
 
 
 @virtual_time
-async def test_a_lane_that_opens_while_all_workers_are_busy_is_not_missed() -> None:
-    """As soon as one of them is free the most urgent key of all lanes is next."""
+async def test_a_limiter_that_opens_while_all_workers_are_busy_is_not_missed() -> None:
+    """As soon as one of them is free the most urgent key of all is next."""
     bench = Bench(Counting(), size=1, seconds=50.0)
     bench.limits.close("a", 20, urgent=20)
     start = now()
@@ -193,7 +196,7 @@ STEP = st.tuples(
 def test_whatever_opens_and_closes_everything_gets_its_turn(
     steps: list[tuple[str, int, str, Priority, float, float]], size: int, capacity: int
 ) -> None:
-    """Nothing begins in a closed lane, nothing that is due waits for more than its lane and a worker."""
+    """Nothing begins behind a closed limiter, nothing that is due waits for more than capacity and a worker."""
 
     async def play() -> None:
         bench = Bench(Counting(capacity), size)
@@ -210,15 +213,15 @@ def test_whatever_opens_and_closes_everything_gets_its_turn(
                 elif what == "cancel":
                     wanted.discard(key)
                     bench.workers.cancel(key)
-                # What was picked has to begin before the lane closes on it.
+                # What was picked has to begin before the limiter closes on it.
                 await asyncio.sleep(seconds if what == "pass" else 0.001)
                 await asyncio.sleep(0.001)
             # As long as anything is put off or closed at most, and then as long as all of them take.
             await asyncio.sleep(90 + 0.5 * len(steps) + 1)
             assert (wanted, bench.intruders) == (set(), [])
-            check_requested = bench.limits.check_requested
+            asked = bench.limits.asked
             await asyncio.sleep(1000)
-            assert bench.limits.check_requested == check_requested
+            assert bench.limits.asked == asked
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play())

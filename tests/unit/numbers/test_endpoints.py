@@ -113,7 +113,7 @@ def test_a_provider_is_called_at_its_own_address_with_a_key_for_each_number() ->
     assert isinstance(other, CloudEndpoint)
     assert str(one.url) == str(other.url) == "https://bsp.example"
     assert (one.header, one.token.reveal(), other.token.reveal()) == ("D360-API-KEY", "key of one", "key of the other")
-    assert one.place != other.place
+    assert one.identity != other.identity
     assert (one.provider, one.source) == (True, f"entry {NUMBER[1:]} of Secret {PROVIDER_SECRET}")
     assert one.limiter_key != other.limiter_key
     assert (one.trust.ca_bundle, one.trust.server_name, one.trust.tenant) == (None, "bsp.example", NAMESPACE)
@@ -167,8 +167,8 @@ def test_a_providers_number_is_where_its_url_and_key_lead() -> None:
     elsewhere = provider(name="b", key="key", apiKeySecretRef={"name": "copy", "key": "key"}, apiKeyHeader="X-Key")
     one, other = end(provider(), found=copied), end(elsewhere, found=copied)
     assert one != other
-    assert one.place == other.place
-    assert one.place != end(provider(url="https://bsp.example/v2")).place
+    assert one.identity == other.identity
+    assert one.identity != end(provider(url="https://bsp.example/v2")).identity
 
 
 def test_where_credentials_are_from_is_told() -> None:

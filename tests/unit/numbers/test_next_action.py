@@ -6,39 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import SignatureStatus
-from bek_operator.numbers.next_action import Decision, Publish, Read, Reuse, Wait, decide
-from support.builders import BUSY, DENIED, NOW, REJECTED, observation, public_key, signed, target
+from bek_operator.numbers.next_action import Action, Publish, Read, Reuse, Wait, next_action
+from support.builders import BUSY, DENIED, NOW, REJECTED, checked, facts, public_key, signed, target
 
 if TYPE_CHECKING:
-    from bek_operator.numbers.observation import Observation
+    from bek_operator.numbers.facts import NumberFacts
 
 OTHER = public_key("other").fingerprint
 HOUR = 3600.0
 
 
-def seen(**more: Any) -> Observation:
+def seen(**more: Any) -> NumberFacts:
     """Return a number that was just found to hold another key."""
-    members: dict[str, Any] = {
-        "reason": Reason.FOREIGN_KEY,
-        "status": SignatureStatus.VALID,
-        "fingerprint": OTHER,
-        "observed": True,
-        "read_at": NOW,
-        "due": NOW,
-        **more,
-    }
-    return observation(members.pop("target", None), **members)
+    members: dict[str, Any] = {"status": SignatureStatus.VALID, "fingerprint": OTHER, "due": NOW, **more}
+    return checked(members.pop("target", None), **members)
 
 
-def rotated(interval: float = 600.0, **more: Any) -> Observation:
+def rotated(interval: float = 600.0, **more: Any) -> NumberFacts:
     """Return a number that was signed until its key was replaced by another."""
     return signed(target(key=public_key("new"), interval=interval), fingerprint=OTHER, observed=False, **more)
 
 
-CASES: dict[str, tuple[Observation, Decision]] = {
-    "a number that was never looked at is read": (observation(), Read()),
+CASES: dict[str, tuple[NumberFacts, Action]] = {
+    "a number that was never looked at is read": (facts(), Read()),
     "a signed number is left alone until its check is due": (signed(due=NOW + 60), Wait(NOW + 60)),
     "a signed number is read when its check is due": (signed(due=NOW), Read()),
     "a number with another key is published to": (seen(), Publish()),
@@ -86,9 +77,9 @@ CASES: dict[str, tuple[Observation, Decision]] = {
     ),
     "a check that failed is waited for": (seen(read_at=None, failures=1, due=NOW + 8), Wait(NOW + 8)),
     "a check that failed is repeated when due": (seen(read_at=None, failures=1), Read()),
-    "a server that asked to be left alone is": (observation(retry_at=NOW + 30), Wait(NOW + 30)),
+    "a server that asked to be left alone is": (facts(retry_at=NOW + 30), Wait(NOW + 30)),
     "even where a key is to be published": (seen(retry_at=NOW + 30), Wait(NOW + 30)),
-    "and no longer than it asked": (observation(retry_at=NOW), Read()),
+    "and no longer than it asked": (facts(retry_at=NOW), Read()),
     "a policy of never publishing only reads": (seen(target=target(publish=False), due=NOW + 5), Wait(NOW + 5)),
     "the brake holds a fourth publish": (
         seen(publishes=3, published_at=NOW - HOUR + 1, due=NOW + 1),
@@ -121,9 +112,9 @@ CASES: dict[str, tuple[Observation, Decision]] = {
 
 
 @pytest.mark.parametrize(("one", "decision"), CASES.values(), ids=CASES.keys())
-def test_the_decision(one: Observation, decision: Decision) -> None:
+def test_the_decision(one: NumberFacts, decision: Action) -> None:
     """Each case is a sentence."""
-    assert decide(one, NOW, recorded=True) == decision
+    assert next_action(one, NOW, recorded=True) == decision
 
 
 @pytest.mark.parametrize(
@@ -131,9 +122,9 @@ def test_the_decision(one: Observation, decision: Decision) -> None:
     [
         pytest.param(seen(publishes=1, published_at=NOW - 60), Wait(None), id="a second publish waits"),
         pytest.param(seen(publishes=0, published_at=NOW - 60), Publish(), id="the first of another key does not"),
-        pytest.param(observation(publishes=1, published_at=NOW - 60), Read(), id="nor does a read"),
+        pytest.param(facts(publishes=1, published_at=NOW - 60), Read(), id="nor does a read"),
     ],
 )
-def test_no_second_publish_before_the_status_shows_the_first(one: Observation, decision: Decision) -> None:
+def test_no_second_publish_before_the_status_shows_the_first(one: NumberFacts, decision: Action) -> None:
     """A publish that would be forgotten by a crash is not repeated before it is written down."""
-    assert decide(one, NOW, recorded=False) == decision
+    assert next_action(one, NOW, recorded=False) == decision

@@ -11,7 +11,7 @@ import pytest
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.numbers.answers import Accepted, Failure, Retry
-from bek_operator.numbers.observation import with_target
+from bek_operator.numbers.carry_over import with_target
 from bek_operator.numbers.transitions import after_publish, after_read, invalidated
 from support.builders import (
     BROKEN,
@@ -21,8 +21,8 @@ from support.builders import (
     NOW,
     REJECTED,
     UNREACHABLE,
+    facts,
     failure,
-    observation,
     on_premises,
     public_key,
     signed,
@@ -244,7 +244,7 @@ def test_a_key_that_comes_back_while_another_is_published_is_published_again() -
 
 def test_a_publish_that_ends_after_an_edit_waits_for_its_record() -> None:
     """The same key, published for the target before: it counts, so a crash could not add another one unseen."""
-    before = after_read(observation(), valid(public_key("other")), NOW, 0.5)
+    before = after_read(facts(), valid(public_key("other")), NOW, 0.5)
     edited = with_target(before, target(interval=60.0), NOW)
     assert invalidated(edited, before.target, NOW).publishes == after_publish(before, Accepted(), NOW).publishes == 1
 

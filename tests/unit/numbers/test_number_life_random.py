@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.numbers.answers import Accepted, Failure, Reading, Retry
+from bek_operator.numbers.answers import Accepted, Failure, Reading, Retry, is_of_the_key
 from bek_operator.numbers.backoff import MOST_IN_AN_HOUR
 from bek_operator.numbers.next_action import FRESH_SECONDS
-from bek_operator.numbers.observation import is_of_the_key
 from support.builders import (
     BROKEN,
     BUSY,
@@ -123,7 +122,7 @@ class NumberLife(RuleBasedStateMachine):
     @rule()
     def the_process_ends(self) -> None:
         """Begin anew with what the status remembers, which says the same again if it spoke of a number looked at."""
-        before, looked_at = self.life.status, self.life.resource.recorded.complete and self.life.seen.observed
+        before, looked_at = self.life.status, self.life.resource.status.complete and self.life.seen.observed
         self.process = len(self.life.api.calls)
         if not self.life.recorded or not self.life.is_request_met:
             self.lifted = self.process

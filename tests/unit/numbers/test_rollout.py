@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bek_operator.crd.reasons import Group, Reason, group_of
+from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import Rollout, SignatureStatus
 from bek_operator.numbers.answers import Failure, Retry
-from bek_operator.numbers.observation import with_target
+from bek_operator.numbers.carry_over import with_target
 from bek_operator.numbers.rollout import CANARY_SECONDS, OPEN, RolloutGate, rollout_gate
-from support.builders import BROKEN, BUSY, DENIED, NOW, REJECTED, endpoint, failure, observation, public_key, target
+from support.builders import BROKEN, BUSY, DENIED, NOW, REJECTED, checked, endpoint, facts, failure, public_key, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bek_operator.numbers.observation import Observation
+    from bek_operator.numbers.facts import NumberFacts
 
 A, B, C, D = "+15550000001", "+15550000002", "+15550000003", "+15550000004"
 FIRST_NUMBER, ALL_AT_ONCE = Rollout(), Rollout(all_at_once=True)
@@ -29,57 +29,56 @@ HOUR = 3600.0
 TAKEN = failure(Reason.DUPLICATE_NUMBER, "is managed by another", retry=Retry.TERMINAL)
 
 
-def old(number: str, **more: Any) -> Observation:
+def old(number: str, **more: Any) -> NumberFacts:
     """Return what is known of a number that holds another key as VALID, and was looked at."""
-    known = {"status": VALID, "fingerprint": FORMER, "reason": Reason.FOREIGN_KEY, "observed": True, **more}
-    return observation(known.pop("target", None) or target(number), **known)
+    known = {"status": VALID, "fingerprint": FORMER, "read_at": None, **more}
+    return checked(known.pop("target", None) or target(number), **known)
 
 
-def new(number: str, **more: Any) -> Observation:
+def new(number: str, **more: Any) -> NumberFacts:
     """Return what is known of a number that was given the key a minute ago, and is VALID for it."""
-    known = {"fingerprint": OURS, "reason": Reason.SIGNED, "published_at": NOW - 60, "publishes": 1, **more}
+    known = {"fingerprint": OURS, "published_at": NOW - 60, "publishes": 1, **more}
     return old(number, **known)
 
 
-def not_observed(number: str, **more: Any) -> Observation:
+def not_observed(number: str, **more: Any) -> NumberFacts:
     """Return what is known of a number that was not looked at since the key was changed."""
     return old(number, observed=False, reason=Reason.PENDING, **more)
 
 
-def none(number: str, **more: Any) -> Observation:
+def none(number: str, **more: Any) -> NumberFacts:
     """Return what is known of a number that holds no key."""
-    return old(number, status=MISMATCH, fingerprint=None, reason=Reason.NOT_PUBLISHED, **more)
+    return old(number, status=MISMATCH, fingerprint=None, **more)
 
 
-def given_it(number: str, reason: Reason = Reason.PENDING, **more: Any) -> Observation:
+def given_it(number: str, **more: Any) -> NumberFacts:
     """Return what is known of a number that accepted the key and shows it, as MISMATCH."""
     known = {"fingerprint": OURS, "status": MISMATCH, "publishes": 1, "published_at": NOW - 60, "accepted": True}
-    return old(number, reason=reason, **{**known, **more})
+    return old(number, **{**known, **more})
 
 
-def lost(number: str, **more: Any) -> Observation:
+def lost(number: str, **more: Any) -> NumberFacts:
     """Return what is known of a number that was signed with the key until somebody gave it another one."""
     return old(number, lost=Reason.FOREIGN_KEY, **more)
 
 
-def failing(number: str, reason: Reason = Reason.UNREACHABLE, **more: Any) -> Observation:
+def failing(number: str, reason: Reason = Reason.UNREACHABLE, **more: Any) -> NumberFacts:
     """Return what is known of a number whose last check failed."""
-    return old(number, reason=reason, failures=1, needs_user=group_of(reason) is Group.PERSON, **more)
+    return old(number, reason=reason, failures=1, **more)
 
 
-def refused(number: str, refusal: Failure = REJECTED, **more: Any) -> Observation:
+def refused(number: str, refusal: Failure = REJECTED, **more: Any) -> NumberFacts:
     """Return what is known of a number that did not take the key, for good unless told."""
-    needs_user = refusal.retry is Retry.TERMINAL
-    return old(number, reason=refusal.reason, needs_user=needs_user, **{"publishes": 1, "refusal": refusal, **more})
+    return old(number, **{"publishes": 1, "refusal": refusal, "refused_at": NOW, "refusals": 1, **more})
 
 
-def braked(number: str, **more: Any) -> Observation:
+def braked(number: str, **more: Any) -> NumberFacts:
     """Return what is known of a number that was published to too often, whatever the key."""
     return old(number, reason=Reason.KEY_CHANGES_TOO_OFTEN, needs_user=True, **more)
 
 
 def judged(
-    *known: Observation,
+    *known: NumberFacts,
     rollout: Rollout = FIRST_NUMBER,
     before: RolloutGate = OPEN,
     begun: Mapping[str, float] | None = None,
@@ -89,7 +88,7 @@ def judged(
     return rollout_gate(rollout, {seen.target.number: seen for seen in known}, before, begun or {}, now)
 
 
-def admitted(gate: RolloutGate, *known: Observation) -> list[str]:
+def admitted(gate: RolloutGate, *known: NumberFacts) -> list[str]:
     """Return the last digits of the numbers that may be published to."""
     return [seen.target.number[-1] for seen in known if gate.allows(seen)]
 
@@ -103,16 +102,16 @@ PAUSED = Rollout(pause=HOUR)
 NAMED = Rollout(first=B, pause=HOUR)
 FAILED_OVER_IT = failure(Reason.SERVICE_NOT_READY, retry=Retry.LIMITED, unknown=True)
 
-TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
+TABLE: dict[str, tuple[Iterable[NumberFacts], Rollout, list[str]]] = {
     "a first publication waits for nobody": ((none(A), none(B)), FIRST_NUMBER, ["1", "2"]),
-    "nor do numbers that were not looked at at all": ((observation(target(A)),), FIRST_NUMBER, ["1"]),
+    "nor do numbers that were not looked at at all": ((facts(target(A)),), FIRST_NUMBER, ["1"]),
     "nor does one that lost the signature of this very key": ((given_it(A), new(B)), FIRST_NUMBER, ["1", "2"]),
     "with AllAtOnce nobody waits": ((old(A), old(B)), ALL_AT_ONCE, ["1", "2"]),
     "a single number goes first": ((old(A),), FIRST_NUMBER, ["1"]),
     "the lowest number goes first": ((old(C), old(A), old(B)), FIRST_NUMBER, ["1"]),
     "though others hold no key at all": ((none(A), old(B), none(C)), FIRST_NUMBER, ["1"]),
     "whether it was looked at or not": ((not_observed(A), old(B)), FIRST_NUMBER, ["1"]),
-    "unless it never answered at all": ((observation(target(A)), old(B)), FIRST_NUMBER, ["2"]),
+    "unless it never answered at all": ((facts(target(A)), old(B)), FIRST_NUMBER, ["2"]),
     "the named number goes first": ((old(A), old(B), old(C)), NAMED, ["2"]),
     "and no other though it fails": ((old(A), failing(B), old(C)), NAMED, ["2"]),
     "nor when it refuses the key": ((old(A), refused(B), old(C)), NAMED, ["2"]),
@@ -153,14 +152,16 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
     "or that failed over it": ((refused(A, FAILED_OVER_IT, publishes=0), old(B)), FIRST_NUMBER, ["1"]),
     "though it fails afterwards": ((refused(A, failures=3), old(B)), FIRST_NUMBER, ["1"]),
     "though its credentials are gone": (
-        (observation(target(A, problem=failure()), refusal=REJECTED, publishes=1), old(B)),
+        (facts(target(A, problem=failure()), refusal=REJECTED, publishes=1), old(B)),
         FIRST_NUMBER,
         ["1"],
     ),
     "though they are gone from one that stays MISMATCH": (
         (
             with_target(
-                given_it(A, Reason.SIGNATURE_MISMATCH), target(A, endpoint=None, address="a", problem=failure()), NOW
+                given_it(A, reason=Reason.SIGNATURE_MISMATCH),
+                target(A, endpoint=None, address="a", problem=failure()),
+                NOW,
             ),
             old(B),
         ),
@@ -175,8 +176,8 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
         FIRST_NUMBER,
         ["2"],
     ),
-    "one that stays MISMATCH stops it": ((given_it(A, Reason.SIGNATURE_MISMATCH), old(B)), FIRST_NUMBER, ["1"]),
-    "though it fails now and then": ((given_it(A, Reason.UNREACHABLE, failures=2), old(B)), FIRST_NUMBER, ["1"]),
+    "one that stays MISMATCH stops it": ((given_it(A, reason=Reason.SIGNATURE_MISMATCH), old(B)), FIRST_NUMBER, ["1"]),
+    "though it fails now and then": ((given_it(A, reason=Reason.UNREACHABLE, failures=2), old(B)), FIRST_NUMBER, ["1"]),
     "and though nobody knows how the publish ended": (
         (refused(A, BUSY, status=MISMATCH, fingerprint=OURS), old(B)),
         FIRST_NUMBER,
@@ -194,7 +195,7 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
     "and one that nobody knows a reason for": ((refused(A, BROKEN, publishes=0), old(B)), FIRST_NUMBER, ["2"]),
     "and one that asked to be left alone": ((not_observed(A, retry_at=NOW + 60), old(B)), FIRST_NUMBER, ["2"]),
     "and one that was given the key and fails since": (
-        (given_it(A, Reason.UNREACHABLE, fingerprint=FORMER, status=VALID, failures=1), old(B)),
+        (given_it(A, reason=Reason.UNREACHABLE, fingerprint=FORMER, status=VALID, failures=1), old(B)),
         FIRST_NUMBER,
         ["2"],
     ),
@@ -204,7 +205,7 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
         ["2"],
     ),
     "and one that is another object's": (
-        (observation(target(A, problem=TAKEN), fingerprint=OURS, status=MISMATCH, failures=1), old(B)),
+        (facts(target(A, problem=TAKEN), fingerprint=OURS, status=MISMATCH, failures=1), old(B)),
         FIRST_NUMBER,
         ["2"],
     ),
@@ -213,7 +214,7 @@ TABLE: dict[str, tuple[Iterable[Observation], Rollout, list[str]]] = {
 
 
 @pytest.mark.parametrize(("known", "rollout", "expected"), TABLE.values(), ids=TABLE.keys())
-def test_who_may_be_published_to(known: Iterable[Observation], rollout: Rollout, expected: list[str]) -> None:
+def test_who_may_be_published_to(known: Iterable[NumberFacts], rollout: Rollout, expected: list[str]) -> None:
     """A row for each rule, in sentences that go on from the one before."""
     assert admitted(judged(*known, rollout=rollout), *known) == expected
 
@@ -310,7 +311,7 @@ def test_in_a_rotation_one_number_goes_first(
     elif named is not None and not any(seen.target.number == named for seen in valid):
         assert [seen.target.number for seen in allows] == [named]
     elif valid:
-        assert allows == ([seen for seen in known if seen.status is not VALID] if pause else known)
+        assert allows == ([seen for seen in known if seen.reading.status is not VALID] if pause else known)
     else:
         [canary] = allows
         pending = [seen for seen in known if seen.publishes]

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bek_operator.crd.reasons import Group, Reason
+from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry
-from bek_operator.numbers.next_action import Publish, Read, decide
+from bek_operator.numbers.next_action import Publish, Read, next_action
 from bek_operator.numbers.target import Target
 from bek_operator.numbers.transitions import after_failure, after_publish, after_read, after_reuse, invalidated, paused
 from support.builders import (
@@ -21,9 +21,9 @@ from support.builders import (
     REJECTED,
     UNREACHABLE,
     endpoint,
+    facts,
     failure,
     mismatch,
-    observation,
     public_key,
     signed,
     target,
@@ -48,11 +48,17 @@ NEVER = target(publish=False)
 )
 def test_a_read_tells_what_the_number_holds(reading: Reading, reason: Reason) -> None:
     """What was read is kept as it was said, and is named after its comparison with the target's key."""
-    known = after_read(observation(failures=2, failing_since=1.0, bounded=2, retry_at=NOW), reading, NOW, 0.5)
+    known = after_read(facts(failures=2, failing_since=1.0, limited=2, retry_at=NOW), reading, NOW, 0.5)
     assert (known.reason, known.finding) == (reason, reason)
-    assert (known.status, known.fingerprint) == (reading.status, reading.fingerprint)
-    assert (known.observed, known.read_at, known.failures, known.bounded, known.retry_at) == (True, NOW, 0, 0, 0.0)
-    assert known.group is (Group.DONE if reason is Reason.SIGNED else Group.TIME)
+    assert (known.reading.status, known.reading.fingerprint) == (reading.status, reading.fingerprint)
+    assert (known.observed, known.read_at, known.failures, known.failing.limited, known.retry_at) == (
+        True,
+        NOW,
+        0,
+        0,
+        0.0,
+    )
+    assert known.verdict.retry is (None if reason is Reason.SIGNED else Retry.TRANSIENT)
     assert known.due == (NOW + 600 if reason is Reason.SIGNED else NOW)
     assert bool(known.message) == (reason is not Reason.SIGNED)
 
@@ -66,14 +72,14 @@ def test_no_reading_contradicts_itself() -> None:
 @pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
 def test_checks_are_spread(jitter: float, seconds: float) -> None:
     """Two checks are an interval apart, a tenth more or less."""
-    assert after_read(observation(), valid(), NOW, jitter).due == NOW + seconds
+    assert after_read(facts(), valid(), NOW, jitter).due == NOW + seconds
 
 
 @pytest.mark.parametrize("reading", [FOREIGN, mismatch(), mismatch(public_key())], ids=["other", "none", "stale"])
 def test_where_nothing_is_ever_published_a_person_must(reading: Reading) -> None:
     """With the policy Never a number without the key is a person's matter, and is looked at as often as any."""
-    known = after_read(observation(NEVER), reading, NOW, 0.5)
-    assert (known.group, known.due) == (Group.PERSON, NOW + 600)
+    known = after_read(facts(NEVER), reading, NOW, 0.5)
+    assert (known.verdict.retry, known.due) == (Retry.TERMINAL, NOW + 600)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +93,9 @@ def test_where_nothing_is_ever_published_a_person_must(reading: Reading) -> None
 )
 def test_while_the_brake_holds_a_person_is_asked(reading: Reading, reason: Reason) -> None:
     """The reason tells a fight from a signature that does not hold; checks go on up to the next publish."""
-    braked = observation(publishes=3, published_at=NOW - HOUR + 100)
+    braked = facts(publishes=3, published_at=NOW - HOUR + 100)
     known = after_read(braked, reading, NOW, 0.5)
-    assert (known.reason, known.group, known.due) == (reason, Group.PERSON, NOW + 100)
+    assert (known.reason, known.verdict.retry, known.due) == (reason, Retry.TERMINAL, NOW + 100)
     assert "bek.dev/requested-at" in known.message
     assert after_read(braked, reading, NOW + 100, 0.5).reason is known.finding
 
@@ -100,34 +106,32 @@ MANY = tuple(NOW - 600 + 60 * minute for minute in range(6))
 @pytest.mark.parametrize("reading", [FOREIGN, mismatch(), mismatch(public_key())], ids=["other", "none", "stale"])
 def test_a_key_that_changes_too_often_is_its_secrets_fault(reading: Reading) -> None:
     """Whoever writes the Secret is to be looked at, unless this very key was published too often."""
-    braked = observation(publishes=1, published_at=MANY[-1], recent=MANY)
-    known = after_read(braked, reading, NOW, 0.5)
-    assert (known.reason, known.group) == (Reason.KEY_CHANGES_TOO_OFTEN, Group.PERSON)
+    held = facts(publishes=1, published_at=MANY[-1], recent=MANY)
+    known = after_read(held, reading, NOW, 0.5)
+    assert (known.reason, known.verdict.retry) == (Reason.KEY_CHANGES_TOO_OFTEN, Retry.TERMINAL)
     assert known.due == NOW + 600
     assert "what writes the Secret" in known.message
     assert "bek.dev/requested-at" in known.message
-    assert after_read(replace(braked, publishes=3), reading, NOW, 0.5).reason in {
-        Reason.CONTENDED,
-        Reason.SIGNATURE_MISMATCH,
-    }
-    assert after_read(braked, reading, MANY[-1] + HOUR, 0.5).reason is known.finding
+    often = facts(publishes=3, published_at=MANY[-1], recent=MANY)
+    assert after_read(often, reading, NOW, 0.5).reason in {Reason.CONTENDED, Reason.SIGNATURE_MISMATCH}
+    assert after_read(held, reading, MANY[-1] + HOUR, 0.5).reason is known.finding
 
 
 def test_the_last_answer_tells_what_a_new_key_meets() -> None:
     """It is as good as another, and stays as old as it is."""
-    held_back = replace(observation(status=SignatureStatus.VALID, read_at=NOW - 60, due=NOW + 500), recent=MANY)
-    known = after_reuse(replace(held_back, fingerprint=public_key("other").fingerprint), NOW)
+    held = facts(read_at=NOW - 60, due=NOW + 500, recent=MANY, reason=Reason.TOKEN_EXPIRED)
+    known = after_reuse(replace(held, reading=FOREIGN), NOW)
     assert (known.reason, known.observed, known.read_at) == (Reason.KEY_CHANGES_TOO_OFTEN, True, NOW - 60)
-    known = after_reuse(replace(held_back, fingerprint=public_key().fingerprint, needs_user=True), NOW)
-    assert (known.reason, known.message, known.group) == (Reason.SIGNED, "", Group.DONE)
-    assert (known.read_at, known.due, known.stable) == (NOW - 60, NOW + 500, False)
+    known = after_reuse(replace(held, reading=valid()), NOW)
+    assert (known.reason, known.message, known.verdict.retry) == (Reason.SIGNED, "", None)
+    assert (known.read_at, known.due, known.published.stable) == (NOW - 60, NOW + 500, False)
 
 
 def test_a_signature_has_lasted_as_long_as_it_was_seen_to() -> None:
     """An answer that is used again forgives nothing that it did not forgive when it came."""
     one = signed(published_at=NOW - HOUR - 30, read_at=NOW - 60)
-    assert not after_reuse(one, NOW).stable
-    assert after_reuse(replace(one, read_at=NOW), NOW).stable
+    assert not after_reuse(one, NOW).published.stable
+    assert after_reuse(replace(one, read_at=NOW), NOW).published.stable
 
 
 @pytest.mark.parametrize(
@@ -142,26 +146,26 @@ def test_a_signature_has_lasted_as_long_as_it_was_seen_to() -> None:
 )
 def test_publishes_of_any_key_count(answer: Accepted | Failure, refusals: int, *, counts: bool) -> None:
     """Also the first that is turned away: a key that keeps changing would otherwise be offered each time."""
-    before = observation(recent=(NOW - 60,), refusal=BUSY if refusals else None, refusals=refusals)
-    assert after_publish(before, answer, NOW).recent == ((NOW - 60, NOW) if counts else (NOW - 60,))
+    before = facts(recent=(NOW - 60,), refusal=BUSY if refusals else None, refusals=refusals)
+    assert after_publish(before, answer, NOW).published.recent == ((NOW - 60, NOW) if counts else (NOW - 60,))
 
 
 def test_a_fight_is_told_as_soon_as_the_brake_holds() -> None:
     """A key that was VALID and is overwritten within five minutes is not waited for."""
-    braked = observation(publishes=3, published_at=NOW - 60)
+    braked = facts(publishes=3, published_at=NOW - 60)
     assert after_read(after_read(braked, valid(), NOW - 50, 0.5), FOREIGN, NOW, 0.5).reason is Reason.CONTENDED
 
 
 @pytest.mark.parametrize(("waited", "pause"), [(0, 1), (1, 1), (16, 16), (240, 60), (290, 10)])
 def test_an_accepted_key_is_looked_at_ever_more_slowly_for_five_minutes(waited: float, pause: float) -> None:
     """The pause grows with the time that has passed, up to a minute, and never beyond the end of the five."""
-    known = after_read(observation(publishes=1, published_at=NOW - waited, accepted=True), mismatch(), NOW, 0.5)
-    assert (known.reason, known.group, known.due) == (Reason.PENDING, Group.NOBODY, NOW + pause)
+    known = after_read(facts(publishes=1, published_at=NOW - waited, accepted=True), mismatch(), NOW, 0.5)
+    assert (known.reason, known.verdict.retry, known.due) == (Reason.PENDING, None, NOW + pause)
 
 
 def test_an_accepted_key_that_becomes_valid_is_settled() -> None:
     """Once VALID, a lost signature is repaired at once, however young the publish."""
-    pending = observation(publishes=1, published_at=NOW - 60, accepted=True)
+    pending = facts(publishes=1, published_at=NOW - 60, accepted=True)
     known = after_read(after_read(pending, valid(), NOW, 0.5), mismatch(), NOW + 10, 0.5)
     assert known.reason is Reason.NOT_PUBLISHED
 
@@ -173,7 +177,7 @@ def test_a_number_that_was_signed_for_an_hour_is_forgiven(age: float, publishes:
     """The brake counts anew for a number that was seen to be Signed over an hour after our last publish."""
     seen = after_read(signed(publishes=3, published_at=NOW - age), valid(), NOW, 0.5)
     known = after_read(seen, FOREIGN, NOW, 0.5)
-    assert (known.publishes, known.stable) == (publishes, False)
+    assert (known.publishes, known.published.stable) == (publishes, False)
 
 
 @pytest.mark.parametrize("publish", [True, False], ids=["it is ours to repair", "policy Never when it was found"])
@@ -193,16 +197,27 @@ def test_a_number_that_was_not_looked_at_after_the_hour_is_not_forgiven() -> Non
 
 def test_a_number_that_was_not_signed_is_not_forgiven() -> None:
     """Time alone forgives nothing."""
-    known = after_read(observation(publishes=3, published_at=NOW - 50 * HOUR), FOREIGN, NOW, 0.5)
+    known = after_read(facts(publishes=3, published_at=NOW - 50 * HOUR), FOREIGN, NOW, 0.5)
     assert known.publishes == 3
 
 
 def test_an_accepted_publish_is_counted_and_read_back() -> None:
     """The next call is a read, and the event can tell why it was published."""
-    before = after_read(observation(publishes=1, published_at=1.0, refusal=BUSY, refusals=3), FOREIGN, NOW, 0.5)
+    before = after_read(facts(publishes=1, published_at=1.0, refusal=BUSY, refusals=3), FOREIGN, NOW, 0.5)
     known = after_publish(before, Accepted(), NOW)
-    assert (known.publishes, known.published_at, known.accepted, known.cause) == (2, NOW, True, Reason.PENDING)
-    assert (known.refusal, known.refusals, known.read_at, known.due, known.observed) == (None, 0, None, NOW, True)
+    assert (known.publishes, known.published_at, known.published.accepted, known.cause) == (
+        2,
+        NOW,
+        True,
+        Reason.PENDING,
+    )
+    assert (known.refusal, known.published.refusals, known.read_at, known.due, known.observed) == (
+        None,
+        0,
+        None,
+        NOW,
+        True,
+    )
 
 
 def test_a_loss_is_remembered_until_it_is_made_good() -> None:
@@ -210,32 +225,36 @@ def test_a_loss_is_remembered_until_it_is_made_good() -> None:
     lost = after_read(signed(), mismatch(public_key()), NOW, 0.5)
     refused = after_publish(lost, BUSY, NOW)
     repaired = after_publish(refused, Accepted(), NOW)
-    assert (lost.lost, refused.lost, refused.cause) == (Reason.STALE_SIGNATURE, Reason.STALE_SIGNATURE, None)
-    assert (repaired.lost, repaired.cause) == (None, Reason.STALE_SIGNATURE)
+    assert (lost.published.lost, refused.published.lost, refused.cause) == (
+        Reason.STALE_SIGNATURE,
+        Reason.STALE_SIGNATURE,
+        None,
+    )
+    assert (repaired.published.lost, repaired.cause) == (None, Reason.STALE_SIGNATURE)
 
 
 @pytest.mark.parametrize(
-    ("answer", "counts", "seconds", "group"),
+    ("answer", "counts", "seconds", "retry"),
     [
-        pytest.param(BUSY, False, 30, Group.TIME, id="too many requests"),
-        pytest.param(failure(pace=Pace.SOON), False, 2, Group.TIME, id="not the master"),
-        pytest.param(failure(), False, 2, Group.TIME, id="never sent"),
-        pytest.param(BROKEN, False, 2, Group.TIME, id="refused with an error that nobody knows"),
-        pytest.param(replace(BROKEN, unknown=True), True, 2, Group.TIME, id="not understood, outcome unknown"),
-        pytest.param(DENIED, False, 600, Group.PERSON, id="not allowed to"),
-        pytest.param(REJECTED, True, 600, Group.PERSON, id="the key is refused"),
-        pytest.param(LOST_ANSWER, True, 2, Group.TIME, id="outcome unknown: read soon"),
+        pytest.param(BUSY, False, 30, Retry.TRANSIENT, id="too many requests"),
+        pytest.param(failure(pace=Pace.SOON), False, 2, Retry.TRANSIENT, id="not the master"),
+        pytest.param(failure(), False, 2, Retry.TRANSIENT, id="never sent"),
+        pytest.param(BROKEN, False, 2, Retry.LIMITED, id="refused with an error that nobody knows"),
+        pytest.param(replace(BROKEN, unknown=True), True, 2, Retry.LIMITED, id="not understood, outcome unknown"),
+        pytest.param(DENIED, False, 600, Retry.TERMINAL, id="not allowed to"),
+        pytest.param(REJECTED, True, 600, Retry.TERMINAL, id="the key is refused"),
+        pytest.param(LOST_ANSWER, True, 2, Retry.TRANSIENT, id="outcome unknown: read soon"),
     ],
 )
 def test_a_publish_that_is_not_accepted_shows_why(
-    answer: Failure, *, counts: bool, seconds: float, group: Group
+    answer: Failure, *, counts: bool, seconds: float, retry: Retry | None
 ) -> None:
     """It counts for the brake if the key may have arrived, or is what was refused; a read comes before the next."""
-    before = after_read(observation(cause=Reason.FOREIGN_KEY), mismatch(), NOW, 0.5)
+    before = after_read(facts(cause=Reason.FOREIGN_KEY), mismatch(), NOW, 0.5)
     known = after_publish(before, answer, NOW)
-    assert (known.reason, known.message, known.group) == (answer.reason, answer.message, group)
+    assert (known.reason, known.message, known.verdict.retry) == (answer.reason, answer.message, retry)
     assert (known.publishes, known.published_at) == ((1, NOW) if counts else (0, None))
-    assert (known.read_at, known.due, known.accepted, known.cause) == (
+    assert (known.read_at, known.due, known.published.accepted, known.cause) == (
         None,
         NOW + seconds,
         False,
@@ -245,9 +264,9 @@ def test_a_publish_that_is_not_accepted_shows_why(
 
 def test_a_refusal_stays_until_its_time_is_over() -> None:
     """Reads in between find the key missing as before, and say what the last publish met with."""
-    refused = after_publish(after_read(observation(), mismatch(), NOW, 0.5), REJECTED, NOW)
+    refused = after_publish(after_read(facts(), mismatch(), NOW, 0.5), REJECTED, NOW)
     known = after_read(refused, mismatch(), NOW + 300, 0.5)
-    assert (known.reason, known.message, known.group) == (REJECTED.reason, REJECTED.message, Group.PERSON)
+    assert (known.reason, known.message, known.verdict.retry) == (REJECTED.reason, REJECTED.message, Retry.TERMINAL)
     assert after_read(known, mismatch(), NOW + 600, 0.5).reason is Reason.NOT_PUBLISHED
     assert after_read(known, valid(), NOW + 300, 0.5).refusal is None
 
@@ -255,15 +274,15 @@ def test_a_refusal_stays_until_its_time_is_over() -> None:
 @pytest.mark.parametrize(("refusals", "needs_user"), [(3, False), (4, True)])
 def test_a_publish_that_is_turned_away_too_often_needs_a_person(refusals: int, *, needs_user: bool) -> None:
     """What is not sure to pass is tried five times before it says so, with the same reason."""
-    known = after_publish(observation(refusals=refusals), BROKEN, NOW)
-    assert (known.needs_user, known.reason) == (needs_user, BROKEN.reason)
+    known = after_publish(facts(refusals=refusals), BROKEN, NOW)
+    assert (known.verdict.needs_user, known.reason) == (needs_user, BROKEN.reason)
 
 
 def test_a_publish_of_unknown_outcome_under_the_brake_may_need_a_person() -> None:
     """With three of them the tries are used up for now, where it is not sure that time heals it."""
     unknown = failure(Reason.INVALID_ANSWER, retry=Retry.LIMITED, unknown=True)
-    assert after_publish(observation(publishes=2, published_at=1.0), unknown, NOW).needs_user
-    assert not after_publish(observation(publishes=1, published_at=1.0), unknown, NOW).needs_user
+    assert after_publish(facts(publishes=2, published_at=1.0), unknown, NOW).verdict.needs_user
+    assert not after_publish(facts(publishes=1, published_at=1.0), unknown, NOW).verdict.needs_user
 
 
 @pytest.mark.parametrize(
@@ -274,8 +293,8 @@ def test_a_publish_of_unknown_outcome_under_the_brake_may_need_a_person() -> Non
 def test_what_a_server_asks_for_is_bounded_by_an_hour(check_requested: float | None, until: float) -> None:
     """Reads and publishes alike note how long to leave the server alone."""
     answer = failure(Reason.RATE_LIMITED, retry_after=check_requested)
-    assert after_failure(observation(), answer, NOW, 0.5).retry_at == until
-    assert after_publish(observation(), answer, NOW).retry_at == until
+    assert after_failure(facts(), answer, NOW, 0.5).retry_at == until
+    assert after_publish(facts(), answer, NOW).retry_at == until
 
 
 @pytest.mark.parametrize(
@@ -292,7 +311,7 @@ def test_what_a_server_asks_for_is_bounded_by_an_hour(check_requested: float | N
 )
 def test_a_failed_check_is_repeated_at_its_pace(answer: Failure, tries: int, seconds: float) -> None:
     """How soon a failed check is worth repeating depends on the failure."""
-    known = after_failure(observation(failures=tries - 1, failing_since=NOW), answer, NOW, 0.5)
+    known = after_failure(facts(failures=tries - 1, failing_since=NOW), answer, NOW, 0.5)
     assert known.due == NOW + seconds
     assert (known.observed, known.read_at) == (True, None)
 
@@ -300,7 +319,7 @@ def test_a_failed_check_is_repeated_at_its_pace(answer: Failure, tries: int, sec
 @pytest.mark.parametrize(("answer", "seconds"), [(UNREACHABLE, 10), (BUSY, 1800)], ids=["as often", "yet slower"])
 def test_a_short_interval_speeds_up_what_need_not_be_spared(answer: Failure, seconds: float) -> None:
     """A failing number is looked at as often as any, unless its server asked for fewer requests."""
-    known = after_failure(observation(target(interval=10.0), failures=30), answer, NOW, 0.5)
+    known = after_failure(facts(target(interval=10.0), failures=30), answer, NOW, 0.5)
     assert known.due == NOW + seconds
 
 
@@ -314,10 +333,10 @@ def test_a_signed_number_stays_so_until_failures_last(
     answer: Failure, failures: int, seconds: float, *, stays: bool
 ) -> None:
     """Three failed checks in a row and five minutes, both, make a signed number show what is wrong."""
-    before = signed(failures=failures, failing_since=NOW - seconds, bounded=failures)
+    before = signed(failures=failures, failing_since=NOW - seconds, limited=failures)
     known = after_failure(before, answer, NOW, 0.5)
     assert (known.reason is Reason.SIGNED) == stays
-    assert (known.status, known.fingerprint) == (before.status, before.fingerprint)
+    assert (known.reading.status, known.reading.fingerprint) == (before.reading.status, before.reading.fingerprint)
     if stays:
         assert known.shown == before.shown
     else:
@@ -327,7 +346,7 @@ def test_a_signed_number_stays_so_until_failures_last(
 def test_a_signed_number_does_not_wait_for_a_person() -> None:
     """What only a person can mend is told at once."""
     known = after_failure(signed(), DENIED, NOW, 0.5)
-    assert (known.reason, known.group) == (Reason.ACCESS_DENIED, Group.PERSON)
+    assert (known.reason, known.verdict.retry) == (Reason.ACCESS_DENIED, Retry.TERMINAL)
 
 
 def test_a_change_ends_the_patience() -> None:
@@ -345,13 +364,13 @@ def test_whoever_asks_for_a_check_is_told_at_once() -> None:
 @pytest.mark.parametrize(("bounded", "needs_user"), [(0, False), (3, False), (4, True)])
 def test_a_check_that_is_not_sure_to_pass_needs_a_person_in_the_end(bounded: int, *, needs_user: bool) -> None:
     """The fifth such failure in a row asks for a person, with the same reason."""
-    known = after_failure(observation(failures=bounded, bounded=bounded, failing_since=NOW), BROKEN, NOW, 0.5)
-    assert (known.needs_user, known.reason) == (needs_user, BROKEN.reason)
+    known = after_failure(facts(failures=bounded, limited=bounded, failing_since=NOW), BROKEN, NOW, 0.5)
+    assert (known.verdict.needs_user, known.reason) == (needs_user, BROKEN.reason)
 
 
 def test_whatever_comes_of_a_look_it_was_taken() -> None:
     """A read, a failed one and a publish all meet a request, and tell of a target that was not tried before."""
-    check_requested = observation(check_requested=True, needs_user=True)
+    check_requested = facts(check_requested=True, needs_user=True)
     for known in (
         after_read(check_requested, valid(), NOW, 0.5),
         after_failure(check_requested, UNREACHABLE, NOW, 0.5),
@@ -359,24 +378,24 @@ def test_whatever_comes_of_a_look_it_was_taken() -> None:
         after_publish(check_requested, BUSY, NOW),
     ):
         assert (known.observed, known.check_requested) == (True, False)
-    assert after_read(check_requested, valid(), NOW, 0.5).group is Group.DONE
-    assert after_failure(check_requested, UNREACHABLE, NOW, 0.5).group is Group.TIME
+    assert after_read(check_requested, valid(), NOW, 0.5).verdict.retry is None
+    assert after_failure(check_requested, UNREACHABLE, NOW, 0.5).verdict.retry is Retry.TRANSIENT
 
 
 def test_only_failures_of_that_kind_count_towards_a_person() -> None:
     """A pod that could not be reached for long, and then starts up, is given the same number of tries."""
-    known = observation()
+    known = facts()
     for answer in [UNREACHABLE] * 9 + [BROKEN]:
         known = after_failure(known, answer, NOW, 0.5)
-    assert (known.failures, known.bounded, known.needs_user) == (10, 1, False)
+    assert (known.failures, known.failing.limited, known.verdict.needs_user) == (10, 1, False)
 
 
 def test_a_number_that_waits_for_the_rollout_is_checked_as_often_as_any() -> None:
     """It is not due at once again, which would keep a worker busy, and can be published to when its turn comes."""
-    known = paused(after_read(observation(), FOREIGN, NOW, 0.5), "not yet")
-    assert (known.reason, known.group, known.due) == (Reason.WAITING_FOR_ROLLOUT, Group.NOBODY, NOW + 600)
-    assert decide(known, NOW + 599, recorded=True) == Publish()
-    assert decide(known, NOW + 600, recorded=True) == Read()
+    known = paused(after_read(facts(), FOREIGN, NOW, 0.5), "not yet")
+    assert (known.reason, known.verdict.retry, known.due) == (Reason.WAITING_FOR_ROLLOUT, None, NOW + 600)
+    assert next_action(known, NOW + 599, recorded=True) == Publish()
+    assert next_action(known, NOW + 600, recorded=True) == Read()
     assert paused(signed(due=NOW + 700), "not yet").due == NOW + 700
 
 
@@ -400,4 +419,4 @@ def test_a_publish_for_another_target_may_count_for_the_brake(
     """It does where it put the same key in the same place."""
     known = invalidated(signed(publishes=1, published_at=1.0), published, NOW)
     assert (known.publishes, known.published_at) == (publishes, published_at)
-    assert known.recent == ((NOW,) if published_at == NOW else ())
+    assert known.published.recent == ((NOW,) if published_at == NOW else ())

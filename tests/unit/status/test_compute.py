@@ -9,21 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bek_operator.crd.parse import BusinessEncryptionKey
-from bek_operator.crd.reasons import Group, ObjectReason, Reason, group_of, severity
+from bek_operator.crd.reasons import SEVERITY, ObjectReason, Reason, Severity
+from bek_operator.crd.status import read_status, render_status
 from bek_operator.crd.types import SignatureStatus
-from bek_operator.numbers.observation import Observation
+from bek_operator.numbers.facts import NumberFacts
 from bek_operator.status.compute import Blocked, status_of
 from support.builders import (
     NOW,
     NUMBER,
     OTHER_NUMBER,
     body,
-    observation,
+    facts,
     public_key,
     resource,
     signed,
     spec_body,
     target,
+    verdict_of,
 )
 from support.conditions import faults_of, kstatus
 from support.schema import status_faults
@@ -31,29 +33,29 @@ from support.schema import status_faults
 MISSING = Blocked(ObjectReason.SECRET_NOT_FOUND, "Secret flows-key does not exist (yet)")
 INVALID = Blocked(ObjectReason.INVALID_KEY, "Secret flows-key: private.pem is no key")
 THIRD = "+15550003333"
+TRANSIENT = Severity.TRANSIENT
 
 
-def seen(reason: Reason, number: str = NUMBER, *, needs_user: bool | None = None, **more: Any) -> Observation:
+def seen(reason: Reason, number: str = NUMBER, *, needs_user: bool | None = None, **more: Any) -> NumberFacts:
     """Return what is known of a number that was looked at, with this reason."""
     if reason is Reason.SIGNED:
         return signed(target(number), **more)
     members = {"message": f"a sentence about {reason}", "observed": True, **more}
-    by_reason = group_of(reason) is Group.PERSON
-    return observation(
-        target(number), reason=reason, needs_user=by_reason if needs_user is None else needs_user, **members
-    )
+    return facts(target(number), reason=reason, needs_user=needs_user, **members)
 
 
-def told(*known: Observation, key: Any = None, spec: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def told(*known: NumberFacts, key: Any = None, spec: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """Return the status of an object with these numbers, which an API server would take."""
     spec = spec_body([one.target.number for one in known] or [NUMBER], **(spec or {}))
     one = resource(spec, generation=more.pop("generation", 2), **more)
     return checked(one, key, {one.target.number: one for one in known})
 
 
-def checked(one: BusinessEncryptionKey, key: Any, known: dict[str, Observation], now: float = NOW) -> dict[str, Any]:
+def checked(one: BusinessEncryptionKey, key: Any, known: dict[str, NumberFacts], now: float = NOW) -> dict[str, Any]:
     """Return the status of an object, after every check that applies to any."""
-    status = status_of(one, key or public_key(), known, now)
+    found = status_of(one, key or public_key(), known, now)
+    status = render_status(found)
+    assert read_status(status) == found
     assert status_faults(status) == []
     assert faults_of(status, one.generation) == []
     return status
@@ -230,9 +232,9 @@ def test_a_number_that_needs_a_person_speaks_for_its_reason() -> None:
 def test_what_is_known_does_not_wait_for_what_is_not() -> None:
     """While numbers are still looked at, the gravest of the others is told; what comes right by itself is not."""
 
-    def message(*known: Observation) -> str:
+    def message(*known: NumberFacts) -> str:
         message: str = told(*known, UNTRIED)["conditions"][0]["message"]
-        assert message.startswith(f"{len(known)} of {len(known) + 1} numbers looked at since the last change")
+        assert message.startswith(f"checked {len(known)} of {len(known) + 1} numbers since the last change")
         return message
 
     assert "AccessDenied" in message(seen(Reason.ACCESS_DENIED), seen(Reason.PENDING, THIRD))
@@ -296,7 +298,6 @@ def test_a_request_is_echoed_once_every_number_was_tried_for_it() -> None:
 
 def test_transition_times_move_when_a_status_does() -> None:
     """Another reason or message leaves the time alone; a condition that comes back begins anew."""
-    one = resource(spec_body([NUMBER]), generation=2)
 
     def at(minute: int, reason: Reason, before: dict[str, Any] | None) -> dict[str, Any]:
         return checked(
@@ -306,7 +307,7 @@ def test_transition_times_move_when_a_status_does() -> None:
     def times(status: dict[str, Any]) -> dict[str, str]:
         return {each["type"]: each["lastTransitionTime"][14:16] for each in status["conditions"]}
 
-    first = at(0, Reason.UNREACHABLE, dict(one.status))
+    first = at(0, Reason.UNREACHABLE, None)
     assert times(first) == {"Ready": "00", "Reconciling": "00"}
     second = at(1, Reason.RATE_LIMITED, first)
     assert times(second) == {"Ready": "00", "Reconciling": "00"}
@@ -350,37 +351,39 @@ def test_publishes_that_count_are_told_by_how_long_before_the_last_they_were() -
     assert "earlierPublishes" not in row
 
 
-def test_the_order_of_gravity_is_that_of_who_must_act() -> None:
-    """Within the reasons as they are listed, nobody comes before time, and time before a person."""
-    groups = [group_of(reason) for reason in sorted(Reason, key=severity)]
-    assert groups == sorted(groups)
-    assert set(groups) == set(Group)
+def test_who_must_act_goes_before_the_reason() -> None:
+    """A transient failure that was retried often enough is less severe than any that only the user can mend."""
+    by_itself = [verdict_of(reason).severity for reason in Reason]
+    used_up = [verdict_of(reason, needs_user=True).severity for reason in Reason if SEVERITY[reason][0] == TRANSIENT]
+    users = [severity for severity in by_itself if severity[0] is Severity.USER_ACTION]
+    assert len({rank for _, rank in by_itself}) == len(Reason)
+    assert max(severity for severity in by_itself if severity not in users) < min(used_up) < max(used_up) < min(users)
 
 
 fingerprints = st.sampled_from([None, public_key().fingerprint, public_key("other").fingerprint])
 
 
 @st.composite
-def observations(draw: st.DrawFn, number: str) -> Observation:
+def observations(draw: st.DrawFn, number: str) -> NumberFacts:
     """Return anything that may be known of a number."""
-    reason = draw(st.sampled_from(Reason))
-    return observation(
+    reason, fingerprint = draw(st.sampled_from(Reason)), draw(fingerprints)
+    return facts(
         target(number),
         reason=reason,
         message=""
         if reason is Reason.SIGNED
         else draw(st.text(st.characters(codec="ascii", min_codepoint=32), min_size=1)),
         observed=draw(st.booleans()),
-        needs_user=group_of(reason) is not Group.DONE and draw(st.booleans()),
-        status=draw(st.none() | st.sampled_from(SignatureStatus)),
-        fingerprint=draw(fingerprints),
+        needs_user=reason is not Reason.SIGNED and draw(st.booleans()),
+        status=draw(st.none() | st.sampled_from(SignatureStatus)) if fingerprint else None,
+        fingerprint=fingerprint,
         published_at=draw(st.none() | st.floats(0, 4e9)),
         publishes=draw(st.integers(0, 10**12)),
     )
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[BusinessEncryptionKey, Any, dict[str, Observation]]:
+def situations(draw: st.DrawFn) -> tuple[BusinessEncryptionKey, Any, dict[str, NumberFacts]]:
     """Return an object in any state, with or without key, and what is known of its numbers."""
     numbers = draw(st.lists(st.integers(10**6, 10**15 - 1).map("+{}".format), min_size=1, max_size=6, unique=True))
     spec = spec_body(numbers, suspend=draw(st.booleans()))
@@ -392,8 +395,8 @@ def situations(draw: st.DrawFn) -> tuple[BusinessEncryptionKey, Any, dict[str, O
 @settings(max_examples=100)
 @given(first=situations(), second=situations())
 def test_any_status_is_one_that_an_api_server_takes_and_tools_understand(
-    first: tuple[BusinessEncryptionKey, Any, dict[str, Observation]],
-    second: tuple[BusinessEncryptionKey, Any, dict[str, Observation]],
+    first: tuple[BusinessEncryptionKey, Any, dict[str, NumberFacts]],
+    second: tuple[BusinessEncryptionKey, Any, dict[str, NumberFacts]],
 ) -> None:
     """Bounds, patterns and the rules of conditions hold whatever is known, and the same knowledge writes nothing."""
     before = checked(*first)

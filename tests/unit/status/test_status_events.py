@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bek_operator.crd.reasons import Reason
+from bek_operator.crd.status import read_status
 from bek_operator.status.events import Event, events_of
 from support.builders import NUMBER, OTHER_NUMBER
 
@@ -28,11 +29,18 @@ def row(number: str = NUMBER, reason: str = "Signed", publishes: int = 1, at: st
     return {"phoneNumber": number, "reason": reason, "publishes": publishes, "lastPublishTime": at}
 
 
+def events(
+    before: dict[str, Any], after: dict[str, Any], causes: dict[str, Reason], writers: tuple[str, ...] = ()
+) -> list[Event]:
+    """Return what is worth an event between two statuses as they are written."""
+    return events_of(read_status(before), read_status(after), causes, writers)
+
+
 def test_nothing_happens_when_nothing_changes() -> None:
     """Counts, messages and requests are no news, nor is a publish that was told before."""
     before = status(row())
     after = {**status(row()), "lastHandledReconcileAt": "now"}
-    assert events_of(before, after, {NUMBER: Reason.NOT_PUBLISHED}) == []
+    assert events(before, after, {NUMBER: Reason.NOT_PUBLISHED}) == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +74,7 @@ def test_readiness_is_told_when_status_or_reason_change(
     before: dict[str, Any], ready: str, reason: str, expected: list[Event]
 ) -> None:
     """What is not ready is a warning; what passes by itself is not told."""
-    assert events_of(before, status(ready=ready, reason=reason), {}) == expected
+    assert events(before, status(ready=ready, reason=reason), {}) == expected
 
 
 WAITING = {**row(reason="KeyChangesTooOften"), "message": "changes too often"}
@@ -88,10 +96,10 @@ def test_a_key_that_changes_too_often_is_told_with_who_writes_the_secret(
     reason = "AccessDenied" if graver else "KeyChangesTooOften"
     before = status(row(), *graver, ready="False" if graver else "True", reason=reason if graver else "Succeeded")
     after = status(WAITING, *graver, ready="False", reason=reason)
-    assert events_of(before, after, {}, writers) == [Event(CHANGES.reason, CHANGES.note + who, warning=True)]
-    assert events_of(after, after, {}, writers) == []
+    assert events(before, after, {}, writers) == [Event(CHANGES.reason, CHANGES.note + who, warning=True)]
+    assert events(after, after, {}, writers) == []
     more = status(WAITING, {**WAITING, "phoneNumber": OTHER_NUMBER}, ready="False", reason="KeyChangesTooOften")
-    assert events_of(after, more, {}, writers) == []
+    assert events(after, more, {}, writers) == []
 
 
 def stalled(*rows: dict[str, Any], reason: str = "AccessDenied") -> dict[str, Any]:
@@ -113,8 +121,8 @@ def test_another_cause_under_the_same_reason_is_told() -> None:
     before = stalled(told("withdrawn"), told("withdrawn", OTHER_NUMBER))
     after = stalled(told("no permission"), told("no permission", OTHER_NUMBER))
     note = f"no permission ({NUMBER}, {OTHER_NUMBER})"
-    assert events_of(before, after, {}) == [Event("AccessDenied", note, warning=True)]
-    assert events_of(before, stalled(told("withdrawn"), told("no permission", OTHER_NUMBER)), {}) == [
+    assert events(before, after, {}) == [Event("AccessDenied", note, warning=True)]
+    assert events(before, stalled(told("withdrawn"), told("no permission", OTHER_NUMBER)), {}) == [
         Event("AccessDenied", f"no permission ({OTHER_NUMBER})", warning=True)
     ]
 
@@ -145,13 +153,13 @@ def test_another_cause_under_the_same_reason_is_told() -> None:
 )
 def test_the_same_cause_is_not_told_again(before: dict[str, Any], after: dict[str, Any]) -> None:
     """Whichever numbers have it, and however many."""
-    assert events_of(before, after, {}) == []
+    assert events(before, after, {}) == []
 
 
 def test_few_causes_are_told_at_once() -> None:
     """The status has all of them."""
     after = stalled(*(told(f"cause {letter}", f"+155500011{place}") for place, letter in enumerate("abcde")))
-    notes = [one.note for one in events_of(stalled(told("known")), after, {})]
+    notes = [one.note for one in events(stalled(told("known")), after, {})]
     assert notes == ["cause a (+1555000110)", "cause b (+1555000111)", "cause c (+1555000112)"]
 
 
@@ -162,7 +170,7 @@ def test_a_first_publish_is_told_once_for_all_numbers(count: int, more: str) -> 
     before = status(*(row(number, "Pending", 0) for number in numbers))
     after = status(*(row(number) for number in numbers))
     causes = dict.fromkeys(numbers, Reason.PENDING)
-    [event] = events_of(before, after, causes)
+    [event] = events(before, after, causes)
     assert event == Event("Published", f"published key aa to {', '.join(numbers[:5])}{more}", warning=False)
 
 
@@ -176,20 +184,20 @@ def test_a_first_publish_is_told_once_for_all_numbers(count: int, more: str) -> 
 )
 def test_a_repair_tells_what_was_lost(cause: Reason, message: str) -> None:
     """A number that was signed and had to be published to again is a warning, by its cause."""
-    found = events_of(status(row()), status(row(publishes=2, at=LATER)), {NUMBER: cause})
+    found = events(status(row()), status(row(publishes=2, at=LATER)), {NUMBER: cause})
     assert found == [Event(str(cause), message, warning=True)]
 
 
 def test_a_new_key_is_no_loss() -> None:
     """A rotated key is published, whatever the number held before, and even at the same instant as the last."""
-    found = events_of(status(row()), status(row(), key="bb"), {NUMBER: Reason.PENDING})
+    found = events(status(row()), status(row(), key="bb"), {NUMBER: Reason.PENDING})
     assert found == [Event("Published", f"published key bb to {NUMBER}", warning=False)]
 
 
 def test_a_publish_that_was_not_accepted_is_not_told_as_one() -> None:
     """A refused key, and one of unknown fate, count in the row but have no cause to tell of."""
     after = status(row(reason="KeyRejected", publishes=2, at=LATER))
-    assert events_of(status(row(reason="KeyRejected")), after, {}) == []
+    assert events(status(row(reason="KeyRejected")), after, {}) == []
 
 
 def test_causes_are_told_apart() -> None:
@@ -197,4 +205,4 @@ def test_causes_are_told_apart() -> None:
     before = status(row(), row(OTHER_NUMBER, "Pending", 0))
     after = status(row(publishes=2, at=LATER), row(OTHER_NUMBER))
     causes = {NUMBER: Reason.STALE_SIGNATURE, OTHER_NUMBER: Reason.PENDING}
-    assert [one.reason for one in events_of(before, after, causes)] == ["Published", "StaleSignature"]
+    assert [one.reason for one in events(before, after, causes)] == ["Published", "StaleSignature"]

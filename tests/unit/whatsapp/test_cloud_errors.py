@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bek_operator.crd.reasons import Group, Reason, group_of
+from bek_operator.crd.reasons import SEVERITY, Reason, Severity
 from bek_operator.net.ca_bundle import Trust
 from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Failure, Pace, Retry
@@ -458,4 +458,4 @@ def test_the_host_is_named_where_another_may_have_answered(status: int, context:
 def test_cure_fits_the_reason() -> None:
     """What a person must cure has a reason of that group, and the other way round."""
     for error_class in (*CODES.values(), *SUBCODES.values()):
-        assert (error_class.retry is PERSON) == (group_of(error_class.reason) is Group.PERSON)
+        assert (error_class.retry is PERSON) == (SEVERITY[error_class.reason][0] is Severity.USER_ACTION)

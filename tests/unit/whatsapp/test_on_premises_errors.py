@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bek_operator.crd.reasons import Group, Reason, group_of
+from bek_operator.crd.reasons import SEVERITY, Reason, Severity
 from bek_operator.numbers.answers import Failure, Pace, Retry
 from bek_operator.whatsapp.message_context import LONGEST_HOST, LONGEST_SOURCE, context_of
 from bek_operator.whatsapp.on_premises import errors as on_premises_errors
@@ -162,7 +162,7 @@ def test_a_path_too_many_is_told() -> None:
 def test_cure_fits_the_reason() -> None:
     """What a person must cure has a reason of that group, and the other way round."""
     for error_class in CODES.values():
-        assert (error_class.retry is PERSON) == (group_of(error_class.reason) is Group.PERSON)
+        assert (error_class.retry is PERSON) == (SEVERITY[error_class.reason][0] is Severity.USER_ACTION)
 
 
 def test_retry_after_is_passed_on() -> None:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from bek_operator.crd.reasons import Group, Reason
+from bek_operator.crd.reasons import Reason
 from bek_operator.crd.status import read_status
 from bek_operator.crd.types import SignatureStatus
-from bek_operator.numbers.next_action import Publish, Read, Wait, decide
-from bek_operator.numbers.observation import BOUNDED_TRIES, Observation, expired, restore_from_status, with_target
+from bek_operator.numbers.answers import Retry
+from bek_operator.numbers.backoff import LIMITED_TRIES
+from bek_operator.numbers.carry_over import expired, restore_from_status, with_target
+from bek_operator.numbers.facts import NumberFacts
+from bek_operator.numbers.next_action import Publish, Read, Wait, next_action
 from bek_operator.numbers.target import Target
 from bek_operator.numbers.transitions import after_failure
 from support.builders import (
@@ -25,8 +28,8 @@ from support.builders import (
     UNREACHABLE,
     api,
     endpoint,
+    facts,
     failure,
-    observation,
     public_key,
     signed,
     target,
@@ -58,7 +61,7 @@ def status(ready: str = "Succeeded", stalled: str = "", **row: Any) -> dict[str,
     }
 
 
-def recovered(written: dict[str, Any], aim: Target | None = None, generation: int = 1) -> Observation:
+def recovered(written: dict[str, Any], aim: Target | None = None, generation: int = 1) -> NumberFacts:
     """Return what is known of the number after a restart."""
     return restore_from_status(aim or target(), read_status(written), generation, now=NOW, due=DUE)
 
@@ -66,22 +69,22 @@ def recovered(written: dict[str, Any], aim: Target | None = None, generation: in
 def test_a_signed_number_is_signed_after_a_restart() -> None:
     """It is known to be signed as it was, and is looked at when told, not at once."""
     known = recovered(status(lastPublishTime="2026-11-22T09:00:00Z", publishes=2))
-    assert (known.reason, known.message, known.observed, known.group) == (Reason.SIGNED, "", True, Group.DONE)
-    assert (known.status, known.fingerprint) == (SignatureStatus.VALID, OURS)
+    assert (known.reason, known.message, known.observed, known.verdict.retry) == (Reason.SIGNED, "", True, None)
+    assert (known.reading.status, known.reading.fingerprint) == (SignatureStatus.VALID, OURS)
     assert (known.published_at, known.publishes, known.read_at) == (NOW - 3600, 2, None)
-    assert decide(known, NOW, recorded=True) == Wait(DUE)
+    assert next_action(known, NOW, recorded=True) == Wait(DUE)
 
 
 def test_what_was_wrong_is_looked_at_at_once() -> None:
     """The row stays as it was until the first read of the new process."""
     known = recovered(status("Unreachable", reason="Unreachable", message="no answer"))
-    assert (known.reason, known.message, known.observed, known.group) == (
+    assert (known.reason, known.message, known.observed, known.verdict.retry) == (
         Reason.UNREACHABLE,
         "no answer",
         True,
-        Group.TIME,
+        Retry.TRANSIENT,
     )
-    assert decide(known, NOW, recorded=True) == Read()
+    assert next_action(known, NOW, recorded=True) == Read()
 
 
 @pytest.mark.parametrize(
@@ -95,14 +98,18 @@ def test_what_was_wrong_is_looked_at_at_once() -> None:
 )
 def test_a_number_that_the_status_does_not_show_is_new(written: dict[str, Any]) -> None:
     """Nothing is believed of it."""
-    assert recovered(written) == Observation(target=target())
+    assert recovered(written) == NumberFacts(target=target())
 
 
 def test_after_a_rotation_meanwhile_the_new_key_is_looked_for() -> None:
     """What the API held is still shown, but it says nothing about the new key, nor does the brake."""
     known = recovered(status(publishes=3, lastPublishTime="2026-11-22T09:59:00Z"), target(key=public_key("new")))
     assert (known.reason, known.observed, known.publishes) == (Reason.PENDING, False, 0)
-    assert (known.status, known.fingerprint, known.published_at) == (SignatureStatus.VALID, OURS, NOW - 60)
+    assert (known.reading.status, known.reading.fingerprint, known.published_at) == (
+        SignatureStatus.VALID,
+        OURS,
+        NOW - 60,
+    )
 
 
 def test_after_a_rotation_meanwhile_no_refusal_of_the_old_key_holds_the_new_one() -> None:
@@ -134,7 +141,7 @@ def test_a_number_that_was_not_looked_at_since_the_last_change_is_not_claimed_to
     """The row stays as last seen, and the number is read before the object can be ready."""
     known = recovered(written, aim, generation)
     assert (known.reason, known.observed) == (Reason.SIGNED, False)
-    assert decide(known, NOW, recorded=True) == Read()
+    assert next_action(known, NOW, recorded=True) == Read()
 
 
 @pytest.mark.parametrize(("request_", "publishes"), [("then", 2), ("", 2), ("now", 0)])
@@ -148,7 +155,7 @@ def test_a_request_that_was_made_meanwhile_is_met_at_once() -> None:
     """The number stays as it was while it waits for its turn, and the request is not forgotten."""
     known = recovered(status(), target(request="now"))
     assert (known.reason, known.observed, known.check_requested) == (Reason.SIGNED, True, True)
-    assert decide(known, NOW, recorded=True) == Read()
+    assert next_action(known, NOW, recorded=True) == Read()
     assert not recovered(status(), target(request="then")).check_requested
 
 
@@ -156,7 +163,7 @@ def test_an_accepted_key_is_waited_for_after_a_restart() -> None:
     """The five minutes that an accepted publish is given go on."""
     row = {"reason": "Pending", "signatureStatus": "MISMATCH", "lastPublishTime": "2026-11-22T09:59:00Z"}
     known = recovered(status("Progressing", publishes=1, **row))
-    assert (known.accepted, known.publish_due) == (True, NOW + 240)
+    assert (known.published.accepted, known.publish_due) == (True, NOW + 240)
 
 
 @pytest.mark.parametrize(("reason", "publishes"), [("Pending", 0), ("NotPublished", 1)])
@@ -164,47 +171,47 @@ def test_only_an_accepted_key_is_waited_for(reason: str, publishes: int) -> None
     """A number that was never published to, or that was found without the key, is repaired without delay."""
     written = status(reason, reason=reason, publishes=publishes, lastPublishTime="2026-11-22T09:59:00Z")
     known = recovered(written)
-    assert (known.accepted, known.publish_due <= NOW) == (False, True)
+    assert (known.published.accepted, known.publish_due <= NOW) == (False, True)
 
 
 def test_a_refused_key_is_not_tried_at_once_after_a_restart() -> None:
     """Publishes stay as rare as they were."""
     row = {"reason": "KeyRejected", "message": "no", "publishes": 3, "lastPublishTime": "2026-11-22T10:00:00Z"}
     known = recovered(status("KeyRejected", "KeyRejected", **row))
-    assert (known.refusals, known.group) == (3, Group.PERSON)
+    assert (known.published.refusals, known.verdict.retry) == (3, Retry.TERMINAL)
     assert known.publish_due == NOW + 3600
-    assert recovered(status("KeyRejected", "KeyRejected", reason="KeyRejected")).refusals == 1
+    assert recovered(status("KeyRejected", "KeyRejected", reason="KeyRejected")).published.refusals == 1
     assert recovered(status("KeyRejected", "KeyRejected", **(row | {"publishes": 1}))).publish_due == NOW + 600
 
 
 @pytest.mark.parametrize(
-    ("stalled", "reason", "group"),
+    ("stalled", "reason", "retry"),
     [
-        ("", "ServiceNotReady", Group.TIME),
-        ("ServiceNotReady", "ServiceNotReady", Group.PERSON),
-        ("NotPublished", "NotPublished", Group.PERSON),
-        ("AccessDenied", "ServiceNotReady", Group.TIME),
-        ("AccessDenied", "AccessDenied", Group.PERSON),
-        ("AccessDenied", "KeyRejected", Group.PERSON),
+        ("", "ServiceNotReady", Retry.TRANSIENT),
+        ("ServiceNotReady", "ServiceNotReady", Retry.TERMINAL),
+        ("NotPublished", "NotPublished", Retry.TERMINAL),
+        ("AccessDenied", "ServiceNotReady", Retry.TRANSIENT),
+        ("AccessDenied", "AccessDenied", Retry.TERMINAL),
+        ("AccessDenied", "KeyRejected", Retry.TERMINAL),
     ],
 )
-def test_who_must_act_is_known_after_a_restart(stalled: str, reason: str, group: Group) -> None:
+def test_who_must_act_is_known_after_a_restart(stalled: str, reason: str, retry: Retry | None) -> None:
     """A reason that time may heal is a person's where the object is stalled for it."""
-    assert recovered(status(stalled or reason, stalled, reason=reason)).group is group
+    assert recovered(status(stalled or reason, stalled, reason=reason)).verdict.retry is retry
 
 
 def test_a_stalled_number_stays_so_when_it_fails_again_after_a_restart() -> None:
     """The tries that are not sure to help were used up before."""
     known = recovered(status("InvalidAnswer", "InvalidAnswer", reason="InvalidAnswer"))
-    assert known.bounded == BOUNDED_TRIES
-    assert after_failure(known, BROKEN, NOW, 0.5).group is Group.PERSON
+    assert known.failing.limited == LIMITED_TRIES
+    assert after_failure(known, BROKEN, NOW, 0.5).verdict.retry is Retry.TERMINAL
 
 
 def test_tries_begin_anew_where_a_person_has_done_something_meanwhile() -> None:
     """After an edit, or where nobody was asked yet, none are used up."""
     edited = recovered(status("InvalidAnswer", "InvalidAnswer", reason="InvalidAnswer"), generation=2)
     waiting = recovered(status("InvalidAnswer", reason="InvalidAnswer"))
-    assert (edited.bounded, waiting.bounded) == (0, 0)
+    assert (edited.failing.limited, waiting.failing.limited) == (0, 0)
 
 
 def test_a_publish_that_is_still_to_come_was_now() -> None:
@@ -240,7 +247,7 @@ def test_publishes_of_any_key_are_known_after_a_restart(
 ) -> None:
     """They are seconds before the last one, and none of them depends on the key."""
     found = recovered(status(**ROW | earlier), target(key=public_key(name)))
-    assert found.recent == tuple(NOW - ago for ago in recent)
+    assert found.published.recent == tuple(NOW - ago for ago in recent)
 
 
 def test_publishes_that_are_still_to_come_were_now() -> None:
@@ -252,7 +259,9 @@ def test_publishes_that_are_still_to_come_were_now() -> None:
 def test_a_request_that_was_not_met_before_a_restart_leaves_room_for_one_publish() -> None:
     """A process that never gets to say that it was met cannot publish again and again for it."""
     written = status(**ROW, earlierPublishes=[30, 20, 10, 5, 1])
-    assert recovered(written, target(request="now")).recent == tuple(NOW - 60 - ago for ago in (20, 10, 5, 1, 0))
+    assert recovered(written, target(request="now")).published.recent == tuple(
+        NOW - 60 - ago for ago in (20, 10, 5, 1, 0)
+    )
     assert recovered(written, target(request="then")).publish_due == NOW - 60 + 3600
 
 
@@ -261,9 +270,9 @@ def test_a_new_key_has_the_publishes_of_the_last_one_and_a_request_has_none() ->
     many = known(recent=(NOW - 60,) * 6)
     rotated = with_target(many, target(key=public_key("new")), NOW)
     assert rotated.publish_due == NOW - 60 + 3600
-    assert with_target(many, target(request="now"), NOW).recent == ()
-    assert with_target(many, target(key=public_key("new"), request="now"), NOW).recent == ()
-    assert with_target(many, target(endpoint=endpoint("+15550009999")), NOW).recent == ()
+    assert with_target(many, target(request="now"), NOW).published.recent == ()
+    assert with_target(many, target(key=public_key("new"), request="now"), NOW).published.recent == ()
+    assert with_target(many, target(endpoint=endpoint("+15550009999")), NOW).published.recent == ()
 
 
 GONE = failure(Reason.CREDENTIALS_NOT_FOUND, "Secret whatsapp-admin does not exist (yet)")
@@ -274,16 +283,16 @@ def test_a_problem_that_is_certain_is_shown_at_once() -> None:
     """The row keeps what the API said last, and no call is due, whatever was signed before or asked for."""
     before = known(check_requested=True)
     blocked = with_target(before, BLOCKED, NOW)
-    assert (blocked.reason, blocked.message, blocked.group) == (GONE.reason, GONE.message, Group.TIME)
+    assert (blocked.reason, blocked.message, blocked.verdict.retry) == (GONE.reason, GONE.message, Retry.TRANSIENT)
     assert (blocked.observed, blocked.check_requested, blocked.due) == (True, False, math.inf)
-    assert (blocked.status, blocked.fingerprint) == (before.status, before.fingerprint)
+    assert (blocked.reading.status, blocked.reading.fingerprint) == (before.reading.status, before.reading.fingerprint)
     assert (blocked.published_at, blocked.publishes) == (before.published_at, before.publishes)
     denied = with_target(blocked, replace(BLOCKED, problem=DENIED), NOW)
-    assert (denied.reason, denied.group) == (DENIED.reason, Group.PERSON)
+    assert (denied.reason, denied.verdict.retry) == (DENIED.reason, Retry.TERMINAL)
 
 
-@pytest.mark.parametrize("before", [signed(), observation(), after_failure(signed(), BUSY, NOW, 0.5)], ids=str)
-def test_a_problem_that_is_over_leaves_nothing_behind(before: Observation) -> None:
+@pytest.mark.parametrize("before", [signed(), facts(), after_failure(signed(), BUSY, NOW, 0.5)], ids=str)
+def test_a_problem_that_is_over_leaves_nothing_behind(before: NumberFacts) -> None:
     """However the number was doing, it goes on so, also where another problem came in between."""
     blocked = with_target(with_target(before, BLOCKED, NOW), replace(BLOCKED, problem=DENIED), NOW)
     assert with_target(blocked, before.target, max(before.due - 1, 0.0)) == before
@@ -293,7 +302,7 @@ def test_a_check_that_came_due_while_nobody_could_be_called_goes_first() -> None
     """Nothing is claimed of the number before it."""
     after = with_target(with_target(signed(), BLOCKED, NOW), target(), NOW + 600)
     assert (after.reason, after.observed, after.read_at) == (Reason.SIGNED, False, None)
-    assert decide(after, NOW + 600, recorded=True) == Read()
+    assert next_action(after, NOW + 600, recorded=True) == Read()
 
 
 def test_a_number_that_another_object_had_is_looked_at() -> None:
@@ -302,7 +311,7 @@ def test_a_number_that_another_object_had_is_looked_at() -> None:
     for blocked in (with_target(signed(), taken, NOW), with_target(with_target(signed(), taken, NOW), BLOCKED, NOW)):
         after = with_target(blocked, target(), NOW + 1)
         assert (after.reason, after.observed) == (Reason.SIGNED, False)
-        assert decide(after, NOW + 1, recorded=True) == Read()
+        assert next_action(after, NOW + 1, recorded=True) == Read()
 
 
 def test_a_rest_is_not_forgotten_for_a_problem() -> None:
@@ -318,7 +327,7 @@ def test_what_changes_beside_a_problem_counts_when_it_is_over() -> None:
     rotated = with_target(blocked, replace(BLOCKED, key=public_key("new")), NOW)
     assert (rotated.reason, rotated.publishes) == (GONE.reason, 0)
     after = with_target(rotated, target(key=public_key("new")), NOW + 20)
-    assert decide(after, NOW + 20, recorded=True) == Publish()
+    assert next_action(after, NOW + 20, recorded=True) == Publish()
     assert with_target(rotated, target(), NOW + 20) == known()
     check_requested = with_target(
         with_target(blocked, replace(BLOCKED, request="now"), NOW), target(request="now"), NOW
@@ -337,10 +346,10 @@ def test_a_problem_is_shown_after_a_restart_and_leaves_what_the_status_told() ->
         assert (blocked.published_at, blocked.publishes, blocked.due) == (NOW - 3600, 2, math.inf)
         after = with_target(blocked, target(), NOW)
         assert (after.publishes, after.observed) == (2, False)
-        assert decide(after, NOW, recorded=True) == Read()
+        assert next_action(after, NOW, recorded=True) == Read()
 
 
-def known(**more: Any) -> Observation:
+def known(**more: Any) -> NumberFacts:
     """Return a signed number with everything that a target change might clear."""
     return signed(publishes=2, published_at=NOW - 60, cause=Reason.FOREIGN_KEY, retry_at=NOW + 10, **more)
 
@@ -373,7 +382,7 @@ def test_a_shorter_interval_counts_from_now() -> None:
 def test_another_address_is_another_number_as_far_as_one_can_tell() -> None:
     """Nothing that was known is worth anything, and no limit holds."""
     aim = target(endpoint=endpoint("+15550009999"))
-    assert with_target(known(), aim, NOW) == Observation(target=aim)
+    assert with_target(known(), aim, NOW) == NumberFacts(target=aim)
 
 
 def test_another_login_keeps_what_is_known_but_not_what_was_read() -> None:
@@ -386,16 +395,16 @@ def test_another_login_keeps_what_is_known_but_not_what_was_read() -> None:
 
 def test_any_change_ends_a_back_off() -> None:
     """A number that is failing is looked at anew, with all of its tries."""
-    failing = known(failures=4, bounded=4)
+    failing = known(failures=4, limited=4)
     after = with_target(failing, target(interval=60.0), NOW)
-    assert (after.failures, after.bounded, after.due) == (0, 0, NOW)
+    assert (after.failures, after.failing.limited, after.due) == (0, 0, NOW)
 
 
 def test_another_login_makes_what_was_wrong_old_news() -> None:
     """What stood in the way may be gone, so the row waits for the next look."""
-    denied = after_failure(observation(), DENIED, NOW, 0.5)
+    denied = after_failure(facts(), DENIED, NOW, 0.5)
     after = with_target(denied, target(endpoint=endpoint(password="new")), NOW)
-    assert (after.reason, after.observed, after.needs_user) == (Reason.PENDING, False, False)
+    assert (after.reason, after.observed, after.verdict.needs_user) == (Reason.PENDING, False, False)
     assert after.message != denied.message
 
 
@@ -405,38 +414,42 @@ def test_another_login_makes_what_was_wrong_old_news() -> None:
 def test_another_login_may_publish_what_the_last_one_could_not(refusal: Any, kept: Any) -> None:
     """A refusal of the key itself stays, any other is worth another try."""
     after = with_target(known(refusal=refusal, refusals=3), target(endpoint=endpoint(password="new")), NOW)
-    assert (after.refusal, after.refusals) == (kept, 3 if kept else 0)
+    assert (after.refusal, after.published.refusals) == (kept, 3 if kept else 0)
 
 
 def test_a_new_key_goes_out_on_what_was_read_before() -> None:
     """No second read is needed, no brake holds, and the row speaks of the new key."""
     after = with_target(known(), target(key=public_key("new")), NOW + 20)
     assert (after.reason, after.observed, after.publishes, after.cause) == (Reason.PENDING, False, 0, None)
-    assert (after.status, after.fingerprint, after.published_at) == (SignatureStatus.VALID, OURS, NOW - 60)
-    assert decide(after, NOW + 20, recorded=False) == Publish()
+    assert (after.reading.status, after.reading.fingerprint, after.published_at) == (
+        SignatureStatus.VALID,
+        OURS,
+        NOW - 60,
+    )
+    assert next_action(after, NOW + 20, recorded=False) == Publish()
 
 
 def test_a_new_key_needs_a_read_where_the_last_one_failed() -> None:
     """A failed check leaves nothing to publish on, and tells nothing of the new key."""
-    failed = after_failure(observation(), UNREACHABLE, NOW, 0.5)
+    failed = after_failure(facts(), UNREACHABLE, NOW, 0.5)
     after = with_target(failed, target(key=public_key("new")), NOW)
     assert (after.reason, after.message == failed.message) == (Reason.PENDING, False)
-    assert decide(after, NOW, recorded=True) == Read()
+    assert next_action(after, NOW, recorded=True) == Read()
 
 
 def test_a_new_key_is_nobodys_failure_yet() -> None:
     """Whatever a person was asked to do about the last one."""
-    rejected = observation(reason=Reason.KEY_REJECTED, observed=True, needs_user=True)
-    assert with_target(rejected, target(key=public_key("new")), NOW).group is Group.NOBODY
+    rejected = facts(reason=Reason.KEY_REJECTED, observed=True, needs_user=True)
+    assert with_target(rejected, target(key=public_key("new")), NOW).verdict.retry is None
 
 
 def test_a_new_key_waits_for_a_server_that_asked_to_be_left_alone() -> None:
     """The row goes on saying why, but never that the new key is signed."""
     aim = target(key=public_key("new"))
-    busy = after_failure(observation(), replace(BUSY, retry_after=60.0), NOW, 0.5)
+    busy = after_failure(facts(), replace(BUSY, retry_after=60.0), NOW, 0.5)
     after = with_target(busy, aim, NOW)
     assert (after.reason, after.message, after.observed) == (Reason.RATE_LIMITED, BUSY.message, False)
-    assert decide(after, NOW, recorded=True) == Wait(NOW + 60)
+    assert next_action(after, NOW, recorded=True) == Wait(NOW + 60)
     hidden = after_failure(signed(), replace(BUSY, retry_after=60.0), NOW, 0.5)
     assert hidden.reason is Reason.SIGNED
     assert with_target(hidden, aim, NOW).reason is Reason.PENDING
@@ -446,11 +459,11 @@ def test_a_request_clears_the_brake_and_the_back_off() -> None:
     """Everything is looked at anew, but for what the server asked for."""
     before = known(failures=2, refusal=BUSY, refusals=3, accepted=True)
     after = with_target(before, target(request="now"), NOW)
-    assert (after.publishes, after.accepted, after.refusal, after.failures) == (0, False, None, 0)
+    assert (after.publishes, after.published.accepted, after.refusal, after.failures) == (0, False, None, 0)
     assert (after.reason, after.read_at, after.publish_due) == (Reason.SIGNED, None, 0.0)
-    assert (after.observed, after.check_requested, after.refusals, after.cause) == (True, True, 0, None)
-    assert decide(after, NOW, recorded=True) == Wait(NOW + 10)
-    assert decide(after, NOW + 10, recorded=True) == Read()
+    assert (after.observed, after.check_requested, after.published.refusals, after.cause) == (True, True, 0, None)
+    assert next_action(after, NOW, recorded=True) == Wait(NOW + 10)
+    assert next_action(after, NOW + 10, recorded=True) == Read()
 
 
 def test_an_edit_that_comes_with_a_request_is_an_edit_all_the_same() -> None:
@@ -465,12 +478,12 @@ def test_an_edit_that_comes_with_a_request_is_an_edit_all_the_same() -> None:
 def test_an_edit_that_may_matter_has_the_number_looked_at(aim: Target) -> None:
     """The brake stays where key and address do."""
     after = with_target(known(needs_user=True), aim, NOW + 10)
-    assert (after.observed, after.needs_user, after.publishes) == (False, False, 2)
+    assert (after.observed, after.verdict.needs_user, after.publishes) == (False, False, 2)
 
 
 def test_the_policy_may_change_to_publishing() -> None:
     """What was only reported is repaired on the last read."""
-    missing = observation(
+    missing = facts(
         target(publish=False), reason=Reason.NOT_PUBLISHED, observed=True, needs_user=True, read_at=NOW, due=DUE
     )
-    assert decide(with_target(missing, target(), NOW), NOW, recorded=True) == Publish()
+    assert next_action(with_target(missing, target(), NOW), NOW, recorded=True) == Publish()

@@ -1,0 +1,47 @@
+"""When a number is worked on, and what goes before it."""
+
+import math
+from typing import Final
+
+from bek_operator.controller.workqueue import Due, Priority
+from bek_operator.crd.reasons import AT_EASE, Reason
+from bek_operator.numbers.facts import NumberFacts
+
+CHECKS_EVERY: Final = 1.0
+"""Seconds between the instants at which checks that nobody waits for are made.
+
+A process that wakes up for a single one pays more for that than for the check.
+"""
+
+
+def due_at(facts: NumberFacts, now: float) -> float:
+    """Return when a number has to be worked on, by what is known of it; infinite while nobody can be called for it."""
+    return max(facts.retry_at, facts.due if facts.observed else now)
+
+
+def number_due(
+    facts: NumberFacts, at: float, *, before: NumberFacts | None = None, reached: bool = False
+) -> Due | None:
+    """Return when a number is due, what a user waits for before what nobody would miss; `None` for never.
+
+    `before` is what was known of it for its last target; `reached` tells whether a rollout has come to it.
+    """
+    if at == math.inf:
+        return None
+    if reached or (before is not None and before.target.key != facts.target.key):
+        priority = Priority.KEY
+    elif not facts.observed or facts.check_requested:
+        priority = Priority.USER
+    else:
+        priority = Priority.CHECK if facts.reason in AT_EASE else Priority.REPAIR
+    if priority is Priority.CHECK:
+        at = math.ceil(at / CHECKS_EVERY) * CHECKS_EVERY
+    suspect = _is_suspect(facts, before)
+    return Due(at=at, priority=priority, limiter_key=facts.target.limiter_key, suspect=suspect)
+
+
+def _is_suspect(facts: NumberFacts, before: NumberFacts | None) -> bool:
+    """Return whether a call may well hang: the last one there failed, or there was none."""
+    failed_before = before is not None and before.failures > 0 and before.target.endpoint == facts.target.endpoint
+    never_answered = not facts.observed and facts.read_at is None
+    return facts.failures > 0 or facts.reason is Reason.UNREACHABLE or failed_before or never_answered

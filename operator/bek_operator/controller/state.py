@@ -1,0 +1,240 @@
+"""The state of objects and their numbers: values, and the two records that hold them and only the store writes to."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple, Self
+
+from bek_operator.cluster.secrets import MOST_WRITERS
+from bek_operator.controller.due import due_at
+from bek_operator.crd.parse import BusinessEncryptionKey
+from bek_operator.crd.types import ObjectKey, Spec
+from bek_operator.keys.public_key import PublicKey
+from bek_operator.numbers.facts import NumberFacts
+from bek_operator.numbers.rollout import CANARY_SECONDS, OPEN, RolloutGate, rollout_gate
+from bek_operator.status.compute import Blocked
+
+REPLACEMENT_SECONDS: Final = 2.0
+"""A Secret that is replaced by deleting and creating it is missing for a moment; until then nothing is made of that."""
+
+WRITE_SECONDS: Final = 1.0
+"""The least time between two writes of an object's status, on average."""
+
+_WRITERS_KEPT_SECONDS: Final = 3600.0
+
+BATCH_SECONDS: Final = 2.0
+"""What is new of a number may wait so long for what is new of others."""
+
+
+class NumberKey(NamedTuple):
+    """A number of an object."""
+
+    object: ObjectKey
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing is to be done before a time to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """It waits for nothing but a worker, or for capacity of its API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """It is being worked on; `changed` tells whether its row would look different from what it did at `since`."""
+
+    since: float
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitingStatusWrite:
+    """Its next publish waits until the status shows the last one."""
+
+
+Phase = Idle | Queued | Running | AwaitingStatusWrite
+
+
+@dataclass(slots=True)
+class NumberState:
+    """The state of one number; `paused` while the rollout has not reached it."""
+
+    facts: NumberFacts
+    phase: Phase = Idle()
+    paused: bool = False
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Return whether an answer of its API is about to come, or is still to be asked for."""
+        facts = self.facts
+        return not facts.observed or facts.check_requested or isinstance(self.phase, Queued | Running)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsState:
+    """What is known of the Secrets that an object names.
+
+    Attributes:
+        versions: By name, the resourceVersion that the targets were made from; empty for a Secret that was missing.
+        stale: They have to be read again before anything is decided.
+        read_again_at: When that is so though no event tells of a change.
+        missing_since: Since when a Secret that had been there is missing, until something is made of that.
+        writers: Field managers of the key's Secret, with when each was last seen to be one.
+    """
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    stale: bool = True
+    read_again_at: float = math.inf
+    missing_since: float | None = None
+    writers: Mapping[str, float] = field(default_factory=dict)
+
+    def is_due(self, now: float) -> bool:
+        """Return whether the Secrets have to be read now."""
+        return self.stale or now >= self.read_again_at
+
+    def after_read(self, versions: Mapping[str, str], now: float) -> Self:
+        """Return the state after a read; a Secret that had been there is given time to come back before it is gone."""
+        if not any(not versions[name] for name, version in self.versions.items() if version):
+            return replace(self, versions=versions, missing_since=None)
+        missing_since = now if self.missing_since is None else self.missing_since
+        if now - missing_since < REPLACEMENT_SECONDS:
+            return replace(self, stale=True, missing_since=missing_since)
+        return replace(self, versions=versions, missing_since=None)
+
+    def with_writers(self, names: Iterable[str], now: float) -> Self:
+        """Return the state with the key's field managers: of two that overwrite each other only the last is named."""
+        seen = {**self.writers, **dict.fromkeys(names, now)}
+        latest = sorted(seen, key=lambda name: seen[name], reverse=True)[:MOST_WRITERS]
+        return replace(self, writers={name: seen[name] for name in latest if now - seen[name] < _WRITERS_KEPT_SECONDS})
+
+
+class SecretIndex:
+    """Which objects name a Secret."""
+
+    def __init__(self) -> None:
+        self._naming: dict[tuple[str, str], set[ObjectKey]] = defaultdict(set)
+
+    def naming(self, namespace: str, secret: str) -> frozenset[ObjectKey]:
+        """Return the objects that name a Secret."""
+        return frozenset(self._naming.get((namespace, secret), ()))
+
+    def replace(self, ref: ObjectKey, before: Iterable[str], after: Iterable[str]) -> None:
+        """Take note that an object names other Secrets than before."""
+        for secret in after:
+            self._naming[ref.namespace, secret].add(ref)
+        for secret in set(before) - set(after):
+            self._naming[ref.namespace, secret].discard(ref)
+            if not self._naming[ref.namespace, secret]:
+                del self._naming[ref.namespace, secret]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLimit:
+    """When the status may be written: once in two seconds while numbers are being worked on, otherwise at once.
+
+    Two writes may follow each other at once, but on average there is one a second at most.
+    """
+
+    last: float = -math.inf
+
+    def allows_at(self, *, busy: bool) -> float:
+        """Return from when on a write is allowed; `busy` while numbers are being worked on."""
+        return self.last + BATCH_SECONDS if busy else self.last
+
+    def after_change(self, now: float) -> "WriteLimit":
+        """Return the limit when work on numbers begins: what comes of it at first is written together."""
+        return WriteLimit(now) if now >= self.last + BATCH_SECONDS else self
+
+    def after_write(self, now: float) -> "WriteLimit":
+        """Return the limit after a write, whatever became of it."""
+        return WriteLimit(max(self.last + WRITE_SECONDS, now))
+
+
+@dataclass(slots=True)
+class KeyState:
+    """The state of one object.
+
+    Attributes:
+        resource: The object as it was last read or written.
+        key: The Secret's key or why there is none; `None` before its Secrets were read.
+        numbers: By number, in the order of the spec.
+        gate: Which numbers may be published to.
+        inactive: It was suspended when its Secrets were read last, so that anything may have happened to its numbers.
+        unfinished: How many of its numbers are unfinished.
+    """
+
+    resource: BusinessEncryptionKey
+    key: PublicKey | Blocked | None = None
+    numbers: dict[str, NumberState] = field(default_factory=dict)
+    secrets: SecretsState = SecretsState()
+    gate: RolloutGate = OPEN
+    write_limit: WriteLimit = WriteLimit()
+    inactive: bool = False
+    unfinished: int = 0
+
+    @property
+    def is_suspended(self) -> bool:
+        """Return whether a user wants none of its numbers to be called."""
+        return isinstance(self.resource.spec, Spec) and self.resource.spec.suspend
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Return whether none of its numbers is to be called at present."""
+        return self.is_suspended or not (isinstance(self.key, PublicKey) and isinstance(self.resource.spec, Spec))
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether any of its numbers is being worked on."""
+        return self.unfinished > 0 and not self.is_at_rest
+
+    @property
+    def facts(self) -> dict[str, NumberFacts]:
+        """Return what is known of each number."""
+        return {number: state.facts for number, state in self.numbers.items()}
+
+    @property
+    def write_at(self) -> float:
+        """Return from when on its status may be written."""
+        return self.write_limit.allows_at(busy=self.is_busy)
+
+    def news_at(self, number: str, now: float) -> float:
+        """Return when something has to be made of what came of the work on a number.
+
+        That is at once where a rollout waits for the number, and otherwise when the status may be written.
+        """
+        return now if self.gate.canary == number else max(now, self.write_at)
+
+    def shows_publish(self, facts: NumberFacts) -> bool:
+        """Return whether the status that the API server holds shows a number's last publish."""
+        if facts.published_at is None:
+            return True
+        row = self.resource.status.rows.get(facts.target.number)
+        if row is None or row.published_at is None:
+            return False
+        return row.published_at >= int(facts.published_at) and row.publishes >= facts.publishes
+
+    def judge(self, now: float) -> RolloutGate:
+        """Decide anew which numbers may be published to."""
+        spec = self.resource.spec
+        if self.is_at_rest or not isinstance(spec, Spec) or not spec.publish:
+            return OPEN
+        begun = {number: one.phase.since for number, one in self.numbers.items() if isinstance(one.phase, Running)}
+        return rollout_gate(spec.rollout, self.facts, self.gate, begun, now)
+
+    def review_at(self, now: float) -> float:
+        """Return when the rollout has to be decided anew by time alone; infinite for never.
+
+        A number that goes first is given some seconds to answer from when it is due to be asked.
+        """
+        if self.is_at_rest:
+            return math.inf
+        if self.gate.review_at is not None:
+            return self.gate.review_at
+        canary = self.numbers.get(self.gate.canary or "")
+        answer_due = due_at(canary.facts, now) + CANARY_SECONDS if canary else math.inf
+        return answer_due if answer_due > now else math.inf
