@@ -1,4 +1,4 @@
-"""`make bench`: measure everything, show it against the bars. `python -m bench rotation --help` does a single thing."""
+"""`make bench`: measure everything, compare it with the bars. `python -m bench rotation --help`: measure one thing."""
 
 import argparse
 import asyncio
@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from bench import idle, report, rotations
+from bench.environment import environment
 from bench.figures import Raw
 from bench.program import SCENARIOS, run
-from bench.stage import stage
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / ".make" / "bench.json"
@@ -22,7 +22,7 @@ _INTERRUPTED = 130
 
 
 def main() -> int:
-    """Do what the command line asks for; return the exit status."""
+    """Run the command line; return the exit status."""
     given = _parser().parse_args()
     quick = given.quick or os.environ.get("QUICK", "0") not in {"", "0"}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -36,7 +36,7 @@ def main() -> int:
         else:
             asyncio.run(_all(given, quick=quick))
     except KeyboardInterrupt:
-        sys.stderr.write("bench: ended; all that was started here is gone again\n")
+        sys.stderr.write("bench: interrupted; everything that was started is stopped and removed\n")
         return _INTERRUPTED
     return 0
 
@@ -61,7 +61,9 @@ def _render() -> None:
 
 def _show(found: Raw) -> None:
     if found["about"]["quick"]:
-        sys.stdout.write("\nThis was quick: everything is a twentieth of what it says, and no figure means much.\n")
+        sys.stdout.write(
+            "\nThis was a quick run: everything is a twentieth of its real size, so the figures mean little.\n"
+        )
     sys.stdout.write(f"\n{report.shown_bars(found)}\n\n{report.summary(found)}\n")
 
 
@@ -73,15 +75,15 @@ async def _rotation(given: argparse.Namespace, *, quick: bool) -> None:
         per_object=given.per_object,
         rollout=given.rollout,
         concurrency=given.concurrency,
-        floors=given.floors,
+        baselines=given.baselines,
     )
-    async with stage(quick=quick) as made:
+    async with environment(quick=quick) as made:
         found = await rotations.measure_one(made, case, profile=given.profile)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
 async def _idling(given: argparse.Namespace, *, quick: bool) -> None:
-    async with stage(quick=quick) as made:
+    async with environment(quick=quick) as made:
         found = await idle.measure_one(made, given.numbers, given.seconds, profile=given.profile)
     del found["reads_by_second"]
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
@@ -89,7 +91,7 @@ async def _idling(given: argparse.Namespace, *, quick: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="as little as shows that everything works (or QUICK=1)")
+    parser.add_argument("--quick", action="store_true", help="a run that only shows that everything works (or QUICK=1)")
     parts = parser.add_subparsers(dest="what", metavar="WHAT")
     parser.set_defaults(what="all")
     parts.add_parser("all", help="everything (the default)")
@@ -102,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--per-object", type=int, default=1000)
     one.add_argument("--rollout", choices=["AllAtOnce", "FirstNumber"], default="AllAtOnce")
     one.add_argument("--concurrency", type=int, default=50)
-    one.add_argument("--floors", action="store_true", help="measure the bare calls in turn with it")
-    other = parts.add_parser("idling", help="an operator that has nothing to do, shown as JSON")
+    one.add_argument("--baselines", action="store_true", help="measure the baseline, the bare calls, in turn with it")
+    other = parts.add_parser("idling", help="an idle operator, shown as JSON")
     other.add_argument("--numbers", type=int, default=1000)
     other.add_argument("--seconds", type=float, default=60.0)
     for either in (one, other):

@@ -1,19 +1,19 @@
-"""The bars: what was promised, what was measured, and whether that is good enough."""
+"""The bars: what is promised, what was measured, and whether the bar is met."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bench.baselines import SAME_CLIENT
 from bench.figures import Figure, Raw, figure, ratio
-from bench.floors import SAME_CLIENT
 from bench.processes import MIB
 
 _TEN_MINUTES = 600.0
 _EVEN = 1.5
-"""How many times the average the busiest ten seconds may have, and reads still count as evenly spread."""
+"""Reads count as evenly spread if the busiest ten seconds have at most so many times the average."""
 
 _FLAT = 1.05
-"""How much more memory there may be in the end of an hour than after its beginning."""
+"""How many times the memory of its beginning an hour may end with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ Measured = tuple[str, bool]
 
 
 def verdicts(results: Raw) -> list[Verdict]:
-    """Hold the results against every bar, in their order."""
+    """Compare the results with every bar, in order."""
     found = []
     for (what, bar), measure in _BARS.items():
         try:
@@ -47,10 +47,10 @@ def verdicts(results: Raw) -> list[Verdict]:
     return found
 
 
-def floor_ratio(results: Raw, case: str, of: str = "wall") -> Figure:
-    """Return how many times what the bare calls took a rotation took, over the same client."""
+def baseline_ratio(results: Raw, case: str, of: str = "wall") -> Figure:
+    """Return the ratio of a rotation to the bare calls of the same client."""
     found = results["rotations"][case]
-    return ratio(found["runs"], found["floors"][SAME_CLIENT], of)
+    return ratio(found["runs"], found["baselines"][SAME_CLIENT], of)
 
 
 def cpu_a_number(results: Raw, case: str) -> Figure:
@@ -61,15 +61,15 @@ def cpu_a_number(results: Raw, case: str) -> Figure:
 
 def _rotation(case: str, most: float) -> Callable[[Raw], Measured]:
     def measure(results: Raw) -> Measured:
-        found = floor_ratio(results, case)
+        found = baseline_ratio(results, case)
         seconds = figure(results["rotations"][case]["runs"], "wall")
         return f"{found.shown()}, {seconds.shown(unit=' s')}", found.median <= most
 
     return measure
 
 
-def _first_light(results: Raw) -> Measured:
-    found = figure(results["first-light"]["thousand"], "in_status", "last")
+def _startup(results: Raw) -> Measured:
+    found = figure(results["startup"]["thousand"], "in_status", "last")
     return found.shown(unit=" s"), found.median < 3.0
 
 
@@ -97,7 +97,7 @@ def _one_more(results: Raw) -> Measured:
 
 
 def _cpu(results: Raw) -> Measured:
-    cloud, pods = floor_ratio(results, "cloud-1000", "cpu"), floor_ratio(results, "on-premises-1000", "cpu")
+    cloud, pods = baseline_ratio(results, "cloud-1000", "cpu"), baseline_ratio(results, "on-premises-1000", "cpu")
     own = 1000 * cpu_a_number(results, "cloud-1000").median
     return f"{cloud.shown()}, {own:.2f} ms; On-Premises {pods.shown()}", cloud.median <= 1.5
 
@@ -111,14 +111,14 @@ def _memory(results: Raw) -> Measured:
 
 
 def hour_growth(hour: Raw) -> float:
-    """Return how many times the memory of its first quarter the last one of a simulated hour has."""
+    """Return the ratio of memory in the last quarter of a simulated hour to that in the first."""
     sizes = hour["memory"]
     quarter = max(len(sizes) // 4, 1)
     return Figure.of(sizes[-quarter:]).median / Figure.of(sizes[:quarter]).median
 
 
 def _first_signature(results: Raw) -> Measured:
-    found = figure(results["first-light"]["one"], "in_status", "first")
+    found = figure(results["startup"]["one"], "in_status", "first")
     return found.shown(unit=" s"), found.median < 2.0
 
 
@@ -154,9 +154,9 @@ def _hanging(results: Raw) -> Measured:
 
 
 def hanging_ratio(results: Raw) -> Figure:
-    """Return how many times as long as without hanging numbers the healthy ones take beside them."""
+    """Return how many times as long healthy numbers take beside hanging ones as without."""
     runs = results["hang"]["runs"]
-    return Figure.of(run["disturbed"]["in_status"]["last"] / run["undisturbed"]["in_status"]["last"] for run in runs)
+    return Figure.of(run["beside"]["in_status"]["last"] / run["alone"]["in_status"]["last"] for run in runs)
 
 
 def _costly(results: Raw) -> Measured:
@@ -165,26 +165,26 @@ def _costly(results: Raw) -> Measured:
 
 
 def costly_ratio(results: Raw) -> float:
-    """Return how many times as long as before a rotation takes beside a server of costly handshakes."""
+    """Return how many times as long a rotation takes beside a server of costly handshakes as before."""
     before, during = (Figure.of(results["costly"][when]).median for when in ("before", "during"))
     return during / before
 
 
 _BARS: Final[Mapping[tuple[str, str], Callable[[Raw], Measured]]] = {
-    ("rotation of 1,000 Cloud numbers, 50 at once; floor = 1", "at most 1.3"): _rotation("cloud-1000", 1.3),
+    ("rotation of 1,000 Cloud numbers, 50 at once; baseline = 1", "at most 1.3"): _rotation("cloud-1000", 1.3),
     ("the same, 100 at once", "at most 1.3"): _rotation("cloud-1000-at-100", 1.3),
     ("the same for 1,000 On-Premises pods, warm logins", "at most 1.5"): _rotation("on-premises-1000", 1.5),
-    ("first light of 1,000 from process start", "under 3 s"): _first_light,
+    ("process start to the last of 1,000 signatures", "under 3 s"): _startup,
     ("calls per number in a rotation", "2"): _calls,
     ("writes to the API server during it; events apart", "one a second and object, plus one"): _writes,
     ("CPU of one more number, at 5,000 and at 100", "within 20 %"): _one_more,
-    ("CPU per signed number; floor = 1", "at most 1.5"): _cpu,
+    ("CPU per signed number; baseline = 1", "at most 1.5"): _cpu,
     ("memory, 10,000 numbers, 50,000 Secrets", "under 200 MiB, flat over an hour"): _memory,
     ("start to first signature, empty cluster", "under 2 s"): _first_signature,
     ("start to ready with 50,000 Secrets", "under 15 s"): _ready,
     ("idle writes and events", "0"): _idle_writes,
     ("idle, 1,000 numbers at 60 s", "1,000 reads a minute, even; under 1 s of CPU"): _idle,
-    ("a person's edit among 10,000 due checks", "within 1 s"): _edit,
-    ("1 % hang: the others, undisturbed = 1", "at most 1.1"): _hanging,
-    ("beside costly TLS handshakes, undisturbed = 1; probes", "at most 2; under 1 s"): _costly,
+    ("a user's edit among 10,000 due checks", "within 1 s"): _edit,
+    ("1 % hang: the others, without them = 1", "at most 1.1"): _hanging,
+    ("beside costly TLS handshakes, without them = 1; probes", "at most 2; under 1 s"): _costly,
 }

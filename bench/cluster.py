@@ -1,4 +1,4 @@
-"""The API server as the benchmark uses it: quick writes, and a watch that notes when a status came."""
+"""The API server as the benchmark uses it: fast writes, and a watch that records when a status arrived."""
 
 import asyncio
 import json
@@ -28,12 +28,12 @@ _CHUNK = 1 << 20
 
 
 class RefusedError(Exception):
-    """The API server did not do what it was asked for."""
+    """The API server refused a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """One state of an object as the watch told it, unparsed; `at` is of the monotonic clock."""
+    """One state of an object from the watch, unparsed; `at` is of the monotonic clock."""
 
     at: float
     name: str
@@ -51,7 +51,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Bytes that the API server has received and sent, about what an operator deals with, since its start."""
+    """Bytes that the API server has received and sent since its start, for an operator's resources."""
 
     received: float
     sent: float
@@ -66,20 +66,20 @@ class Recording:
     def __init__(self) -> None:
         self.sights: list[Sight] = []
         self.latest: dict[str, Sight] = {}
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def add(self, sight: Sight) -> None:
-        """Take in what was seen."""
+        """Record a state."""
         self.sights.append(sight)
         self.latest[sight.name] = sight
-        self._news.set()
+        self._changed.set()
 
     def clear(self) -> None:
-        """Forget what was seen, but for the latest state of each object."""
+        """Forget all but the latest state of each object."""
         self.sights.clear()
 
     async def signed(self, names: Iterable[str], key_id: str, *, but: int = 0, seconds: float = 120.0) -> None:
-        """Wait until the objects say that all their numbers, `but` for a few, are signed with a key.
+        """Wait until all numbers of the objects, `but` for a few, are signed with a key by their status.
 
         Raises:
             TimeoutError: they did not.
@@ -92,11 +92,11 @@ class Recording:
 
         async with asyncio.timeout(seconds):
             while True:
-                self._news.clear()
+                self._changed.clear()
                 missing = {name for name in missing if not is_signed(name)}
                 if not missing:
                     return
-                await self._news.wait()
+                await self._changed.wait()
 
 
 class Cluster:
@@ -106,7 +106,7 @@ class Cluster:
         self._server = api_server
         self._recordings: dict[str, Recording] = {}
         self._watching: asyncio.Task[None] | None = None
-        self._heard = 0
+        self._own_bytes = 0
 
     async def __aenter__(self) -> Self:
         context = ssl.create_default_context(cafile=self._server.ca_file)
@@ -127,10 +127,10 @@ class Cluster:
         await self._session.close()
 
     async def request(self, method: str, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> bytes:
-        """Make one call; return what is answered.
+        """Make one call; return the answer's body.
 
         Raises:
-            RefusedError: the answer was none of success.
+            RefusedError: the answer was no success.
         """
         kind = {"Content-Type": "application/json", **headers}
         content = None if body is None else json.dumps(body).encode()
@@ -145,7 +145,7 @@ class Cluster:
         await self.request("POST", path, body)
 
     async def create_all(self, path: str, bodies: Iterable[Mapping[str, Any]], *, at_once: int = 16) -> None:
-        """Create objects as fast as the server takes them."""
+        """Create objects as fast as the server accepts them."""
         left = iter(bodies)
 
         async def work() -> None:
@@ -163,18 +163,18 @@ class Cluster:
                 raise RefusedError(f"PATCH {path}: HTTP {answer.status}")
 
     async def traffic(self) -> Traffic:
-        """Return how much the API server says it has received and sent, without what our own watch was told."""
+        """Return what the API server has received and sent by its metrics, without our own watch."""
         metrics = (await self.request("GET", "/metrics")).decode()
         sums = dict.fromkeys((_RECEIVED, _SENT), 0.0)
         for name, resource, value in _METRIC.findall(metrics):
             for names in sums:
                 if name in names and resource in _RESOURCES:
                     sums[names] += float(value)
-        return Traffic(received=sums[_RECEIVED], sent=sums[_SENT] - self._heard)
+        return Traffic(received=sums[_RECEIVED], sent=sums[_SENT] - self._own_bytes)
 
     @asynccontextmanager
     async def recording(self, namespace: str) -> AsyncIterator[Recording]:
-        """Record meanwhile what the objects of a namespace look like."""
+        """Record the states of a namespace's objects inside the block."""
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="watch")
         self._recordings[namespace] = Recording()
@@ -184,7 +184,7 @@ class Cluster:
             del self._recordings[namespace]
 
     async def _watch(self) -> None:
-        """Watch for ever; the server ends a watch when the definition of the objects changes, and at other times."""
+        """Watch for ever; the server ends a watch when the definition changes, and at other times."""
         while True:
             with suppress(aiohttp.ClientError):
                 await self._watch_once()
@@ -195,14 +195,14 @@ class Cluster:
         rest = bytearray()
         async with self._session.get(OBJECTS.format(""), params=query, timeout=timeout) as answer:
             async for chunk in answer.content.iter_any():
-                self._heard += len(chunk)
+                self._own_bytes += len(chunk)
                 rest += chunk
                 if b"\n" in chunk:
                     *lines, rest = rest.split(b"\n")
                     for line in lines:
-                        self._hear(bytes(line), time.monotonic())
+                        self._receive(bytes(line), time.monotonic())
 
-    def _hear(self, line: bytes, now: float) -> None:
+    def _receive(self, line: bytes, now: float) -> None:
         named = _NAMED.search(line)
         recording = self._recordings.get(named[2].decode()) if named else None
         if named is None or recording is None:

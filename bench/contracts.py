@@ -1,7 +1,7 @@
-"""Both APIs as they are seen on the wire, from bytes to bytes: what is asked, and what is answered.
+"""Both APIs on the wire, from bytes to bytes: requests and answers.
 
-Every answer is made beforehand. What the real services would refuse is refused here: another path, a missing token, a
-body that is no form, a key that nobody made.
+Every answer is prepared. What the real services would refuse is refused here: another path, a missing token, a
+body that is no form, an unknown key.
 """
 
 import base64
@@ -28,7 +28,7 @@ NO_KEY: Final = 0
 
 
 class Kind(Enum):
-    """What a call is about."""
+    """What a call does."""
 
     LOGIN = "login"
     READ = "read"
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a request asks of which number; `key` is the one to publish, `refusal` the answer if the call is wrong."""
+    """A request, understood; `key` is the one to publish, `refusal` the answer if the request is wrong."""
 
     kind: Kind
     is_cloud: bool = False
@@ -58,7 +58,7 @@ class Asked:
 
 
 class Contracts:
-    """Understands requests and knows the answers; keys are known by their place in the list, from 1 on."""
+    """Parses requests and makes answers; keys are numbered by their place in the list, from 1."""
 
     def __init__(self, public_keys: Sequence[str]) -> None:
         self._keys = {_bare(pem): place for place, pem in enumerate(public_keys, start=1)}
@@ -71,7 +71,7 @@ class Contracts:
         self._basic = b"Basic " + base64.b64encode(login)
 
     def understand(self, request: Request) -> Asked:
-        """Tell what is asked."""
+        """Parse a request."""
         path = request.target.decode("ascii", "replace")
         if path.startswith(_CLOUD_PREFIX) and path.endswith(_CLOUD_EDGE):
             return self._understand_cloud(path, request)
@@ -79,15 +79,15 @@ class Contracts:
             return self._understand_pod(path, request)
         return _wrong(404, {"error": {"message": "Unknown path", "type": "GraphMethodException", "code": 2500}})
 
-    def answer(self, check_requested: Asked, held: int, mode: Mode) -> bytes:
+    def answer(self, call: Asked, held: int, mode: Mode) -> bytes:
         """Return the answer of a number that holds a key."""
         if mode is not Mode.FINE:
-            return (_CLOUD_TROUBLES if check_requested.is_cloud else _POD_TROUBLES)[mode]
-        if check_requested.kind is Kind.LOGIN:
-            return _login(check_requested.index)
-        if check_requested.kind is Kind.PUBLISH:
-            return _CLOUD_ACCEPTED if check_requested.is_cloud else _POD_ACCEPTED
-        return (self._cloud_readings if check_requested.is_cloud else self._pod_readings)[held]
+            return (_CLOUD_TROUBLES if call.is_cloud else _POD_TROUBLES)[mode]
+        if call.kind is Kind.LOGIN:
+            return _login(call.index)
+        if call.kind is Kind.PUBLISH:
+            return _CLOUD_ACCEPTED if call.is_cloud else _POD_ACCEPTED
+        return (self._cloud_readings if call.is_cloud else self._pod_readings)[held]
 
     def _understand_cloud(self, path: str, request: Request) -> Asked:
         if not request.headers.get(b"authorization", b"").startswith(self._bearer):
@@ -124,7 +124,7 @@ class Contracts:
         return Asked(kind=Kind.PUBLISH, index=index, key=key)
 
     def _key_in(self, request: Request, field: bytes) -> int | None:
-        """Return which key a form holds; `None` for what is no form with a key that is known."""
+        """Return the number of the key in a form; `None` without a form or a known key."""
         if request.method != b"POST" or not request.headers.get(b"content-type", b"").startswith(_FORM):
             return None
         known = self._forms.get(request.body)
@@ -137,7 +137,7 @@ class Contracts:
 
 
 def _bare(pem: str) -> str:
-    """Return a PEM text without what may differ in it from one writer to the next."""
+    """Return a PEM text without white space, which differs between writers."""
     return "".join(pem.split())
 
 

@@ -1,4 +1,4 @@
-"""One tenant's server chooses what costs its clients most: what do others, and the probes, feel of it?
+"""One tenant's server makes TLS handshakes as expensive as it can: the effect on others and on the probes.
 
 It has a thousand numbers under one name, and a thousand under names of their own.
 """
@@ -14,13 +14,13 @@ from typing import Any
 
 from bench import costly_server, names
 from bench.cluster import objects_path, secrets_path
+from bench.environment import Environment
 from bench.figures import Raw
 from bench.operators import RunningOperator
 from bench.phones import ROOTS
 from bench.rotation import rotate
 from bench.rotations import SETTLING_SECONDS
-from bench.scenes import AUTHORITIES, KEY, LOGIN, Plan, Scene, scene
-from bench.stage import Stage
+from bench.scenes import CA, KEY, LOGIN, Plan, Scene, scene
 from support.keys import KeyPair
 from support.scene import secret
 from support.servers import free_port, wait_until_up
@@ -31,33 +31,33 @@ _ROTATIONS = 5
 _PROBE_EVERY = 0.5
 _PROBE_SECONDS = 20.0
 _FIRST_SECONDS = 3.0
-"""By then the operator has begun to call the new numbers."""
+"""By then the operator calls the new numbers."""
 
 
-async def measure(stage: Stage) -> Raw:
-    """Rotate others' keys without such a server and beside it, and probe all the time."""
-    plan, key = Plan(namespace="beside-costly", numbers=stage.fewer(1000)), stage.next_key()
-    rotations = 1 if stage.quick else _ROTATIONS
-    with _server(stage) as port:
+async def measure(env: Environment) -> Raw:
+    """Rotate other tenants' keys without such a server and beside it, and probe all the time."""
+    plan, key = Plan(namespace="beside-costly", numbers=env.fewer(1000)), env.next_key()
+    rotations = 1 if env.quick else _ROTATIONS
+    with _server(env) as port:
         allowed = [f"--allow-host={host}:{port}" for host in (f"*.{names.DOMAIN}", *names.ADDRESSES)]
-        async with scene(plan, stage.cluster, stage.phones, key, held=key) as made:
+        async with scene(plan, env.cluster, env.phones, key, held=key) as made:
             health = free_port()
-            with stage.operators.running(plan.namespace, _NAMESPACE, more=allowed, health=health) as operator:
+            with env.operators.running(plan.namespace, _NAMESPACE, more=allowed, health=health) as operator:
                 await made.signed()
-                before = [await _rotation(stage, made, operator) for _ in range(rotations)]
-                async with _probed(health) as waits, _tenant(stage, port, key):
-                    begun, cpu, handshakes = time.monotonic(), operator.cpu(), _handshakes(stage)
+                before = [await _rotation(env, made, operator) for _ in range(rotations)]
+                async with _probed(health) as waits, _tenant(env, port, key):
+                    begun, cpu, handshakes = time.monotonic(), operator.cpu(), _handshakes(env)
                     await asyncio.sleep(_FIRST_SECONDS)
-                    during = [await _rotation(stage, made, operator) for _ in range(rotations)]
+                    during = [await _rotation(env, made, operator) for _ in range(rotations)]
                     seconds, cpu = time.monotonic() - begun, operator.cpu() - cpu
-                    handshakes = _handshakes(stage) - handshakes
-    stage.say(
+                    handshakes = _handshakes(env) - handshakes
+    env.say(
         f"beside a server of costly handshakes a rotation takes {max(during):.2f} s at most, {max(before):.2f} s "
         f"without; a probe {max(waits):.2f} s; {handshakes} handshakes and {cpu:.1f} s of CPU in {seconds:.1f} s"
     )
     return {
         "numbers": plan.numbers,
-        "tenants_numbers": stage.fewer(_NUMBERS),
+        "tenants_numbers": env.fewer(_NUMBERS),
         "before": before,
         "during": during,
         "probes": waits,
@@ -67,15 +67,15 @@ async def measure(stage: Stage) -> Raw:
     }
 
 
-async def _rotation(stage: Stage, made: Scene, operator: RunningOperator) -> float:
+async def _rotation(env: Environment, made: Scene, operator: RunningOperator) -> float:
     await asyncio.sleep(SETTLING_SECONDS)
-    return (await rotate(stage, made, operator)).wall
+    return (await rotate(env, made, operator)).wall
 
 
 @contextmanager
-def _server(stage: Stage) -> Iterator[int]:
-    """Run the server meanwhile, on a port of its own."""
-    keeper, port, name = stage.api_server.keeper, free_port(), "costly-server"
+def _server(env: Environment) -> Iterator[int]:
+    """Run the server inside the block, on a port of its own."""
+    keeper, port, name = env.api_server.keeper, free_port(), "costly-server"
     command = [sys.executable, "-m", "bench.costly_server", str(keeper.folder), f"--port={port}"]
     process: subprocess.Popen[bytes] = keeper.spawn(name, command, env={"PYTHONPATH": ROOTS})
     try:
@@ -86,24 +86,24 @@ def _server(stage: Stage) -> Iterator[int]:
 
 
 @asynccontextmanager
-async def _tenant(stage: Stage, port: int, key: KeyPair) -> AsyncIterator[None]:
-    """Have a tenant meanwhile whose numbers are all at that server."""
-    authority = (stage.api_server.keeper.folder / costly_server.AUTHORITY).read_text(encoding="ascii")
-    await stage.cluster.create("/api/v1/namespaces", {"metadata": {"name": _NAMESPACE}})
+async def _tenant(env: Environment, port: int, key: KeyPair) -> AsyncIterator[None]:
+    """Keep a tenant inside the block whose numbers are all at that server."""
+    authority = (env.api_server.keeper.folder / costly_server.AUTHORITY).read_text(encoding="ascii")
+    await env.cluster.create("/api/v1/namespaces", {"metadata": {"name": _NAMESPACE}})
     entries = [
         secret(KEY, {"private.pem": key.private}),
         secret(LOGIN, {"username": names.USERNAME, "password": names.PASSWORD}),
-        secret(AUTHORITIES, {"ca.crt": authority}),
+        secret(CA, {"ca.crt": authority}),
     ]
-    await stage.cluster.create_all(secrets_path(_NAMESPACE), entries)
-    indices = stage.phones.take(stage.fewer(_NUMBERS))
+    await env.cluster.create_all(secrets_path(_NAMESPACE), entries)
+    indices = env.phones.take(env.fewer(_NUMBERS))
     urls = {"one-name": f"{names.ADDRESSES[0]}:{port}/{{digits}}", "many-names": f"wa-{{digits}}.{names.DOMAIN}:{port}"}
     objects = [_object(name, f"https://{url}", indices) for name, url in urls.items()]
-    await stage.cluster.create_all(objects_path(_NAMESPACE), objects)
+    await env.cluster.create_all(objects_path(_NAMESPACE), objects)
     try:
         yield
     finally:
-        await stage.cluster.request("DELETE", objects_path(_NAMESPACE))
+        await env.cluster.request("DELETE", objects_path(_NAMESPACE))
 
 
 def _object(name: str, url: str, indices: range) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _object(name: str, url: str, indices: range) -> dict[str, Any]:
                         "url": url,
                         "credentialsSecretRef": {"name": LOGIN},
                         "tls": {
-                            "caSecretRef": {"name": AUTHORITIES, "key": "ca.crt"},
+                            "caSecretRef": {"name": CA, "key": "ca.crt"},
                             "serverName": names.SERVER_NAME,
                         },
                     },
@@ -134,13 +134,13 @@ def _object(name: str, url: str, indices: range) -> dict[str, Any]:
     }
 
 
-def _handshakes(stage: Stage) -> int:
-    return (stage.api_server.keeper.folder / costly_server.HANDSHAKES).stat().st_size
+def _handshakes(env: Environment) -> int:
+    return (env.api_server.keeper.folder / costly_server.HANDSHAKES).stat().st_size
 
 
 @asynccontextmanager
 async def _probed(port: int) -> AsyncIterator[list[float]]:
-    """Ask `/healthz` meanwhile; what is handed out gets the seconds that each answer took."""
+    """Request `/healthz` repeatedly inside the block; yield the list of the seconds that each answer took."""
     waits: list[float] = []
     task = asyncio.create_task(_probe(port, waits))
     try:

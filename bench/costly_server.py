@@ -1,8 +1,8 @@
-"""Run as a program of its own: a server that chooses whatever costs its clients the most, and itself the least.
+"""Run as a program: a server that makes handshakes expensive for its clients and cheap for itself.
 
 Its certificates are a long chain whose RSA keys have public exponents as long as their moduli (4 ms for each signature
-that is checked), and with a client that offers that it agrees on keys by finite-field DHE with 10,000 bits (0.6 s). It
-gives every answer, and ends the connection: the next call needs another handshake.
+to verify), and with a client that offers it, it uses finite-field DHE with 10,000 bits (0.6 s). It closes the
+connection after every answer, so that the next call needs another handshake.
 """
 
 import argparse
@@ -26,13 +26,13 @@ AUTHORITY, HANDSHAKES, UP = "costly-ca.crt", "costly-handshakes", "costly.up"
 
 _AUTHORITIES = 20
 _MODULUS_BITS = 3072
-"""OpenSSL takes long exponents up to here."""
+"""OpenSSL accepts long exponents up to this size."""
 
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
 def chain() -> Certificate:
-    """Return a certificate with all that is above it."""
+    """Return a certificate with its chain."""
     above, own = _costly_key(), rsa.generate_private_key(65537, 2048)
     titles = [f"authority {place}" for place in range(_AUTHORITIES + 1)]
     top = _certificate(titles[0], titles[0], above.public_key(), above)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 Raw = dict[str, Any]
-"""What a scenario measured, as it goes into the file of results."""
+"""What a scenario measured, as in the file of results."""
 
 _CURVE_POINTS: Final = 50
 
@@ -22,7 +22,7 @@ class Figure:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Figure":
-        """Sum up what was measured."""
+        """Summarise values."""
         found = sorted(values)
         return cls(median=statistics.median(found), low=found[0], high=found[-1], times=len(found))
 
@@ -34,10 +34,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantiles:
-    """When the first, the middle, almost the last and the last of many was there, in seconds.
+    """The times of the first, the median, the 99th percentile and the last of many, in seconds.
 
     Attributes:
-        curve: When each fiftieth of them was there.
+        curve: The time of each fiftieth of them.
     """
 
     first: float
@@ -48,7 +48,7 @@ class Quantiles:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Quantiles":
-        """Sum up one run."""
+        """Summarise one run."""
         found = sorted(values)
         return cls(
             first=found[0],
@@ -60,17 +60,17 @@ class Quantiles:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Return the value that such a share of ordered values is not above."""
+    """Return the quantile of ordered values."""
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
 def figure(runs: Sequence[Raw], *path: str, scale: float = 1.0) -> Figure:
-    """Sum up one value of several runs; the path leads to it."""
+    """Summarise one value of several runs, found by its path."""
     return Figure.of(scale * _at(run, path) for run in runs)
 
 
 def ratio(runs: Sequence[Raw], others: Sequence[Raw], of: str) -> Figure:
-    """Compare a value of runs with that of others which were made in turn with them; there may be fewer of those."""
+    """Return the ratios of a value in runs to that in others, made in turn with them; others may be fewer."""
     return Figure.of(run[of] / other[of] for run, other in zip(runs, others, strict=False))
 
 

@@ -1,42 +1,42 @@
-"""Idle: nothing changes, and every number is looked at once a minute."""
+"""Idle: nothing changes, and every number is checked once a minute."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from bench.environment import Environment
 from bench.figures import Raw
 from bench.operators import RunningOperator
 from bench.rotation import requests
 from bench.scenes import Plan, Scene, scene
-from bench.stage import Stage
 
 INTERVAL = 60
 _MINUTE = 60
 _SETTLING_SECONDS = 3.0
 
 
-async def measure_one(stage: Stage, numbers: int, seconds: float, *, profile: str = "") -> Raw:
-    """Measure a single operator, on a cluster that has nothing else."""
-    plan, key = Plan(namespace="idle-alone", numbers=numbers, interval=INTERVAL, crowd=1), stage.next_key()
-    async with scene(plan, stage.cluster, stage.phones, key, held=key) as made:
-        with stage.operators.running(plan.namespace):
+async def measure_one(env: Environment, numbers: int, seconds: float, *, profile: str = "") -> Raw:
+    """Measure a single operator on a cluster of its own."""
+    plan, key = Plan(namespace="idle-alone", numbers=numbers, interval=INTERVAL, crowd=1), env.next_key()
+    async with scene(plan, env.cluster, env.phones, key, held=key) as made:
+        with env.operators.running(plan.namespace):
             await made.signed()
-        with stage.operators.running(plan.namespace, profile=profile) as operator:
+        with env.operators.running(plan.namespace, profile=profile) as operator:
             await asyncio.sleep(_SETTLING_SECONDS)
-            return await watch(stage, made, operator, seconds)
+            return await watch(env, made, operator, seconds)
 
 
-async def watch(stage: Stage, scene: Scene, operator: RunningOperator, seconds: float) -> Raw:
-    """Leave an operator alone for so long; return what it did meanwhile."""
-    mark, cpu, begun = stage.api_server.audit_mark(), operator.cpu(), time.monotonic()
+async def watch(env: Environment, scene: Scene, operator: RunningOperator, seconds: float) -> Raw:
+    """Watch an idle operator; return what it did."""
+    mark, cpu, begun = env.api_server.audit_mark(), operator.cpu(), time.monotonic()
     memory = [operator.memory().now]
     while (left := begun + seconds - time.monotonic()) > 0:
         await asyncio.sleep(min(left, _MINUTE))
         memory.append(operator.memory().now)
     cpu, elapsed = operator.cpu() - cpu, time.monotonic() - begun
-    check_requested = requests(stage, scene, mark)
-    beginning, by_second = stage.phones.reads_by_second(scene.plan.crowd)
+    audited = requests(env, scene, mark)
+    beginning, by_second = env.phones.reads_by_second(scene.plan.crowd)
     first = int(begun - beginning) + 1
     reads = by_second[first : first + int(elapsed) - 1]
     return {
@@ -46,9 +46,9 @@ async def watch(stage: Stage, scene: Scene, operator: RunningOperator, seconds: 
         "cpu_a_minute": cpu * _MINUTE / elapsed,
         "memory": memory,
         "highest_memory": asdict(operator.memory())["highest"],
-        "writes": sum(one.is_write for one in check_requested if one.resource != "events"),
-        "events": sum(one.is_write for one in check_requested if one.resource == "events"),
-        "requests": len(check_requested),
+        "writes": sum(one.is_write for one in audited if one.resource != "events"),
+        "events": sum(one.is_write for one in audited if one.resource == "events"),
+        "requests": len(audited),
         "reads_by_second": reads,
         "reads_a_minute": sum(reads) * _MINUTE / max(len(reads), 1),
         "reads_by_minute": [sum(reads[at : at + _MINUTE]) for at in range(0, len(reads) - _MINUTE + 1, _MINUTE)],
@@ -57,7 +57,7 @@ async def watch(stage: Stage, scene: Scene, operator: RunningOperator, seconds: 
 
 
 def _busiest(reads: Sequence[int], seconds: int) -> float:
-    """Return how many times as many reads as on average there were in the busiest stretch of so many seconds."""
+    """Return the ratio of reads in the busiest such stretch to the average."""
     if len(reads) < seconds or not sum(reads):
         return 0.0
     sums = [sum(reads[at : at + seconds]) for at in range(len(reads) - seconds + 1)]

@@ -1,7 +1,7 @@
-"""What the processes of the simulator and the benchmark tell each other: a file that all of them have in memory.
+"""Memory that the processes of simulator and benchmark share: a mapped file.
 
-Each process of the simulator counts in a block of its own, so that none waits for another; which key a number holds
-and how it behaves is common to all. Nothing here is locked: a number is called by one caller at a time.
+Each process of the simulator counts in a block of its own, without locks; which key a number holds and how it behaves
+is common to all. Nothing here is locked: a number is called by one caller at a time.
 """
 
 import mmap
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final, Self
 
 CAPACITY: Final = 65_536
-"""How many numbers there may be."""
+"""The most numbers."""
 
 SECONDS: Final = 4096
-"""For how many seconds from the beginning reads are counted second by second."""
+"""For how many seconds from the start reads are counted for each second."""
 
 CROWDS: Final = 16
-"""How many crowds of numbers are counted apart."""
+"""How many groups of numbers are counted separately."""
 
 _DOUBLE = 8
 _HEAD = 16
@@ -28,13 +28,13 @@ class Mode(IntEnum):
 
     FINE = 0
     HANGS = 1
-    """It takes calls and never answers."""
+    """It accepts calls and never answers."""
     REFUSES = 2
-    """It says that the caller may not do that."""
+    """It denies access."""
     FAILS = 3
-    """It answers with a passing error of its own."""
+    """It answers with a transient error."""
     LIMITED = 4
-    """It says that there were too many calls."""
+    """It answers that there were too many calls."""
 
 
 class Count(IntEnum):
@@ -50,7 +50,7 @@ class Count(IntEnum):
 
 
 class Common(IntEnum):
-    """What holds for all numbers; instants and seconds."""
+    """Values for all numbers; times and seconds."""
 
     DELAY = 0
     BEGINNING = 1
@@ -58,7 +58,7 @@ class Common(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How many processes there are room for."""
+    """The size of the file for so many processes."""
 
     processes: int
 
@@ -79,8 +79,8 @@ class Ledger:
     Attributes:
         common: By `Common`.
         modes: By number, a `Mode`.
-        keys: By number, which of the known keys it holds; 0 for none.
-        crowds: By number, the crowd that it is counted with.
+        keys: By number, the key that it holds; 0 for none.
+        crowds: By number, the group that it is counted with.
     """
 
     def __init__(self, path: Path, processes: int) -> None:
@@ -97,7 +97,7 @@ class Ledger:
 
     @classmethod
     def create(cls, path: Path, processes: int) -> Self:
-        """Make the file, with nothing counted."""
+        """Make the file, with all counts zero."""
         with path.open("wb") as file:
             file.truncate(Sizes(processes=processes).bytes)
         return cls(path, processes)

@@ -1,35 +1,35 @@
-"""The simulator's own limit: what it could do if nobody else were the limit, to show that it is not."""
+"""The simulator's own limit, to show that it does not limit the measurements."""
 
 import ssl
 
 import aiohttp
 
 from bench import names
+from bench.baselines import baseline
+from bench.environment import Environment
 from bench.figures import Raw
-from bench.floors import floor
 from bench.phones import Phones
-from bench.stage import Stage
 
 _BUSY = 50
 
 
-class TooKindError(Exception):
-    """The simulator took what the real API would refuse, so no figure would mean anything."""
+class NotRefusedError(Exception):
+    """The simulator accepted what the real API refuses, so figures would mean nothing."""
 
 
-async def measure(stage: Stage) -> Raw:
-    """Have it answer at once as many calls as the fastest client can make, and see how busy it is with that."""
-    phones, numbers = stage.phones, stage.fewer(1000)
+async def measure(env: Environment) -> Raw:
+    """Let it answer without delay what the fastest client sends, and measure its CPU."""
+    phones, numbers = env.phones, env.fewer(1000)
     await _check_that_it_refuses(phones)
     usual = phones.delay
     results = {}
     for api in ("cloud", "on-premises"):
-        async with floor(phones, api, numbers, _BUSY, "aiohttp") as made:
-            await made.run(stage.next_key())
+        async with baseline(phones, api, numbers, _BUSY, "aiohttp") as made:
+            await made.run(env.next_key())
             phones.delay = 0.0
             try:
                 before = phones.cpu()
-                took = await made.run(stage.next_key())
+                took = await made.run(env.next_key())
                 cpu = phones.cpu() - before
             finally:
                 phones.delay = usual
@@ -39,15 +39,15 @@ async def measure(stage: Stage) -> Raw:
             "cpu_per_call": cpu / calls,
             "calls_per_core_second": calls / cpu,
         }
-        stage.say(f"simulator, {api}: {1e6 * cpu / calls:.0f} µs of CPU a call, so {calls / cpu:,.0f}/s a core")
+        env.say(f"simulator, {api}: {1e6 * cpu / calls:.0f} µs of CPU a call, so {calls / cpu:,.0f}/s a core")
     return results
 
 
 async def _check_that_it_refuses(phones: Phones) -> None:
-    """Make calls that are wrong.
+    """Check that wrong calls are refused.
 
     Raises:
-        TooKindError: one of them was taken.
+        NotRefusedError: one of them was accepted.
     """
     (index,) = phones.take(1)
     cloud = f"/v25.0/{names.number_id(index)}/whatsapp_business_encryption"
@@ -72,4 +72,4 @@ async def _check_that_it_refuses(phones: Phones) -> None:
         for method, path, headers, body, status in wrong:
             async with session.request(method, path, headers=headers, data=body, ssl=context) as answer:
                 if answer.status != status:
-                    raise TooKindError(f"{method} {path}: HTTP {answer.status}, not {status}")
+                    raise NotRefusedError(f"{method} {path}: HTTP {answer.status}, not {status}")

@@ -1,7 +1,6 @@
-"""Run as a program of its own: the operator, on a machine where the names of the simulated pods lead to loopback.
+"""Run as a program: the operator, on a machine where the names of the simulated pods resolve to loopback.
 
-Nothing of the operator is touched: it asks the system's resolver as ever, in threads of its own, and only that one
-knows more names than it otherwise would.
+The operator is unchanged: it uses the system's resolver, in threads, which is given more names.
 """
 
 import socket
@@ -13,12 +12,12 @@ from bench import names
 
 
 def main() -> None:
-    """Teach the resolver, then run the operator with the command line as it is."""
-    socket.getaddrinfo = _knowing(socket.getaddrinfo)
+    """Extend the resolver, then run the operator with the command line."""
+    socket.getaddrinfo = _with_pods(socket.getaddrinfo)
     run_operator()
 
 
-def _knowing(ask: Callable[..., Any]) -> Callable[..., Any]:
+def _with_pods(ask: Callable[..., Any]) -> Callable[..., Any]:
     def getaddrinfo(host: str | bytes | None, *rest: Any, **more: Any) -> Any:
         known = isinstance(host, str) and host.endswith(f".{names.DOMAIN}")
         return ask(names.address(str(host)) if known else host, *rest, **more)

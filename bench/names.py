@@ -1,11 +1,11 @@
-"""How a number is called in each of the places where it has a name; all of them follow from its index."""
+"""The names of a number in each place; all follow from its index."""
 
 from typing import Final
 
 DOMAIN: Final = "pods.test"
 SERVER_NAME: Final = "whatsapp-web-service"
 ADDRESSES: Final = tuple(f"127.0.1.{last}" for last in range(1, 17))
-"""What the hosts' names lead to: one address alone would run out of ports for connections that have just ended."""
+"""The addresses of the hosts: one alone would run out of ports for connections that have just ended."""
 
 USERNAME: Final = "admin"
 PASSWORD: Final = "Bench-Password-1"
@@ -21,7 +21,7 @@ def number(index: int) -> str:
 
 
 def number_id(index: int) -> str:
-    """Return the id that the Cloud API knows it by."""
+    """Return its phone number id."""
     return str(_IDS + index)
 
 
@@ -31,7 +31,7 @@ def host(index: int) -> str:
 
 
 def address(host: str) -> str:
-    """Return the loopback address that a host's name leads to."""
+    """Return the loopback address of a host."""
     return ADDRESSES[index_of_host(host) % len(ADDRESSES)]
 
 
@@ -39,7 +39,7 @@ def index_of_host(host: str) -> int:
     """Return the index of the number that has this host, which may come with a port.
 
     Raises:
-        ValueError: none has.
+        ValueError: none has it.
     """
     return int(host.partition(".")[0].removeprefix("wa-")) - _DIGITS
 

@@ -1,4 +1,4 @@
-"""The operator as a process of its own: its ordinary command line, under the service account it is shipped with."""
+"""The operator as a process: its ordinary command line, under its shipped service account."""
 
 import http.client
 import subprocess
@@ -20,7 +20,7 @@ _STOP_SECONDS = 20.0
 
 @dataclass(slots=True, kw_only=True)
 class RunningOperator:
-    """A running operator; `started` is the instant before its process was made."""
+    """A running operator; `started` is the time before its process was made."""
 
     pid: int
     started: float
@@ -41,7 +41,7 @@ class Operators:
         self._api_server = api_server
         self._phones = phones
         token = api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT, duration="24h")
-        # As in the image, all that is imported was compiled before.
+        # As in the image, imported modules are compiled before.
         self._compiled = {"PYTHONPYCACHEPREFIX": str(api_server.keeper.folder / "compiled")}
         self._compile()
         self._kubeconfig = api_server.kubeconfig(token, name="operator")
@@ -62,10 +62,10 @@ class Operators:
         more: Sequence[str] = (),
         health: int | None = None,
     ) -> Iterator[RunningOperator]:
-        """Run an operator meanwhile that serves these namespaces, or all; by default wait until it is ready.
+        """Run an operator inside the block for these namespaces, or all; by default wait until it is ready.
 
-        With a file for a `profile` it runs under cProfile, and leaves that there. It may be given `more` flags, and the
-        port for its probes.
+        With a `profile` it runs under cProfile and writes that file. `more` are further flags, `health` is the port of
+        its probes.
         """
         port = self._phones.port
         flags = [
@@ -101,7 +101,7 @@ class Operators:
 
 
 def is_ready(port: int) -> bool:
-    """Ask `/readyz`."""
+    """Return whether `/readyz` succeeds."""
     # http.client, because it knows no proxies.
     try:
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:

@@ -1,4 +1,4 @@
-"""The simulated phone numbers as the benchmark holds them: started, told how to behave, counted."""
+"""The simulated phone numbers of the benchmark: started, controlled, counted."""
 
 import json
 import os
@@ -22,7 +22,7 @@ ANSWER_SECONDS = 0.020
 
 
 class Phones:
-    """Numbers by index, all of them on On-Premises pods and in the Cloud at once; ends with its keeper."""
+    """Numbers by index, each on an On-Premises pod and at the Cloud API at once; they end with the keeper."""
 
     def __init__(self, keeper: Keeper, keys: Sequence[KeyPair], processes: int = 2) -> None:
         self.keys = list(keys)
@@ -41,7 +41,7 @@ class Phones:
 
     @property
     def url(self) -> str:
-        """Where the Cloud API is."""
+        """The URL of the Cloud API."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
@@ -51,7 +51,7 @@ class Phones:
 
     @property
     def delay(self) -> float:
-        """After how many seconds every call is answered."""
+        """The seconds before every answer."""
         return float(self._ledger.common[Common.DELAY])
 
     @delay.setter
@@ -59,10 +59,10 @@ class Phones:
         self._ledger.common[Common.DELAY] = seconds
 
     def take(self, count: int, *, crowd: int = 0, key: KeyPair | None = None) -> range:
-        """Hand out numbers that nobody used yet.
+        """Return unused numbers.
 
         Raises:
-            LookupError: there are not so many left.
+            LookupError: too few are left.
         """
         if self._next + count > CAPACITY:
             raise LookupError(f"there are no more than {CAPACITY:,} numbers")
@@ -73,16 +73,16 @@ class Phones:
         return indices
 
     def give(self, indices: range, key: KeyPair | None) -> None:
-        """Let numbers hold a key, as if it had been published to them long ago; `None` for none."""
+        """Let numbers hold a key, as if published long ago; `None` for none."""
         self._fill(self._ledger.keys, indices, self._place(key))
 
     def behave(self, indices: Iterable[int], mode: Mode) -> None:
-        """Set how numbers behave from now on."""
+        """Set the behaviour of numbers."""
         for index in indices:
             self._ledger.modes[index] = mode
 
     def reset(self, indices: range) -> None:
-        """Forget what was counted of numbers."""
+        """Reset the counts of numbers."""
         zeros = memoryview(bytes(8 * len(indices))).cast("d")
         for process in range(self._processes):
             for count in Count:
@@ -93,20 +93,20 @@ class Phones:
         return bytes(self._ledger.keys[indices.start : indices.stop]).count(self._place(key))
 
     def total(self, count: Count, indices: Iterable[int]) -> int:
-        """Return how many calls of one kind numbers have seen."""
+        """Return how many calls of one kind numbers got."""
         blocks = [self._ledger.counts(process, count) for process in range(self._processes)]
         return int(sum(block[index] for index in indices for block in blocks))
 
     def first(self, count: Count, indices: Iterable[int]) -> dict[int, float]:
-        """Return the earliest instant of each number that has one."""
+        """Return the earliest time of each number that has one."""
         return {index: min(found) for index, found in self._instants(count, indices)}
 
     def last(self, count: Count, indices: Iterable[int]) -> dict[int, float]:
-        """Return the latest instant of each number that has one."""
+        """Return the latest time of each number that has one."""
         return {index: max(found) for index, found in self._instants(count, indices)}
 
     def reads_by_second(self, crowd: int) -> tuple[float, list[int]]:
-        """Return the instant at which counting began, and the reads of a crowd in each second since."""
+        """Return when counting began, and the reads of a group in each second since."""
         blocks = [self._ledger.reads_by_second(process, crowd) for process in range(self._processes)]
         beginning = float(self._ledger.common[Common.BEGINNING])
         length = min(int(time.monotonic() - beginning), SECONDS)

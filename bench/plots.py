@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from bench.bars import cpu_a_number
+from bench.baselines import SAME_CLIENT
 from bench.figures import Raw, figure
-from bench.floors import SAME_CLIENT
 from bench.processes import MIB
 
 _SETTINGS: Any = {
@@ -56,8 +56,8 @@ def _rotation(canvas: Canvas, results: Raw) -> None:
             curve = run[place]["curve"]
             shares = [_PERCENT * point / (len(curve) - 1) for point in range(len(curve))]
             axes.step(curve, shares, where="post", label=label)
-        floor = figure(found["floors"][SAME_CLIENT], "wall").median
-        axes.axvline(floor, color="grey", linestyle="--", label="floor: the bare calls")
+        baseline = figure(found["baselines"][SAME_CLIENT], "wall").median
+        axes.axvline(baseline, color="grey", linestyle="--", label="baseline: the bare calls")
         _label(axes, word, "seconds after the write of the Secret", "% of numbers" if api == "cloud" else "")
         axes.set_xlim(left=0)
     canvas.legend(*panes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3)

@@ -1,4 +1,4 @@
-"""What processes cost: CPU time to the microsecond and memory, by process id."""
+"""CPU time, to the microsecond, and memory of processes, by id."""
 
 import os
 import resource
@@ -31,7 +31,7 @@ def memory(pid: int) -> Memory:
 
 
 def allow_many_connections() -> None:
-    """Let this process have as many files open as it may: often it starts with a thousand only."""
+    """Raise this process's limit of open files to the maximum; often it starts at a thousand."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,4 +1,4 @@
-"""The whole benchmark: which scenarios there are, and in what order they are measured."""
+"""The whole benchmark: the scenarios, in order."""
 
 import platform
 import subprocess
@@ -8,33 +8,33 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import costly, endurance, first_light, hang, limits, rotations
+from bench import costly, endurance, hang, limits, rotations, startup
+from bench.environment import Environment, environment
 from bench.figures import Raw
 from bench.processes import cores
-from bench.stage import Stage, stage
 from support.gobuild import MODULE, kubernetes_version
 
-Scenario = Callable[[Stage], Awaitable[Raw]]
+Scenario = Callable[[Environment], Awaitable[Raw]]
 
 SCENARIOS: Mapping[str, Scenario] = {
     "limits": limits.measure,
-    "first-light": first_light.measure,
+    "startup": startup.measure,
     "rotations": rotations.measure,
     "hang": hang.measure,
     "costly": costly.measure,
     "endurance": endurance.measure,
 }
-"""In their order: what must not be disturbed comes before the cluster is filled."""
+"""In order: what needs a quiet machine comes before the cluster is filled."""
 
 _LIBRARIES = ("kopf", "kubernetes", "httpx", "aiohttp", "cryptography", "bek-operator")
 
 
 async def run(*, quick: bool, only: str = "") -> Raw:
-    """Measure everything, or one scenario; return what came out."""
+    """Measure everything, or one scenario; return the results."""
     begun = time.monotonic()
     results: Raw = {"about": about(quick=quick)}
-    async with stage(quick=quick) as made:
-        made.say("an API server, simulated numbers and keys are there")
+    async with environment(quick=quick) as made:
+        made.say("API server, simulated numbers and keys are ready")
         for name, measure in SCENARIOS.items():
             if only in {"", name}:
                 results[name] = await measure(made)
@@ -45,7 +45,7 @@ async def run(*, quick: bool, only: str = "") -> Raw:
 
 
 def about(*, quick: bool) -> Raw:
-    """Tell what was measured, and on what."""
+    """Return what was measured, and on which machine."""
     return {
         "quick": quick,
         "when": datetime.now(UTC).isoformat(timespec="minutes"),

@@ -1,4 +1,4 @@
-"""The report: the bars on a terminal, and all of it as a page for people, made from `page.md`."""
+"""The report: the bars for a terminal, and the whole page, made from `page.md`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ def shown_bars(results: Raw) -> str:
 
 
 def summary(results: Raw) -> str:
-    """Say in one line how many bars were met."""
+    """Return a line with how many bars were met."""
     found = bars.verdicts(results)
     met, missed = (sum(one.met is word for one in found) for word in (True, False))
     return f"{met} of {len(found)} bars met, {missed} missed"
@@ -32,7 +32,7 @@ def write(results: Raw, page: Path) -> None:
     """Write the page, and its plots into a folder of the same name beside it.
 
     Raises:
-        KeyError: something that the page tells of was not measured.
+        KeyError: something on the page was not measured.
     """
     folder = page.with_suffix("")
     plots.draw(results, folder)
@@ -45,7 +45,7 @@ def _fairness(results: Raw) -> str:
     fair = results["endurance"]["fairness"]
     waits = ", ".join(f"{1000 * wait:.0f}" for wait in fair["waits"])
     return (
-        f"A person's edits while {fair['due']:,} periodic checks were due at once ({fair['checks_per_second']:,.0f} of "
+        f"A user's edits while {fair['due']:,} periodic checks were due at once ({fair['checks_per_second']:,.0f} of "
         f"them a second were made meanwhile): each new number was called after so many milliseconds: {waits}."
     )
 
@@ -53,8 +53,8 @@ def _fairness(results: Raw) -> str:
 def _costly(results: Raw) -> str:
     costly = results["costly"]
     return (
-        f"Another tenant has {2 * costly['tenants_numbers']:,} numbers at a server that makes its TLS handshakes cost "
-        f"all that it can. Beside it a rotation of {costly['numbers']:,} takes "
+        f"Another tenant has {2 * costly['tenants_numbers']:,} numbers at a server that makes its TLS handshakes as "
+        f"expensive as it can. Beside it a rotation of {costly['numbers']:,} takes "
         f"{bars.costly_ratio(results):.2f} times as long as without, and the slowest of {len(costly['probes'])} probes "
         f"took {max(costly['probes']):.2f} s; {costly['handshakes']} handshakes were begun with that server in "
         f"{costly['seconds']:.0f} s."
@@ -65,7 +65,7 @@ def _hour(results: Raw) -> str:
     hour = results["endurance"]["hour"]
     first, last = (hour["memory"][place] / MIB for place in (0, -1))
     return (
-        f"An hour in which a new key was rotated to {hour['numbers']:,} numbers every minute, in simulated time and "
+        f"An hour in which a new key was rotated to {hour['numbers']:,} numbers every minute, in virtual time and "
         f"between fakes: {first:.0f} MiB after the first rotation, {last:.0f} MiB after the last of {hour['minutes']}."
     )
 
@@ -89,10 +89,10 @@ _PARTS: Final[Mapping[str, Callable[[Raw], str]]] = {
     "bars": lambda results: _markdown(tables.bars(results)),
     "rotations in status": lambda results: _markdown(tables.rotations(results, "in_status")),
     "rotations at API": lambda results: _markdown(tables.rotations(results, "at_api")),
-    "floors": lambda results: _markdown(tables.floors(results)),
+    "baselines": lambda results: _markdown(tables.baselines(results)),
     "stretches": lambda results: _markdown(tables.stretches(results)),
     "growth": lambda results: _markdown(tables.growth(results)),
-    "first light": lambda results: _markdown(tables.first_light(results)),
+    "startup": lambda results: _markdown(tables.startup(results)),
     "idle": lambda results: _markdown(tables.idle(results)),
     "fairness": _fairness,
     "big cluster": lambda results: _markdown(tables.big_cluster(results)),

@@ -1,33 +1,33 @@
-"""Rotation: another key is put into the Secret; when does every number hold it, at the API and in the status?"""
+"""Rotation: from another key in the Secret until every number holds it, at the API and in the status."""
 
 import asyncio
 from dataclasses import dataclass
 
 from bench import names
+from bench.environment import Environment
 from bench.figures import Quantiles
 from bench.ledger import Count
 from bench.operators import RunningOperator
 from bench.scenes import Scene
-from bench.stage import Stage
 from support.audit import AuditEvent
 from support.operator_process import NAMESPACE, SERVICE_ACCOUNT
 
 _ASIDE_SECONDS = 0.3
-"""What comes after the last status, such as events, belongs to the cost."""
+"""What follows the last status, such as events, counts as cost."""
 
 _USER = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """What one rotation took.
+    """The times and costs of one rotation.
 
     Attributes:
         in_status: Seconds from the write of the Secret to a number VALID for the new key in the status.
         at_api: Seconds to the answer to its publish.
         cpu: CPU seconds of the operator.
         publishes: Calls to numbers; `reads` and `logins` likewise.
-        requests: What the operator asked of the API server.
+        requests: Requests to the API server.
         status_writes: How many of those wrote a status, and `writes` of any kind.
     """
 
@@ -54,19 +54,19 @@ class Rotation:
         return (self.publishes + self.reads + self.logins) / self.numbers
 
 
-async def rotate(stage: Stage, scene: Scene, operator: RunningOperator, *, but: int = 0) -> Rotation:
+async def rotate(env: Environment, scene: Scene, operator: RunningOperator, *, but: int = 0) -> Rotation:
     """Rotate the key once; wait for all numbers `but` a few of each object."""
-    phones, key = scene.phones, stage.next_key()
+    phones, key = scene.phones, env.next_key()
     if key is scene.key:
-        key = stage.next_key()
+        key = env.next_key()
     phones.reset(scene.indices)
     scene.recording.clear()
-    mark, cpu = stage.api_server.audit_mark(), operator.cpu()
+    mark, cpu = env.api_server.audit_mark(), operator.cpu()
     begun = await scene.put_key(key)
     await scene.signed(but=but)
     await asyncio.sleep(_ASIDE_SECONDS)
     cpu = operator.cpu() - cpu
-    check_requested = requests(stage, scene, mark)
+    audited = requests(env, scene, mark)
     published = phones.last(Count.PUBLISHED, scene.indices)
     return Rotation(
         numbers=len(scene.indices),
@@ -77,16 +77,16 @@ async def rotate(stage: Stage, scene: Scene, operator: RunningOperator, *, but: 
         publishes=phones.total(Count.PUBLISHES, scene.indices),
         reads=phones.total(Count.READS, scene.indices),
         logins=phones.total(Count.LOGINS, scene.indices),
-        requests=len(check_requested),
-        status_writes=sum(one.is_write and one.subresource == "status" for one in check_requested),
-        writes=sum(one.is_write for one in check_requested),
+        requests=len(audited),
+        status_writes=sum(one.is_write and one.subresource == "status" for one in audited),
+        writes=sum(one.is_write for one in audited),
     )
 
 
-def requests(stage: Stage, scene: Scene, mark: int) -> list[AuditEvent]:
-    """Return what operators asked of the API server about a scene's namespace since a mark."""
-    told = stage.api_server.audit(mark)
-    return [one for one in told if one.user == _USER and one.namespace == scene.plan.namespace]
+def requests(env: Environment, scene: Scene, mark: int) -> list[AuditEvent]:
+    """Return the operators' requests to the API server in a scene's namespace since a mark."""
+    events = env.api_server.audit(mark)
+    return [one for one in events if one.user == _USER and one.namespace == scene.plan.namespace]
 
 
 def rows_signed(scene: Scene) -> dict[int, float]:

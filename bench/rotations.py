@@ -1,4 +1,4 @@
-"""Rotations of all sizes, and beside them the floor: the same calls without operator and Kubernetes."""
+"""Rotations of all sizes, and beside them the baseline: the same calls without operator and Kubernetes."""
 
 import asyncio
 import time
@@ -6,24 +6,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 
+from bench.baselines import Baseline, Client, baseline
+from bench.environment import Environment
 from bench.figures import Raw
-from bench.floors import Client, Floor, floor
 from bench.rotation import Rotation, rotate
 from bench.scenes import Api, Plan, Rollout, scene
-from bench.stage import Stage
 
 _COLD_SECONDS = 4.5
-"""So long after its last call the operator has no connection any more; the bare calls begin with new ones, too."""
+"""After so long without calls the operator has no connections left; the bare calls begin with new ones, too."""
 
 SETTLING_SECONDS = 2.0
-"""So long after its last write of a status the operator may write as soon as it likes; nobody rotates more often."""
+"""After so long without a status write the operator may write at once; nobody rotates more often."""
 
-_PATIENCE_SECONDS = 20.0
-"""After so long nothing is measured once more."""
+_LIMIT_SECONDS = 20.0
+"""After so long no further run begins."""
 
 CLIENTS: tuple[Client, ...] = ("operator", "aiohttp", "httpx")
 _SLOWEST: Client = "httpx"
-"""Measured once, because it takes longest and no bar depends on it."""
+"""Measured once: it takes longest, and no bar depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Case:
     """One kind of rotation.
 
     Attributes:
-        floors: Whether the bare calls are measured in turn with it.
+        baselines: Whether the bare calls are measured in turn with it.
         aside: Whether it is measured while others are at work; no bar depends on it.
     """
 
@@ -41,7 +41,7 @@ class Case:
     per_object: int = 1000
     rollout: Rollout = "AllAtOnce"
     concurrency: int = 50
-    floors: bool = False
+    baselines: bool = False
     aside: bool = False
 
     @property
@@ -53,26 +53,26 @@ class Case:
 CASES = (
     Case(name="cloud-10", numbers=10),
     Case(name="cloud-100", numbers=100),
-    Case(name="cloud-1000", numbers=1000, floors=True),
-    Case(name="cloud-1000-at-100", numbers=1000, concurrency=100, floors=True),
+    Case(name="cloud-1000", numbers=1000, baselines=True),
+    Case(name="cloud-1000-at-100", numbers=1000, concurrency=100, baselines=True),
     Case(name="cloud-5000", numbers=5000),
     Case(name="cloud-1000-first-number", numbers=1000, rollout="FirstNumber", aside=True),
     Case(name="cloud-1000-objects", numbers=1000, per_object=1, aside=True),
     Case(name="on-premises-10", numbers=10, api="on-premises"),
     Case(name="on-premises-100", numbers=100, api="on-premises"),
-    Case(name="on-premises-1000", numbers=1000, api="on-premises", floors=True),
+    Case(name="on-premises-1000", numbers=1000, api="on-premises", baselines=True),
     Case(name="on-premises-5000", numbers=5000, api="on-premises", aside=True),
 )
 
 
-async def measure(stage: Stage, *, aside: bool = False) -> Raw:
-    """Measure every case that wants quiet, or those that don't."""
-    return {case.name: await measure_one(stage, case) for case in CASES if case.aside is aside}
+async def measure(env: Environment, *, aside: bool = False) -> Raw:
+    """Measure every case that needs a quiet machine, or the others."""
+    return {case.name: await measure_one(env, case) for case in CASES if case.aside is aside}
 
 
-async def measure_one(stage: Stage, case: Case, *, profile: str = "") -> Raw:
-    """Rotate several times, with an operator that serves nothing else."""
-    case = replace(case, numbers=stage.fewer(case.numbers) if case.numbers > 10 else case.numbers)
+async def measure_one(env: Environment, case: Case, *, profile: str = "") -> Raw:
+    """Rotate several times, with an operator of its own."""
+    case = replace(case, numbers=env.fewer(case.numbers) if case.numbers > 10 else case.numbers)
     plan = Plan(
         namespace=case.namespace,
         numbers=case.numbers,
@@ -80,55 +80,55 @@ async def measure_one(stage: Stage, case: Case, *, profile: str = "") -> Raw:
         per_object=case.per_object,
         rollout=case.rollout,
     )
-    key = stage.next_key()
+    key = env.next_key()
     async with AsyncExitStack() as stack:
-        made = await stack.enter_async_context(scene(plan, stage.cluster, stage.phones, key, held=key))
+        made = await stack.enter_async_context(scene(plan, env.cluster, env.phones, key, held=key))
         operator = stack.enter_context(
-            stage.operators.running(plan.namespace, concurrency=case.concurrency, profile=profile)
+            env.operators.running(plan.namespace, concurrency=case.concurrency, profile=profile)
         )
         await made.signed()
         bare = {
             client: await stack.enter_async_context(
-                floor(stage.phones, case.api, case.numbers, case.concurrency, client)
+                baseline(env.phones, case.api, case.numbers, case.concurrency, client)
             )
             for client in CLIENTS
-            if case.floors
+            if case.baselines
         }
-        before = await stage.cluster.traffic()
-        runs, floors = await _in_turn(stage, lambda: rotate(stage, made, operator), bare)
-        memory, traffic = operator.memory(), await stage.cluster.traffic() - before
-    _tell(stage, case, runs, floors)
+        before = await env.cluster.traffic()
+        runs, baselines = await _in_turn(env, lambda: rotate(env, made, operator), bare)
+        memory, traffic = operator.memory(), await env.cluster.traffic() - before
+    _report(env, case, runs, baselines)
     return {
         "case": asdict(case),
         "runs": [{**asdict(run), "wall": run.wall, "calls": run.calls} for run in runs],
-        "floors": floors,
+        "baselines": baselines,
         "memory": asdict(memory),
         "traffic": {way: of_all / len(runs) for way, of_all in asdict(traffic).items()},
     }
 
 
 async def _in_turn(
-    stage: Stage, rotate_once: Callable[[], Awaitable[Rotation]], bare: Mapping[Client, Floor]
+    env: Environment, rotate_once: Callable[[], Awaitable[Rotation]], bare: Mapping[Client, Baseline]
 ) -> tuple[list[Rotation], dict[str, list[Raw]]]:
     """Rotate and make the bare calls in turn, as often as there is time for."""
     runs: list[Rotation] = []
-    floors: dict[str, list[Raw]] = {client: [] for client in bare}
+    baselines: dict[str, list[Raw]] = {client: [] for client in bare}
     begun = ended = time.monotonic()
-    while len(runs) < stage.repeats and (not runs or time.monotonic() < begun + _PATIENCE_SECONDS):
+    while len(runs) < env.repeats and (not runs or time.monotonic() < begun + _LIMIT_SECONDS):
         pause = _COLD_SECONDS if bare else SETTLING_SECONDS
         await asyncio.sleep(max(ended + pause - time.monotonic(), 0.0))
         runs.append(await rotate_once())
         ended = time.monotonic()
         for client, one in bare.items():
-            if client != _SLOWEST or not floors[client]:
-                floors[client].append(asdict(await one.run(stage.next_key())))
-    return runs, floors
+            if client != _SLOWEST or not baselines[client]:
+                baselines[client].append(asdict(await one.run(env.next_key())))
+    return runs, baselines
 
 
-def _tell(stage: Stage, case: Case, runs: list[Rotation], floors: dict[str, list[Raw]]) -> None:
+def _report(env: Environment, case: Case, runs: list[Rotation], baselines: dict[str, list[Raw]]) -> None:
     wall, cpu = (sorted(values)[len(runs) // 2] for values in ([run.wall for run in runs], [run.cpu for run in runs]))
-    beside = ", ".join(f"{client} {min(one['wall'] for one in took):.2f} s" for client, took in floors.items())
-    stage.say(
+    beside = ", ".join(f"{client} {min(one['wall'] for one in took):.2f} s" for client, took in baselines.items())
+    env.say(
         f"rotation {case.name}: {wall:.2f} s, {1000 * cpu / case.numbers:.2f} ms of CPU a number"
-        + (f"; floors: {beside}" if beside else "")
+        + (f"; baselines: {beside}" if beside else "")
     )

@@ -1,4 +1,4 @@
-"""A namespace with numbers of the simulator: its Secrets, its BusinessEncryptionKeys, and what is seen of them."""
+"""A namespace with numbers of the simulator: its Secrets, its BusinessEncryptionKeys, and their recorded states."""
 
 import asyncio
 import time
@@ -16,14 +16,14 @@ from support.scene import secret
 Api = Literal["cloud", "on-premises"]
 Rollout = Literal["AllAtOnce", "FirstNumber"]
 
-KEY, TOKEN, LOGIN, AUTHORITIES = "flows-key", "meta-token", "whatsapp-admin", "whatsapp-ca"
+KEY, TOKEN, LOGIN, CA = "flows-key", "meta-token", "whatsapp-admin", "whatsapp-ca"
 MOST = 1000
 """Numbers that one object may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is to be in a namespace; `spare` numbers are there but in no object yet."""
+    """What a namespace will have; `spare` numbers exist but are in no object yet."""
 
     namespace: str
     numbers: int
@@ -36,7 +36,7 @@ class Plan:
 
 
 class Scene:
-    """What is there."""
+    """A namespace and its contents."""
 
     def __init__(self, plan: Plan, cluster: Cluster, phones: Phones, recording: Recording, indices: range) -> None:
         self.plan = plan
@@ -60,7 +60,7 @@ class Scene:
         await self.cluster.create_all(objects_path(self.plan.namespace), bodies, at_once=4)
 
     async def put_key(self, key: KeyPair) -> float:
-        """Put another key into the Secret; return the instant before."""
+        """Put another key into the Secret; return the time before."""
         self.key = key
         body = secret(KEY, {"private.pem": key.private})
         now = time.monotonic()
@@ -68,7 +68,7 @@ class Scene:
         return now
 
     async def signed(self, *, but: int = 0, seconds: float = 120.0) -> None:
-        """Wait until every object says that its numbers hold the present key, `but` for a few in each."""
+        """Wait until every status shows its numbers signed with the present key, `but` for a few in each."""
         if self.key is not None:
             await self.recording.signed(self.objects, key_id(self.key), but=but, seconds=seconds)
 
@@ -81,7 +81,7 @@ class Scene:
             secret(KEY, {"private.pem": key.private}),
             secret(TOKEN, {"token": f"{names.TOKEN}-{self.plan.namespace}"}),
             secret(LOGIN, {"username": names.USERNAME, "password": names.PASSWORD}),
-            secret(AUTHORITIES, {"ca.crt": self.phones.certificate.authority}),
+            secret(CA, {"ca.crt": self.phones.certificate.authority}),
         ]
 
     def _body(self, name: str, indices: range) -> dict[str, Any]:
@@ -113,13 +113,13 @@ class Scene:
             "onPremises": {
                 "url": f"https://wa-{{digits}}.{names.DOMAIN}:{self.phones.port}",
                 "credentialsSecretRef": {"name": LOGIN},
-                "tls": {"caSecretRef": {"name": AUTHORITIES, "key": "ca.crt"}, "serverName": names.SERVER_NAME},
+                "tls": {"caSecretRef": {"name": CA, "key": "ca.crt"}, "serverName": names.SERVER_NAME},
             },
         }
 
 
 def key_id(key: KeyPair) -> str:
-    """Return how a status names a key for short."""
+    """Return the short name of a key in a status."""
     return key.fingerprint.removeprefix("sha256:")[:12]
 
 

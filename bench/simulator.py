@@ -1,7 +1,7 @@
-"""Run as a program of its own: one process of the simulator, which shares its port with the others.
+"""Run as a program: one process of the simulator, which shares its port with the others.
 
-A loop over epoll and nothing more, because a simulator must not be the limit of what is measured. Every answer comes
-after the same delay, whatever else there is to do.
+A loop over epoll and nothing more, because the simulator must not limit what is measured. Every answer comes after the
+same delay.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _AGAIN = 0.001
 
 
 class Numbers:
-    """What the numbers do with a request; counts in the block of this process."""
+    """Answers requests for the numbers; counts in the block of this process."""
 
     def __init__(self, ledger: Ledger, process: int, contracts: Contracts) -> None:
         self._ledger = ledger
@@ -36,29 +36,29 @@ class Numbers:
         self._reads = [ledger.reads_by_second(process, crowd) for crowd in range(CROWDS)]
 
     def answer(self, request: Request, now: float) -> tuple[float, bytes | None]:
-        """Return when to answer and what; `None` to leave the caller waiting."""
-        ledger, check_requested = self._ledger, self._contracts.understand(request)
+        """Return when to answer and what; `None` for no answer."""
+        ledger, call = self._ledger, self._contracts.understand(request)
         at = now + ledger.common[Common.DELAY]
-        if check_requested.kind is Kind.WRONG:
-            return at, check_requested.refusal
-        mode = Mode(ledger.modes[check_requested.index])
-        self._count(check_requested, now, at, mode)
+        if call.kind is Kind.WRONG:
+            return at, call.refusal
+        mode = Mode(ledger.modes[call.index])
+        self._count(call, now, at, mode)
         if mode is Mode.HANGS:
             return at, None
-        if mode is Mode.FINE and check_requested.kind is Kind.PUBLISH:
-            ledger.keys[check_requested.index] = check_requested.key
-        return at, self._contracts.answer(check_requested, ledger.keys[check_requested.index], mode)
+        if mode is Mode.FINE and call.kind is Kind.PUBLISH:
+            ledger.keys[call.index] = call.key
+        return at, self._contracts.answer(call, ledger.keys[call.index], mode)
 
-    def _count(self, check_requested: Asked, now: float, at: float, mode: Mode) -> None:
-        index = check_requested.index
+    def _count(self, call: Asked, now: float, at: float, mode: Mode) -> None:
+        index = call.index
         if not self._counts[Count.FIRST_CALL][index]:
             self._counts[Count.FIRST_CALL][index] = now
-        if check_requested.kind is Kind.READ:
+        if call.kind is Kind.READ:
             self._counts[Count.READS][index] += 1
             second = int(now - self._ledger.common[Common.BEGINNING])
             if 0 <= second < SECONDS:
                 self._reads[self._ledger.crowds[index]][second] += 1
-        elif check_requested.kind is Kind.LOGIN:
+        elif call.kind is Kind.LOGIN:
             self._counts[Count.LOGINS][index] += 1
         else:
             self._counts[Count.PUBLISHES][index] += 1
@@ -77,7 +77,7 @@ class Connection:
         self._buffer = bytearray()
 
     def shake_hands(self) -> int:
-        """Go on with the handshake; return the event that it waits for, 0 when it is done."""
+        """Continue the handshake; return the event that it waits for, 0 when it is done."""
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:

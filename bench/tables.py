@@ -34,12 +34,12 @@ def rotations(results: Raw, place: str) -> Rows:
     return [heading, *rows]
 
 
-def floors(results: Raw) -> Rows:
-    """Return what the bare calls took, and how the rotations beside them compare."""
+def baselines(results: Raw) -> Rows:
+    """Return the time of the bare calls, and how rotations compare."""
     rows = []
     for found in results["rotations"].values():
         numbers = found["case"]["numbers"]
-        for client, took in found["floors"].items():
+        for client, took in found["baselines"].items():
             rows.append(
                 [
                     _case(found),
@@ -55,19 +55,19 @@ def floors(results: Raw) -> Rows:
 
 
 def stretches(results: Raw) -> Rows:
-    """Return where the time of a rotation goes, beside the floor's."""
+    """Return where the time of a rotation goes, and the baseline's."""
     rows = []
     for found in results["rotations"].values():
-        if found["floors"]:
+        if found["baselines"]:
             begun, ended, shown = (
                 figure(found["runs"], *path).median
                 for path in (("at_api", "first"), ("at_api", "last"), ("in_status", "last"))
             )
-            bare = figure(found["floors"]["operator"], "wall").median
+            bare = figure(found["baselines"]["operator"], "wall").median
             rows.append(
                 [_case(found), *(f"{seconds:.2f} s" for seconds in (begun, ended - begun, shown - ended, bare))]
             )
-    heading = ["rotation of", "to the first at its API", "to the last there", "to the status", "the floor, in all"]
+    heading = ["rotation of", "to the first at its API", "to the last there", "to the status", "the baseline, in all"]
     return [heading, *rows]
 
 
@@ -91,13 +91,13 @@ def growth(results: Raw) -> Rows:
     return [heading, *rows]
 
 
-def first_light(results: Raw) -> Rows:
-    """Return what comes when after the start of the process."""
+def startup(results: Raw) -> Rows:
+    """Return what happens when after the start of the process."""
     heading = ["numbers", "first call", "first published", "first in status", "last in status", "CPU"]
     paths = [("first_call",), ("at_api", "first"), ("in_status", "first"), ("in_status", "last"), ("cpu",)]
     rows = [
         [f"{runs[0]['numbers']:,}", *(figure(runs, *path).shown(unit=" s") for path in paths)]
-        for runs in results["first-light"].values()
+        for runs in results["startup"].values()
     ]
     return [heading, *rows]
 
@@ -134,22 +134,22 @@ def big_cluster(results: Raw) -> Rows:
 
 
 def trouble(results: Raw) -> Rows:
-    """Return what sick numbers do to themselves and to others."""
+    """Return the effects of failing numbers."""
     hang, ended = results["hang"], results["endurance"]["trouble"]
     outage, limited, refusing, healthy = (ended[name] for name in ("outage", "limited", "refusing", "healthy"))
-    calls = figure(hang["runs"], "calls_to_sick", scale=1 / hang["sick"]).shown(1)
+    calls = figure(hang["runs"], "calls_to_failing", scale=1 / hang["failing"]).shown(1)
     return [
-        ["what", "the others", "calls to the sick", "all well after"],
+        ["what", "the others", "calls to the failing", "all signed after"],
         [
-            f"{hang['sick']} of {hang['numbers']:,} hang",
-            f"{hanging_ratio(results).shown()} times the undisturbed time",
+            f"{hang['failing']} of {hang['numbers']:,} hang",
+            f"{hanging_ratio(results).shown()} times as long as without them",
             f"{calls} each, during the rotation",
             "-",
         ],
         [
-            f"{refusing['sick']} of {refusing['numbers']:,} refuse",
+            f"{refusing['failing']} of {refusing['numbers']:,} refuse",
             f"rotated after {refusing['others_done_after']:.2f} s",
-            f"{refusing['calls'] / refusing['sick']:.1f} each, in {refusing['seconds']:.0f} s",
+            f"{refusing['calls'] / refusing['failing']:.1f} each, in {refusing['seconds']:.0f} s",
             "-",
         ],
         [
@@ -168,8 +168,8 @@ def trouble(results: Raw) -> Rows:
 
 
 def limits(results: Raw) -> Rows:
-    """Return what the simulator could do."""
-    heading = ["", "CPU a call", "calls a second and core", "calls a second that one client got out of it"]
+    """Return what the simulator is able to do."""
+    heading = ["", "CPU a call", "calls a second and core", "calls a second with one client"]
     rows = [
         [
             api,
@@ -197,7 +197,7 @@ def _case(found: Raw) -> str:
 
 
 def _traffic(found: Raw, way: str) -> str:
-    # The API server doesn't tell whose it was.
+    # The API server's metrics do not name the client.
     return "-" if found["case"]["aside"] else f"{found['traffic'][way] / _KIB:,.0f} KiB"
 
 
@@ -218,5 +218,5 @@ def _minutes(one: Raw) -> str:
     return f"{min(minutes):,} and {max(minutes):,}" if minutes else "-"
 
 
-def _well(sick: Raw) -> str:
-    return "not in time" if sick["well_after"] is None else f"{sick['well_after']:.1f} s"
+def _well(failing: Raw) -> str:
+    return "not in time" if failing["well_after"] is None else f"{failing['well_after']:.1f} s"

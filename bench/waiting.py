@@ -1,4 +1,4 @@
-"""Waiting for what comes true by itself, with a limit."""
+"""Waiting for a condition, with a limit."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ _POLL_SECONDS = 0.01
 
 
 async def until(holds: Callable[[], bool], *, seconds: float = 60.0, every: float = _POLL_SECONDS) -> None:
-    """Return when something holds.
+    """Return when a condition holds.
 
     Raises:
         TimeoutError: it did not in time.

@@ -1,7 +1,7 @@
-"""`python -m support.demo`: the operator at work, on a real API server that is this program's own.
+"""`python -m demo`: the operator on a real API server that this program starts.
 
-It starts everything that it needs, walks through the tour, and on a terminal stays up to be played with. Whatever
-KUBECONFIG says, no other cluster is called; however it ends, nothing is left behind.
+It starts everything that it needs, goes through the tour, and on a terminal stays up for commands. Whatever KUBECONFIG
+says, no other cluster is called; however it ends, nothing is left behind.
 """
 
 import os
@@ -52,16 +52,16 @@ def main() -> int:
         console.bad(str(error))
         return 1
     except BrokenPipeError:
-        # Nobody reads any more; Python would write the rest once again at its end.
+        # The reader is gone; Python would try to write the rest once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     with suppress(OSError):  # a terminal that was closed
-        console.say("All that was started here is gone again.")
+        console.say("Everything that was started here is removed again.")
     return status
 
 
 def run(console: Console, *, stays: bool) -> int:
-    """Start everything, walk the tour, play if asked to, end everything; return the exit status."""
+    """Start everything, go through the tour, take commands if asked to, end everything; return the exit status."""
     console.say(
         "This demo starts a Kubernetes API server of its own, on this machine only. It calls no other cluster,\n"
         "whatever your KUBECONFIG says, and at its end everything is removed. Ctrl-C ends it at any time."
@@ -86,7 +86,7 @@ def run(console: Console, *, stays: bool) -> int:
         shell = shell_for(scene, console, kubeconfig)
         status = walk(Tour(scene, numbers, shell), scene, console)
         if status == 0:
-            console.good(f"All of it came true, in {time.monotonic() - began:.0f} s.")
+            console.good(f"Every step succeeded, in {time.monotonic() - began:.0f} s.")
             if stays:
                 play = Play(scene, numbers, shell, kubeconfig)
                 play.invite()
@@ -95,7 +95,7 @@ def run(console: Console, *, stays: bool) -> int:
 
 
 def flags_for(numbers: Mixed, folder: Path) -> list[str]:
-    """Return what an operator has to be told to reach the numbers; all of them are on this machine."""
+    """Return the flags for an operator to reach the numbers, which are all on this machine."""
     cloud = numbers.business.cloud
     ca_bundle = folder / "cloud-ca.crt"
     ca_bundle.write_text(cloud.certificate.authority, encoding="ascii")
@@ -108,7 +108,7 @@ def flags_for(numbers: Mixed, folder: Path) -> list[str]:
 
 
 def shell_for(scene: Scene, console: Console, kubeconfig: Path) -> Shell:
-    """Return a shell for which there is no cluster but the scene's, and whose kubectl is ours."""
+    """Return a shell with the scene's cluster only, and with our kubectl."""
     server = scene.api_server
     return Shell(
         console,
@@ -121,12 +121,12 @@ def shell_for(scene: Scene, console: Console, kubeconfig: Path) -> Shell:
 
 
 def walk(tour: Tour, scene: Scene, console: Console) -> int:
-    """Walk the tour; return the exit status, and where not all of it came true, show what there is to know."""
+    """Go through the tour; return the exit status, and if a step failed, show the object and the log."""
     try:
         tour.walk()
     except _STEP_FAILED as failed:
         expected = f"Expected {failed}" if isinstance(failed, StepFailedError) else str(failed)
-        console.bad(f"This did not come true. {expected}")
+        console.bad(f"This step failed. {expected}")
         with suppress(*_STEP_FAILED):
             console.say("The object:")
             console.show(scene.kubectl("get", "bek", "--output=yaml", "--request-timeout=10s", check=False))

@@ -1,4 +1,4 @@
-"""How the demo speaks: headings, sentences, and commands that are run exactly as they are shown."""
+"""The demo's output: headings, sentences, and commands that are run exactly as they are shown."""
 
 import os
 import subprocess
@@ -14,11 +14,11 @@ _BOLD, _DIM, _GREEN, _RED = "1", "2", "32", "31"
 
 
 class StepFailedError(Exception):
-    """Something that had to come true did not; the message says what was expected."""
+    """A step failed; the message says what was expected."""
 
 
 class Console:
-    """Writes for a person; `pause` is the seconds left for reading, none where nobody watches."""
+    """Writes to a terminal; `pause` is the seconds left for reading, none without one."""
 
     def __init__(self, out: TextIO, *, colour: bool = False, pause: float = 0.0) -> None:
         self._out = out
@@ -27,28 +27,28 @@ class Console:
         self._never = threading.Event()
 
     def heading(self, text: str) -> None:
-        """Begin a part."""
+        """Print a heading."""
         self.rest()
         self._write(f"\n{self._in(_BOLD, text)}\n")
 
     def say(self, text: str) -> None:
-        """Say a sentence or two."""
+        """Print a sentence or two."""
         self._write(f"\n{text}\n")
 
     def show(self, text: str) -> None:
-        """Show lines that are no sentence."""
+        """Print lines as they are."""
         self._write(text if text.endswith("\n") or not text else f"{text}\n")
 
     def aside(self, text: str) -> None:
-        """Show lines that matter less."""
+        """Print less important lines."""
         self._write("".join(f"  {self._in(_DIM, line)}\n" for line in text.splitlines()))
 
     def good(self, text: str) -> None:
-        """Say that something went well."""
+        """Print a success."""
         self._write(f"\n{self._in(_GREEN, text)}\n")
 
     def bad(self, text: str) -> None:
-        """Say that something went wrong."""
+        """Print a failure."""
         self._write(f"\n{self._in(_RED, text)}\n")
 
     def prompt(self, text: str) -> None:
@@ -56,7 +56,7 @@ class Console:
         self._write(self._in(_BOLD, text))
 
     def command(self, line: str) -> None:
-        """Show a command that is about to be run."""
+        """Print a command that is about to be run."""
         self.rest()
         self._write(f"\n{self._in(_BOLD, f'$ {line}')}\n")
 
@@ -73,7 +73,7 @@ class Console:
 
 
 class Shell:
-    """Runs lines as a user's shell would, at the top of the checkout, in an environment of our own making."""
+    """Runs lines as a user's shell would, at the top of the checkout, in a clean environment."""
 
     def __init__(self, console: Console, environment: Mapping[str, str]) -> None:
         self.console = console

@@ -1,4 +1,4 @@
-"""Numbers of one business on both APIs, On-Premises and Cloud: what they hold, and who can be reached."""
+"""Numbers of one business on both APIs, On-Premises and Cloud: their keys, and whether they can be reached."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,25 +21,25 @@ class Mixed:
         return {**self.on_premises.pods, **at_meta}
 
     @property
-    def scandals(self) -> list[str]:
-        """What no client may ever do and one did."""
-        return [*self.on_premises.scandals, *self.business.cloud.scandals]
+    def violations(self) -> list[str]:
+        """What a client did and no client must ever do."""
+        return [*self.on_premises.violations, *self.business.cloud.violations]
 
     def all_hold(self, public: str) -> bool:
-        """Tell whether every number is VALID for this key."""
+        """Return whether every number is VALID for this key."""
         return all(one.holds(public) for one in self.numbers.values())
 
     def is_up(self, number: str) -> bool:
-        """Tell whether a number's API can be reached."""
+        """Return whether a number's API can be reached."""
         pod = self.on_premises.pods.get(number)
         return (pod or self.business.cloud).state == "up"
 
     def stop(self, number: str) -> None:
-        """Have a number's API refuse connections: its pod, or the Cloud API for every number there."""
+        """Make a number's API refuse connections: its pod, or the Cloud API for every number there."""
         (self.on_premises.pods.get(number) or self.business.cloud).stop()
 
     def start(self, number: str) -> None:
-        """Have it take connections again."""
+        """Make it accept connections again."""
         (self.on_premises.pods.get(number) or self.business.cloud).start()
 
     def published_since(self, instant: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""After the tour: what a person may paste elsewhere, and a prompt that makes trouble for the simulated numbers."""
+"""After the tour: commands for another terminal, and a prompt that makes the simulated numbers fail."""
 
 import shutil
 from pathlib import Path
@@ -6,38 +6,38 @@ from typing import TextIO
 
 from demo.console import Shell, StepFailedError
 from demo.mixed import Mixed
-from demo.tour import EVENTS, GET_WIDE, LOOK_NOW, NEW_KEY
+from demo.tour import CHECK_NOW, EVENTS, GET_WIDE, NEW_KEY
 from support import keys
 from support.scene import Scene
 
 _COMMAND_SECONDS = 20.0
 
 _ELSEWHERE = f"""\
-  kubectl get bek -w                # leave it open, then make trouble below
+  kubectl get bek -w                # leave it open, then use the commands below
   kubectl describe bek flows
   kubectl explain bek.spec
-  {LOOK_NOW}    # look at every number now
+  {CHECK_NOW}    # check every number now
   kubectl patch bek flows --type=merge -p '{{"spec": {{"suspend": true}}}}'
   kubectl delete secret flows-key   # `rotate` below makes another\
 """
 _HERE = """\
   down 2, up 2   the API of the second number goes down, comes back
-  lose 2         the number is registered anew, and the signature is lost
-  overwrite 2    somebody else publishes another key to it
+  lose 2         the number is registered again, and its signature is lost
+  overwrite 2    another client publishes its own key to it
   rotate         a new key goes into the Secret
   numbers        what each number holds
   get, events    what kubectl says; any other kubectl command does as well
   help           this list
   quit           or Ctrl-C: everything is removed\
 """
-_BRAKE = """\
-Once a key was published to a number three times, the next time is an hour later, so that nobody fights with a
-second writer for ever. A new key or the annotation bek.dev/requested-at lifts that brake.\
+_BACKOFF = """\
+Publish back-off: after the third publish of a key to a number the next one waits an hour, so that two writers do
+not overwrite each other without end. A new key or the annotation bek.dev/requested-at resets it.\
 """
 
 
 class Play:
-    """What can be done with a scene that the tour has left in good order."""
+    """Commands for the scene after the tour."""
 
     def __init__(self, scene: Scene, numbers: Mixed, shell: Shell, kubeconfig: Path) -> None:
         self._scene = scene
@@ -47,18 +47,18 @@ class Play:
         self._kubeconfig = kubeconfig
 
     def invite(self) -> None:
-        """Say what can be done now."""
-        self._console.heading("Play on")
+        """Print the commands."""
+        self._console.heading("Try it yourself")
         self._console.say("All of it stays up until you press Ctrl-C. In another terminal:")
         self._console.show(f"\n  export KUBECONFIG={self._kubeconfig}")
         kubectl = self._scene.api_server.binaries.kubectl
         if is_missing(kubectl):
-            self._console.show(f"  export PATH={kubectl.parent}:$PATH   # you seem to have no kubectl of your own")
+            self._console.show(f"  export PATH={kubectl.parent}:$PATH   # no other kubectl was found on your PATH")
         self._console.show(f"\n{_ELSEWHERE}\n  tail -f {self._scene.operator.log}")
         self._help()
 
     def follow(self, lines: TextIO) -> None:
-        """Do what each line says, until they end or one says `quit`."""
+        """Run the command in each line, until they end or one is `quit`."""
         self._console.prompt("\ndemo> ")
         for line in iter(lines.readline, ""):
             try:
@@ -69,7 +69,7 @@ class Play:
             self._console.prompt("\ndemo> ")
 
     def _do(self, line: str) -> bool:
-        """Do what one line says; tell whether to go on."""
+        """Run one line; return whether to go on."""
         match line.split():
             case ["quit" | "exit"]:
                 return False
@@ -91,7 +91,7 @@ class Play:
                 self._act(number, action)
                 self._show_numbers()
             case _:
-                self._console.say("That is none of these:")
+                self._console.say("Unknown command. The commands are:")
                 self._help()
         return True
 
@@ -112,13 +112,13 @@ class Play:
                 self._numbers.numbers[number].overwrite(keys.rsa("a second writer's").public)
 
     def _help(self) -> None:
-        self._console.say(f"Here:\n\n{_HERE}\n\n{_BRAKE}")
+        self._console.say(f"Commands here:\n\n{_HERE}\n\n{_BACKOFF}")
 
     def _show_numbers(self) -> None:
         self._console.aside(str(self._numbers))
 
 
 def is_missing(kubectl: Path) -> bool:
-    """Tell whether a user has no kubectl but, by chance of how we were called, this one of ours."""
+    """Return whether the user has no kubectl, or only finds this one of ours on PATH."""
     found = shutil.which("kubectl")
     return found is None or Path(found).resolve() == kubectl.resolve()

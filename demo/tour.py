@@ -1,6 +1,6 @@
-"""The tour: what the operator does, shown with kubectl, and nothing claimed that was not checked.
+"""The tour: what the operator does, shown with kubectl; every claim is checked.
 
-Every step looks twice: at the object's status, and at the simulated APIs themselves.
+Every step checks the object's status and the simulated APIs themselves.
 """
 
 import base64
@@ -24,7 +24,7 @@ openssl genrsa 2048 |
     kubectl create secret generic {KEY_SECRET} --from-file=private.pem=/dev/stdin --dry-run=client -o yaml |
     kubectl apply -f -"""
 GET, GET_WIDE = "kubectl get bek", "kubectl get bek -o wide"
-LOOK_NOW = 'kubectl annotate bek flows --overwrite bek.dev/requested-at="$(date)"'
+CHECK_NOW = 'kubectl annotate bek flows --overwrite bek.dev/requested-at="$(date)"'
 EVENTS = "kubectl events --for bek/flows"
 ROWS = (
     "kubectl get bek flows -o jsonpath='"
@@ -34,28 +34,28 @@ ROWS = (
 
 
 class Tour:
-    """One walk through a scene with the numbers of deploy/demo: those `ON_PREMISES`, and the one `AT_META`.
+    """The steps, for a scene with the numbers of deploy/demo: those `ON_PREMISES`, and the one `AT_META`.
 
-    `patience` is how many seconds each step may take to come true.
+    `seconds` is how long each step may take.
     """
 
-    def __init__(self, scene: Scene, numbers: Mixed, shell: Shell, *, patience: int = 60) -> None:
+    def __init__(self, scene: Scene, numbers: Mixed, shell: Shell, *, seconds: int = 60) -> None:
         self._scene = scene
         self._numbers = numbers
         self._shell = shell
         self._console = shell.console
-        self._patience = patience
+        self._seconds = seconds
 
     def walk(self) -> None:
         """Take every step.
 
         Raises:
-            StepFailedError: something did not come true.
+            StepFailedError: a step failed.
         """
         for step in (self.install, self.sign, self.rotate, self.miss_a_pod, self.repair):
             step()
-        if self._numbers.scandals:
-            raise StepFailedError(f"nothing but the public key to be sent: {'; '.join(self._numbers.scandals)}")
+        if self._numbers.violations:
+            raise StepFailedError(f"nothing but the public key to be sent: {'; '.join(self._numbers.violations)}")
 
     def install(self) -> None:
         """Install the operator as it is shipped, and start it."""
@@ -66,8 +66,8 @@ class Tour:
         self._scene.operator.ensure_running()
         self._console.say(
             "This cluster has no nodes, so the Deployment stays without a Pod. The operator runs beside it, as a\n"
-            "process of its own, under the service account that was just installed, and was told by --cloud-url\n"
-            "where the simulated Cloud API is."
+            "process of its own, under the service account that was just installed; --cloud-url names the simulated\n"
+            "Cloud API."
         )
 
     def sign(self) -> None:
@@ -95,8 +95,8 @@ class Tour:
         at_the_pods = f"sed 's|https://whatsapp-{{digits}}|{self._scene.simulator.url}|'"
         self._shell.run(f"{at_the_pods} deploy/demo/key.yaml | kubectl apply -f -")
         self._shell.run(
-            f"kubectl wait --for=condition=Ready bek/flows --timeout={self._patience}s",
-            seconds=self._patience + 10,
+            f"kubectl wait --for=condition=Ready bek/flows --timeout={self._seconds}s",
+            seconds=self._seconds + 10,
             expected="all three numbers signed",
         )
         self._wait_signed()
@@ -106,7 +106,7 @@ class Tour:
     def rotate(self) -> None:
         """Rotate the key."""
         self._console.heading("3. Rotate the key")
-        self._console.say("A new key goes into the Secret; nothing else is touched.")
+        self._console.say("A new key goes into the Secret; nothing else is changed.")
         began = time.monotonic()
         self._shell.run(NEW_KEY)
         took = self._wait_signed()
@@ -114,8 +114,8 @@ class Tour:
         if first[0] != ON_PREMISES[0] or first[1] > min(at for _, at in others):
             raise StepFailedError(f"the new key on {ON_PREMISES[0]} before any other number")
         self._console.say(
-            f"{took:.1f} s later all three hold it. {first[0]} got it first, the others once that one answered VALID:\n"
-            "a key that an API refuses goes no further (`kubectl explain bek.spec.rollout` tells more)."
+            f"{took:.1f} s later all three hold it. {first[0]} got it first, the others after that one was VALID:\n"
+            "a key that an API refuses goes no further (see `kubectl explain bek.spec.rollout`)."
         )
         self._shell_shows(GET_WIDE, "True", "3/3", self._key().fingerprint.removeprefix("sha256:")[:12])
         self._show_numbers()
@@ -127,10 +127,10 @@ class Tour:
         before = self._key()
         self._numbers.stop(down)
         self._console.say(
-            f"The API pod of {down} goes down. Pods restart, so the operator would keep that to itself for some\n"
-            "minutes. Who wants to know now has every number looked at:"
+            f"The API pod of {down} goes down. Pods restart, so the operator reports that only after some minutes.\n"
+            "A requested check reports it at once:"
         )
-        self._shell.run(LOOK_NOW)
+        self._shell.run(CHECK_NOW)
         self._wait_for(lambda: self._is_missing(down, before), f"2/3, with {down} Unreachable")
         self._shell_shows(GET, "False", "2/3", "Unreachable")
         self._console.say("And now the key is rotated.")
@@ -140,28 +140,28 @@ class Tour:
             lambda: self._is_missing(down, key),
             f"2/3, with {down} Unreachable and the new key on the other two numbers",
         )
-        self._console.say("The other two do not wait for it, and the status names what is wrong:")
+        self._console.say("The other two do not wait for it, and the status names the cause:")
         self._shell_shows(GET_WIDE, "False", "2/3", "Unreachable")
         self._shell_shows(ROWS, "Unreachable")
         self._show_numbers()
         self._numbers.start(down)
-        self._console.say("The pod comes back. The operator has been trying all along; nobody has to tell it.")
+        self._console.say("The pod comes back. The operator has been retrying, so nothing else is necessary.")
         took = self._wait_signed()
         self._console.say(f"{took:.1f} s later:")
         self._shell_shows(GET_WIDE, "True", "3/3")
         self._show_numbers()
 
     def repair(self) -> None:
-        """Lose a signature and see it repaired."""
+        """Lose a signature, and wait until it is repaired."""
         self._console.heading("5. Lose a signature")
         lost = self._numbers.numbers[AT_META]
         publishes = lost.publishes
         lost.re_register()
-        self._console.say(f"{AT_META} is registered anew, and the Cloud API no longer accepts the key's signature:")
+        self._console.say(f"{AT_META} is registered again, and the Cloud API no longer accepts the key's signature:")
         self._show_numbers()
         self._console.say(
-            "Nobody tells the operator. It looks at each number regularly, here every 10 seconds, and repairs what\n"
-            "it finds."
+            "The operator gets no notice of that. It checks each number periodically, here every 10 seconds, and\n"
+            "publishes the key again."
         )
         began, key = time.monotonic(), self._key()
         self._wait_for(
@@ -170,12 +170,12 @@ class Tour:
                 and self._is_signed(key)
                 and "StaleSignature" in self._scene.kubectl("get", "events")
             ),
-            f"the key published to {AT_META} again, 3/3 signed, and an event that tells of it",
+            f"the key published to {AT_META} again, 3/3 signed, and an event for it",
         )
         self._console.say(f"{time.monotonic() - began:.1f} s later:")
         self._shell_shows(GET_WIDE, "True", "3/3")
         self._show_numbers()
-        self._console.say("The object's events tell the whole story:")
+        self._console.say("The object's events show all of it:")
         self._shell_shows(EVENTS, "StaleSignature", "Published", "Unreachable")
 
     def _shell_shows(self, line: str, *expected: str) -> None:
@@ -189,7 +189,7 @@ class Tour:
         self._console.aside(str(self._numbers))
 
     def _wait_signed(self) -> float:
-        """Wait for the Secret's key to be everywhere; return how long that took."""
+        """Wait until every number holds the Secret's key; return how long that took."""
         began = time.monotonic()
         key = self._key()
         self._wait_for(lambda: self._is_signed(key), f"3/3 signed with key {key.fingerprint}, on every number")
@@ -206,20 +206,20 @@ class Tour:
         )
 
     def _shown(self) -> tuple[str, str, str]:
-        """Return what the status says: whether it is Ready, how many are signed, with which key."""
+        """Return from the status: Ready, the count of signed numbers, the key."""
         found = self._scene.get()
         status = found.get("status", {})
         ready = conditions(found).get("Ready", {}).get("status", "")
         return ready, status.get("signed", ""), status.get("publicKeyFingerprint", "")
 
     def _key(self) -> keys.KeyPair:
-        """Compute, without the operator, what the Secret's key is."""
+        """Return the Secret's key, read without the operator."""
         found = json.loads(self._scene.kubectl("get", "secret", KEY_SECRET, "--output=json"))
         private = base64.b64decode(found["data"]["private.pem"]).decode()
         return keys.KeyPair(private=private, public=keys.public_of(private))
 
     def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
         try:
-            self._scene.wait_for(condition, what, self._patience)
+            self._scene.wait_for(condition, what, self._seconds)
         except TimeoutError:
-            raise StepFailedError(f"{what}, within {self._patience} s") from None
+            raise StepFailedError(f"{what}, within {self._seconds} s") from None

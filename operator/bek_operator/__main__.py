@@ -18,27 +18,27 @@ log = logging.getLogger("bek_operator")
 
 USAGE_ERROR = 2
 
-_LISTS = {
+_LIST_FLAGS = {
     "namespace": "namespace to serve (repeatable; default: all)",
-    "allow-host": "host, host:port or pattern that an object may make the operator call (repeatable; "
+    "allow-host": "host, host:port or pattern that objects can make the operator call (repeatable; "
     "default: Services of the object's own namespace on port 443 and the Cloud API)",
 }
-_VALUES = {
-    "cloud-url": "where the Cloud API is (default: https://graph.facebook.com)",
-    "cloud-ca": "file of the CA to trust for the Cloud API (default: the system's)",
+_VALUE_FLAGS = {
+    "cloud-url": "base URL of the Cloud API (default: https://graph.facebook.com)",
+    "cloud-ca": "file with the CA certificates for the Cloud API (default: the system's)",
     "cloud-proxy": "proxy for calls to the Cloud API and to providers (default: HTTPS_PROXY)",
-    "concurrency": "numbers signed at once (default: 50)",
-    "concurrency-per-host": "numbers signed at once on one On-Premises host (default: 8)",
+    "concurrency": "phone numbers processed at once (default: 50)",
+    "concurrency-per-host": "phone numbers processed at once on one On-Premises host (default: 8)",
     "watch-secrets": "on or off: whether Secrets are watched (default: on)",
     "secret-selector": "label selector that narrows the watch on Secrets (default: none)",
-    "health-address": "where /healthz and /readyz are served (default: :8081)",
+    "health-address": "address of /healthz and /readyz (default: :8081)",
     "log-level": "debug, info, warning or error (default: info)",
     "log-format": "json or text (default: json in a pod, text elsewhere)",
 }
 
 
-class _Signalled(SystemExit):
-    """A signal came before there was an event loop to take it."""
+class _EarlySignal(SystemExit):
+    """A signal arrived before the event loop could handle it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(0)
@@ -46,71 +46,71 @@ class _Signalled(SystemExit):
 
 
 def main() -> None:
-    """Run the operator, and exit with a status that says how it ended."""
-    # Nobody else ends a container's first process, and what is imported below takes a second.
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, _end_early)
+    """Run the operator; exit with 0 after a signal, 1 after an error, 2 for invalid settings."""
+    # A container's first process has no default signal handlers, and the imports below take a second.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _exit_early)
     try:
         status = _main(sys.argv[1:], os.environ)
-    except _Signalled as early:
+    except _EarlySignal as early:
         log.info("stopped: %s", early.name)
         status = 0
     sys.exit(status)
 
 
-def _end_early(number: int, _: FrameType | None) -> None:
-    raise _Signalled(signal.Signals(number).name)
+def _exit_early(number: int, _: FrameType | None) -> None:
+    raise _EarlySignal(signal.Signals(number).name)
 
 
 def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    bare = _without_value(arguments)
-    given, unknown = _parser().parse_known_args([one for one in arguments if one not in bare])
+    missing = _without_value(arguments)
+    given, unknown = _parser().parse_known_args([one for one in arguments if one not in missing])
     texts = {
         name: getattr(given, name) or environment.get(f"BEK_{name.upper().replace('-', '_')}")
-        for name in (*_LISTS, *_VALUES)
+        for name in (*_LIST_FLAGS, *_VALUE_FLAGS)
     }
     if not texts["cloud-proxy"]:
         texts["cloud-proxy"] = environment.get("HTTPS_PROXY") or environment.get("https_proxy")
-    faults = [*(f"{flag}: needs a value" for flag in bare), *(f"{argument}: no such setting" for argument in unknown)]
-    # Not before a signal can end it.
+    faults = [*(f"{flag}: needs a value" for flag in missing), *(f"{argument}: unknown flag" for argument in unknown)]
+    # Imported late, so that a signal can end the process before.
     from bek_operator.app import run  # noqa: PLC0415
     from bek_operator.cluster.client import in_pod  # noqa: PLC0415
 
     try:
         settings = read_settings(texts, in_pod=in_pod())
-    except InvalidSettings as found:
-        return _refuse([*faults, *str(found).splitlines()])
+    except InvalidSettings as invalid:
+        return _refuse([*faults, *str(invalid).splitlines()])
     if faults:
         return _refuse(faults)
     set_up_logging(settings.log_level, settings.log_format)
-    known = {"version": version("bek-operator"), "python": platform.python_version()}
-    log.info("starting", extra={**known, **shown(texts, settings)})
+    versions = {"version": version("bek-operator"), "python": platform.python_version()}
+    log.info("starting", extra={**versions, **shown(texts, settings)})
     try:
         name = asyncio.run(run(settings))
-    except Exception as error:  # noqa: BLE001 - whatever ends the process is told
-        log.error("stopped: %s", _why(error))  # noqa: TRY400 - the traceback, where there is one to show, comes before
+    except Exception as error:  # noqa: BLE001 - every cause is logged
+        log.error("stopped: %s", _why(error))  # noqa: TRY400 - _why logs the traceback
         return 1
     log.info("stopped: %s", name)
     return 0
 
 
 def _why(error: Exception) -> str:
-    """Return what ended the process; what nobody has foreseen is logged with its traceback."""
+    """Return the cause in one line; an unexpected error is logged with its traceback."""
     from bek_operator.cluster.errors import ClusterError  # noqa: PLC0415
     from bek_operator.controller.watch import WatchEnded  # noqa: PLC0415
 
-    # Tasks may have ended together.
+    # Several tasks may have failed together; the first cause is enough.
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ClusterError | OSError | WatchEnded):
         return str(error)
-    log.error("a fault of the operator's own", exc_info=error)
+    log.error("unexpected error; please report it", exc_info=error)
     return type(error).__name__
 
 
 def _without_value(arguments: Sequence[str]) -> Sequence[str]:
-    """Return the flags that no value follows: argparse would end at the first of them."""
-    flags = {f"--{name}" for name in (*_LISTS, *_VALUES)}
+    """Return the flags without a value; argparse would exit at the first of them."""
+    flags = {f"--{name}" for name in (*_LIST_FLAGS, *_VALUE_FLAGS)}
     following = [*arguments, "--"][1:]
     return [one for one, then in zip(arguments, following, strict=True) if one in flags and then.startswith("--")]
 
@@ -124,13 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bek-operator",
         description="Publish a WhatsApp Flows encryption key to every phone number of a business, and keep it signed.",
-        epilog="Each flag is an environment variable, too: --allow-host is BEK_ALLOW_HOST; lists are comma-separated.",
+        epilog="Flags override environment variables: --allow-host is BEK_ALLOW_HOST; lists are comma-separated.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=version("bek-operator"))
-    for name, text in _LISTS.items():
+    for name, text in _LIST_FLAGS.items():
         parser.add_argument(f"--{name}", dest=name, action="append", metavar=name.upper(), help=text)
-    for name, text in _VALUES.items():
+    for name, text in _VALUE_FLAGS.items():
         parser.add_argument(f"--{name}", dest=name, metavar=name.upper(), help=text)
     return parser
 

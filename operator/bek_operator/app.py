@@ -1,4 +1,4 @@
-"""The application: makes every part, wires them together and runs them until the end."""
+"""The composition root: creates all components, wires them and runs them."""
 
 import asyncio
 import signal
@@ -12,31 +12,31 @@ from bek_operator.cluster.events import Events
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secret_watch import SecretWatch
 from bek_operator.cluster.secrets import SecretReader
-from bek_operator.controller.clock import Clock, steady_clock
 from bek_operator.controller.health import Health
 from bek_operator.controller.kopf_run import run_kopf
 from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.watch import ObjectWatch
 from bek_operator.http.client import HttpxClient
 from bek_operator.http.exchange import HttpClient
-from bek_operator.http.resolver import Addresses
-from bek_operator.http.routes import Routes
+from bek_operator.http.resolver import Resolver
+from bek_operator.http.routes import ProxyRoutes
 from bek_operator.numbers.endpoints import EgressPolicy
 from bek_operator.settings import Settings
-from bek_operator.whatsapp.backends import Backends
+from bek_operator.times import Clock, steady_clock
+from bek_operator.whatsapp.backend import Backends
 from bek_operator.whatsapp.cloud.backend import Cloud
 from bek_operator.whatsapp.on_premises.backend import OnPremises
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 
 
 async def run(settings: Settings) -> str:
-    """Run the operator until a signal or a fault ends it.
+    """Run the operator until a signal arrives or a component fails.
 
     Returns:
         The name of the signal.
 
     Raises:
-        Exception: the fault; `ClusterError`, `OSError` and `WatchEnded` have a message for people.
+        Exception: the failure; `ClusterError`, `OSError` and `WatchEnded` have a message for users.
     """
     signals = _Signals()
     work = asyncio.create_task(_work(settings, signals.listen), name="work")
@@ -53,24 +53,24 @@ async def run(settings: Settings) -> str:
 
 
 class _Signals:
-    """SIGINT and SIGTERM: as a container's first process nobody else would end this one."""
+    """Handlers for SIGINT and SIGTERM, which a container's first process does not have by default."""
 
     def __init__(self) -> None:
-        self._came: asyncio.Queue[str] = asyncio.Queue()
+        self._received: asyncio.Queue[str] = asyncio.Queue()
         self.listen()
 
     def listen(self) -> None:
-        """Take the signals, from whoever has them now."""
-        for one in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(one, self._came.put_nowait, one.name)
+        """Install the handlers, in place of any others."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signum, self._received.put_nowait, signum.name)
 
     async def wait(self) -> str:
-        """Return the name of the first one that comes."""
-        return await self._came.get()
+        """Return the name of the first signal that arrives."""
+        return await self._received.get()
 
 
-async def _work(settings: Settings, keep_signals: Callable[[], None]) -> None:
-    """Make every part and run those that run; the end of any one is the end of all."""
+async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None:
+    """Create and run all components; the failure of one ends all."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(await Client.connect())
         clock = steady_clock()
@@ -91,7 +91,7 @@ async def _work(settings: Settings, keep_signals: Callable[[], None]) -> None:
         )
         watch = ObjectWatch(
             kopf=lambda stream: run_kopf(
-                stream, manager.on_object_event, client.access, settings.namespaces, keep_signals
+                stream, manager.on_object_event, client.access, settings.namespaces, restore_signals
             ),
             paths=objects.paths,
             discovery=objects,
@@ -101,30 +101,30 @@ async def _work(settings: Settings, keep_signals: Callable[[], None]) -> None:
 
         def unready() -> str:
             if not manager.synced.is_set():
-                return "not every object has been read yet"
-            return "" if watch.is_up() else "the watch on BusinessEncryptionKeys is not up"
+                return "the first list of BusinessEncryptionKeys is not complete"
+            return "" if watch.is_up() else "the watch on BusinessEncryptionKeys is down"
 
-        async def follow() -> None:
+        async def watch_objects() -> None:
             await manager.synced.wait()
             await watch.run()
 
         await stack.enter_async_context(Health(settings.health.host, settings.health.port, unready=unready))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(manager.run(), name="manager")
-        group.create_task(follow(), name="objects")
+        group.create_task(watch_objects(), name="object watch")
         if settings.watch_secrets:
             secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, manager.on_secret_event)
-            group.create_task(secrets.run(), name="secrets")
+            group.create_task(secrets.run(), name="secret watch")
 
 
 def _backends(settings: Settings, clock: Clock) -> Backends:
-    agent = f"bek-operator/{version('bek-operator')}"
-    addresses = Addresses(settings.hosts.names_address)
-    direct = HttpxClient(addresses, user_agent=agent)
-    outward: HttpClient = direct
+    user_agent = f"bek-operator/{version('bek-operator')}"
+    resolver = Resolver(settings.hosts.names_address)
+    direct = HttpxClient(resolver, user_agent=user_agent)
+    external: HttpClient = direct
     if settings.cloud_proxy:
-        outward = Routes(direct, HttpxClient(addresses, user_agent=agent, proxy=settings.cloud_proxy))
+        external = ProxyRoutes(direct, HttpxClient(resolver, user_agent=user_agent, proxy=settings.cloud_proxy))
     rate_limiters = RateLimiters()
     return Backends(
-        OnPremises(direct), Cloud(outward, rate_limiters, clock), rate_limiters, per_host=settings.concurrency_per_host
+        OnPremises(direct), Cloud(external, rate_limiters, clock), rate_limiters, per_host=settings.concurrency_per_host
     )

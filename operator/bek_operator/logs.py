@@ -1,4 +1,4 @@
-"""Logging: one line for each record, as text or as JSON."""
+"""Logging to standard error, one line for each record, as text or JSON."""
 
 import json
 import logging
@@ -11,40 +11,40 @@ from typing import Any, Final
 
 from bek_operator.times import rfc3339
 
-_PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "settings"}
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-_about: Final[ContextVar[Mapping[str, str]]] = ContextVar("about", default=_NOTHING)
-_TALKATIVE = ("aiohttp", "asyncio", "hpack", "httpcore", "httpx", "kopf.objects", "kubernetes")
-# Kopf's account of how its tasks end: a traceback from each. Whoever runs it says why in one line.
-_TOLD_BY_US = ("kopf._core.reactor.orchestration", "kopf._core.reactor.running")
+_STANDARD_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "settings"}
+_NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
+_fields: Final[ContextVar[Mapping[str, str]]] = ContextVar("log_fields", default=_NO_FIELDS)
+_VERBOSE_LOGGERS = ("aiohttp", "asyncio", "hpack", "httpcore", "httpx", "kopf.objects", "kubernetes")
+# Kopf logs a traceback for each task that ends; controller/watch.py logs the cause in one line.
+_SILENCED_LOGGERS = ("kopf._core.reactor.orchestration", "kopf._core.reactor.running")
 
 
 @contextmanager
 def about(**fields: str) -> Iterator[None]:
-    """Say what is worked on: every line that is logged inside has these fields, as if each record were given them.
+    """Add fields to every line that is logged inside, also by tasks that are created inside.
 
-    That holds for the tasks that are begun inside, too. A record's own field of the same name goes first.
+    A record's own field of the same name takes precedence.
     """
-    token = _about.set({**_about.get(), **fields})
+    token = _fields.set({**_fields.get(), **fields})
     try:
         yield
     finally:
-        _about.reset(token)
+        _fields.reset(token)
 
 
 def set_up_logging(level: str, form: str) -> None:
-    """Send every record to standard error.
+    """Send all records to standard error.
 
-    Libraries are kept at warnings: at lower levels they print URLs and headers, or a line for every event.
+    Libraries log warnings and above only: below that they print URLs and headers, or a line for every event.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in _TALKATIVE:
+    for name in _VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in _TOLD_BY_US:
+    for name in _SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("kopf").setLevel(max(logging.INFO, root.level))
 
@@ -53,9 +53,9 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
     own = {
         name: value
         for name, value in record.__dict__.items()
-        if name not in _PLAIN and not name.startswith(("_", "k8s"))
+        if name not in _STANDARD_ATTRIBUTES and not name.startswith(("_", "k8s"))
     }
-    return {**_about.get(), **own}
+    return {**_fields.get(), **own}
 
 
 class _Json(logging.Formatter):

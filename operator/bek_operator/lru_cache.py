@@ -1,4 +1,4 @@
-"""A mapping of bounded size that forgets what was not used for longest."""
+"""A cache of bounded size that evicts the least recently used entry."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -9,26 +9,26 @@ V = TypeVar("V")
 
 
 class LRUCache(Generic[K, V]):
-    """Remember the values of the `size` keys that were used last."""
+    """Keeps the values of the `size` keys that were used last."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._values: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        """Return the value of a key that is still remembered."""
+        """Return the value of a key; `None` when it is not cached."""
         if key not in self._values:
             return None
         self._values.move_to_end(key)
         return self._values[key]
 
     def put(self, key: K, value: V) -> None:
-        """Remember a value."""
+        """Set the value of a key."""
         self._values[key] = value
         self._values.move_to_end(key)
         while len(self._values) > self._size:
             self._values.popitem(last=False)
 
     def drop(self, key: K) -> None:
-        """Forget a key, if it is remembered."""
+        """Remove a key, if it is cached."""
         self._values.pop(key, None)

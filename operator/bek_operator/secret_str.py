@@ -1,4 +1,4 @@
-"""A value that must not be printed: passwords, tokens, passphrases."""
+"""Secret text that must not be printed: passwords, tokens, passphrases."""
 
 import hashlib
 import hmac
@@ -8,10 +8,9 @@ _PROCESS_KEY = secrets.token_bytes(32)
 
 
 class SecretStr:
-    """Hold a secret text that no `repr`, log line or traceback shows.
+    """Holds a secret text that no `repr`, log line or traceback shows; `reveal` is the only way to it.
 
-    Two of them are compared by a digest keyed with a random key of this process, so that a digest is worth
-    nothing elsewhere; `reveal` is the only way to the text.
+    Compared by an HMAC with a random key of this process, so that the digest is useless elsewhere.
     """
 
     __slots__ = ("_digest", "_text")
@@ -21,12 +20,12 @@ class SecretStr:
         self._digest = hmac.digest(_PROCESS_KEY, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def reveal(self) -> str:
-        """Return the text, for the one place that sends it."""
+        """Return the text."""
         return self._text
 
     @property
     def tag(self) -> str:
-        """Return a short name for it that tells it from others in this process, and nobody anything elsewhere."""
+        """Return a short identifier that is valid in this process only."""
         return self._digest.hex()[:8]
 
     def __eq__(self, other: object) -> bool:
@@ -36,7 +35,7 @@ class SecretStr:
         return hash(self._digest)
 
     def __repr__(self) -> str:
-        return "Hidden()"
+        return "SecretStr()"
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("a hidden value is not to be pickled or copied elsewhere")
+        raise TypeError("a SecretStr cannot be pickled or deep-copied")

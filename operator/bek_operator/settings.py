@@ -1,4 +1,4 @@
-"""Settings: read once from flags and environment, all faults reported together."""
+"""Settings, parsed once from flags and environment; all faults are reported together."""
 
 import re
 import ssl
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bek_operator.net.ca_bundle import MAX_CHARACTERS, check_ca_bundle
-from bek_operator.net.hosts import AllowedHosts, parse_url
+from bek_operator.net.hosts import AllowedHosts
 from bek_operator.net.proxy import Proxy, parse_proxy
-from bek_operator.net.url import Url
+from bek_operator.net.url import Url, parse_url
 
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("json", "text")
@@ -28,12 +28,12 @@ _SELECTOR = re.compile(rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*")
 
 
 class InvalidSettings(ValueError):
-    """Some settings cannot be used; one line for each."""
+    """Some settings are invalid; the message has one line for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where to listen; an empty host means every interface."""
+    """An address to listen on; an empty host means every interface."""
 
     host: str
     port: int
@@ -41,19 +41,19 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How this process behaves.
+    """The operator's settings.
 
     Attributes:
         namespaces: The namespaces to serve; all of them when empty.
-        hosts: What an object may make the operator call.
-        cloud: Where the Cloud API is.
-        cloud_authorities: The CA to trust for it, as PEM; `None` for the system's.
-        cloud_proxy: What calls to the Cloud API and to providers go through.
-        concurrency: Numbers signed at once.
+        hosts: The hosts that objects can make the operator call.
+        cloud: Base URL of the Cloud API.
+        cloud_ca: CA bundle for it, as PEM; `None` for the system's.
+        cloud_proxy: Proxy for calls to the Cloud API and to providers.
+        concurrency: Phone numbers processed at once.
         concurrency_per_host: The same for one API host.
-        watch_secrets: Whether Secrets are watched; otherwise a change is found at the next sweep of the objects.
-        secret_selector: Label selector that narrows that watch; empty for every Secret.
-        health: Where `/healthz` and `/readyz` are served.
+        watch_secrets: Whether Secrets are watched; otherwise a change is found at the next resync.
+        secret_selector: Label selector of that watch; empty for every Secret.
+        health: Address of `/healthz` and `/readyz`.
         log_format: `json` or `text`.
     """
 
@@ -72,10 +72,10 @@ class Settings:
 
 
 def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bool) -> Settings:
-    """Turn texts, by the names of the flags without dashes in front, into settings; an empty one counts as not given.
+    """Parse settings, keyed by flag name without leading dashes; an empty value counts as not given.
 
     Raises:
-        InvalidSettings: names every fault.
+        InvalidSettings: with every fault.
     """
     faults: list[str] = []
     reader = _Reader(given, faults)
@@ -110,7 +110,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
 
 
 def shown(given: Mapping[str, str | Sequence[str] | None], settings: Settings) -> dict[str, str]:
-    """Return what was given, by the names of the flags with underscores, as a log may show it: without passwords."""
+    """Return the settings that were given, for the log: keyed by flag name with underscores, without passwords."""
     texts = {name: value if isinstance(value, str) else ",".join(value) for name, value in given.items() if value}
     if settings.cloud_proxy:
         texts["cloud-proxy"] = str(settings.cloud_proxy)
@@ -187,13 +187,13 @@ class _Reader:
             with Path(file).open(encoding="ascii") as certificates:
                 text = certificates.read(MAX_CHARACTERS + 1)
         except (OSError, ValueError):
-            self._faults.append(f"--{name}: must be a file that can be read, with certificates in PEM, not {file!r}")
+            self._faults.append(f"--{name}: must be a readable file with certificates in PEM, not {file!r}")
             return None
         try:
             check_ca_bundle(text)
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
         except ssl.SSLError:
-            self._faults.append(f"--{name}: must be a file with certificates in PEM; one of them cannot be read")
+            self._faults.append(f"--{name}: must be a file with certificates in PEM; one of them cannot be parsed")
         except ValueError as fault:
             self._faults.append(f"--{name}: must be a file with certificates in PEM; it {fault}")
         return text
@@ -203,6 +203,6 @@ class _Reader:
         try:
             return parse_proxy(text) if text else None
         except ValueError as fault:
-            # The address may hold a password, so it is not shown.
+            # The URL may hold a password, so it is not shown.
             self._faults.append(f"--{name}: {fault}")
             return None

@@ -1,4 +1,4 @@
-"""Work that several callers want at once and that is done once for all of them."""
+"""Suppresses duplicate concurrent calls (as Go's x/sync/singleflight)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -10,31 +10,31 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """At most one piece of work under way for each key; whoever asks meanwhile shares its outcome."""
+    """At most one call under way for each key; concurrent callers share its outcome."""
 
     def __init__(self) -> None:
         self._tasks: dict[K, asyncio.Task[V]] = {}
 
     async def join(self, key: K, start: Callable[[], Awaitable[V]]) -> V:
-        """Share the work under way, or begin it; cancelling a caller leaves it to the others."""
+        """Await the call under way for the key, or start one; cancelling a caller does not cancel the call."""
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(_run(start))
             self._tasks[key] = task
-            task.add_done_callback(partial(self._landed, key))
+            task.add_done_callback(partial(self._done, key))
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """End all work; its callers are cancelled."""
+        """Cancel all calls and their callers."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _landed(self, key: K, task: asyncio.Task[V]) -> None:
+    def _done(self, key: K, task: asyncio.Task[V]) -> None:
         del self._tasks[key]
         if not task.cancelled():
-            # All callers may be gone; unasked, asyncio would complain about an error that nobody saw.
+            # All callers may be cancelled; asyncio would warn about an exception that was never retrieved.
             task.exception()
 
 

@@ -1,15 +1,26 @@
-"""Instants: seconds since the epoch inside, RFC 3339 in UTC with whole seconds in a status."""
+"""Time: seconds since the epoch, and RFC 3339 timestamps as Kubernetes has them."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+
+Clock = Callable[[], float]
+"""Returns seconds since the epoch."""
+
+
+def steady_clock() -> Clock:
+    """Return a clock that starts at the system time and never jumps: it runs with the monotonic clock."""
+    offset = time.time() - time.monotonic()
+    return lambda: time.monotonic() + offset
 
 
 def rfc3339(instant: float) -> str:
-    """Write an instant as Kubernetes does, cut to the second."""
-    return datetime.fromtimestamp(int(instant), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Format an instant as Kubernetes does, truncated to the second."""
+    return datetime.fromtimestamp(int(instant), UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def instant(text: object) -> float | None:
-    """Read an RFC 3339 instant since the epoch; `None` for anything else."""
+    """Parse an RFC 3339 timestamp since the epoch; `None` for anything else."""
     if not isinstance(text, str):
         return None
     try:

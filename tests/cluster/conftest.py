@@ -25,7 +25,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the servers, where they are missing, in plain sight and outside of any test's time limit."""
+    """Build missing servers, with visible progress and outside of any test's time limit."""
     if session.config.option.collectonly or not any("api_server" in _fixtures(item) for item in session.items):
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
@@ -49,12 +49,12 @@ def api_server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def namespace(api_server: ApiServer, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Provide a namespace of the test's own, emptied afterwards of what an operator would react to."""
+    """Provide a namespace of the test's own, emptied afterwards of everything that an operator reacts to."""
     subject = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
     name = f"{subject}-{secrets.token_hex(4)}"
     api_server.kubectl("create", "namespace", name)
     yield name
-    # Nobody empties a deleted namespace here: that is the controller manager's work.
+    # There is no controller manager to empty a deleted namespace.
     kinds = api_server.kubectl("api-resources", "--api-group=bek.dev", "--namespaced", "--output=name").stdout.split()
     api_server.kubectl("delete", ",".join([*kinds, "secrets"]), "--all", "--wait=false", f"--namespace={name}")
 
@@ -82,7 +82,7 @@ def cloud() -> Iterator[Cloud]:
 
 @pytest.fixture(scope="session")
 def operator_process(installed: ApiServer, cloud: Cloud, started: list[OperatorProcess]) -> Iterator[OperatorProcess]:
-    """Provide the operator, under its shipped service account; it may be down when a test is done with it."""
+    """Provide the operator, under its shipped service account; a test may leave it stopped."""
     ca_bundle = installed.folder / "cloud-ca.crt"
     ca_bundle.write_text(cloud.certificate.authority, encoding="ascii")
     flags = [
@@ -98,7 +98,7 @@ def operator_process(installed: ApiServer, cloud: Cloud, started: list[OperatorP
 
 @pytest.fixture
 def no_operator(started: list[OperatorProcess]) -> None:
-    """See to it that nobody but the test itself touches its objects."""
+    """Stop the operator, so that only the test itself changes its objects."""
     for process in started:
         process.stop()
 
@@ -128,9 +128,9 @@ def scene(operator: OperatorProcess, installed: ApiServer, namespace: str, simul
 
 @pytest.fixture
 def business(cloud: Cloud) -> Iterator[Business]:
-    """Provide a business at the Cloud API; nothing improper may ever have come there."""
+    """Provide a business at the Cloud API; afterwards no call must have been improper."""
     yield Business(cloud)
     cloud.heal()
     cloud.limits.clear()
     cloud.unknown, cloud.ended = "803", "refused"
-    assert [*cloud.scandals, *cloud.oddities] == []
+    assert [*cloud.violations, *cloud.oddities] == []

@@ -45,11 +45,11 @@ def test_no_spelling_leads_where_the_operator_may_not_go(scene: Scene) -> None:
     ]
 
     scene.kubectl("create", "--filename=-", stdin="\n".join(map(json.dumps, manifests)), check=False)
-    scene.wait_for(lambda: all("Stalled" in conditions(one) for one in scene.objects()), "all are looked at")
+    scene.wait_for(lambda: all("Stalled" in conditions(one) for one in scene.objects()), "all are checked")
 
-    told = {one["metadata"]["name"]: conditions(one)["Stalled"] for one in scene.objects()}
-    assert set(told) == set(NAMES)
-    assert {condition["reason"] for condition in told.values()} == {"HostNotAllowed"}
+    stalled = {one["metadata"]["name"]: conditions(one)["Stalled"] for one in scene.objects()}
+    assert set(stalled) == set(NAMES)
+    assert {condition["reason"] for condition in stalled.values()} == {"HostNotAllowed"}
     assert scene.simulator.requests == []
     assert scene.simulator.strays == []
 

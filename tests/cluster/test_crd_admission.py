@@ -14,14 +14,14 @@ import httpx
 import pytest
 import yaml
 
+from cluster.manifests import MOST_APIS, MOST_NUMBERS, TYPES, changed, cloud, large, on_premises, provider, small
 from support.crd import CRD_FILE, RESOURCE_PATH, install_crd
-from support.manifests import MOST_APIS, MOST_NUMBERS, TYPES, changed, cloud, large, on_premises, provider, small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cluster.manifests import Manifest
     from support.apiserver import ApiServer
-    from support.manifests import Manifest
 
 KINDS = {"last_number": "phoneNumbers", "last_api": "apis"}
 URL = "apis.0.onPremises.url"
@@ -172,7 +172,7 @@ REFUSED = [
         f"{NO_ID}; the first number without it is +15550004444",
     ),
     Refused(
-        "a number without api where the default is a provider that is told the id",
+        "a number without api where the default is a provider that needs the id",
         {"apis.0": provider("default", "https://waba.example.com", "{phoneNumberID}")},
         "spec.phoneNumbers",
         f"{NO_ID}; the first number without it is +15550001111",
@@ -455,7 +455,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
         )
     ),
     *(
-        (f"numbers at a provider that are told apart by {placeholder} in {field}", changes | {LAST: ON_SECOND})
+        (f"numbers at a provider that differ by {placeholder} in {field}", changes | {LAST: ON_SECOND})
         for placeholder in ("{digits}", "{phoneNumberID}")
         for field, changes in (
             ("url", {f"{PROVIDER}.url": f"https://{placeholder}.waba", f"{PROVIDER}.apiKeySecretRef.key": "key"}),

@@ -1,4 +1,4 @@
-"""What people and their tools see of a BusinessEncryptionKey, with the real kubectl."""
+"""A BusinessEncryptionKey in the real kubectl."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from cluster.manifests import SAMPLES, changed, large, manifest, on_premises, small
 from support.apiserver import KubectlError
 from support.crd import CRD_FILE, install_crd
-from support.manifests import SAMPLES, changed, large, manifest, on_premises, small
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
+    from cluster.manifests import Manifest
     from support.apiserver import ApiServer
-    from support.manifests import Manifest
 
 NOW = "2026-11-22T10:00:00Z"
 FINGERPRINT = f"sha256:{'9f86d081ab12' + '0' * 52}"
@@ -154,9 +154,9 @@ def test_documented_command_lists_the_numbers_that_are_not_signed(messaging: Nam
     command = next(line.strip() for line in page.splitlines() if ".status.phoneNumbers" in line)
     body = small()
     first, *others = body["spec"]["phoneNumbers"]
-    sick = row(first, reason="NotRegistered", message="register it there (code 133010)")
+    refused = row(first, reason="NotRegistered", message="register it there (code 133010)")
     messaging.create(body)
-    messaging.write_status(status([sick, *map(row, others)]))
+    messaging.write_status(status([refused, *map(row, others)]))
     listed = messaging.kubectl(*shlex.split(command)[1:]).stdout
     assert listed == "+15550001111\tNotRegistered\tregister it there (code 133010)\n"
 
@@ -225,7 +225,7 @@ def test_two_owners_apply_numbers_of_their_own(messaging: Namespace) -> None:
 
 
 def test_first_number_of_a_rollout_stays_listed(messaging: Namespace) -> None:
-    """Whoever takes a number away that goes first in a rollout is told what names it."""
+    """Whoever takes a number away that goes first in a rollout gets a message that names the field."""
     messaging.apply(changed(small(), {"rollout.firstNumber": None}), owner="team-a")
     named = {"phoneNumber": "+15550003333"}
     messaging.apply(manifest({"phoneNumbers": [named]}), owner="team-b")
@@ -253,7 +253,7 @@ def test_merge_patch_replaces_a_list_as_a_whole(messaging: Namespace) -> None:
 
 
 def test_patch_that_keeps_the_old_member_is_refused(messaging: Namespace) -> None:
-    """Whoever changes only the type is told what to do with the member that was there."""
+    """Whoever changes only the type gets a message about the old member."""
     messaging.create(small())
     patch = json.dumps([{"op": "replace", "path": "/spec/apis/2/type", "value": "OnPremises"}])
     with pytest.raises(KubectlError, match="`cloud` must be set exactly when type is Cloud; remove it otherwise"):

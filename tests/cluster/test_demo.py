@@ -1,4 +1,4 @@
-"""The demo: all that it shows comes true, no other cluster is called, and nothing is left behind."""
+"""The demo: every step succeeds, no other cluster is called, and nothing is left behind."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ current-context: precious
 
 
 class Home:
-    """Somebody's home on a machine where every way to a cluster leads to one that must not be called."""
+    """A user's home on a machine where every configuration leads to a cluster that must not be called."""
 
     def __init__(self, folder: Path, api_server: ApiServer) -> None:
         self.precious = socket.create_server(("127.0.0.1", 0))
@@ -74,7 +74,7 @@ class Home:
         )
 
     def was_left_alone(self) -> bool:
-        """Tell whether nobody so much as connected to the precious cluster."""
+        """Return whether nobody connected to the user's cluster."""
         try:
             self.precious.accept()
         except BlockingIOError:
@@ -82,13 +82,13 @@ class Home:
         return False
 
     def leftovers(self) -> list[str]:
-        """Return files, and processes that work in our folder for temporary files or were told of it."""
+        """Return files, and processes that work in our folder for temporary files or name it."""
         found = [str(file) for file in self.temporary.rglob("*")]
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                told = (process / "cmdline").read_text(errors="replace")
-                if str(self.temporary) in f"{process.joinpath('cwd').readlink()} {told}":
-                    found.append(told.replace("\0", " "))
+                output = (process / "cmdline").read_text(errors="replace")
+                if str(self.temporary) in f"{process.joinpath('cwd').readlink()} {output}":
+                    found.append(output.replace("\0", " "))
         return found
 
 
@@ -102,7 +102,7 @@ def home(api_server: ApiServer) -> Iterator[Home]:
 
 
 def shell_in(scene: Scene, out: StringIO) -> tuple[Console, Path]:
-    """Return what the demo speaks through, and a kubeconfig for the scene's namespace."""
+    """Return the demo's console, and a kubeconfig for the scene's namespace."""
     path = scene.api_server.folder / f"{scene.namespace}.kubeconfig"
     return Console(out), scene.api_server.kubeconfig(namespace=scene.namespace, path=path)
 
@@ -110,19 +110,27 @@ def shell_in(scene: Scene, out: StringIO) -> tuple[Console, Path]:
 def test_all_of_the_tour_comes_true(home: Home) -> None:
     """Without a terminal the demo shows everything, ends by itself, and calls no cluster but its own."""
     with home.start_demo() as demo:
-        told, _ = demo.communicate()
+        output, _ = demo.communicate()
 
-    assert demo.returncode == 0, told
-    for milestone in ("3/3", "got it first", "2/3", "Unreachable", "StaleSignature", "came true", "gone again"):
-        assert milestone in told
-    assert "\033" not in told
+    assert demo.returncode == 0, output
+    for milestone in (
+        "3/3",
+        "got it first",
+        "2/3",
+        "Unreachable",
+        "StaleSignature",
+        "Every step succeeded",
+        "removed again",
+    ):
+        assert milestone in output
+    assert "\033" not in output
     assert home.was_left_alone()
     assert home.leftovers() == []
 
 
 @pytest.mark.parametrize("moment", ["Starting etcd", "One key, three phone numbers"])
 def test_ctrl_c_ends_the_demo_at_any_moment(home: Home, moment: str) -> None:
-    """An interrupt is told by the exit status, without a traceback, and everything is gone."""
+    """An interrupt gives its exit status, without a traceback, and everything is gone."""
     with home.start_demo() as demo:
         assert demo.stdout
         assert any(moment in line for line in demo.stdout)
@@ -135,53 +143,53 @@ def test_ctrl_c_ends_the_demo_at_any_moment(home: Home, moment: str) -> None:
     assert home.leftovers() == []
 
 
-def test_a_machine_without_openssl_is_told_so(home: Home) -> None:
+def test_a_machine_without_openssl_is_reported_so(home: Home) -> None:
     """What is missing is named before anything is started."""
     with home.start_demo(PATH=str(home.temporary)) as demo:
-        told, _ = demo.communicate()
+        output, _ = demo.communicate()
 
     assert demo.returncode == 1
-    assert "openssl, which is not on your PATH" in told
+    assert "openssl, which is not on your PATH" in output
     assert home.leftovers() == []
 
 
 def test_a_tour_that_does_not_come_true_fails(
     installed: ApiServer, namespace: str, operator: OperatorProcess, business: Business
 ) -> None:
-    """The exit status is 1, and the reader gets the expectation, the object and the operator's last words."""
+    """The exit status is 1, and the output has the expectation, the object and the end of the operator's log."""
     out = StringIO()
     business.add(AT_META, PHONE_NUMBER_ID)
     with OnPremises(ON_PREMISES, own_ports=False) as simulator:
         simulator[ON_PREMISES[1]].stop()
         scene = Scene(installed, namespace, simulator, operator)
         console, kubeconfig = shell_in(scene, out)
-        tour = Tour(scene, Mixed(simulator, business), shell_for(scene, console, kubeconfig), patience=2)
+        tour = Tour(scene, Mixed(simulator, business), shell_for(scene, console, kubeconfig), seconds=2)
         status = walk(tour, scene, console)
 
-    told = out.getvalue()
+    output = out.getvalue()
     assert status == 1
-    assert "Expected all three numbers signed" in told
-    assert "reason: Unreachable" in told
-    assert not set(operator.log.read_text(encoding="utf-8").splitlines()).isdisjoint(told.splitlines())
+    assert "Expected all three numbers signed" in output
+    assert "reason: Unreachable" in output
+    assert not set(operator.log.read_text(encoding="utf-8").splitlines()).isdisjoint(output.splitlines())
 
 
 def test_the_prompt_makes_trouble_for_the_numbers(scene: Scene, business: Business) -> None:
-    """Each command does what the help says, nonsense is answered with the help, and `quit` ends it."""
+    """Each command does what the help says, an unknown one prints the help, and `quit` ends it."""
     out = StringIO()
     console, kubeconfig = shell_in(scene, out)
     at_meta = business.add()
     play = Play(scene, Mixed(scene.simulator, business), shell_for(scene, console, kubeconfig), kubeconfig)
     first, second, third = scene.simulator.pods.values()
     second.overwrite(keys.rsa().public)
-    check_requested = ["down 1", "lose 2", f"overwrite {third.number}", "down 4", "up 4", "up 9", "kubectl bogus"]
+    lines = ["down 1", "lose 2", f"overwrite {third.number}", "down 4", "up 4", "up 9", "kubectl bogus"]
 
-    play.follow(StringIO("\n".join([*check_requested, "kubectl auth whoami", "quit", "up 1"])))
+    play.follow(StringIO("\n".join([*lines, "kubectl auth whoami", "quit", "up 1"])))
 
-    told = out.getvalue()
+    output = out.getvalue()
     assert (first.state, second.signature, third.signature) == ("stopped", "MISMATCH", "VALID")
-    assert f"{first.number}  On-Premises  no key, down" in told
-    assert f"{at_meta.number}  Cloud API    no key, down" in told
+    assert f"{first.number}  On-Premises  no key, down" in output
+    assert f"{at_meta.number}  Cloud API    no key, down" in output
     assert business.cloud.state == "up"
-    assert "That is none of these" in told
-    assert 'unknown command "bogus"' in told
-    assert "admin" in told
+    assert "Unknown command" in output
+    assert 'unknown command "bogus"' in output
+    assert "admin" in output

@@ -1,4 +1,4 @@
-"""Events tell of transitions, once."""
+"""One event for each transition."""
 
 import json
 from typing import Any
@@ -31,11 +31,11 @@ def test_kubectl_describe_shows_what_happened(scene: Scene) -> None:
     scene.wait_ready()
     scene.wait_for(lambda: len(events(scene)) == 2, "both events are there")
 
-    told = scene.kubectl("describe", "bek", "flows").rpartition("Events:")[2]
+    shown = scene.kubectl("describe", "bek", "flows").rpartition("Events:")[2]
 
-    assert "Published" in told
-    assert "bek.dev/operator" in told
-    assert f"published key {keys.rsa().fingerprint[7:19]} to +1555" in told
+    assert "Published" in shown
+    assert "bek.dev/operator" in shown
+    assert f"published key {keys.rsa().fingerprint[7:19]} to +1555" in shown
 
 
 def test_the_same_news_is_counted_not_repeated(scene: Scene) -> None:
@@ -45,7 +45,7 @@ def test_the_same_news_is_counted_not_repeated(scene: Scene) -> None:
     scene.wait_ready()
     for _ in range(2):
         scene.kubectl("delete", "secret", "flows-key")
-        scene.wait_for(lambda: scene.ready() == ("False", "SecretNotFound"), "the loss is told")
+        scene.wait_for(lambda: scene.ready() == ("False", "SecretNotFound"), "the loss is reported")
         scene.put_key(keys.rsa())
         scene.wait_ready()
 

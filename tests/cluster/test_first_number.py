@@ -89,7 +89,7 @@ def test_the_lowest_number_proves_a_new_key_before_the_others_get_it(
 def test_a_key_that_is_refused_reaches_one_number_only(
     scene: Scene, business: Business, numbers: list[SignedNumber]
 ) -> None:
-    """The others keep the old key and its signature, a person is told why, and a restart changes nothing."""
+    """The others keep the old key and its signature, Stalled has the reason, and a restart changes nothing."""
     start(scene, business)
     first, *others = numbers
     first.fail("publish", faults.error(1009), None)
@@ -107,7 +107,7 @@ def test_a_key_that_is_refused_reaches_one_number_only(
     assert all(number.holds(keys.rsa().public) for number in numbers)
     assert scene.kubectl("get", "bek", "flows", "--no-headers").split()[:4] == ["flows", "False", "0/5", "KeyRejected"]
     error = conditions(body)["Stalled"]["message"]
-    assert error.startswith("1 of 5 numbers: the API does not accept the public key")
+    assert error.startswith("1 of 5 numbers: the API rejects the public key")
     assert f"({first.number}); 4 waiting for the rollout until {first.number} is verified" in error
     assert "another number gets the new key first" in scene.rows()[others[0].number]["message"]
 
@@ -190,6 +190,6 @@ def test_a_first_publication_waits_for_nobody(scene: Scene, business: Business, 
     scene.put_key(keys.rsa())
 
     scene.apply(*business.secrets(), mixed(scene, business))
-    scene.wait_for(lambda: "Stalled" in conditions(scene.get()), "the refusal is told")
+    scene.wait_for(lambda: "Stalled" in conditions(scene.get()), "the refusal is reported")
 
     assert reasons(scene, numbers) == ["KeyRejected", *["Signed"] * 4]

@@ -10,8 +10,8 @@ from support.scene import KEY_SECRET, Scene, conditions
 Content = Callable[[], Mapping[str, str | bytes]]
 
 NEEDED = "an RSA key of 2048 bits is needed"
-CUT_OFF = "is cut off or garbled: its BEGIN and END lines do not pair up"
-WRONG = "cannot be opened: the passphrase is wrong, or the key is damaged or encrypted in a way that is not supported"
+CUT_OFF = "is truncated or garbled: its BEGIN and END lines do not match"
+WRONG = "cannot be decrypted: the passphrase is wrong, or the key is damaged or its encryption is not supported"
 
 
 def private(content: str | bytes) -> Mapping[str, str | bytes]:
@@ -39,11 +39,11 @@ UNUSABLE: Mapping[str, tuple[Content, str]] = {
     ),
     "two parts that disagree": (
         lambda: {"private.pem": keys.rsa().private, "public.pem": keys.rsa("second").public},
-        "public.pem and private.pem belong to different keys; they must agree",
+        "public.pem and private.pem are different keys; they must be the same",
     ),
     "a certificate of another key": (
         lambda: {"tls.key": keys.rsa().private, "tls.crt": keys.certificate_of(keys.rsa("second").private)},
-        "tls.crt and tls.key belong to different keys; they must agree",
+        "tls.crt and tls.key are different keys; they must be the same",
     ),
     "several keys": (
         lambda: private(keys.rsa().private + keys.rsa("second").private),
@@ -70,7 +70,7 @@ UNUSABLE: Mapping[str, tuple[Content, str]] = {
 UNUSABLE_WITH_PASSPHRASE: Mapping[str, tuple[Content, str]] = {
     "no passphrase": (
         lambda: private(keys.encrypted().private),
-        "the Secret has no entry passphrase to take the passphrase from; it has private.pem",
+        "the Secret has no entry passphrase, which keySecretRef.passphraseKey names; it has private.pem",
     ),
     "an empty passphrase": (
         lambda: {"private.pem": keys.encrypted().private, "passphrase": "\n"},
@@ -93,28 +93,28 @@ UNUSABLE_WITH_PASSPHRASE: Mapping[str, tuple[Content, str]] = {
     ),
     "absurd rounds": (
         lambda: {"private.pem": with_absurd_rounds(), "passphrase": keys.OPEN_SESAME},
-        "private.pem asks for too much work to be decrypted; openssl rsa -aes256 writes one that is accepted",
+        "private.pem declares an unsupported key-derivation cost; openssl rsa -aes256 writes one that is accepted",
     ),
 }
 
 
 def go_through(scene: Scene, unusable: Mapping[str, tuple[Content, str]]) -> dict[str, str]:
-    """Put one unusable key after the other, wait for what is to be told of it, and return the conditions."""
-    told = {}
+    """Put one unusable key after the other, wait for what is to be shown of it, and return the conditions."""
+    shown = {}
     for name, (content, message) in unusable.items():
         scene.put_secret(KEY_SECRET, content())
-        scene.wait_for(partial(is_told, scene, message), f"{name}: {message}")
+        scene.wait_for(partial(shows, scene, message), f"{name}: {message}")
         found = conditions(scene.get())
-        told[name] = " ".join(f"{kind} {one['status']} {one['reason']}" for kind, one in sorted(found.items()))
-    return told
+        shown[name] = " ".join(f"{kind} {one['status']} {one['reason']}" for kind, one in sorted(found.items()))
+    return shown
 
 
-def is_told(scene: Scene, message: str) -> bool:
-    """Tell whether the Ready condition says so."""
+def shows(scene: Scene, message: str) -> bool:
+    """Return whether the Ready condition says so."""
     return message in str(conditions(scene.get())["Ready"]["message"])
 
 
-def test_an_unusable_key_is_told_and_a_good_one_heals_without_an_edit(scene: Scene) -> None:
+def test_an_unusable_key_is_reported_and_a_good_one_heals_without_an_edit(scene: Scene) -> None:
     """The object says what was found and what is needed, keeps what it knew, and calls nobody."""
     scene.put_key(keys.rsa())
     scene.apply(scene.manifest())
@@ -122,9 +122,9 @@ def test_an_unusable_key_is_told_and_a_good_one_heals_without_an_edit(scene: Sce
     before = scene.get()["status"]
     scene.simulator.forget_requests()
 
-    told = go_through(scene, UNUSABLE)
+    shown = go_through(scene, UNUSABLE)
 
-    assert told == dict.fromkeys(UNUSABLE, "Ready False InvalidKey Stalled True InvalidKey")
+    assert shown == dict.fromkeys(UNUSABLE, "Ready False InvalidKey Stalled True InvalidKey")
     assert re.match(f"Secret {KEY_SECRET}: ", conditions(scene.get())["Ready"]["message"])
     for kept in ("phoneNumbers", "publicKeyFingerprint", "signed", "observedGeneration"):
         assert scene.get()["status"][kept] == before[kept]
@@ -135,16 +135,16 @@ def test_an_unusable_key_is_told_and_a_good_one_heals_without_an_edit(scene: Sce
     assert scene.simulator.all_hold(keys.rsa("second").public)
 
 
-def test_an_encrypted_key_that_does_not_open_is_told(scene: Scene) -> None:
+def test_an_encrypted_key_that_does_not_open_is_reported(scene: Scene) -> None:
     """Before there was any good key, nothing is published either, until the passphrase is right."""
     scene.put_secret(KEY_SECRET, {"private.pem": "not yet"})
     reference = {"name": KEY_SECRET, "key": "private.pem", "passphraseKey": "passphrase"}
     scene.apply(scene.manifest(keySecretRef=reference))
     scene.wait_for(lambda: scene.ready() == ("False", "InvalidKey"), "the object is looked at")
 
-    told = go_through(scene, UNUSABLE_WITH_PASSPHRASE)
+    shown = go_through(scene, UNUSABLE_WITH_PASSPHRASE)
 
-    assert told == dict.fromkeys(UNUSABLE_WITH_PASSPHRASE, "Ready False InvalidKey Stalled True InvalidKey")
+    assert shown == dict.fromkeys(UNUSABLE_WITH_PASSPHRASE, "Ready False InvalidKey Stalled True InvalidKey")
     assert "publicKeyFingerprint" not in scene.get()["status"]
     assert {row["reason"] for row in scene.rows().values()} == {"Pending"}
     assert scene.simulator.requests == []

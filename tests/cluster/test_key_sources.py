@@ -1,4 +1,4 @@
-"""A key's Secret may be kept by any of the usual tools: a rotation is picked up from each, and nothing else is news."""
+"""A key's Secret may be managed by any of the usual tools: each rotation is published, other changes are ignored."""
 
 import base64
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cluster.secret_tools import TOOLS, CertManager, KubectlApply, SecretTool
 from support import keys
 from support.key_samples import der_of
 from support.keys import KeyPair
 from support.scene import KEY_SECRET, Scene, conditions
-from support.secret_tools import TOOLS, CertManager, KubectlApply, SecretTool
 
 COMPONENT = Path(__file__).parents[2] / "deploy" / "components" / "secret-names"
 SECONDS = 10.0
-"""Within which a rotation is to be everywhere."""
+"""How long a rotation may take."""
 
 
 def listed(scene: Scene) -> list[str]:
@@ -36,14 +36,14 @@ def wait_signed(scene: Scene, pair: KeyPair) -> None:
 
 
 def is_signed(scene: Scene, pair: KeyPair) -> bool:
-    """Tell whether the status says so."""
+    """Return whether the status says so."""
     body = scene.get()
     ready = conditions(body).get("Ready", {}).get("status") == "True"
     return ready and bool(body["status"].get("publicKeyFingerprint") == pair.fingerprint)
 
 
-def let_the_operator_look(scene: Scene) -> None:
-    """Wait until the operator has done what it had to: it has served another object that came later."""
+def wait_for_the_operator(scene: Scene) -> None:
+    """Wait until the operator has handled the change: it has served another object that was created later."""
     scene.apply(scene.manifest("later", list(scene.simulator.pods)[2:], keySecretRef={"name": "later-key"}))
     scene.put_key(keys.rsa(), "later-key")
     scene.wait_for(lambda: scene.ready("later")[0] == "True", "the later object is signed")
@@ -65,11 +65,11 @@ def test_a_rotation_is_picked_up_and_a_change_of_metadata_is_not(scene: Scene, k
     mark = scene.api_server.audit_mark()
 
     tool.touch()
-    let_the_operator_look(scene)
+    wait_for_the_operator(scene)
 
     assert [scene.simulator[number].requests for number in listed(scene)] == [[], []]
     assert [one for one in scene.writes(mark) if one.name == "flows"] == []
-    assert scene.simulator.scandals == []
+    assert scene.simulator.violations == []
 
 
 FORMS: dict[str, Callable[[KeyPair], Mapping[str, str | bytes]]] = {
@@ -95,7 +95,7 @@ def test_a_key_is_read_in_whatever_form_it_came(scene: Scene) -> None:
         assert [scene.simulator[number].publishes for number in listed(scene)] == [1, 1]
 
 
-def test_a_renewal_that_keeps_the_key_is_no_news(scene: Scene) -> None:
+def test_a_renewal_that_keeps_the_key_changes_nothing(scene: Scene) -> None:
     """Another certificate for the same key leads to no call and no write."""
     tool = CertManager(scene)
     tool.put(keys.rsa())
@@ -105,7 +105,7 @@ def test_a_renewal_that_keeps_the_key_is_no_news(scene: Scene) -> None:
     mark = scene.api_server.audit_mark()
 
     tool.renew_with_the_same_key(keys.rsa())
-    let_the_operator_look(scene)
+    wait_for_the_operator(scene)
 
     assert [scene.simulator[number].requests for number in listed(scene)] == [[], []]
     assert [one for one in scene.writes(mark) if one.name == "flows"] == []
@@ -132,7 +132,7 @@ def test_a_generated_secret_has_another_name_each_time(scene: Scene, tmp_path: P
     scene.simulator.forget_requests()
     mark = scene.api_server.audit_mark()
     scene.kubectl("delete", "secret", first)
-    let_the_operator_look(scene)
+    wait_for_the_operator(scene)
 
     assert first != second
     assert {name.rpartition("-")[0] for name in (first, second)} == {"flows-key"}

@@ -1,4 +1,4 @@
-"""Deletion, restarts, crashes and outages: the operator owes nobody anything when it is not there."""
+"""Deletion, restarts, crashes and outages of operator and API server."""
 
 import json
 import signal
@@ -70,7 +70,7 @@ def test_a_restart_over_a_hundred_healthy_objects_publishes_and_writes_nothing(s
 
 
 def test_a_key_rotated_while_the_operator_was_down_is_published_afterwards(scene: Scene) -> None:
-    """What happened during the absence is made up for."""
+    """Changes while it was down are handled afterwards."""
     scene.put_key(keys.rsa())
     scene.apply(scene.manifest())
     scene.wait_ready()
@@ -108,8 +108,8 @@ def test_a_crash_before_the_status_is_written_costs_one_publish_at_most(scene: S
     assert pod.publishes <= 2
 
 
-def test_an_outage_of_the_api_server_is_outlived(scene: Scene) -> None:
-    """The operator goes on after the API server was away, without a restart of its own."""
+def test_an_outage_of_the_api_server_is_survived(scene: Scene) -> None:
+    """The operator continues after an outage of the API server, without a restart."""
     scene.put_key(keys.rsa())
     scene.apply(scene.manifest())
     scene.wait_ready()
@@ -162,8 +162,8 @@ def test_a_signal_ends_it_before_there_is_an_api_server(signum: signal.Signals) 
 
         process.send_signal(signum)
         status = process.wait(20)
-        told = log.read_text("utf-8")
+        output = log.read_text("utf-8")
 
     assert status == 0
-    assert told.splitlines()[-1].endswith(f"bek_operator: stopped: {signum.name}")
-    assert "Traceback" not in told
+    assert output.splitlines()[-1].endswith(f"bek_operator: stopped: {signum.name}")
+    assert "Traceback" not in output

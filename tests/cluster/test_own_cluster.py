@@ -28,7 +28,7 @@ def server() -> Iterator[ApiServer]:
     """Provide an API server whose certificates have neither key identifiers nor key usage.
 
     Some clusters that were set up years ago are so. Go's clients don't mind, kubectl and the kubelet among them; Python
-    refuses such certificates from 3.13 on, unless it is told otherwise.
+    refuses such certificates from 3.13 on by default.
     """
     with ApiServer(certificate=tls.lax(tls.lax_authority(), HOST)) as server:
         server.kubectl("create", "namespace", NAMESPACE)
@@ -53,13 +53,13 @@ def test_the_operator_works_where_kubectl_does(scene: Scene) -> None:
     scene.operator.start()
     scene.operator.stop()
 
-    check_requested = scene.api_server.audit()
-    watched = {event.uri for event in check_requested if event.user.endswith(":bek-operator") and event.verb == "watch"}
+    requests = scene.api_server.audit()
+    watched = {event.uri for event in requests if event.user.endswith(":bek-operator") and event.verb == "watch"}
     assert {uri.partition("?")[0] for uri in watched} == {
         "/apis/bek.dev/v1alpha1/businessencryptionkeys",
         "/api/v1/secrets",
     }
-    assert "certificate" not in scene.told()
+    assert "certificate" not in scene.log_text()
 
 
 def test_a_definition_that_is_deleted_is_waited_for(scene: Scene) -> None:
@@ -70,7 +70,7 @@ def test_a_definition_that_is_deleted_is_waited_for(scene: Scene) -> None:
     scene.wait_ready()
 
     scene.api_server.kubectl("delete", DEFINITION)
-    scene.wait_for(lambda: "is not installed" in scene.told(), "it says what it waits for")
+    scene.wait_for(lambda: "is not installed" in scene.log_text(), "it says what it waits for")
     assert not scene.operator.is_ready()
     scene.api_server.kubectl("apply", CRDS)
     scene.api_server.kubectl("wait", "--for=condition=Established", DEFINITION)
@@ -82,12 +82,12 @@ def test_a_definition_that_is_deleted_is_waited_for(scene: Scene) -> None:
     scene.wait_for(scene.operator.is_ready, "it is ready again")
     assert scene.operator.pid == pid
     assert scene.operator.stop() == 0
-    warned = [line for line in scene.told().splitlines() if " WARNING " in line or " ERROR " in line]
+    warned = [line for line in scene.log_text().splitlines() if " WARNING " in line or " ERROR " in line]
     assert [line.partition(": ")[2] for line in warned] == [
         "the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ and wait",
     ]
-    assert scene.told().splitlines()[-1].endswith("stopped: SIGTERM")
-    assert "Traceback" not in scene.told()
+    assert scene.log_text().splitlines()[-1].endswith("stopped: SIGTERM")
+    assert "Traceback" not in scene.log_text()
 
 
 @pytest.mark.parametrize("turn", range(3))
@@ -103,4 +103,4 @@ def test_a_fresh_installation_is_watched(scene: Scene, turn: int) -> None:
     scene.change(name, suspend=True)
     scene.operator.stop()
 
-    assert "begun anew" not in scene.told()
+    assert "restarting it" not in scene.log_text()

@@ -19,10 +19,10 @@ def test_the_shipped_role_is_enough_and_nothing_else_is_asked_for(scene: Scene) 
     scene.wait_ready()
     scene.kubectl("delete", "bek", "flows")
 
-    check_requested = [event for event in scene.api_server.audit(mark) if event.user == USER]
+    requests = [event for event in scene.api_server.audit(mark) if event.user == USER]
 
-    assert [event.uri for event in check_requested if event.is_refused] == []
-    written = {(event.verb, event.resource, event.subresource) for event in check_requested if event.is_write}
+    assert [event.uri for event in requests if event.is_refused] == []
+    written = {(event.verb, event.resource, event.subresource) for event in requests if event.is_write}
     assert written <= {
         ("update", "businessencryptionkeys", "status"),
         ("create", "events", ""),

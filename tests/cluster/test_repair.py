@@ -1,4 +1,4 @@
-"""What becomes of numbers whose key or signature changes under the operator's hands, and who may stop it."""
+"""Numbers that lose their key or signature, publish back-off, suspension, and numbers listed twice."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -36,25 +36,25 @@ def start(scene: Scene, *pods: Pod) -> None:
 
 
 def have_them_checked(scene: Scene, password: str) -> None:
-    """Have the numbers looked at by the operator's own decision: their login is another one."""
+    """Make the operator check the numbers of its own accord, by another password."""
     for pod in scene.simulator.pods.values():
         pod.password = password
     scene.put_access(password)
 
 
 def stalled(scene: Scene, reason: str, name: str = "flows") -> bool:
-    """Tell whether an object waits for a person, and for this reason."""
+    """Return whether an object is Stalled for this reason."""
     found = conditions(scene.get(name))
     return set(found) == {"Ready", "Stalled"} and found["Ready"]["reason"] == found["Stalled"]["reason"] == reason
 
 
 def is_handled(scene: Scene, value: str) -> bool:
-    """Tell whether this request for a check was met."""
+    """Return whether this request for a check was handled."""
     return scene.handled() == value
 
 
 def is_signed_again(scene: Scene, pod: Pod, publishes: int) -> bool:
-    """Tell whether the status says that a number is signed after so many publishes."""
+    """Return whether the status says that a number is signed after so many publishes."""
     row = scene.rows()[pod.number]
     return (row["reason"], row.get("publishes")) == ("Signed", publishes)
 
@@ -76,7 +76,7 @@ LOSSES: dict[str, tuple[Callable[[Pod], None], str, str]] = {
 
 
 @pytest.mark.parametrize(("lose", "reason", "message"), LOSSES.values(), ids=LOSSES.keys())
-def test_a_loss_is_repaired_at_the_next_check_and_told(
+def test_a_loss_is_repaired_at_the_next_check_and_reported(
     scene: Scene, pod: Pod, lose: Callable[[Pod], None], reason: str, message: str
 ) -> None:
     """The key is published once more to the number that lacks it, and an event names the cause."""
@@ -89,19 +89,19 @@ def test_a_loss_is_repaired_at_the_next_check_and_told(
 
     assert scene.ready() == ("True", "Succeeded")
     assert (pod.publishes, scene.simulator.publishes) == (1, 1)
-    told = ("Warning", reason, f"{message} {pod.number}; published the key again")
-    scene.wait_for(lambda: told in scene.events(), f"the event {told}")
+    expected = ("Warning", reason, f"{message} {pod.number}; published the key again")
+    scene.wait_for(lambda: expected in scene.events(), f"the event {expected}")
 
 
 def test_a_key_that_is_overwritten_again_and_again_is_defended_three_times(scene: Scene, pod: Pod) -> None:
-    """After three publishes the operator stops and asks for a person, whose annotation has it try once more."""
+    """After three publishes the back-off begins and the object is Stalled; the annotation makes it try once more."""
     start(scene, pod)
     for turn in range(3):
         pod.overwrite(keys.rsa("rival").public)
         have_them_checked(scene, f"Password-{turn}")
         if turn < 2:
             scene.wait_for(partial(is_signed_again, scene, pod, turn + 2), "the key is back")
-    scene.wait_for(lambda: stalled(scene, "Contended"), "the fight is told")
+    scene.wait_for(lambda: stalled(scene, "Contended"), "the fight is reported")
 
     row = scene.rows()[pod.number]
     assert pod.publishes == 2
@@ -116,7 +116,7 @@ def test_a_key_that_is_overwritten_again_and_again_is_defended_three_times(scene
 
 
 def test_a_key_that_is_replaced_the_moment_it_arrives_is_not_published_in_a_loop(scene: Scene, pod: Pod) -> None:
-    """A rival that answers every publish with its own key is not answered at once in turn."""
+    """Another client that replaces every publish at once does not cause a loop."""
     pod.rival = keys.rsa("rival").public
     scene.put_key(keys.rsa())
 
@@ -150,7 +150,7 @@ def test_a_key_that_becomes_valid_later_is_published_once(scene: Scene, pod: Pod
 
 
 def test_an_object_that_never_publishes_reports(scene: Scene) -> None:
-    """With publishPolicy Never each number's state is told and left as it is, until the policy changes."""
+    """With publishPolicy Never each number's state is reported and left as it is, until the policy changes."""
     good, foreign, empty = scene.simulator.pods.values()
     good.overwrite(keys.rsa().public)
     foreign.overwrite(keys.rsa("rival").public)
@@ -174,7 +174,7 @@ def test_an_object_that_never_publishes_reports(scene: Scene) -> None:
 
 
 def test_a_suspended_object_calls_nobody_and_goes_on_when_resumed(scene: Scene) -> None:
-    """While suspended what is known stays true, what is not is not claimed, and nobody is called."""
+    """A suspended object keeps what is known, claims nothing else, and calls nobody."""
     start(scene, *scene.simulator.pods.values())
 
     scene.change(suspend=True)
@@ -182,7 +182,7 @@ def test_a_suspended_object_calls_nobody_and_goes_on_when_resumed(scene: Scene) 
 
     scene.put_key(keys.rsa("second"))
     scene.wait_for(lambda: scene.ready() == ("False", "Suspended"), "the new key is not claimed")
-    scene.ask_for_check("in vain")
+    scene.request_check("in vain")
     scene.change(intervalSeconds=700)
     assert scene.ready() == ("False", "Suspended")
     assert set(conditions(scene.get())) == {"Ready"}
@@ -195,13 +195,13 @@ def test_a_suspended_object_calls_nobody_and_goes_on_when_resumed(scene: Scene) 
     assert scene.handled() == "in vain"
 
 
-def test_a_request_for_a_check_is_echoed_when_it_was_met(scene: Scene, pod: Pod) -> None:
-    """Every number was looked at when the annotation's value, or the digest of a long one, is in the status."""
+def test_a_request_for_a_check_is_echoed_when_it_is_handled(scene: Scene, pod: Pod) -> None:
+    """Every number was checked when the annotation's value, or the digest of a long one, is in the status."""
     start(scene, pod)
 
     for count, value in enumerate(("2026-11-22T10:00:00Z", "x" * 64, "x" * 65, "ü" * 2000), start=1):
         expected = value if len(value) <= 64 else hashlib.sha256(value.encode()).hexdigest()
-        scene.ask_for_check(value)
+        scene.request_check(value)
         scene.wait_for(partial(is_handled, scene, expected), f"the echo of {value[:70]}")
         assert [record.kind for record in pod.requests] == ["read"] * count
 
@@ -217,7 +217,7 @@ def test_of_two_numbers_at_one_endpoint_the_lower_is_called(scene: Scene, pod: P
             phoneNumbers=[{"phoneNumber": higher, "api": "one"}, {"phoneNumber": lower, "api": "other"}],
         )
     )
-    scene.wait_for(lambda: stalled(scene, "DuplicateNumber"), "the duplicate is told")
+    scene.wait_for(lambda: stalled(scene, "DuplicateNumber"), "the duplicate is reported")
 
     assert scene.get()["status"]["signed"] == "1/2"
     assert scene.reason(lower) == "Signed"
@@ -248,7 +248,7 @@ def test_of_two_objects_with_one_number_the_older_has_it_until_it_gives_way(
     scene.wait_ready("a-older")
 
     scene.apply(scene.manifest("b-younger", [pod.number], keySecretRef={"name": "younger-key"}))
-    scene.wait_for(lambda: stalled(scene, "DuplicateNumber", "b-younger"), "the duplicate is told")
+    scene.wait_for(lambda: stalled(scene, "DuplicateNumber", "b-younger"), "the duplicate is reported")
     assert "managed by the older BusinessEncryptionKey a-older" in scene.rows("b-younger")[pod.number]["message"]
     assert pod.published == [keys.rsa().fingerprint]
 
@@ -258,7 +258,7 @@ def test_of_two_objects_with_one_number_the_older_has_it_until_it_gives_way(
 
 
 def test_an_older_object_that_is_resumed_has_its_number_back(scene: Scene, pod: Pod) -> None:
-    """Whoever took over meanwhile steps back."""
+    """The object that took over gives the number back."""
     scene.put_key(keys.rsa())
     scene.put_key(keys.rsa("second"), "younger-key")
     scene.apply(
@@ -276,7 +276,7 @@ def test_an_older_object_that_is_resumed_has_its_number_back(scene: Scene, pod: 
 
 
 def test_other_namespaces_are_not_looked_at(scene: Scene, neighbour: Scene, pod: Pod) -> None:
-    """Two objects of two namespaces may have one number, and neither learns of the other."""
+    """Two objects in two namespaces may have one number; nothing of either is shown in the other."""
     for one in (scene, neighbour):
         one.put_key(keys.rsa())
         one.apply(one.manifest(numbers=[pod.number]))

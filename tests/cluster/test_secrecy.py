@@ -12,7 +12,7 @@ REMOTE = "CanaryRemoteText4711"
 
 
 def test_no_secret_and_no_remote_text_can_be_found_anywhere(scene: Scene) -> None:
-    """After a life with all kinds of trouble, neither objects nor events nor the debug log hold any of it."""
+    """After failures of all kinds, neither objects nor events nor the debug log contain any of it."""
     first, second, third = scene.simulator.pods.values()
     for pod in scene.simulator.pods.values():
         pod.password = PASSWORD
@@ -33,12 +33,12 @@ def test_no_secret_and_no_remote_text_can_be_found_anywhere(scene: Scene) -> Non
     scene.wait_for(lambda: scene.reason(third.number) == "KeyRejected", "the third refuses the key")
     first.expire_tokens()
     scene.kubectl("annotate", "bek", "flows", "bek.dev/requested-at=again")
-    scene.wait_for(lambda: scene.get()["status"].get("lastHandledReconcileAt") == "again", "all were looked at")
+    scene.wait_for(lambda: scene.get()["status"].get("lastHandledReconcileAt") == "again", "all were checked")
 
     shown = {
         "object": json.dumps(scene.get()["status"]),
         "events": scene.kubectl("get", "events", "--output=json"),
-        "log": scene.told(),
+        "log": scene.log_text(),
     }
     material = [line for line in pair.private.splitlines() if re.fullmatch("[A-Za-z0-9+/=]{40,}", line)]
     tokens = [token for pod in scene.simulator.pods.values() for token in pod._tokens]
@@ -55,6 +55,6 @@ def test_no_request_carries_more_than_it_must(scene: Scene) -> None:
     scene.apply(scene.manifest())
     scene.wait_ready()
 
-    assert scene.simulator.scandals == []
+    assert scene.simulator.violations == []
     assert scene.simulator.strays == []
     assert not any(request.cookies for request in scene.simulator.requests)

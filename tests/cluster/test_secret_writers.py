@@ -1,4 +1,4 @@
-"""Secrets whose writers take them away or fight over them, as the real API server tells of it."""
+"""Secrets that are deleted, or replaced by two writers in turn, on the real API server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_settled(scene: Scene, pair: keys.KeyPair) -> bool:
     return known and scene.ready() in {("True", "Succeeded"), WAITS}
 
 
-def is_told(scene: Scene, reason: str, message: str) -> bool:
+def shows(scene: Scene, reason: str, message: str) -> bool:
     """Return whether each row says so, and Ready is False for it."""
     rows = scene.rows().values()
     error = {(row["reason"], row.get("message")) for row in rows}
@@ -51,7 +51,7 @@ def is_told(scene: Scene, reason: str, message: str) -> bool:
         pytest.param(CA_SECRET, {}, f"entry ca.crt of Secret {CA_SECRET} does not exist (yet)", id="an entry"),
     ],
 )
-def test_what_is_gone_is_told_in_every_row_and_its_return_calls_nobody(
+def test_what_is_gone_is_reported_in_every_row_and_its_return_calls_nobody(
     scene: Scene, name: str, entries: Mapping[str, str] | None, message: str
 ) -> None:
     """One status write each within five seconds, and no call to any number."""
@@ -66,7 +66,7 @@ def test_what_is_gone_is_told_in_every_row_and_its_return_calls_nobody(
         scene.kubectl("delete", "secret", name)
     else:
         scene.put_secret(name, entries)
-    scene.wait_for(lambda: is_told(scene, "CredentialsNotFound", message), "all rows say so", SECONDS_TO_TELL)
+    scene.wait_for(lambda: shows(scene, "CredentialsNotFound", message), "all rows say so", SECONDS_TO_TELL)
     assert len([one for one in scene.writes(mark) if one.name == "flows"]) == 1
     assert set(conditions(scene.get())) == {"Ready", "Reconciling"}
 
@@ -77,7 +77,7 @@ def test_what_is_gone_is_told_in_every_row_and_its_return_calls_nobody(
     assert scene.simulator.requests == []
 
 
-def test_a_token_that_is_gone_is_told_at_once(scene: Scene, business: Business) -> None:
+def test_a_token_that_is_gone_is_reported_at_once(scene: Scene, business: Business) -> None:
     """The Cloud API is not called for it, neither when it goes nor when it is back."""
     number = business.add()
     token, _ = business.secrets()
@@ -88,7 +88,7 @@ def test_a_token_that_is_gone_is_told_at_once(scene: Scene, business: Business) 
 
     scene.kubectl("delete", "secret", token["metadata"]["name"])
     message = f"Secret {token['metadata']['name']} does not exist (yet)"
-    scene.wait_for(lambda: is_told(scene, "CredentialsNotFound", message), "the row says so", SECONDS_TO_TELL)
+    scene.wait_for(lambda: shows(scene, "CredentialsNotFound", message), "the row says so", SECONDS_TO_TELL)
     scene.apply(token)
     scene.wait_for(lambda: scene.ready() == ("True", "Succeeded"), "all is well again", SECONDS_TO_TELL)
     assert len(number.requests) == calls
@@ -119,7 +119,7 @@ def test_two_field_managers_that_fight_over_the_key_are_named(scene: Scene) -> N
     scene.wait_for(lambda: scene.ready() == WAITS, "the new process waits, too")
     assert publishes(scene) == [6, 6, 6]
 
-    scene.ask_for_check("now")
+    scene.request_check("now")
     scene.wait_for(lambda: scene.ready() == ("True", "Succeeded"), "the request lifts it")
     assert publishes(scene) == [7, 7, 7]
     assert not any("earlierPublishes" in row for row in scene.rows().values())

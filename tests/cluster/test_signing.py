@@ -18,7 +18,7 @@ def test_every_number_holds_the_secrets_key(scene: Scene) -> None:
     assert scene.get()["status"]["publicKeyFingerprint"] == keys.rsa().fingerprint
 
 
-def test_kubectl_get_tells_all_in_one_line(scene: Scene) -> None:
+def test_kubectl_get_shows_all_in_one_line(scene: Scene) -> None:
     """The printer columns show readiness, the share of signed numbers and the reason."""
     scene.put_key(keys.rsa())
     scene.apply(scene.manifest())
@@ -96,8 +96,8 @@ def test_everything_may_arrive_in_any_order(scene: Scene) -> None:
     assert "Reconciling" not in conditions(scene.get())
 
 
-def test_a_new_object_is_in_progress_before_anybody_looked_at_it(scene: Scene) -> None:
-    """The status of an unseen object has generation -1, so that no GitOps tool takes it for done."""
+def test_a_new_object_is_in_progress_before_it_is_observed(scene: Scene) -> None:
+    """The status of an unseen object has generation -1, so that GitOps tools wait for it."""
     answer = scene.kubectl("create", "--filename=-", "--output=json", stdin=json.dumps(scene.manifest()))
 
     created = json.loads(answer)

@@ -1,4 +1,4 @@
-"""What a whole operator makes of answers that are odd: the real backend and the simulators, in virtual time."""
+"""What a whole operator does with unusual responses: the real backend and the simulators, in virtual time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bek_operator.whatsapp.backends import Backends
+from bek_operator.whatsapp.backend import Backends
 from bek_operator.whatsapp.cloud.backend import Cloud as CloudBackend
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 from support import keys
@@ -16,7 +16,7 @@ from support.builders import PROVIDER_SECRET, TOKEN_SECRET, cloud, provider, spe
 from support.cloud import Cloud
 from support.fakes import now, numbers
 from support.graph_errors import GraphError, graph_error
-from support.line import Line
+from support.in_process import InProcessClient
 from support.provider import Provider, ProviderError
 from support.virtual_time import until, virtual_time
 from support.world import World
@@ -30,14 +30,14 @@ OURS, OTHER = keys.rsa(), keys.rsa("second")
 COUNT = 20
 
 
-class Street(World):
+class Setup(World):
     """Numbers of one object at a simulator."""
 
     def __init__(self, api: EdgeCore, entry: dict[str, Any], count: int = COUNT) -> None:
         super().__init__()
         self.api = api
         self.api.clock = asyncio.get_running_loop().time
-        self.line = Line(self.api)
+        self.line = InProcessClient(self.api)
         rate_limiters = RateLimiters()
         speaker = CloudBackend(self.line, rate_limiters, now)
         self.backend = self.limits = Backends(self.phones, speaker, rate_limiters, per_host=8)
@@ -51,13 +51,13 @@ class Street(World):
 
     @property
     def row(self) -> dict[str, Any]:
-        """Return what the status says of the first number."""
+        """Return the status row of the first number."""
         rows = self.objects.status(self.ref).get("phoneNumbers") or [{}]
         return dict(rows[0])
 
     @property
     def message(self) -> str:
-        """Return what Ready says."""
+        """Return the message of the Ready condition."""
         (ready,) = [one for one in self.objects.status(self.ref)["conditions"] if one["type"] == "Ready"]
         return str(ready["message"])
 
@@ -67,139 +67,139 @@ class Street(World):
         return sum(method == "POST" for _, method, _ in self.line.calls)
 
 
-def meta(count: int = COUNT, token: str | None = None) -> Street:
-    """Make numbers at the Cloud API."""
+def meta(count: int = COUNT, token: str | None = None) -> Setup:
+    """Return numbers at the Cloud API."""
     api = Cloud(numbers(count))
-    street = Street(api, cloud(), count)
-    street.secrets.put(TOKEN_SECRET, token=api.token().text if token is None else token)
-    return street
+    setup = Setup(api, cloud(), count)
+    setup.secrets.put(TOKEN_SECRET, token=api.token().text if token is None else token)
+    return setup
 
 
-def bsp(count: int = COUNT) -> Street:
-    """Make numbers at a provider."""
+def bsp(count: int = COUNT) -> Setup:
+    """Return numbers at a provider."""
     api = Provider(numbers(count))
-    street = Street(api, provider(url="https://bsp"), count)
-    street.secrets.put(PROVIDER_SECRET, **{one[1:]: api.key(one) for one in numbers(count)})
-    return street
+    setup = Setup(api, provider(url="https://bsp"), count)
+    setup.secrets.put(PROVIDER_SECRET, **{one[1:]: api.key(one) for one in numbers(count)})
+    return setup
 
 
 @pytest.mark.parametrize(
     "error",
     [graph_error(code) for code in (80007, 80008, 80000, 80014)]
     + [graph_error(4711, subcode=2446079), graph_error(4711)],
-    ids=["80007", "80008", "80000", "80014", "the subcode of limits", "told by usage alone"],
+    ids=["80007", "80008", "80000", "80014", "the subcode of limits", "usage headers only"],
 )
 @virtual_time
-async def test_every_limit_of_a_business_account_is_met_alike(error: GraphError) -> None:
-    """Whatever its code: few calls, no publish that counts, and nobody who has to act."""
-    street = meta()
-    limit = street.api.limit(1, error=error, shown=error == graph_error(4711))
-    async with street.operator():
+async def test_every_rate_limit_of_a_business_account(error: GraphError) -> None:
+    """Whatever its code: few calls, no publish that counts, and no user action needed."""
+    setup = meta()
+    limit = setup.api.limit(1, error=error, shown=error == graph_error(4711))
+    async with setup.operator():
         await asyncio.sleep(150)
-        assert street.row["reason"] == "RateLimited"
-        assert "asks for fewer requests" in street.message
-        assert len(street.line.calls) <= COUNT
-        assert street.row.get("publishes", 0) == 0
+        assert setup.row["reason"] == "RateLimited"
+        assert "rate limited; retrying" in setup.message
+        assert len(setup.line.calls) <= COUNT
+        assert setup.row.get("publishes", 0) == 0
         limit.calls_per_hour = 1000
-        await street.until_ready(street.ref, 2 * HOUR)
-    assert [len(one.published) for one in street.api.numbers.values()] == [1] * COUNT
+        await setup.until_ready(setup.ref, 2 * HOUR)
+    assert [len(one.published) for one in setup.api.numbers.values()] == [1] * COUNT
 
 
 @virtual_time
-async def test_a_publish_that_meets_a_limit_is_no_publish() -> None:
-    """Three of them hold nothing back: the key is there as soon as the limit is over."""
-    street = meta(1)
-    street.first.fail("publish", graph_error(80008), times=3)
-    async with street.operator():
-        await until(lambda: street.publishes == 3, HOUR)
-        assert (street.row["reason"], street.row.get("publishes", 0)) == ("RateLimited", 0)
-        await street.until_ready(street.ref, HOUR / 2)
-    assert street.row["publishes"] == 1
+async def test_a_rate_limited_publish_does_not_count() -> None:
+    """Three of them do not start the publish back-off: the key is published as soon as the limit is over."""
+    setup = meta(1)
+    setup.first.fail("publish", graph_error(80008), times=3)
+    async with setup.operator():
+        await until(lambda: setup.publishes == 3, HOUR)
+        assert (setup.row["reason"], setup.row.get("publishes", 0)) == ("RateLimited", 0)
+        await setup.until_ready(setup.ref, HOUR / 2)
+    assert setup.row["publishes"] == 1
 
 
 @virtual_time
-async def test_a_transient_error_that_nobody_knows_is_nobodys_to_mend() -> None:
-    """It says that it will pass, and may be one more limit."""
-    street = meta(1)
-    street.first.fail("publish", graph_error(4711, transient=True), times=6)
-    async with street.operator():
+async def test_an_undocumented_transient_error_needs_no_user() -> None:
+    """An undocumented transient error may be a rate limit."""
+    setup = meta(1)
+    setup.first.fail("publish", graph_error(4711, transient=True), times=6)
+    async with setup.operator():
         await asyncio.sleep(10 * MINUTE)
-        assert street.publishes <= 6
-        assert (street.row["reason"], street.row.get("publishes", 0)) == ("ServiceNotReady", 0)
-        assert [one["type"] for one in street.objects.status(street.ref)["conditions"]] == ["Ready", "Reconciling"]
-        await street.until_ready(street.ref, 3 * HOUR)
+        assert setup.publishes <= 6
+        assert (setup.row["reason"], setup.row.get("publishes", 0)) == ("ServiceNotReady", 0)
+        assert [one["type"] for one in setup.objects.status(setup.ref)["conditions"]] == ["Ready", "Reconciling"]
+        await setup.until_ready(setup.ref, 3 * HOUR)
 
 
 @virtual_time
-async def test_an_unknown_error_is_no_evidence_against_the_key() -> None:
-    """It counts for nothing, and no word of it is of the key; where it names the key, it is KeyRejected."""
-    street = meta(1)
-    street.first.fail("publish", graph_error(4711), times=5)
-    async with street.operator():
-        await until(lambda: street.publishes == 5, MINUTE)
+async def test_an_undocumented_error_does_not_blame_the_key() -> None:
+    """It does not count as a publish, and its message does not blame the key unless the error mentions it."""
+    setup = meta(1)
+    setup.first.fail("publish", graph_error(4711), times=5)
+    async with setup.operator():
+        await until(lambda: setup.publishes == 5, MINUTE)
         await asyncio.sleep(5)
-        assert (street.row["reason"], street.row.get("publishes", 0)) == ("InvalidAnswer", 0)
-        assert "key" not in street.message
-        assert "(HTTP 400, code 4711)" in street.message
-        await street.until_ready(street.ref, 2 * HOUR)
-        street.first.lose_key()
-        street.first.fail("publish", graph_error(4711, "Param business_public_key is bad"))
-        street.objects.request_check(street.ref, "1")
-        await until(lambda: street.row["reason"] == "KeyRejected", MINUTE)
+        assert (setup.row["reason"], setup.row.get("publishes", 0)) == ("InvalidAnswer", 0)
+        assert "key" not in setup.message
+        assert "(HTTP 400, code 4711)" in setup.message
+        await setup.until_ready(setup.ref, 2 * HOUR)
+        setup.first.lose_key()
+        setup.first.fail("publish", graph_error(4711, "Param business_public_key is bad"))
+        setup.objects.request_check(setup.ref, "1")
+        await until(lambda: setup.row["reason"] == "KeyRejected", MINUTE)
 
 
 @pytest.mark.parametrize("make", [meta, bsp], ids=["Cloud", "Provider"])
-@pytest.mark.parametrize("text", [None, " ", "YOUR_PUBLIC_KEY", OTHER.public.replace("+", " ")])
+@pytest.mark.parametrize("text", [None, " ", "YOUR_PUBLIC_KEY", OTHER.public[:100] + OTHER.public[101:]])
 @virtual_time
-async def test_valid_without_a_key_is_published_over_never(make: Any, text: str | None) -> None:
-    """An answer whose members contradict each other was not understood, and says so."""
-    street = make(1)
-    street.first.hold(text, valid=True)
-    async with street.operator():
+async def test_nothing_is_published_over_valid_without_a_key(make: Any, text: str | None) -> None:
+    """A response that contradicts itself is not used, and the message says so."""
+    setup = make(1)
+    setup.first.hold(text, valid=True)
+    async with setup.operator():
         await asyncio.sleep(DAY)
-        assert street.publishes == 0
-        assert street.row["reason"] == "InvalidAnswer"
-        assert "says VALID and shows no key that can be read, so nothing is published" in street.message
-        street.first.hold(OTHER.public, valid=True)
-        await street.until_ready(street.ref, 2 * HOUR)
-    assert street.publishes == 1
+        assert setup.publishes == 0
+        assert setup.row["reason"] == "InvalidAnswer"
+        assert "reports VALID without a readable key, so nothing is published" in setup.message
+        setup.first.hold(OTHER.public, valid=True)
+        await setup.until_ready(setup.ref, 2 * HOUR)
+    assert setup.publishes == 1
 
 
 @pytest.mark.parametrize("make", [meta, bsp], ids=["Cloud", "Provider"])
-@pytest.mark.parametrize("text", ["YOUR_PUBLIC_KEY", OURS.public.replace("+", " ")])
+@pytest.mark.parametrize("text", ["YOUR_PUBLIC_KEY", OURS.public[:100] + OURS.public[101:]])
 @virtual_time
 async def test_a_text_that_is_no_key_is_replaced(make: Any, text: str) -> None:
-    """The API's own answer says MISMATCH of it: the number lacks our key, as one with somebody else's does."""
-    street = make(1)
-    street.first.hold(text, valid=False)
-    async with street.operator():
-        await street.until_ready(street.ref, 10)
-        assert (street.publishes, street.first.holds(OURS.public)) == (1, True)
+    """A number whose key is a damaged text lacks our key, as one with a foreign key does."""
+    setup = make(1)
+    setup.first.hold(text, valid=False)
+    async with setup.operator():
+        await setup.until_ready(setup.ref, 10)
+        assert (setup.publishes, setup.first.holds(OURS.public)) == (1, True)
 
 
 @virtual_time
-async def test_a_text_that_comes_back_is_fought_no_longer_than_a_key() -> None:
-    """Whoever puts it there again and again meets the same back-off."""
-    street = meta(1)
-    street.first.hold("YOUR_PUBLIC_KEY", valid=False)
-    street.first.wrap = lambda _key: "YOUR_PUBLIC_KEY"
-    street.first.reads_until_valid = None
-    async with street.operator():
+async def test_a_text_that_comes_back_meets_the_back_off() -> None:
+    """A writer that puts it back again and again meets the same publish back-off."""
+    setup = meta(1)
+    setup.first.hold("YOUR_PUBLIC_KEY", valid=False)
+    setup.first.wrap = lambda _key: "YOUR_PUBLIC_KEY"
+    setup.first.reads_until_valid = None
+    async with setup.operator():
         await asyncio.sleep(HOUR)
-        assert (street.publishes, street.row["reason"]) == (3, "Contended")
+        assert (setup.publishes, setup.row["reason"]) == (3, "Contended")
         await asyncio.sleep(DAY)
-        assert street.publishes <= 8
+        assert setup.publishes <= 8
 
 
 @pytest.mark.parametrize(
     ("error", "reason", "stalled", "message"),
     [
-        (providers.TOO_MANY, "RateLimited", False, "fewer requests"),
+        (providers.TOO_MANY, "RateLimited", False, "rate limited"),
         (providers.DISABLED, "AccessDenied", True, "has disabled the API for this number"),
         (providers.UNPAID, "AccessDenied", True, "invoices"),
         (providers.BLOCKED, "AccessDenied", True, "blocks whatsapp_business_encryption"),
-        (providers.WRONG_KEY, "TokenExpired", True, "refuses the API key"),
-        (providers.UNHEARD_OF, "InvalidAnswer", True, "the provider refuses with an error of its own"),
+        (providers.WRONG_KEY, "TokenExpired", True, "rejects the API key"),
+        (providers.UNHEARD_OF, "InvalidAnswer", True, "the provider returned an undocumented error"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -210,19 +210,19 @@ async def test_a_providers_own_errors(
     stalled: bool,  # noqa: FBT001 - a table's column
     message: str,
 ) -> None:
-    """The status says what the provider documents of them, and of others that they are its own."""
-    street = bsp(1)
-    street.first.fail("read", error, times=None)
-    async with street.operator():
+    """The status shows a provider's documented errors, and that others are undocumented."""
+    setup = bsp(1)
+    setup.first.fail("read", error, times=None)
+    async with setup.operator():
         await asyncio.sleep(2 * MINUTE)
-        assert (street.row["reason"], message in street.message) == (reason, True)
-        assert f"(HTTP {error.status})" in street.message
-        kinds = {one["type"] for one in street.objects.status(street.ref)["conditions"]}
+        assert (setup.row["reason"], message in setup.message) == (reason, True)
+        assert f"(HTTP {error.status})" in setup.message
+        kinds = {one["type"] for one in setup.objects.status(setup.ref)["conditions"]}
         assert kinds == {"Ready", "Stalled" if stalled else "Reconciling"}
         if reason == "RateLimited":
-            assert len(street.line.calls) <= 4
-        street.first.heal()
-        await street.until_ready(street.ref, 2 * HOUR)
+            assert len(setup.line.calls) <= 4
+        setup.first.heal()
+        await setup.until_ready(setup.ref, 2 * HOUR)
 
 
 @pytest.mark.parametrize(
@@ -234,25 +234,25 @@ async def test_a_providers_own_errors(
         ("<token>", "InvalidCredentials", "is a placeholder"),
         ("YOUR_TOKEN", "InvalidCredentials", "is a placeholder"),
         ("changeme", "InvalidCredentials", "is a placeholder"),
-        ("{token}\\n", "InvalidCredentials", "has a backslash and a letter for a line break or tab in it"),
-        ("106540350000001", "TokenExpired", "does not begin with EA, as those of Meta do"),
+        ("{token}\\n", "InvalidCredentials", "contains a literal \\n, \\r or \\t"),
+        ("106540350000001", "TokenExpired", "does not begin with EA, as access tokens of Meta do"),
     ],
 )
 @virtual_time
-async def test_a_token_that_is_none_says_what_it_looks_like(text: str, reason: str, message: str) -> None:
-    """Before any call where that is certain; the text is shown nowhere, and the token bare is all that is needed."""
-    street = meta(1, token="")
-    assert isinstance(street.api, Cloud)
-    token = street.api.token().text
+async def test_flaw_of_a_token(text: str, reason: str, message: str) -> None:
+    """A certain flaw is reported before any call; the text is shown nowhere, and a correct token heals the object."""
+    setup = meta(1, token="")
+    assert isinstance(setup.api, Cloud)
+    token = setup.api.token().text
     written = text.replace("{token}", token)
-    street.secrets.put(TOKEN_SECRET, token=written)
-    async with street.operator():
-        await until(lambda: street.row.get("reason") == reason, 30)
-        assert message in street.message
-        assert f"Secret {TOKEN_SECRET}" in street.message
-        assert "generate" not in street.message
-        assert bool(street.line.calls) == (reason == "TokenExpired")
-        assert written not in str(street.objects.status(street.ref))
-        assert written not in str(street.events.posted)
-        street.secrets.put(TOKEN_SECRET, token=token)
-        await street.until_ready(street.ref, 30)
+    setup.secrets.put(TOKEN_SECRET, token=written)
+    async with setup.operator():
+        await until(lambda: setup.row.get("reason") == reason, 30)
+        assert message in setup.message
+        assert f"Secret {TOKEN_SECRET}" in setup.message
+        assert "generate" not in setup.message
+        assert bool(setup.line.calls) == (reason == "TokenExpired")
+        assert written not in str(setup.objects.status(setup.ref))
+        assert written not in str(setup.events.posted)
+        setup.secrets.put(TOKEN_SECRET, token=token)
+        await setup.until_ready(setup.ref, 30)

@@ -6,14 +6,14 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from bek_operator.whatsapp.backends import Backends
+from bek_operator.whatsapp.backend import Backends
 from bek_operator.whatsapp.cloud.backend import Cloud as CloudBackend
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 from support import keys
 from support.builders import TOKEN_SECRET, cloud, spec_body
 from support.cloud import Cloud
 from support.fakes import now, numbers
-from support.line import Line
+from support.in_process import InProcessClient
 from support.virtual_time import virtual_time
 from support.world import World
 
@@ -32,7 +32,7 @@ class Town(World):
         super().__init__()
         self.api = Cloud(numbers(COUNT))
         self.api.clock = asyncio.get_running_loop().time
-        self.line = Line(self.api)
+        self.line = InProcessClient(self.api)
         self.secrets.put(TOKEN_SECRET, token=self.api.token().text)
         share = COUNT // OBJECTS
         self.refs = [self._create(index, numbers(COUNT)[index * share :][:share]) for index in range(OBJECTS)]

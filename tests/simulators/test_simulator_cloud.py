@@ -1,4 +1,4 @@
-"""The simulators of the Cloud API and of a provider refuse what the real ones would, and misbehave when told to."""
+"""The simulators of the Cloud API and of a provider refuse what the real APIs refuse, and fail on request."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -36,12 +36,12 @@ class Clock:
         self.now = 7200.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
 class Client:
-    """A client of one number that does no more than each test asks for, without a connection unless it gets one."""
+    """A minimal client of one number, without a connection unless it gets one."""
 
     def __init__(self, core: EdgeCore, path: str, headers: dict[str, str], http: httpx.Client | None = None) -> None:
         self.core = core
@@ -50,16 +50,16 @@ class Client:
         self.http = http or httpx.Client(base_url="https://graph", transport=httpx.MockTransport(self._ask))
 
     def request(self, method: str, path: str | None = None, **more: Any) -> httpx.Response:
-        """Send anything."""
+        """Send any request."""
         headers = {**self.headers, **more.pop("headers", {})}
         return self.http.request(method, path or self.path, headers=headers, **more)
 
     def read(self, **more: Any) -> httpx.Response:
-        """Ask for the key."""
+        """Read the key."""
         return self.request("GET", **more)
 
     def publish(self, public: str, **more: Any) -> httpx.Response:
-        """Publish a key as the documentation says."""
+        """Publish a key as documented."""
         return self.request("POST", **{"data": {KEY: public}, **more})
 
     def _ask(self, request: httpx.Request) -> httpx.Response:
@@ -75,7 +75,7 @@ class Client:
 
 
 Connect = Callable[[EdgeServer, Client], Client]
-"""Gives a client a connection to where its number is."""
+"""Connects a client to the API of its number."""
 
 
 @pytest.fixture(name="cloud")
@@ -86,7 +86,7 @@ def cloud_fixture() -> Cloud:
 
 @pytest.fixture(name="token")
 def token_fixture(cloud: Cloud) -> Token:
-    """A token that opens both."""
+    """A token with access to both."""
     return cloud.token("main")
 
 
@@ -98,7 +98,7 @@ def client_fixture(cloud: Cloud, token: Token) -> Client:
 
 @pytest.fixture(name="connect")
 def connect_fixture() -> Iterator[Connect]:
-    """Gives clients connections, and closes them in the end."""
+    """Connects clients, and closes their connections at the end."""
     with ExitStack() as stack:
 
         def connect(server: EdgeServer, client: Client) -> Client:
@@ -117,17 +117,17 @@ def running_fixture() -> Iterator[Cloud]:
 
 
 def client_of(cloud: Cloud, token: Token, number: str = ONE) -> Client:
-    """Make a client of a number."""
+    """Return a client of a number."""
     return Client(cloud, cloud.path(number), {"Authorization": f"Bearer {token.text}"})
 
 
 def provided(provider: Provider, number: str = ONE, path: str = f"/{EDGE}") -> Client:
-    """Make a client of a provider's number."""
+    """Return a client of a provider's number."""
     return Client(provider, path, {provider.header: provider.key(number)})
 
 
 def error_of(answer: httpx.Response) -> tuple[int, int, int | None]:
-    """Return status, code and subcode of an answer that refuses, after a look at its envelope."""
+    """Return status, code and subcode of an error response, and check its envelope."""
     document = answer.json()
     assert set(document) == {"error"}
     error = document["error"]
@@ -151,7 +151,7 @@ class TestPath:
         [("v20.0", 2635), ("v99.0", 2500), ("v1.0", 2500), ("v21.0", 200), ("v26.0", 200)],
     )
     def test_versions(self, cloud: Cloud, client: Client, version: str, expected: int) -> None:
-        """A version that lives serves, one that has ended and one that never was do not."""
+        """Supported versions are served; ended and unknown ones are not."""
         answer = client.read(path=cloud.path(ONE, version))
         if expected == 200:
             assert answer.status_code == 200
@@ -161,7 +161,7 @@ class TestPath:
             assert "facebook-api-version" not in answer.headers
 
     def test_version_ends(self, cloud: Cloud, client: Client) -> None:
-        """A version ends on its day, and another may come on its own."""
+        """A version ends on its day, and another may be added."""
         cloud.versions["v27.0"] = Version(date(2028, 7, 29))
         end = VERSIONS["v25.0"].ends
         assert end is not None
@@ -173,13 +173,13 @@ class TestPath:
         assert client.read(path=cloud.path(ONE, "v27.0")).status_code == 200
 
     def test_version_forwarded(self, cloud: Cloud, client: Client) -> None:
-        """A version that has ended may be served as the oldest that has not."""
+        """An ended version may be served as the oldest supported one."""
         cloud.ended = "forwarded"
         answer = client.read(path=cloud.path(ONE, "v20.0"))
         assert (answer.status_code, answer.headers["facebook-api-version"]) == (200, "v21.0")
 
     def test_unknown_id(self, cloud: Cloud, client: Client) -> None:
-        """An id that is none is not found, by one of two codes."""
+        """An unknown id is not found, with one of two codes."""
         path = f"/v25.0/999/{EDGE}"
         assert error_of(client.read(path=path)) == (404, 803, None)
         cloud.unknown = "100/33"
@@ -189,7 +189,7 @@ class TestPath:
 
     @pytest.mark.parametrize("node", ["waba", "flow", "app"])
     def test_other_objects(self, cloud: Cloud, token: Token, client: Client, node: str) -> None:
-        """A business account, a Flow or an app is no number, whatever its id looks like."""
+        """A business account, a Flow or an app is no number, whatever its id."""
         identity = {"waba": WABA, "flow": cloud.flow(), "app": token.app.id}[node]
         path = f"/v25.0/{identity}/{EDGE}"
         assert error_of(client.read(path=path)) == (400, 100, None)
@@ -212,7 +212,7 @@ class TestPath:
         ],
     )
     def test_wrong_path(self, cloud: Cloud, client: Client, path: str, code: int) -> None:
-        """The other API's path, one without a version or an id, and whatever else is not documented, is refused."""
+        """A path of the other API, without a version or an id, or undocumented otherwise, is refused."""
         path = path.format(id=cloud[ONE].id)
         for method in ("GET", "POST"):
             assert error_of(client.request(method, path))[1] == code
@@ -220,25 +220,25 @@ class TestPath:
 
     @pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH"])
     def test_wrong_method(self, client: Client, method: str) -> None:
-        """There is no way to delete a key."""
+        """A key cannot be deleted."""
         assert error_of(client.request(method)) == (400, 100, 33)
 
 
 class TestToken:
-    """What opens the edge."""
+    """Access tokens."""
 
     @pytest.mark.parametrize(
         ("header", "code"),
         [("", 104), ("Bearer", 104), ("Basic Zm9vOmJhcg==", 104), ("Bearer EAAGnonsense", 190)],
     )
     def test_none(self, cloud: Cloud, client: Client, header: str, code: int) -> None:
-        """A call without a token that is one is refused."""
+        """A call without a valid token is refused."""
         assert error_of(client.read(headers={"Authorization": header}))[1] == code
         (record,) = cloud[ONE].requests
         assert (record.authorised, record.token) == (False, "")
 
     def test_expired(self, cloud: Cloud) -> None:
-        """A token ends with its life, or when a test says so."""
+        """A token ends with its lifetime, or when a test expires it."""
         cloud.clock = clock = Clock()
         token = cloud.token(life=timedelta(days=60))
         client = client_of(cloud, token)
@@ -252,19 +252,19 @@ class TestToken:
 
     @pytest.mark.parametrize("subcode", [458, 460, 467])
     def test_revoked(self, client: Client, token: Token, subcode: int) -> None:
-        """A token can be taken back."""
+        """A token can be revoked."""
         token.revoke(subcode)
         assert error_of(client.read()) == (401, 190, subcode)
 
     def test_permission(self, cloud: Cloud) -> None:
-        """A token needs the permission for messaging, and that for management is another."""
+        """A token needs the permission for messaging; the one for management is not enough."""
         token = cloud.token(permissions={MANAGEMENT})
         assert error_of(client_of(cloud, token).read()) == (403, 10, None)
         token.permissions.add("whatsapp_business_messaging")
         assert client_of(cloud, token).read().status_code == 200
 
     def test_foreign_account(self, cloud: Cloud) -> None:
-        """A system user that was not assigned the business account may not see its numbers."""
+        """A system user cannot see the numbers of an account that is not assigned to it."""
         token = cloud.token(wabas={"other"})
         assert error_of(client_of(cloud, token).read()) == (403, 200, 1349174)
         cloud.add("+15550003333", waba="other")
@@ -281,11 +281,11 @@ class TestToken:
 
     @pytest.mark.parametrize("place", ["params", "data"])
     def test_in_the_open(self, cloud: Cloud, token: Token, client: Client, place: str) -> None:
-        """A token anywhere but in its header is a scandal, and opens nothing."""
+        """A token outside its header is recorded as a violation, and gives no access."""
         method = "GET" if place == "params" else "POST"
         more: dict[str, Any] = {place: {"access_token": token.text}}
         assert error_of(client.request(method, headers={"Authorization": ""}, **more))[1] == 104
-        assert cloud.scandals == [f"{ONE}: the token 'main' was sent in the open"]
+        assert cloud.violations == [f"{ONE}: the token 'main' was sent in the open"]
 
 
 class TestProof:
@@ -293,11 +293,11 @@ class TestProof:
 
     @pytest.fixture(name="strict")
     def strict_fixture(self, cloud: Cloud) -> Token:
-        """A token of an app that demands the proof."""
+        """A token of an app that requires the proof."""
         return cloud.token(app=cloud.app("s3cr3t", demands_proof=True))
 
     def test_missing(self, cloud: Cloud, strict: Token) -> None:
-        """Without the proof nothing is answered, and the message names it."""
+        """Without the proof every call is refused, and the message names it."""
         answer = client_of(cloud, strict).read()
         assert error_of(answer) == (400, 100, None)
         error = answer.json()["error"]
@@ -306,14 +306,14 @@ class TestProof:
 
     @pytest.mark.parametrize("wrong", ["", "0" * 64, "é"])
     def test_wrong(self, cloud: Cloud, strict: Token, token: Token, wrong: str) -> None:
-        """A wrong proof is refused, also by an app that demands none."""
+        """A wrong proof is refused, even by an app that requires none."""
         for one in (strict, token):
             answer = client_of(cloud, one).read(params={"appsecret_proof": wrong})
             assert error_of(answer) == (400, 100, None)
             assert "appsecret_proof" in answer.json()["error"]["message"]
 
     def test_right(self, cloud: Cloud, strict: Token) -> None:
-        """The HMAC of the token by the secret, in hexadecimal digits, opens, in the query and in the form."""
+        """The hexadecimal HMAC of the token with the secret is accepted, in the query and in the form."""
         assert strict.proof == strict.app.proof(strict.text) != strict.app.proof("other")
         client = client_of(cloud, strict)
         assert client.read(params={"appsecret_proof": strict.proof}).status_code == 200
@@ -324,13 +324,13 @@ class TestProof:
             (),
             ("appsecret_proof",),
         ]
-        assert cloud.scandals == []
+        assert cloud.violations == []
         assert cloud.oddities == []
 
     def test_secret_sent(self, cloud: Cloud, strict: Token) -> None:
-        """The secret itself is never sent."""
+        """Sending the app secret itself is a violation."""
         client_of(cloud, strict).read(params={"appsecret_proof": "s3cr3t"})
-        assert cloud.scandals == [f"{ONE}: the secret of app {strict.app.id} was sent in the open"]
+        assert cloud.violations == [f"{ONE}: the secret of app {strict.app.id} was sent in the open"]
 
 
 class TestRead:
@@ -341,7 +341,7 @@ class TestRead:
         [("list", {"data": [BLANK]}), ("object", {"data": BLANK}), ("flat", BLANK)],
     )
     def test_envelopes(self, cloud: Cloud, client: Client, envelope: Any, document: dict[str, Any]) -> None:
-        """An answer comes in each of the wrappings that are seen; a number without a key is blank and MISMATCH."""
+        """A response comes in each known envelope; a number without a key is blank and MISMATCH."""
         cloud[ONE].envelope = envelope
         answer = client.read()
         assert answer.json() == document
@@ -364,7 +364,7 @@ class TestRead:
         assert key_of(client.read()) == (keys.rsa().public, "VALID")
 
     def test_fields(self, client: Client) -> None:
-        """Fields can be chosen; one that does not exist is refused."""
+        """Fields can be selected; an unknown one is refused."""
         assert client.read(params={"fields": STATUS}).json() == {"data": [{STATUS: "MISMATCH"}]}
         assert client.read(params={"fields": f"{KEY}, {STATUS}"}).json() == {"data": [BLANK]}
         assert error_of(client.read(params={"fields": "public_key"})) == (400, 100, None)
@@ -374,7 +374,7 @@ class TestPublish:
     """POST."""
 
     def test_signs(self, cloud: Cloud, client: Client) -> None:
-        """A key that is published is answered with success, and read back VALID."""
+        """A published key is answered with success, and read back VALID."""
         pair = keys.rsa()
         answer = client.publish(pair.public)
         assert (answer.status_code, answer.json()) == (200, {"success": True})
@@ -398,7 +398,7 @@ class TestPublish:
     def test_encodings(
         self, cloud: Cloud, client: Client, encoding: Any, more: Callable[[str], dict[str, Any]]
     ) -> None:
-        """The other encodings seen in the wild work, are recorded, and can be forbidden."""
+        """The other known encodings work, are recorded, and can be forbidden."""
         arguments = {"data": None, **more(keys.rsa().public)}
         assert client.publish("", **arguments).status_code == 200
         assert cloud[ONE].holds(keys.rsa().public)
@@ -427,10 +427,10 @@ class TestPublish:
         ],
     )
     def test_wrong_form(self, cloud: Cloud, client: Client, more: dict[str, Any]) -> None:
-        """A body without the parameter, or that cannot be read, is refused."""
+        """A body without the parameter, or an unreadable one, is refused."""
         pem = keys.rsa().public
-        told = json.loads(json.dumps(more).replace('"pem"', json.dumps(pem)))
-        assert error_of(client.publish("", **told)) == (400, 100, None)
+        parameters = json.loads(json.dumps(more).replace('"pem"', json.dumps(pem)))
+        assert error_of(client.publish("", **parameters)) == (400, 100, None)
         assert cloud[ONE].key is None
         assert (cloud[ONE].publishes, cloud[ONE].published) == (1, [])
 
@@ -457,21 +457,21 @@ class TestPublish:
 
     @pytest.mark.parametrize("place", ["data", "params", "json"])
     def test_private_key(self, cloud: Cloud, client: Client, place: str) -> None:
-        """A private key is refused, wherever it stands, and a scandal."""
+        """A private key is refused wherever it is, and recorded as a violation."""
         more: dict[str, Any] = {place: {KEY: keys.rsa().private}}
         answer = client.request("POST", **more)
         assert error_of(answer) == (400, 100, None)
-        assert cloud.scandals == [f"{ONE}: a private key was sent"]
+        assert cloud.violations == [f"{ONE}: a private key was sent"]
         assert "PRIVATE" not in repr(cloud.requests)
 
     def test_too_large(self, running: Cloud, connect: Connect) -> None:
-        """A body beyond all measure is not read."""
+        """A body that is too large is not read."""
         client = connect(running, client_of(running, running.token()))
         assert error_of(client.publish("A" * 100_000)) == (413, 1, None)
         assert running[ONE].key is None
 
     def test_no_success(self, cloud: Cloud, client: Client) -> None:
-        """A publish may come back without success, and comes to nothing then."""
+        """A publish can be answered without success, and then has no effect."""
         cloud[ONE].succeeds = False
         answer = client.publish(keys.rsa().public)
         assert (answer.status_code, answer.json()) == (200, {"success": False})
@@ -479,7 +479,7 @@ class TestPublish:
         assert cloud[ONE].published == []
 
     def test_oddities(self, cloud: Cloud, client: Client) -> None:
-        """What Meta overlooks is told."""
+        """Oddities that Meta ignores are recorded."""
         client.read(params={"verbose": "1"})
         client.publish("", data={KEY: keys.rsa().public, "public_key": "x"})
         client.request("GET", data={"x": "y"})
@@ -492,10 +492,10 @@ class TestPublish:
 
 
 class TestNumber:
-    """What happens to a number."""
+    """The state of a number."""
 
     def test_states(self, cloud: Cloud, client: Client) -> None:
-        """A number may be deleted, in maintenance, not registered or not eligible, and says which."""
+        """A number can be deleted, in maintenance, not registered or not eligible, each with its own error."""
         number = cloud[cloud[ONE].id]
         number.eligible = False
         assert error_of(client.read()) == (422, 100, None)
@@ -511,7 +511,7 @@ class TestNumber:
         assert number.key is None
 
     def test_registered_anew(self, cloud: Cloud, client: Client) -> None:
-        """After a new registration the key is there and its signature is not; a publish mends it."""
+        """After a new registration the key is still there without its signature; a publish signs it."""
         public = keys.rsa().public
         cloud[ONE].registered = False
         client.publish(public)
@@ -523,7 +523,7 @@ class TestNumber:
         assert key_of(client.read()) == (public, "VALID")
 
     def test_other_writers(self, cloud: Cloud, client: Client) -> None:
-        """Another's key is VALID, a rival's replaces every other, and a key can be lost."""
+        """Another writer's key is VALID, a rival replaces every key, and a key can be lost."""
         ours, theirs = keys.rsa().public, keys.rsa("second").public
         client.publish(ours)
         cloud[ONE].overwrite(theirs)
@@ -535,7 +535,7 @@ class TestNumber:
         assert key_of(client.read()) == ("", "MISMATCH")
 
     def test_valid_later(self, cloud: Cloud, client: Client) -> None:
-        """A signature may take some reads, or wait for the test, to become VALID; the PEM may come back otherwise."""
+        """A signature can become VALID after some reads or on request; the PEM can come back in another form."""
         cloud[ONE].wrap = str.strip
         cloud[ONE].reads_until_valid = 1
         client.publish(keys.rsa().public)
@@ -572,7 +572,7 @@ class TestErrors:
         assert client.publish(keys.rsa().public).status_code == 200
 
     def test_every_code(self, cloud: Cloud, client: Client) -> None:
-        """There is a message for every code, and it names it."""
+        """Every code has a message that names it."""
         for code in MESSAGES:
             cloud.fail("any", graph_error(code))
             answer = client.read()
@@ -580,7 +580,7 @@ class TestErrors:
             assert answer.json()["error"]["message"].startswith(f"(#{code}) ")
 
     def test_members(self, cloud: Cloud, client: Client) -> None:
-        """Every member of the envelope can be set, and also set wrong."""
+        """Every member of the envelope can be set, also to a wrong value."""
         fault = graph_error(
             "131000",
             "No",
@@ -609,13 +609,13 @@ class TestErrors:
         assert client.read().json()["error"]["fbtrace_id"] == "x\ny"
 
     def test_transient(self) -> None:
-        """The documented examples say so, the others only when asked."""
+        """Only the documented examples are marked as transient, unless a test says so."""
         assert graph_error(4).more == graph_error(2).more == {"is_transient": True}
         assert graph_error(131000).more == {}
         assert graph_error(2, transient=False).more == {"is_transient": False}
 
     def test_order(self, cloud: Cloud, client: Client) -> None:
-        """A fault of all numbers goes before one of a number, and healing drops both."""
+        """A fault of all numbers precedes one of a single number, and healing removes both."""
         cloud[ONE].fail("read", graph_error(2), times=None)
         cloud.fail("any", graph_error(1))
         assert [error_of(client.read())[1] for _ in range(3)] == [1, 2, 2]
@@ -623,23 +623,23 @@ class TestErrors:
         assert client.read().status_code == 200
 
     def test_needs_a_connection(self, cloud: Cloud, client: Client) -> None:
-        """A fault that happens to connections cannot happen without one."""
+        """A fault of connections requires a connection."""
         cloud[ONE].fail("read", faults.page())
         with pytest.raises(TypeError, match="needs a connection"):
             client.read()
 
 
 class TestLimits:
-    """How many calls are answered, and what is told about it."""
+    """Rate limits, and the usage headers."""
 
     @pytest.fixture(name="clock")
     def clock_fixture(self, cloud: Cloud) -> Clock:
-        """The time of the cloud."""
+        """The clock of the API."""
         cloud.clock = clock = Clock()
         return clock
 
     def test_account(self, cloud: Cloud, client: Client, clock: Clock) -> None:
-        """The calls of an app to a business account are limited in a sliding hour, and the headers tell so."""
+        """The calls of an app to a business account are limited in a sliding hour, and the headers report the usage."""
         limit = cloud.limit(4)
         other = client_of(cloud, cloud.token("other"), TWO)
         seen = []
@@ -662,7 +662,7 @@ class TestLimits:
         assert "x-app-usage" not in answer.headers
 
     def test_hour_of_the_clock(self, cloud: Cloud, client: Client, clock: Clock) -> None:
-        """The hour may be the clock's own."""
+        """The limit can be by clock hour."""
         cloud.limit(2, "app", window="hourly")
         clock.now += 3000
         assert [client.read().status_code for _ in range(3)] == [200, 200, 429]
@@ -670,7 +670,7 @@ class TestLimits:
         assert client.read().status_code == 200
 
     def test_app(self, cloud: Cloud, client: Client) -> None:
-        """An app's limit is refused as the documentation shows it."""
+        """An app's limit is refused as documented."""
         cloud.limit(1, "app", retry_after="seconds")
         answer = client.read()
         assert json.loads(answer.headers["x-app-usage"]) == {"call_count": 100, "total_cputime": 0, "total_time": 0}
@@ -681,7 +681,7 @@ class TestLimits:
         assert client_of(cloud, cloud.token(app=cloud.app())).read().status_code == 200
 
     def test_token_and_number(self, cloud: Cloud, client: Client) -> None:
-        """Tokens and numbers may have limits of their own."""
+        """Tokens and numbers can have limits of their own."""
         cloud.limit(3, "token", retry_after="soon")
         cloud.limit(1, "number")
         assert client.read().status_code == 200
@@ -693,7 +693,7 @@ class TestLimits:
         assert (error_of(answer)[1], answer.headers.get("retry-after")) == (130429, None)
 
     def test_computing_time(self, cloud: Cloud, client: Client) -> None:
-        """Computing time may run out before the calls do."""
+        """CPU time can run out before the calls do."""
         cloud.limit(100, cputime_per_call=40)
         answers = [client.read() for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 400]
@@ -701,7 +701,7 @@ class TestLimits:
         assert (usage["call_count"], usage["total_cputime"]) == (3, 100)
 
     def test_refused_calls(self, cloud: Cloud, client: Client, clock: Clock) -> None:
-        """Refused calls may prolong the refusal."""
+        """Refused calls can prolong the limit."""
         cloud.limit(1, counts_refused=True)
         client.read()
         clock.now += 3000
@@ -710,7 +710,7 @@ class TestLimits:
         assert error_of(client.read())[1] == 80007
 
     def test_hidden(self, cloud: Cloud, client: Client) -> None:
-        """Nothing need be told, and a limit may rise; a call that opens nothing does not count."""
+        """Usage headers can be off, and a limit can rise; a call without access does not count."""
         limit = cloud.limit(1)
         cloud.show_usage = False
         client.read(headers={"Authorization": "Bearer nobody"})
@@ -733,7 +733,7 @@ class TestPort:
     """Over TLS."""
 
     def test_connection(self, connect: Connect) -> None:
-        """A call over the wire is recorded with all that a test may want to know."""
+        """The record of a call has all that a test needs."""
         with Cloud([ONE]) as cloud:
             client = connect(cloud, client_of(cloud, cloud.token("main")))
             cloud.limit(200)
@@ -745,7 +745,7 @@ class TestPort:
             assert (record.method, record.path, record.status) == ("POST", cloud.path(ONE), 200)
             assert (record.parameters, record.encoding, record.token) == (("locale",), "form", "main")
             assert {"authorization", "content-type"} <= set(record.headers)
-            assert record.context > 0
+            assert record.client_port > 0
             assert not record.open
             assert cloud.peak == 1
             cloud.forget_requests()
@@ -774,14 +774,14 @@ class TestPort:
         assert client.read().status_code == 200
 
     def test_headers(self, running: Cloud, connect: Connect) -> None:
-        """The headers of a proper answer can be nonsense."""
+        """The headers of a proper response can be malformed."""
         running[ONE].fail("read", faults.Twist(headers={"X-App-Usage": "{", "Retry-After": "NaN"}))
         answer = connect(running, client_of(running, running.token())).read()
         assert (answer.status_code, answer.headers["x-app-usage"], answer.headers["retry-after"]) == (200, "{", "NaN")
         assert answer.json() == {"data": [BLANK]}
 
     def test_hangs(self, connect: Connect) -> None:
-        """A call may hang until it is released, and have taken effect before."""
+        """A call can hang until it is released, and have taken effect before."""
         with Cloud([ONE]) as cloud, ThreadPoolExecutor(1) as pool:
             client = connect(cloud, client_of(cloud, cloud.token()))
             hang = cloud[ONE].fail("publish", faults.Hang(carried_out=True))
@@ -811,7 +811,7 @@ class TestPort:
             assert cloud.reads == 1
 
     def test_waiting_in_vain(self, cloud: Cloud) -> None:
-        """Waiting ends, and tells what was counted."""
+        """Waiting ends, and reports the count."""
         with pytest.raises(TimeoutError, match=r"(?s)a publish did not come about .*0 publishes"):
             cloud.wait_until(lambda: cloud.publishes > 0, timeout=0.01, what="a publish")
 
@@ -838,7 +838,7 @@ class TestProvider:
         return Provider([ONE, TWO])
 
     def test_signs(self, provider: Provider) -> None:
-        """The key selects the number, and the rest is as with Meta."""
+        """The API key selects the number; all else is as at Meta."""
         client = provided(provider)
         assert key_of(client.read()) == ("", "MISMATCH")
         assert client.publish(keys.rsa().public).json() == {"success": True}
@@ -847,34 +847,34 @@ class TestProvider:
         assert provider[ONE].published == [keys.rsa().fingerprint]
         assert {record.token for record in provider[ONE].requests} == {ONE}
         assert "d360-api-key" in provider[ONE].requests[0].headers
-        assert provider.scandals == []
+        assert provider.violations == []
 
     @pytest.mark.parametrize("headers", [{}, {"D360-API-KEY": "x"}, {"Authorization": "Bearer {key}"}])
     def test_unauthorised(self, provider: Provider, headers: dict[str, str]) -> None:
-        """Without the key in its header nothing is answered."""
-        told = {name: value.format(key=provider.key(ONE)) for name, value in headers.items()}
-        assert error_of(Client(provider, f"/{EDGE}", told).read()) == (401, 190, None)
+        """Without the API key in its header every call is refused."""
+        sent = {name: value.format(key=provider.key(ONE)) for name, value in headers.items()}
+        assert error_of(Client(provider, f"/{EDGE}", sent).read()) == (401, 190, None)
         assert provider.strays == [f"/{EDGE}"]
 
     def test_new_key(self, provider: Provider) -> None:
-        """A key that was replaced opens nothing any more."""
+        """A replaced API key gives no access."""
         client = provided(provider)
         provider.replace_key(ONE)
         assert error_of(client.read())[0] == 401
         assert key_of(provided(provider).read()) == ("", "MISMATCH")
 
     def test_key_in_the_open(self, provider: Provider) -> None:
-        """A key in the query is a scandal."""
+        """An API key in the query is a violation."""
         Client(provider, f"/{EDGE}", {}).read(params={"key": provider.key(TWO)})
-        assert provider.scandals == [f"elsewhere: the API key of {TWO} was sent in the open"]
+        assert provider.violations == [f"elsewhere: the API key of {TWO} was sent in the open"]
 
     @pytest.mark.parametrize("path", [f"/v25.0/1/{EDGE}", "/", f"/{EDGE}/", f"/v1/{EDGE}"])
     def test_wrong_path(self, provider: Provider, path: str) -> None:
-        """There is no id in the path, nor a version."""
+        """The path has no id and no version."""
         assert provided(provider, path=path).read().status_code == 404
 
     def test_own_ways(self) -> None:
-        """The header and the address can be others, and may name the number."""
+        """Header and URL can differ, and the URL can name the number."""
         provider = Provider([ONE, TWO], header="X-Key", base="/v2/{digits}/{phoneNumberID}")
         path = f"/v2/{ONE[1:]}/{provider[ONE].id}/{EDGE}"
         assert provided(provider, path=path).read().status_code == 200
@@ -894,7 +894,7 @@ class TestProvider:
         assert [provided(provider, TWO).read().status_code for _ in range(2)] == [200, 429]
 
     def test_port(self, connect: Connect) -> None:
-        """It has a port of its own."""
+        """It has its own port."""
         with Provider([ONE]) as provider:
             assert connect(provider, provided(provider)).read().status_code == 200
             assert provider.url == provider.origin

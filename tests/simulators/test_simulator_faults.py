@@ -1,4 +1,4 @@
-"""The simulator of the On-Premises API can be taken away, and misbehaves when told to."""
+"""The simulator of the On-Premises API can be stopped, and fails on request."""
 
 import json
 import socket
@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from simulators.plain_client import Client, Connect, clients, code_of, key_of
 from support import faults, keys
 from support.on_premises import OnPremises, numbers
-from support.plain_client import Client, Connect, clients, code_of, key_of
 from support.pod_api import ENCRYPTION, LOGIN
 from support.tls import self_signed, signed_by
 
@@ -30,17 +30,17 @@ def simulator_fixture() -> Iterator[OnPremises]:
 
 @pytest.fixture(name="connect")
 def connect_fixture(simulator: OnPremises) -> Iterator[Connect]:
-    """Makes clients."""
+    """Returns clients."""
     with clients(simulator) as connect:
         yield connect
 
 
 class TestReach:
-    """How a pod is reached, and how not."""
+    """How a pod is reached."""
 
     @pytest.mark.parametrize("number", [ONE, TWO])
     def test_front_by_path(self, connect: Connect, simulator: OnPremises, number: str) -> None:
-        """The front leads to the pod that the path names."""
+        """The front routes to the pod that the path names."""
         client = connect(number, url=simulator.url.format(digits=number[1:]))
         client.publish(keys.rsa().public)
         assert simulator[number].holds(keys.rsa().public)
@@ -48,7 +48,7 @@ class TestReach:
         assert simulator.publishes == simulator[number].publishes == 1
 
     def test_front_by_host(self, connect: Connect, simulator: OnPremises) -> None:
-        """The front leads to the pod that the Host header names."""
+        """The front routes to the pod that the Host header names."""
         client = connect(TWO, url=f"https://127.0.0.1:{simulator.port}", login=False)
         client.http.headers["Host"] = f"whatsapp-{TWO[1:]}.messaging.svc:443"
         assert client.login().status_code == 200
@@ -57,14 +57,14 @@ class TestReach:
 
     @pytest.mark.parametrize("path", ["/15559999999" + LOGIN, LOGIN, "/"])
     def test_stray(self, connect: Connect, simulator: OnPremises, path: str) -> None:
-        """A request for no pod is not found, and remembered."""
+        """A request for no pod is not found, and recorded."""
         client = connect(ONE, url=f"https://127.0.0.1:{simulator.port}", login=False)
         assert code_of(client.http.get(client.url + path)) == 1006
         assert len(simulator.strays) == 1
         assert simulator.requests == []
 
     def test_stopped(self, connect: Connect, simulator: OnPremises) -> None:
-        """A pod that was stopped refuses connections, and comes back at the same port with what it knew."""
+        """A stopped pod refuses connections, and starts again at the same port with its state."""
         pod, client = simulator[ONE], connect(ONE)
         url = pod.url
         client.publish(keys.rsa().public)
@@ -78,7 +78,7 @@ class TestReach:
         assert key_of(client.read()) == (keys.rsa().public, "VALID")
 
     def test_stopped_behind_front(self, connect: Connect, simulator: OnPremises) -> None:
-        """The front cuts the connections of a pod that was stopped, and of no other."""
+        """The front closes the connections of a stopped pod, and of no other."""
         simulator[ONE].stop()
         client = connect(ONE, login=False, url=simulator.url.format(digits=ONE[1:]))
         with pytest.raises(httpx.TransportError):
@@ -88,7 +88,7 @@ class TestReach:
 
     @pytest.mark.parametrize("front", [False, True])
     def test_frozen(self, connect: Connect, simulator: OnPremises, *, front: bool) -> None:
-        """A pod that was frozen says nothing at all."""
+        """A frozen pod does not respond."""
         pod = simulator[ONE]
         pod.freeze()
         client = connect(ONE, login=False, url=simulator.url.format(digits=ONE[1:]) if front else None)
@@ -101,7 +101,7 @@ class TestReach:
         assert pod.logins == 1
 
     def test_certificate(self, connect: Connect, simulator: OnPremises) -> None:
-        """A pod may come back with another certificate, which is not trusted until it is known."""
+        """A pod can start again with another certificate, which is not trusted until the client has it."""
         client = connect(ONE)
         other = signed_by(self_signed("authority"), "127.0.0.1")
         simulator[ONE].show_certificate(other)
@@ -112,7 +112,7 @@ class TestReach:
             assert trusting.login().status_code == 200
 
     def test_expired_certificate(self) -> None:
-        """A certificate may have expired."""
+        """A certificate can be expired."""
         old = self_signed(start=datetime.now(UTC) - timedelta(days=9), life=timedelta(days=3))
         with OnPremises([ONE], certificate=old) as simulator:
             client = Client(simulator[ONE], old.client_context(), simulator[ONE].url)
@@ -120,7 +120,7 @@ class TestReach:
                 client.login()
 
     def test_server_name(self, connect: Connect, simulator: OnPremises) -> None:
-        """The certificate is a pod's, valid by strict rules, and the name that was asked for is remembered."""
+        """Each pod has its certificate, valid by strict rules, and the requested name is recorded."""
         context = simulator.certificate.client_context()
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         client = Client(simulator[ONE], context, simulator[ONE].url)
@@ -131,14 +131,14 @@ class TestReach:
         assert connect(TWO).pod.requests[0].server_name is None
 
     def test_other_loopback_address(self, simulator: OnPremises) -> None:
-        """A pod may have an address of its own."""
+        """A pod can have its own address."""
         pod = simulator.add("+15550003333", host="127.0.0.9")
         assert pod.url.startswith("https://127.0.0.9:")
         with socket.create_connection(("127.0.0.9", int(pod.url.rpartition(":")[2])), 5):
             pass
 
     def test_behind_front_only(self, connect: Connect, simulator: OnPremises) -> None:
-        """A pod may do without a port of its own."""
+        """A pod can do without its own port."""
         pod = simulator.add("+15550003333", own_port=False)
         for impossible in (lambda: pod.url, lambda: pod.show_certificate(self_signed())):
             with pytest.raises(LookupError):
@@ -148,7 +148,7 @@ class TestReach:
         pod.start()
 
     def test_thousand(self) -> None:
-        """A thousand pods start and end in seconds, each with its port."""
+        """A thousand pods start and stop in seconds, each with its port."""
         began = time.monotonic()
         with OnPremises(numbers(1000)) as simulator:
             assert len({pod.url for pod in simulator.pods.values()}) == 1000
@@ -159,7 +159,7 @@ class TestFaults:
     """Misbehaviour."""
 
     def test_counted(self, connect: Connect, simulator: OnPremises) -> None:
-        """Faults meet their own kind of request, in their order, as often as they should."""
+        """Faults apply to their kind of request, in their order, as often as they should."""
         client, pod = connect(ONE), simulator[ONE]
         pod.fail("read", faults.error(1017), times=2)
         pod.fail("read", faults.error(1011))
@@ -180,7 +180,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("code", [1000, 1005, 1015, 1024, 430, 4711])
     def test_codes(self, connect: Connect, simulator: OnPremises, code: int) -> None:
-        """Any code can be had, with any HTTP status."""
+        """Any code can be returned, with any HTTP status."""
         client = connect(ONE)
         simulator[ONE].fail("read", faults.error(code))
         simulator[ONE].fail("read", faults.error(code, status=502))
@@ -188,7 +188,7 @@ class TestFaults:
         assert simulator[ONE].requests[-1].status == 502
 
     @pytest.mark.parametrize(
-        ("check_requested", "told"),
+        ("value", "header"),
         [
             ("30", "30"),
             (datetime(2026, 11, 22, 10, 0, tzinfo=UTC), "Sun, 22 Nov 2026 10:00:00 GMT"),
@@ -197,25 +197,25 @@ class TestFaults:
         ],
     )
     def test_rate_limit(
-        self, connect: Connect, simulator: OnPremises, check_requested: str | datetime | None, told: str | None
+        self, connect: Connect, simulator: OnPremises, value: str | datetime | None, header: str | None
     ) -> None:
-        """A rate limit asks for patience in seconds, by date, or in nonsense."""
+        """Retry-After can be in seconds, a date, or malformed."""
         client = connect(ONE)
-        simulator[ONE].fail("read", faults.rate_limited(check_requested))
+        simulator[ONE].fail("read", faults.rate_limited(value))
         answer = client.read()
         assert (answer.status_code, code_of(answer)) == (429, 1015)
-        assert answer.headers.get("retry-after") == told
+        assert answer.headers.get("retry-after") == header
 
     @pytest.mark.parametrize("shape", faults.SHAPES)
     def test_shapes(self, connect: Connect, simulator: OnPremises, shape: str) -> None:
-        """Any text can be had as an answer under 200."""
+        """Any text can be returned with HTTP 200."""
         client = connect(ONE)
         simulator[ONE].fail("read", faults.text(faults.SHAPES[shape]))
         answer = client.read()
         assert (answer.status_code, answer.text) == (200, faults.SHAPES[shape])
 
     def test_page(self, connect: Connect, simulator: OnPremises) -> None:
-        """A proxy's page can be had under 200."""
+        """A proxy's page can be returned with HTTP 200."""
         client = connect(ONE)
         simulator[ONE].fail("any", faults.page())
         answer = client.read()
@@ -223,7 +223,7 @@ class TestFaults:
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
     def test_redirect(self, connect: Connect, simulator: OnPremises) -> None:
-        """The client can be sent elsewhere."""
+        """The client can be redirected."""
         client = connect(ONE)
         simulator[ONE].fail("read", faults.redirect(simulator[TWO].url + ENCRYPTION))
         answer = client.read()
@@ -231,7 +231,7 @@ class TestFaults:
         assert answer.headers["location"].startswith(simulator[TWO].url)
 
     def test_twist(self, connect: Connect, simulator: OnPremises) -> None:
-        """A proper answer can be changed in parts."""
+        """Parts of a proper response can be changed."""
         client, pod = connect(ONE), simulator[ONE]
         pod.overwrite(keys.rsa().public)
         members = {"business_public_key_signature_status": "REVOKED"}
@@ -258,7 +258,7 @@ class TestFaults:
     def test_cut_off(
         self, connect: Connect, simulator: OnPremises, within: Any, *, carried_out: bool, reset: bool
     ) -> None:
-        """A publish can be cut off, in any part of its answer, carried out or not."""
+        """A publish can be cut off, in any part of its response, carried out or not."""
         client, pod = connect(ONE), simulator[ONE]
         pod.fail("publish", faults.CutOff(within=within, carried_out=carried_out, reset=reset))
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
@@ -269,7 +269,7 @@ class TestFaults:
         assert client.read().status_code == 200
 
     def test_slow(self, connect: Connect, simulator: OnPremises) -> None:
-        """An answer can come late; the request takes effect before or after."""
+        """A response can be delayed; the request takes effect before or after."""
         client, pod = connect(ONE), simulator[ONE]
         client.http.timeout = httpx.Timeout(0.2)
         pod.fail("publish", faults.Slow(60, carried_out=True))
@@ -280,7 +280,7 @@ class TestFaults:
         assert client.read().status_code == 200
 
     def test_hang(self, connect: Connect, simulator: OnPremises) -> None:
-        """A request can hang until it is released, and is seen meanwhile."""
+        """A request can hang until it is released, and is recorded meanwhile."""
         client, pod = connect(ONE), simulator[ONE]
         hang = pod.fail("read", faults.Hang())
         answers: list[httpx.Response] = []
@@ -307,7 +307,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("front", [False, True])
     def test_stop_while_hanging(self, connect: Connect, simulator: OnPremises, *, front: bool) -> None:
-        """A pod that is stopped drops what it is busy with."""
+        """A stopped pod drops its running requests."""
         client, pod = connect(ONE, url=simulator.url.format(digits=ONE[1:]) if front else None), simulator[ONE]
         pod.fail("read", faults.Hang())
         failures: list[type[Exception]] = []
@@ -327,7 +327,7 @@ class TestFaults:
         pod.wait_until(lambda: not pod.busy)
 
     def test_end_while_hanging(self) -> None:
-        """The simulator ends at once, whatever is still going on."""
+        """The simulator stops at once, whatever is still running."""
         with OnPremises([ONE]) as simulator:
             pod = simulator[ONE]
             client = Client(pod, simulator.certificate.client_context(), pod.url)
@@ -350,14 +350,14 @@ class TestFaults:
 
     @pytest.mark.parametrize("head_at_once", [False, True])
     def test_drip(self, connect: Connect, simulator: OnPremises, *, head_at_once: bool) -> None:
-        """An answer can come byte by byte, and is a proper one in the end."""
+        """A response can come byte by byte, and is proper in the end."""
         client = connect(ONE)
         simulator[ONE].fail("read", faults.Drip(interval=0.0001, head_at_once=head_at_once))
         assert key_of(client.read()) == ("", "MISMATCH")
         assert client.read().status_code == 200
 
     def test_huge(self, connect: Connect, simulator: OnPremises) -> None:
-        """A proper answer can be huge."""
+        """A proper response can be huge."""
         client = connect(ONE)
         simulator[ONE].fail("read", faults.Huge(size=1_000_000))
         answer = client.read()
@@ -382,7 +382,7 @@ class TestFaults:
         pod.wait_until(lambda: not pod.busy)
 
     def test_gzip_bomb(self, connect: Connect, simulator: OnPremises) -> None:
-        """A small body can unfold to a huge one."""
+        """A small body can decompress to a huge one."""
         client = connect(ONE)
         simulator[ONE].fail("read", faults.GzipBomb(size=4 * faults.MEBIBYTE))
         answer = client.read()

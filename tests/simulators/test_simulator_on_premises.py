@@ -1,4 +1,4 @@
-"""The simulator of the On-Premises API refuses what the real one would, and remembers what it was asked."""
+"""The simulator of the On-Premises API refuses what the real API refuses, and records its requests."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from simulators.plain_client import Connect, clients, code_of, key_of
 from support import keys
 from support.on_premises import OnPremises
-from support.plain_client import Connect, clients, code_of, key_of
 from support.pod_api import ENCRYPTION, LOGIN
 
 ONE, TWO = "+15550001111", "+15550002222"
@@ -24,16 +24,16 @@ def simulator_fixture() -> Iterator[OnPremises]:
 
 @pytest.fixture(name="connect")
 def connect_fixture(simulator: OnPremises) -> Iterator[Connect]:
-    """Makes clients."""
+    """Returns clients."""
     with clients(simulator) as connect:
         yield connect
 
 
 class TestLogin:
-    """The way in."""
+    """Logins."""
 
     def test_token_lives_a_week(self, connect: Connect) -> None:
-        """A login answers with a token and the absolute time of its end."""
+        """A login returns a token and the absolute time of its expiry."""
         answer = connect(ONE, login=False).login()
         assert answer.headers["content-type"].startswith("application/json")
         user = answer.json()["users"][0]
@@ -44,7 +44,7 @@ class TestLogin:
         assert timedelta(days=6, hours=23) < left <= timedelta(days=7)
 
     def test_wrong_end(self, connect: Connect, simulator: OnPremises) -> None:
-        """A login can name an end that is none; the token works all the same."""
+        """A login can return an invalid expiry; the token works all the same."""
         simulator[ONE].expires_after = "next week"
         client = connect(ONE)
         assert client.login().json()["users"][0]["expires_after"] == "next week"
@@ -62,21 +62,21 @@ class TestLogin:
         ids=["password", "user", "nothing", "no base64", "bearer"],
     )
     def test_wrong_credentials(self, connect: Connect, more: dict[str, Any]) -> None:
-        """A login without the right name and password is refused with 1005."""
+        """A login without the right user name and password is refused with 1005."""
         answer = connect(ONE, login=False).login(**more)
         assert (answer.status_code, code_of(answer)) == (401, 1005)
 
     def test_first_password(self, connect: Connect, simulator: OnPremises) -> None:
-        """The admin's first password opens nothing; changing it works, and is a scandal."""
+        """The admin's initial password gives no access; changing it works, and is recorded as a violation."""
         pod = simulator[ONE]
         pod.username, pod.password = "admin", "secret"
         client = connect(ONE, login=False)
         assert code_of(client.login()) == 1024
         assert code_of(client.login(json={"new_password": "short"})) == 1009
-        assert not simulator.scandals
+        assert not simulator.violations
         assert client.login(json={"new_password": "Better-Horse-8"}).status_code == 200
         assert pod.password == "Better-Horse-8"
-        assert simulator.scandals == [f"{ONE}: the password was changed"]
+        assert simulator.violations == [f"{ONE}: the password was changed"]
 
     @pytest.mark.parametrize(
         ("more", "code"),
@@ -89,13 +89,13 @@ class TestLogin:
         ids=["content type", "no JSON", "no object", "unknown parameter"],
     )
     def test_odd_bodies(self, connect: Connect, more: dict[str, Any], code: int) -> None:
-        """A login with a body that is not documented is refused."""
+        """A login with an undocumented body is refused."""
         answer = connect(ONE, login=False).login(**more)
         assert (answer.status_code, code_of(answer)) == (400, code)
 
 
 class TestToken:
-    """What opens the settings."""
+    """Access to the settings."""
 
     @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer"}, {"Authorization": "Basic Zm9vOmJhcg=="}])
     def test_none(self, connect: Connect, headers: dict[str, str]) -> None:
@@ -105,13 +105,13 @@ class TestToken:
         assert (answer.status_code, code_of(answer)) == (401, 1005)
 
     def test_foreign(self, connect: Connect) -> None:
-        """A token of one pod opens no other."""
+        """A token of one pod gives no access to another."""
         one, two = connect(ONE), connect(TWO)
         assert two.read(one.token).status_code == 401
         assert two.read().status_code == 200
 
     def test_revoked(self, connect: Connect, simulator: OnPremises) -> None:
-        """Tokens end when a test says so; a new login helps."""
+        """A test can end tokens; a new login helps."""
         client = connect(ONE)
         simulator[ONE].expire_tokens()
         assert code_of(client.read()) == 1005
@@ -119,12 +119,12 @@ class TestToken:
         assert client.read().status_code == 200
 
     def test_expired(self, connect: Connect, simulator: OnPremises) -> None:
-        """A token ends with its life."""
+        """A token ends with its lifetime."""
         simulator[ONE].token_life = timedelta(0)
         assert code_of(connect(ONE).read()) == 1005
 
     def test_several(self, connect: Connect) -> None:
-        """Another login leaves the first one's token alone."""
+        """Another login leaves the first token valid."""
         client = connect(ONE)
         first = client.token
         client.login()
@@ -150,7 +150,7 @@ class TestRead:
         assert answer == document
 
     def test_never_set_not_found(self, connect: Connect, simulator: OnPremises) -> None:
-        """A number without a key may also not be found."""
+        """A number without a key can also be answered with not found."""
         simulator[ONE].unset = "not found"
         answer = connect(ONE).read()
         assert (answer.status_code, code_of(answer)) == (404, 1006)
@@ -189,7 +189,7 @@ class TestPublish:
     """POST."""
 
     def test_signs(self, connect: Connect, simulator: OnPremises) -> None:
-        """A key that is published is answered with nothing but `meta`, and read back VALID."""
+        """A published key is answered with nothing but `meta`, and read back VALID."""
         client, pair = connect(ONE), keys.rsa()
         answer = client.publish(pair.public)
         assert answer.status_code == 200
@@ -216,7 +216,7 @@ class TestPublish:
         ids=["JSON", "multipart", "nothing", "empty form", "other name", "twice", "one too many", "query", "empty"],
     )
     def test_wrong_form(self, connect: Connect, simulator: OnPremises, more: dict[str, Any], code: int) -> None:
-        """A body that is not the documented form is refused."""
+        """A body other than the documented form is refused."""
         answer = connect(ONE).publish("unused", **more)
         assert (answer.status_code, code_of(answer)) == (400, code)
         assert simulator[ONE].key is None
@@ -250,25 +250,25 @@ class TestPublish:
         assert simulator[ONE].key is None
 
     def test_private_key(self, connect: Connect, simulator: OnPremises) -> None:
-        """A private key is refused, and the test that made a client send one can tell."""
+        """A private key is refused and recorded as a violation."""
         assert code_of(connect(ONE).publish(keys.rsa().private)) == 1009
-        assert simulator.scandals == [f"{ONE}: a private key was sent"]
+        assert simulator.violations == [f"{ONE}: a private key was sent"]
         assert "PRIVATE" not in repr(simulator.requests)
 
     def test_too_large(self, connect: Connect) -> None:
-        """A body beyond all measure is not read."""
+        """A body that is too large is not read."""
         answer = connect(ONE).publish("A" * 100_000)
         assert (answer.status_code, code_of(answer)) == (413, 1025)
 
     def test_valid_later(self, connect: Connect, simulator: OnPremises) -> None:
-        """A signature may take some reads to become VALID."""
+        """A signature can become VALID after some reads."""
         simulator[ONE].reads_until_valid = 2
         client = connect(ONE)
         client.publish(keys.rsa().public)
         assert [key_of(client.read())[1] for _ in range(4)] == ["MISMATCH", "MISMATCH", "VALID", "VALID"]
 
     def test_valid_when_released(self, connect: Connect, simulator: OnPremises) -> None:
-        """A signature may wait for the test."""
+        """A signature can wait for the test."""
         simulator[ONE].reads_until_valid = None
         client = connect(ONE)
         client.publish(keys.rsa().public)
@@ -277,7 +277,7 @@ class TestPublish:
         assert key_of(client.read())[1] == "VALID"
 
     def test_comes_to_nothing(self, connect: Connect, simulator: OnPremises) -> None:
-        """A publish may be accepted and forgotten."""
+        """A publish can be accepted and lost."""
         simulator[ONE].forgetful = True
         client = connect(ONE)
         assert client.publish(keys.rsa().public).status_code == 200
@@ -285,10 +285,10 @@ class TestPublish:
 
 
 class TestNumber:
-    """What happens to a number."""
+    """The state of a number."""
 
     def test_registered_anew(self, connect: Connect, simulator: OnPremises) -> None:
-        """After a new registration the key is there and its signature is not; a publish mends it."""
+        """After a new registration the key is still there without its signature; a publish signs it."""
         client, public = connect(ONE), keys.rsa().public
         client.publish(public)
         simulator[ONE].re_register()
@@ -319,7 +319,7 @@ class TestNumber:
         assert key_of(client.read()) == ("", "MISMATCH")
 
     def test_other_wrapping(self, connect: Connect, simulator: OnPremises) -> None:
-        """The key need not come back letter by letter."""
+        """The key need not come back character by character."""
         simulator[ONE].wrap = lambda pem: pem.strip().replace("\n", "\r\n")
         client = connect(ONE)
         client.publish(keys.rsa().public)
@@ -327,10 +327,10 @@ class TestNumber:
 
 
 class TestRecords:
-    """What a test can look at afterwards."""
+    """What a test can inspect."""
 
     def test_fields(self, connect: Connect, simulator: OnPremises) -> None:
-        """A record tells what a test may want to know, and no secret."""
+        """A record has all that a test needs, and no secret."""
         client, pair = connect(ONE), keys.rsa()
         client.read("stolen")
         client.publish(pair.public)
@@ -339,7 +339,7 @@ class TestRecords:
         assert (read.kind, read.method, read.status, read.authorised) == ("read", "GET", 401, False)
         assert (publish.kind, publish.fingerprint, publish.carried_out) == ("publish", pair.fingerprint, True)
         assert login.at <= read.at <= publish.at
-        assert login.context == read.context == publish.context
+        assert login.client_port == read.client_port == publish.client_port
         assert "authorization" in login.headers
         assert not login.cookies
         seen = repr((login, read, publish, simulator[ONE]))
@@ -347,12 +347,12 @@ class TestRecords:
         assert simulator[ONE].password not in seen
 
     def test_waiting_in_vain(self, simulator: OnPremises) -> None:
-        """Waiting ends, and tells what was counted."""
+        """Waiting ends, and reports the count."""
         with pytest.raises(TimeoutError, match=r"a publish did not come about .*0 logins"):
             simulator[ONE].wait_until(lambda: simulator.publishes > 0, timeout=0.01, what="a publish")
 
     def test_counting_anew(self, connect: Connect, simulator: OnPremises) -> None:
-        """Counters can be set back."""
+        """Counters can be reset."""
         connect(ONE).read()
         assert (simulator.logins, simulator.reads, simulator.publishes) == (1, 1, 0)
         simulator.forget_requests()

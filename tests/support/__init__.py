@@ -1,1 +1,1 @@
-"""What the tests and the demo are made with: a real API server, simulators, keys."""
+"""What tests, benchmark and demo share: a real API server, simulators of the WhatsApp APIs, fakes, keys."""

@@ -1,7 +1,7 @@
 """A real kube-apiserver with its etcd, on loopback, for one test session or one demo.
 
 RBAC, Pod Security admission and an audit log are on. There is no kubelet and no controller manager, so
-Pods stay Pending and deleted namespaces Terminating. Nothing here ever looks at the user's own KUBECONFIG.
+Pods stay Pending and deleted namespaces Terminating. The KUBECONFIG of the user is never read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PORT_ATTEMPTS = 5
 
 
 class KubectlError(Exception):
-    """Kubectl ended with an error; the message holds what it wrote, `result` all of it."""
+    """Kubectl failed; the message holds its standard error, `result` everything."""
 
     def __init__(self, arguments: tuple[str, ...], result: subprocess.CompletedProcess[str]) -> None:
         super().__init__(f"kubectl {' '.join(arguments)}: exit status {result.returncode}: {result.stderr.strip()}")
@@ -41,7 +41,7 @@ class KubectlError(Exception):
 class ApiServer:
     """One etcd and one kube-apiserver, started by `start()` or `with` and gone after `stop()`.
 
-    Its certificate is one that it makes itself, unless it is given one for `servers.HOST`.
+    It makes its own certificate unless it is given one for `servers.HOST`.
     """
 
     def __init__(self, binaries: Binaries | None = None, certificate: Certificate | None = None) -> None:
@@ -85,7 +85,7 @@ class ApiServer:
             raise
 
     def stop(self) -> None:
-        """End both and remove every file, whatever state they are in; a second call does nothing."""
+        """End both and remove every file, in whatever state; a second call does nothing."""
         self._release_port()
         self._server = None
         if self._keeper is not None:
@@ -110,7 +110,7 @@ class ApiServer:
         )
 
     def stop_kube_apiserver(self) -> None:
-        """Kill only kube-apiserver, as a crash would; its port stays ours and refuses connections."""
+        """Kill only kube-apiserver, as a crash would; its port stays reserved and refuses connections."""
         if self._server is not None:
             self.keeper.end(self._server)
             self._server = None
@@ -118,7 +118,7 @@ class ApiServer:
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """Do without kube-apiserver for a while; etcd keeps the data."""
+        """Stop kube-apiserver for the block; etcd keeps the data."""
         self.stop_kube_apiserver()
         try:
             yield
@@ -139,7 +139,7 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        """Where clients find the server."""
+        """The server's URL."""
         return f"https://{servers.HOST}:{self._port}"
 
     @property
@@ -157,7 +157,7 @@ class ApiServer:
         return audit.end_of(self.audit_log)
 
     def audit(self, since: int = 0) -> list[audit.AuditEvent]:
-        """Return what was asked of the server since a mark; every request that was answered is among it."""
+        """Return the requests since a mark, every answered one included."""
         return audit.read_events(self.audit_log, since)
 
     def kubeconfig(
@@ -195,7 +195,7 @@ class ApiServer:
         kubeconfig: Path | None = None,
         timeout: float = 60.0,
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl against this server and no other, as the administrator unless told otherwise.
+        """Run kubectl against this server and no other, by default as the administrator.
 
         Raises:
             KubectlError: it ended with an error, and `check` is on.

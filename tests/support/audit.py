@@ -1,4 +1,4 @@
-"""What a kube-apiserver's audit log says: every finished request, with who asked and what for."""
+"""The audit log of a kube-apiserver: every finished request, its user, verb and object."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
-    """One line of the audit log, without anybody's data."""
+    """One line of the audit log, without bodies."""
 
     user: str
     user_agent: str

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class BackgroundLoop:
-    """A running loop; whoever made it closes it."""
+    """A running loop; its creator closes it."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
@@ -20,11 +20,11 @@ class BackgroundLoop:
         """Run the coroutine on the loop and wait for its result, in any thread but the loop's own."""
         if threading.current_thread() is self._thread:
             work.close()
-            raise RuntimeError("the loop cannot wait for itself; await the coroutine instead")
+            raise RuntimeError("run() was called on the loop's own thread; await the coroutine instead")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     def close(self) -> None:
-        """Cancel whatever is still going on, then end the loop and its thread."""
+        """Cancel all tasks, then end the loop and its thread."""
         self.run(_cancel_the_rest())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

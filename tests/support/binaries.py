@@ -1,4 +1,4 @@
-"""Find the real etcd, kube-apiserver and kubectl; build the servers once where nobody has them yet.
+"""Find the real etcd, kube-apiserver and kubectl; build the servers once if they are missing.
 
 `python -m support.binaries` makes sure that all three are there and prints their paths.
 """
@@ -25,7 +25,7 @@ GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class MissingBinaryError(Exception):
-    """A program that was asked for is not where it has to be."""
+    """A program is missing where it was configured to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def from_assets(folder: Path) -> Binaries:
 
 
 def packaged_kubectl() -> Path:
-    """Return the kubectl that came with our own requirements, never one that is on PATH by chance."""
+    """Return the kubectl that came with our own requirements, never one from PATH."""
     try:
         files = metadata.files(KUBECTL_PACKAGE) or []
     except metadata.PackageNotFoundError:
@@ -83,7 +83,7 @@ def packaged_kubectl() -> Path:
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:
-    """Return where this machine keeps the servers that go.mod, go.sum and the build's flags describe."""
+    """Return the cache folder of the servers that go.mod, go.sum and the build flags describe."""
     go_mod, go_sum = (MODULE / "go.mod").read_bytes(), (MODULE / "go.sum").read_bytes()
     version = kubernetes_version(go_mod.decode())
     return cache_root(env) / cache_key(

@@ -10,9 +10,9 @@ from bek_operator.crd.parse import REQUESTED_AT, BusinessEncryptionKey, parse_ob
 from bek_operator.crd.reasons import SEVERITY, Reason, Severity
 from bek_operator.crd.types import EntryRef, OnPremisesApi, SignatureStatus, Spec
 from bek_operator.keys.public_key import PublicKey
-from bek_operator.net.ca_bundle import Trust
-from bek_operator.net.hosts import AllowedHosts, parse_url
-from bek_operator.net.url import Url
+from bek_operator.net.ca_bundle import ServerTrust
+from bek_operator.net.hosts import AllowedHosts
+from bek_operator.net.url import Url, parse_url
 from bek_operator.numbers.answers import Failure, Pace, Reading, Retry
 from bek_operator.numbers.endpoint import OnPremisesEndpoint
 from bek_operator.numbers.endpoints import EgressPolicy, Missing
@@ -37,7 +37,7 @@ PASSWORD = "open sesame"
 
 
 def public_key(name: str = "ours") -> PublicKey:
-    """Return a public key that is told apart by its name, and that nothing could be encrypted to."""
+    """Return a placeholder public key, another one for each name; nothing can be encrypted to it."""
     digest = hashlib.sha256(name.encode()).hexdigest()
     return PublicKey(
         pem=f"-----BEGIN PUBLIC KEY-----\n{digest}\n-----END PUBLIC KEY-----\n", fingerprint=f"sha256:{digest}"
@@ -65,7 +65,7 @@ def provider(name: str = "bsp", url: str = "https://bsp.example", key: str = "{d
 
 
 def identified(number: str, identity: str = "", api: str = "") -> dict[str, str]:
-    """Return an entry of `spec.phoneNumbers`, with the id that Meta knows it by unless told, and its api if told."""
+    """Return an entry of `spec.phoneNumbers`, by default with an id made from the number, and without an api."""
     entry = {"phoneNumber": number, "phoneNumberID": identity or f"10654{number[-8:]}"}
     return {**entry, "api": api} if api else entry
 
@@ -91,7 +91,7 @@ def body(
     created: float = NOW,
     **metadata: Any,
 ) -> dict[str, Any]:
-    """Return an object as the API server does, with the default that the schema gives a status."""
+    """Return an object as the API server returns it, with the schema's default of a status."""
     annotations = {} if request is None else {REQUESTED_AT: request}
     return deepcopy(
         {
@@ -131,18 +131,18 @@ def api(name: str = "default", url: str = "https://whatsapp-{digits}", **more: A
 
 
 def endpoint(number: str = NUMBER, password: str = PASSWORD) -> OnPremisesEndpoint:
-    """Return where a number's API is, and as whom it is called."""
+    """Return the endpoint of a number: URL, trust and login."""
     host = f"whatsapp-{number[1:]}"
     return OnPremisesEndpoint(
         url=parse_url(f"https://{host}.{NAMESPACE}.svc"),
-        trust=Trust(ca_bundle=None, server_name=host, tenant=NAMESPACE),
+        trust=ServerTrust(ca_bundle=None, server_name=host, tenant=NAMESPACE),
         username="admin",
         password=SecretStr(password),
     )
 
 
 def target(number: str = NUMBER, **more: Any) -> Target:
-    """Return a target with an endpoint of the number's own, unless told; `more` are members of it."""
+    """Return a target, by default with an endpoint of the number's own; `more` are members of it."""
     where: OnPremisesEndpoint | None = more.pop("endpoint", endpoint(number))
     members: dict[str, Any] = {
         "uid": f"uid-of-{NAMESPACE}-flows",
@@ -209,17 +209,17 @@ def verdict_of(reason: Reason = Reason.PENDING, message: str = "", *, needs_user
 
 
 def valid(key: PublicKey | None = None) -> Reading:
-    """Return the answer that a number holds a key, ours unless told, VALID."""
+    """Return the answer that a number holds a key, by default ours, VALID."""
     return Reading(status=SignatureStatus.VALID, fingerprint=(key or public_key()).fingerprint)
 
 
 def mismatch(key: PublicKey | None = None) -> Reading:
-    """Return the answer that a number holds a key, none unless told, with a signature that is not VALID."""
+    """Return the answer that a number holds a key, by default none, with MISMATCH."""
     return Reading(status=SignatureStatus.MISMATCH, fingerprint=key.fingerprint if key else None)
 
 
 def failure(reason: Reason = Reason.UNREACHABLE, message: str = "no answer", **more: Any) -> Failure:
-    """Return a call that told nothing, for a passing reason unless told."""
+    """Return a failed call, by default a transient one."""
     return Failure(reason=reason, message=message, **more)
 
 
@@ -232,11 +232,11 @@ LOST_ANSWER = failure(Reason.UNREACHABLE, "no answer in time", unknown=True)
 
 
 def secrets(**more: Mapping[str, bytes] | Missing) -> dict[str, Mapping[str, bytes] | Missing]:
-    """Return the credentials that the objects built here refer to; `more` are further Secrets."""
+    """Return the credential Secrets that the objects built here name; `more` are further Secrets."""
     return {LOGIN_SECRET: {"username": b"admin", "password": PASSWORD.encode()}, **more}
 
 
 def egress(allow: str = "") -> EgressPolicy:
-    """Return what may be called: what is allowed, and a Cloud API that is nowhere."""
+    """Return a policy that allows these hosts (comma-separated); its Cloud API does not exist."""
     hosts = AllowedHosts.parse(allow.split(",") if allow else ())
     return EgressPolicy(hosts=hosts, cloud=Url(host="graph.example.com", port=443, path=""))

@@ -1,4 +1,4 @@
-"""A business of a test's own at a Cloud API that many share: its app, token, business account and numbers."""
+"""A business of one test at a Cloud API that tests share: its app, token, business account and numbers."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -13,11 +13,11 @@ _FIRST_WABA = 102290129340399
 
 
 class Business:
-    """What a business has at Meta; its token is in use until `replace_token` makes another.
+    """A business at Meta; its token is used until `replace_token` makes another.
 
     Attributes:
-        cloud: Where all of it is.
-        numbers: In their order.
+        cloud: The API.
+        numbers: In the order of `add`.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -28,13 +28,13 @@ class Business:
         self._waba = str(_FIRST_WABA + int(self.app.id[-7:]))
 
     def add(self, number: str = "", identity: str | None = None) -> CloudNumber:
-        """Take in a number, which nobody else has unless one is given."""
+        """Add a number, by default one that no other business has."""
         found = self.cloud.add(number or f"+1666{len(self.cloud.numbers):07}", identity=identity, waba=self._waba)
         self.numbers.append(found)
         return found
 
     def replace_token(self, permissions: Collection[str] = frozenset({MESSAGING})) -> Token:
-        """Issue another token; the one before stays what it is."""
+        """Issue another token; the previous one stays valid."""
         self.token = self.cloud.token(app=self.app, permissions=permissions)
         return self.token
 
@@ -46,7 +46,7 @@ class Business:
         ]
 
     def api(self, name: str = API, token_secret: str = TOKEN_SECRET, *, proof: bool = False) -> dict[str, Any]:
-        """Return an entry of `spec.apis`; `proof` has every call prove that it knows the app's secret."""
+        """Return an entry of `spec.apis`; with `proof`, every call carries an appsecret_proof."""
         cloud: dict[str, Any] = {"tokenSecretRef": {"name": token_secret, "key": "token"}}
         if proof:
             cloud["appSecretRef"] = {"name": APP_SECRET, "key": "secret"}

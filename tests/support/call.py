@@ -1,4 +1,4 @@
-"""A request as the simulators look at it, apart from the connection that it came on."""
+"""A request as the simulators see it, without its connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Call:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def mentions(self, text: str) -> bool:
-        """Tell whether a text is anywhere in the request, URL-encoded or not."""
+        """Return whether a text is anywhere in the request, URL-encoded or not."""
         body = (self.body or b"").decode("utf-8", "replace")
         parts = (self.path, self.query, body, *self.headers.values())
         return any(text in part or text in unquote_plus(part) for part in parts)

@@ -9,7 +9,7 @@
         cloud.wait_until(lambda: number.publishes == 1)
 
 It runs in a thread of its own; all that it offers may be called from any other thread. Where Meta documents
-nothing, the code says that it guesses.
+nothing, a comment says that it is a guess.
 """
 
 import hmac
@@ -30,7 +30,7 @@ from support.tls import Certificate, self_signed
 from support.usage import Payer
 
 TODAY = date(2026, 11, 22)
-"""Its day unless told otherwise, so that no test depends on the real one."""
+"""Its date by default, so that no test depends on the real one."""
 
 WABA = "102290129340398"
 
@@ -39,7 +39,7 @@ _VERSIONED = re.compile(r"/(v[0-9]{1,3}\.[0-9])(/.*)", re.DOTALL)
 
 
 class Version(NamedTuple):
-    """When a version of the Graph API came and when it ends."""
+    """When a version of the Graph API was released and when it ends."""
 
     released: date
     ends: date | None = None
@@ -60,10 +60,10 @@ class Cloud(EdgeServer):
     """The Cloud API with its numbers, apps and tokens; plain attributes may be set at any time.
 
     Attributes:
-        today: The day that versions begin and end by.
+        today: The date that decides which versions are served.
         versions: By name, in order.
         ended: Whether a version that has ended is refused, or served as the oldest that has not.
-        unknown: What an id that is none is refused with: 803, or 100 with the subcode 33.
+        unknown: The error code for an unknown id: 803, or 100 with the subcode 33.
     """
 
     def __init__(
@@ -94,23 +94,23 @@ class Cloud(EdgeServer):
         return self.origin
 
     def add(self, number: str, *, identity: str | None = None, waba: str | None = None) -> CloudNumber:
-        """Take in a number, with an id of its own unless told otherwise."""
+        """Add a number, by default with an id of its own."""
         home = waba or self._waba
-        with self._bell:
+        with self._condition:
             self._nodes[home] = "WhatsAppBusinessAccount"
-        return self._put(CloudNumber(number, identity or self._identity(), home, self._bell))
+        return self._put(CloudNumber(number, identity or self._identity(), home, self._condition))
 
     def flow(self) -> str:
-        """Return the id of a Flow, which some take for a phone number id."""
+        """Return the id of a Flow, which users confuse with a phone number id."""
         identity = self._identity()
-        with self._bell:
+        with self._condition:
             self._nodes[identity] = "Flow"
         return identity
 
     def app(self, secret: str | None = None, *, demands_proof: bool = False) -> App:
         """Register an app."""
         app = App(self._identity(), secret, demands_proof=demands_proof)
-        with self._bell:
+        with self._condition:
             self._apps.append(app)
             self._nodes[app.id] = "Application"
         return app
@@ -124,11 +124,11 @@ class Cloud(EdgeServer):
         app: App | None = None,
         wabas: Collection[str] | None = None,
     ) -> Token:
-        """Issue a token, of the simulator's own app unless told otherwise; without a life it does not end."""
+        """Issue a token, by default of the simulator's own app; without a life it never expires."""
         owner = app or self._own_app
         named = name or f"token {len(self._tokens) + 1}"
         token = Token(named, owner, permissions, wabas, life, self._now)
-        with self._bell:
+        with self._condition:
             self._tokens[token.text] = token
         return token
 
@@ -142,7 +142,7 @@ class Cloud(EdgeServer):
     def _identity(self) -> str:
         return f"10654035{next(self._ids):07}"
 
-    # What the API does; the lock is held.
+    # The API itself; called with the lock held.
 
     def _find(self, call: Call) -> CloudNumber | None:
         match = _PATH.fullmatch(call.path)

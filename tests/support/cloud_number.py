@@ -1,4 +1,4 @@
-"""A phone number on the Cloud API: what it answers, and what a test can do to it, from any thread."""
+"""A phone number on the Cloud API: its answers, and its state, which tests may change from any thread."""
 
 import threading
 from collections.abc import Collection
@@ -11,10 +11,10 @@ KEY = "business_public_key"
 STATUS = "business_public_key_signature_status"
 
 Envelope = Literal["list", "object", "flat"]
-"""How a read is wrapped: `{"data": [{…}]}` as most sources have it, `{"data": {…}}`, or not at all as in one guide."""
+"""How a read is wrapped: `{"data": [{…}]}` as most sources have it, `{"data": {…}}`, or flat as in one guide."""
 
 Unset = Literal["blank", "space", "no data", "no key", "no members"]
-"""How a number says that it holds no key: blank and MISMATCH is documented, empty `data` was seen by one client."""
+"""How a read answers while there is no key: blank and MISMATCH is documented, empty `data` was seen by one client."""
 
 
 class CloudNumber(SignedNumber):
@@ -25,14 +25,14 @@ class CloudNumber(SignedNumber):
         waba: The id of its WhatsApp business account.
         envelope: How a read is wrapped.
         unset: How a read answers while there is no key.
-        maintenance: Whether it is in maintenance, which is said by `maintenance_code`.
+        maintenance: Whether it is in maintenance; calls are refused with `maintenance_code`.
         deleted: Whether it was deleted.
-        eligible: Whether it may have a key.
-        succeeds: What `success` a publish is answered; with `False` it comes to nothing.
+        eligible: Whether the number is eligible for encryption.
+        succeeds: The `success` in the answer to a publish; with `False` the key is not stored.
     """
 
-    def __init__(self, number: str, identity: str, waba: str, bell: threading.Condition | None = None) -> None:
-        super().__init__(number, bell)
+    def __init__(self, number: str, identity: str, waba: str, condition: threading.Condition | None = None) -> None:
+        super().__init__(number, condition)
         self.id = identity
         self.waba = waba
         self.envelope: Envelope = "list"
@@ -48,7 +48,7 @@ class CloudNumber(SignedNumber):
         return f"<CloudNumber {self.number} {self.id}, {self.signature} {self.fingerprint}; {self.summary()}>"
 
     def refusal(self) -> GraphError | None:
-        """Return what every call for it is answered in the state that it is in."""
+        """Return the error of every call in the number's present state, or `None`."""
         if self.deleted:
             return graph_error(33)
         if self.maintenance:

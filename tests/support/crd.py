@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition: where it is, and how it comes onto a server."""
+"""The CustomResourceDefinition: its file, and its installation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVED_SECONDS = 30.0
 
 
 class NotServedError(Exception):
-    """The server took the definition and does not serve its objects."""
+    """The server accepted the definition and does not serve its objects."""
 
 
 def install_crd(api_server: ApiServer) -> None:
@@ -30,7 +30,7 @@ def install_crd(api_server: ApiServer) -> None:
     """
     api_server.kubectl("apply", "--server-side", f"--kustomize={CRD_FOLDER}")
     api_server.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}")
-    # Established says nothing of the schema that `kubectl explain` and the validation of unknown fields read.
+    # Established does not cover the schema that `kubectl explain` and the validation of unknown fields read.
     deadline = time.monotonic() + SERVED_SECONDS
     while api_server.kubectl("explain", "bek.spec", check=False).returncode:
         if time.monotonic() > deadline:

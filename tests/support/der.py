@@ -1,4 +1,4 @@
-"""DER written by hand, so that it can be wrong: hostile keys and certificates of every algorithm."""
+"""DER written by hand, valid or not: hostile keys and certificates of every algorithm."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ NULL = b"\x05\x00"
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:
-    """Return a tag, the length and what is within."""
+    """Return tag, length and content."""
     content = b"".join(parts)
     size = len(content)
     if size < 128:

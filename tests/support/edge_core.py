@@ -1,4 +1,4 @@
-"""The encryption edge of any number of numbers, as far as it needs no connection."""
+"""The encryption edge of any number of numbers, without connections."""
 
 import time
 from abc import abstractmethod
@@ -22,13 +22,13 @@ F = TypeVar("F", bound=Fault)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A request that was entered into a ledger.
+    """A recorded request.
 
     Attributes:
-        number: Which it is for, if it is for one.
+        number: The number that it is for, if any.
         trace: The trace id of its answer.
-        headers: What its answer carries besides.
-        limited: The answer, if it is beyond a limit.
+        headers: Further headers of its answer.
+        limited: The error, if it is beyond a limit.
     """
 
     call: Call
@@ -42,16 +42,16 @@ class Entry:
 
 
 class EdgeCore(Simulator):
-    """What counts, judges, limits and answers; plain attributes may be set at any time.
+    """Counts, checks, limits and answers; plain attributes may be set at any time.
 
     Attributes:
         numbers: By phone number id.
-        clock: The time in seconds that limits and lives of tokens go by.
-        accepts: The ways to bring a parameter that are understood.
+        clock: The time in seconds for limits and the life of tokens.
+        accepts: The encodings of parameters that are accepted.
         limits: See `limit`.
-        show_usage: Whether answers have the headers of usage.
-        elsewhere: The records of requests that are for none of the numbers.
-        oddities: What clients did that nobody documents and Meta overlooks.
+        show_usage: Whether answers have usage headers.
+        elsewhere: The records of requests for no known number.
+        oddities: What clients did that Meta tolerates and nobody documents.
     """
 
     def __init__(self) -> None:
@@ -61,11 +61,11 @@ class EdgeCore(Simulator):
         self.accepts: set[Encoding] = set(ENCODINGS)
         self.limits: list[Limit] = []
         self.show_usage = True
-        self.elsewhere = Ledger(self._bell)
+        self.elsewhere = Ledger(self._condition)
         self.oddities: list[str] = []
         self._by_number: dict[str, CloudNumber] = {}
-        self._faults = FaultQueue(self._bell)
-        self._stray_scandals: list[str] = []
+        self._faults = FaultQueue(self._condition)
+        self._stray_violations: list[str] = []
 
     def __getitem__(self, name: str) -> CloudNumber:
         """Find a number by its id, or by itself with its plus."""
@@ -73,13 +73,13 @@ class EdgeCore(Simulator):
 
     @property
     def strays(self) -> list[str]:
-        """Paths of requests that were for none of the numbers."""
+        """Paths of requests for no known number."""
         return [record.path for record in self.elsewhere.requests]
 
     @property
-    def scandals(self) -> list[str]:
-        """What no client may ever do and one did."""
-        return [*super().scandals, *(f"elsewhere: {scandal}" for scandal in self._stray_scandals)]
+    def violations(self) -> list[str]:
+        """What a client did and no client must ever do."""
+        return [*super().violations, *(f"elsewhere: {violation}" for violation in self._stray_violations)]
 
     @property
     def refused(self) -> int:
@@ -87,19 +87,19 @@ class EdgeCore(Simulator):
         return sum(limit.refused for limit in self.limits)
 
     def limit(self, calls_per_hour: int, per: Per = "app+waba", **options: Unpack[Options]) -> Limit:
-        """Limit the calls from now on, besides the limits that there are."""
+        """Add a limit on calls."""
         limit = Limit(calls_per_hour, per, **options)
-        with self._bell:
+        with self._condition:
             self.limits.append(limit)
         return limit
 
     def fail(self, kind: Kind | Literal["any"], fault: F, times: int | None = 1) -> F:
-        """Meet the next requests of a kind, for whichever number, with a fault; it goes before those of a number."""
+        """Answer the next requests of a kind, for any number, with a fault; it precedes the faults of a number."""
         self._faults.add(kind, fault, times)
         return fault
 
     def heal(self) -> None:
-        """Drop every fault that is queued, here or at a number."""
+        """Drop every queued fault, here and at the numbers."""
         self._faults.clear()
         for number in self.numbers.values():
             number.heal()
@@ -107,12 +107,12 @@ class EdgeCore(Simulator):
     def ask(
         self, method: str, path: str, *, query: str = "", headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Reply:
-        """Answer a request that comes by no connection, for tests whose time is not the clock's.
+        """Answer a request without a connection, for tests in virtual time.
 
-        Of the faults it can meet only errors of the API.
+        Of the faults only errors of the API are possible.
         """
         lower = {name.lower(): value for name, value in (headers or {}).items()}
-        with self._bell:
+        with self._condition:
             call = Call(method=method, path=path, query=query, headers=lower, body=body)
             entry = self._enter(call, record(call))
             fault = self._fault(entry)
@@ -127,18 +127,18 @@ class EdgeCore(Simulator):
             return reply
 
     def _put(self, number: CloudNumber) -> CloudNumber:
-        with self._bell:
+        with self._condition:
             self.numbers[number.id] = self._by_number[number.number] = number
         return number
 
-    def _homes(self) -> Iterable[CloudNumber]:
+    def _all_numbers(self) -> Iterable[CloudNumber]:
         return self.numbers.values()
 
     def _ledgers(self) -> Iterator[Ledger]:
         yield from self.numbers.values()
         yield self.elsewhere
 
-    # What each of them does its own way; the lock is held.
+    # What differs between APIs; called with the lock held.
 
     @abstractmethod
     def _find(self, call: Call) -> CloudNumber | None:
@@ -150,17 +150,17 @@ class EdgeCore(Simulator):
 
     @abstractmethod
     def _payer(self, call: Call, number: CloudNumber | None) -> Payer | None:
-        """Return whom a request counts for, if what it carries opens anything."""
+        """Return the accounts that a request counts for, `None` without a valid credential."""
 
     @abstractmethod
     def _secrets(self, call: Call, number: CloudNumber | None) -> Iterable[tuple[str, str]]:
-        """Return secrets that must be nowhere in the path, query and body, and their names."""
+        """Return names and texts of secrets that must not occur in path, query or body."""
 
     def _more_headers(self, call: Call) -> dict[str, str]:
         del call
         return {}
 
-    # One request; the lock is held.
+    # One request; called with the lock held.
 
     def _enter(self, call: Call, arrival: Record) -> Entry:
         """Count and record a request."""
@@ -199,12 +199,14 @@ class EdgeCore(Simulator):
         )
 
     def _judge(self, call: Call, number: CloudNumber | None) -> None:
-        scandals = self._stray_scandals if number is None else number.scandals
+        violations = self._stray_violations if number is None else number.violations
         if call.brings_private_key:
-            scandals.append("a private key was sent")
+            violations.append("a private key was sent")
         bare = replace(call, headers={})
-        scandals += [
-            f"{name} was sent in the open" for name, text in self._secrets(call, number) if bare.mentions(text)
+        violations += [
+            f"{name} was sent outside of its header"
+            for name, text in self._secrets(call, number)
+            if bare.mentions(text)
         ]
         self.oddities += encryption_edge.oddities(call)
 
@@ -217,8 +219,8 @@ class EdgeCore(Simulator):
         return entry.number.next_fault(entry.kind)
 
     def _reply(self, entry: Entry) -> Reply:
-        """Carry out a request, and note what came of it."""
-        with self._bell:
+        """Carry out a request, and record the result."""
+        with self._condition:
             try:
                 document = self._document(entry)
             except GraphRefusal as refusal:
@@ -235,7 +237,7 @@ class EdgeCore(Simulator):
 
 
 def record(call: Call) -> Record:
-    """Record what the request alone tells."""
+    """Make the record of a request, without its connection."""
     kinds: dict[str, Kind] = {"GET": "read", "POST": "publish"}
     return Record(
         at=time.monotonic(),

@@ -1,4 +1,4 @@
-"""The one TLS port of a simulated Cloud API, or of a provider that passes it on."""
+"""The TLS port of a simulated Cloud API, or of a provider that offers it."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from aiohttp import web
 
 from support.background import BackgroundLoop
 from support.call import Call
-from support.door import Door
 from support.edge_core import EdgeCore, record
 from support.exchange import Exchange, Reply
 from support.graph_errors import GraphExchange
 from support.ledger import Record
 from support.listener import Listener, server_name
-from support.simulator import Visit
+from support.port_switch import PortSwitch
+from support.simulator import Arrival
 from support.tls import Certificate
 
 
 class EdgeServer(EdgeCore):
-    """A core and its port, which is open between entering and leaving; without it the core can still be asked.
+    """A core and its port, which is open inside `with`; outside of it `ask` still works.
 
     Attributes:
-        certificate: What it shows.
+        certificate: Its certificate.
         state: Whether it can be reached.
     """
 
@@ -37,7 +37,7 @@ class EdgeServer(EdgeCore):
     def __enter__(self) -> Self:
         """Open the port."""
         self._background = BackgroundLoop(type(self).__name__.lower())
-        self._door = Door(self._background, self._listener)
+        self._switch = PortSwitch(self._background, self._listener)
         try:
             self._background.run(self._listener.open())
         except BaseException:
@@ -48,7 +48,7 @@ class EdgeServer(EdgeCore):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the port, end every request, also those that hang."""
+        """Close the port, end every request, hanging ones included."""
         self.close()
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class EdgeServer(EdgeCore):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Its port."""
         return self._listener.address[1]
 
     @property
@@ -68,59 +68,59 @@ class EdgeServer(EdgeCore):
 
     def stop(self) -> None:
         """Refuse connections, end those that exist, keep the port."""
-        self._move("stopped", Door.close)
+        self._move("stopped", PortSwitch.close)
 
     def freeze(self) -> None:
-        """Let connections come about and nothing be said on them."""
-        self._move("frozen", Door.freeze)
+        """Accept connections without answering on them."""
+        self._move("frozen", PortSwitch.freeze)
 
     def start(self) -> None:
         """Serve again, on the same port."""
-        self._move("up", Door.open)
+        self._move("up", PortSwitch.open)
 
     def show_certificate(self, certificate: Certificate) -> None:
         """Show another certificate from now on."""
         self.certificate = certificate
-        self._door.show(certificate)
+        self._switch.show(certificate)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        with self._door.holding(request.transport):
+        with self._switch.holding(request.transport):
             if self.state == "frozen":
                 await asyncio.Event().wait()  # ends with the connection
             if self.state == "stopped":
                 return Exchange(request, Reply).hang_up()
             call = await Call.receive(request, request.rel_url.raw_path)
 
-            def arrive() -> Visit:
+            def arrive() -> Arrival:
                 entry = self._enter(call, _arrival(call, request))
                 exchange = GraphExchange(request, lambda: self._reply(entry))
                 exchange.trace, exchange.headers = entry.trace, entry.headers
-                return Visit(ledger=entry.ledger, place=entry.place, exchange=exchange, fault=self._fault(entry))
+                return Arrival(ledger=entry.ledger, place=entry.place, exchange=exchange, fault=self._fault(entry))
 
             return await self._meet(arrive)
 
-    def _done(self, visit: Visit, status: int | None) -> None:
-        code = visit.exchange.code if isinstance(visit.exchange, GraphExchange) else None
+    def _done(self, arrival: Arrival, status: int | None) -> None:
+        code = arrival.exchange.code if isinstance(arrival.exchange, GraphExchange) else None
         if code is not None:
-            visit.ledger.note(visit.place, code=code)
-        super()._done(visit, status)
+            arrival.ledger.note(arrival.place, code=code)
+        super()._done(arrival, status)
 
-    def _move(self, state: Literal["up", "stopped", "frozen"], act: Callable[[Door], None]) -> None:
-        with self._bell:
+    def _move(self, state: Literal["up", "stopped", "frozen"], act: Callable[[PortSwitch], None]) -> None:
+        with self._condition:
             if self.state == state:
                 return
             self.state = state
-        act(self._door)
-        with self._bell:
-            self._bell.notify_all()
+        act(self._switch)
+        with self._condition:
+            self._condition.notify_all()
 
 
 def _arrival(call: Call, request: web.BaseRequest) -> Record:
-    """Record what a request and its connection tell."""
-    context = request.transport.get_extra_info("peername") if request.transport is not None else None
+    """Record a request and its connection."""
+    client = request.transport.get_extra_info("peername") if request.transport is not None else None
     return replace(
         record(call),
         headers=tuple(name.decode("latin-1").lower() for name, _ in request.raw_headers),
         server_name=server_name(request),
-        context=context[1] if context else 0,
+        client_port=client[1] if client else 0,
     )

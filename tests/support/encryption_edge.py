@@ -1,6 +1,6 @@
-"""What `whatsapp_business_encryption` of a number answers, once it is clear who asks and for which number.
+"""The edge `whatsapp_business_encryption` of a number, once caller and number are known.
 
-Strict: what Meta refuses is refused, and what it overlooks without having documented it is told as an oddity.
+Strict: what Meta refuses is refused, and what it tolerates without documentation is recorded as an oddity.
 """
 
 from collections.abc import Collection, Iterator
@@ -28,13 +28,13 @@ def serve(number: CloudNumber, call: Call, accepts: Collection[Encoding]) -> dic
     if (refusal := number.refusal()) is not None:
         raise GraphRefusal(refusal)
     if call.method == "GET":
-        check_requested = ",".join(parameter.value for parameter in given if parameter.name == FIELDS)
-        return number.show_key([field.strip() for field in check_requested.split(",") if field.strip()])
+        fields = ",".join(parameter.value for parameter in given if parameter.name == FIELDS)
+        return number.show_key([field.strip() for field in fields.split(",") if field.strip()])
     return number.publish(_key(given).value)
 
 
 def offer(call: Call, accepts: Collection[Encoding]) -> tuple[str | None, str]:
-    """Return the fingerprint of the key that a publish brings, if it brings a good one, and how it brings it."""
+    """Return the fingerprint of a publish's key (`None` if unusable), and the encoding it came in."""
     encoding = ""
     try:
         encoding = next((parameter.encoding for parameter in parameters(call) if parameter.name == KEY), "")
@@ -44,7 +44,7 @@ def offer(call: Call, accepts: Collection[Encoding]) -> tuple[str | None, str]:
 
 
 def oddities(call: Call) -> Iterator[str]:
-    """Tell what nobody documents and Meta overlooks."""
+    """Return what Meta tolerates and nobody documents."""
     if call.method == "GET" and call.body:
         yield "a GET with a body"
     try:

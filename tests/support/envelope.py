@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from support.exchange import Reply
 
 VERSION = "v2.53.3"
-"""The client version that answers name unless told otherwise."""
+"""The client version in answers, by default."""
 
 TITLES: Mapping[int, str] = {
     429: "Rate limit hit",
@@ -82,5 +82,5 @@ class Refusal(Exception):
         self._status = status
 
     def reply(self, version: str) -> Reply:
-        """Make the answer that tells so."""
+        """Make the answer."""
         return error(self._code, self._details, status=self._status, version=version)

@@ -1,4 +1,4 @@
-"""One HTTP request at a simulator and the ways to answer it, proper or not."""
+"""One HTTP request at a simulator and the ways to answer it, correct or not."""
 
 import json
 import socket
@@ -50,7 +50,7 @@ class Reply:
 
 
 class Exchange:
-    """A request that was received, and the proper answer for whoever wants it.
+    """A request that was received, and its correct answer on demand.
 
     The simulator carries the request out only when `reply` is asked for, and only once.
 
@@ -66,12 +66,12 @@ class Exchange:
 
     @cached_property
     def reply(self) -> Reply:
-        """Carry the request out and return the proper answer."""
+        """Carry the request out and return the correct answer."""
         return self._carry_out()
 
     @property
     def connected(self) -> bool:
-        """Whether there is still somebody to answer."""
+        """Whether the client is still connected."""
         transport = self.request.transport
         return transport is not None and not transport.is_closing()
 
@@ -82,7 +82,7 @@ class Exchange:
             transport.write(data)
 
     def hang_up(self, *, reset: bool = False) -> web.StreamResponse:
-        """Close the connection without a farewell, or with a TCP reset, and send nothing more."""
+        """Close the connection without an answer, or with a TCP reset."""
         self.sent = False
         transport = self.request.transport
         if transport is not None:
@@ -94,4 +94,4 @@ class Exchange:
 
 
 Fault = Callable[[Exchange], Awaitable[web.StreamResponse]]
-"""A way to answer a request otherwise than properly."""
+"""A way to answer a request incorrectly."""

@@ -1,7 +1,7 @@
-"""The two sides that a reign stands between, in memory: an API server's objects and Secrets, and phone numbers.
+"""An API server's objects and Secrets, and the APIs of phone numbers, in memory.
 
-What the API server guards is guarded here, too (uid, resourceVersion, generation); an answer can be made to take
-its time, so that what was true when it was given no longer is when it arrives.
+uid, resourceVersion and generation are checked as by the API server. Answers can be delayed, so that they are out of
+date when they arrive.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ def now() -> float:
 
 
 def number(index: int) -> str:
-    """Return one of a row of phone numbers."""
+    """Return the phone number with an index."""
     return f"+1555{index:07d}"
 
 
 def numbers(count: int) -> list[str]:
-    """Return the first of them."""
+    """Return the phone numbers from 1 to `count`."""
     return [number(index) for index in range(1, count + 1)]
 
 
 class _Server:
-    """What objects and Secrets have in common: one count of versions, outages and latency."""
+    """What objects and Secrets share: resourceVersions, outages and latency."""
 
     def __init__(self) -> None:
         self.event_handlers: list[EventHandler] = []
@@ -56,19 +56,19 @@ class _Server:
         return str(self._version)
 
     async def answer(self) -> None:
-        """Let the time go by that an answer takes, or fail."""
+        """Wait for the latency, or raise the error of an outage."""
         if self.seconds:
             await asyncio.sleep(self.seconds)
         if self.error:
             raise self.error
 
-    def tell(self, namespace: str, name: str, version: str) -> None:
+    def notify(self, namespace: str, name: str, version: str) -> None:
         for on_event in self.event_handlers:
             on_event(namespace, name, version)
 
 
 class FakeObjects(_Server):
-    """BusinessEncryptionKeys as the API server keeps them, and the edits of everybody else."""
+    """BusinessEncryptionKeys in the API server, and the edits of users."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class FakeObjects(_Server):
         self._bodies[ref] = body(
             wanted, name=name, created=NOW + created, uid=f"uid-{version}", resourceVersion=version
         )
-        self.tell(*ref, version)
+        self.notify(*ref, version)
         return ref
 
     def edit(self, ref: ObjectKey, **wanted: Any) -> None:
@@ -97,26 +97,26 @@ class FakeObjects(_Server):
         self._changed(ref)
 
     def request_check(self, ref: ObjectKey, value: str) -> None:
-        """Annotate an object so that all its numbers are looked at."""
+        """Request a check of all numbers by the annotation."""
         self._bodies[ref]["metadata"]["annotations"][REQUESTED_AT] = value
         self._changed(ref)
 
     def touch(self, ref: ObjectKey) -> None:
-        """Change what means nothing to the operator."""
+        """Change only what the operator ignores."""
         self._changed(ref)
 
     def overwrite_status(self, ref: ObjectKey, status: dict[str, Any]) -> None:
-        """Write a status as somebody else."""
+        """Write a status as another client."""
         self._bodies[ref]["status"] = status
         self._changed(ref)
 
     def delete(self, ref: ObjectKey) -> None:
         """Delete an object."""
         del self._bodies[ref]
-        self.tell(*ref, "")
+        self.notify(*ref, "")
 
     def mark_deleted(self, ref: ObjectKey) -> None:
-        """Delete an object that somebody's finalizer holds back."""
+        """Delete an object that another client's finalizer keeps."""
         self._bodies[ref]["metadata"]["deletionTimestamp"] = rfc3339(now())
         self._changed(ref)
 
@@ -126,12 +126,12 @@ class FakeObjects(_Server):
         return found
 
     def is_current(self, ref: ObjectKey) -> bool:
-        """Tell whether an object's status speaks of its present spec."""
+        """Return whether an object's status is of its present generation."""
         generation = self._bodies[ref]["metadata"]["generation"]
         return bool(self.status(ref)["observedGeneration"] == generation)
 
     def ready(self, ref: ObjectKey) -> tuple[str, str]:
-        """Return status and reason of the Ready condition; empty before there is one."""
+        """Return status and reason of Ready, empty texts before there is one."""
         for condition in self.status(ref).get("conditions", ()):
             if condition["type"] == "Ready":
                 return condition["status"], condition["reason"]
@@ -165,7 +165,7 @@ class FakeObjects(_Server):
         return found
 
     async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
-        """Replace a status, of this very object at this very version only, unless there is a refusal."""
+        """Replace a status if uid and resourceVersion match, unless `refusal` is set."""
         if self.error:
             await self.answer()
         if self.refusal:
@@ -173,7 +173,7 @@ class FakeObjects(_Server):
             raise self.refusal
         found = self._bodies.get(resource.ref)
         if found is None:
-            raise NotFound("gone")
+            raise NotFound("no such object")
         metadata = found["metadata"]
         if (metadata["uid"], metadata["resourceVersion"]) != (resource.uid, resource.version):
             self.refused += 1
@@ -189,7 +189,7 @@ class FakeObjects(_Server):
 
     def _changed(self, ref: ObjectKey) -> None:
         version = self._bodies[ref]["metadata"]["resourceVersion"] = self.next_version()
-        self.tell(*ref, version)
+        self.notify(*ref, version)
 
 
 class FakeSecrets(_Server):
@@ -207,20 +207,20 @@ class FakeSecrets(_Server):
         version = self.next_version()
         data = {entry.replace("_", "."): text.encode() for entry, text in entries.items()}
         self._contents[NAMESPACE, name] = SecretContent(version, data, (self.writer,))
-        self.tell(NAMESPACE, name, version)
+        self.notify(NAMESPACE, name, version)
 
     def put_key(self, pair: keys.KeyPair) -> None:
-        """Put a key where objects look for it."""
+        """Put a key into the Secret that objects name."""
         self.put(KEY_SECRET, public_pem=pair.public)
 
     def put_credentials(self, password: str) -> None:
-        """Put user and password where objects look for them."""
+        """Put user and password into the Secret that objects name."""
         self.put(LOGIN_SECRET, username="admin", password=password)
 
     def remove(self, name: str) -> None:
         """Delete a Secret."""
         del self._contents[NAMESPACE, name]
-        self.tell(NAMESPACE, name, "")
+        self.notify(NAMESPACE, name, "")
 
     async def read(self, namespace: str, name: str) -> SecretContent | None:
         """Return a Secret."""
@@ -238,10 +238,10 @@ class FakeEvents:
     def __init__(self) -> None:
         self.posted: list[Event] = []
 
-    async def post(self, resource: BusinessEncryptionKey, events_of: Iterable[Event]) -> None:
-        """Keep what happened."""
+    async def post(self, resource: BusinessEncryptionKey, events: Iterable[Event]) -> None:
+        """Record events."""
         del resource
-        self.posted.extend(events_of)
+        self.posted.extend(events)
 
     @property
     def reasons(self) -> list[str]:
@@ -251,13 +251,13 @@ class FakeEvents:
 
 @dataclass(slots=True)
 class Phone:
-    """One number's API: the key that it holds, and how it behaves.
+    """One number's API: its key and its behaviour.
 
     Attributes:
-        failure: What every call ends in.
-        refusal: What every publish ends in.
-        error: What every call raises, which a backend never should.
-        settles: Seconds until a published key is VALID; infinite for never.
+        failure: The result of every call.
+        refusal: The result of every publish.
+        error: Raised by every call, which a real backend never does.
+        settles: Seconds until a published key is VALID; `inf` for never.
         seconds: How long every call takes.
     """
 
@@ -271,29 +271,29 @@ class Phone:
     published_at: float = float("inf")
 
     def hang(self) -> None:
-        """Answer nothing any more, which a caller gives up on after half a minute."""
+        """Stop answering; callers time out after 30 s."""
         self.failure = Failure(reason=Reason.UNREACHABLE, message="no answer within 30 s", pace=Pace.SOON)
         self.seconds = 30.0
 
     def recover(self) -> None:
-        """Answer at once again."""
+        """Answer again, without faults."""
         self.failure, self.refusal, self.error, self.seconds = None, None, None, 0.02
 
     def overwrite(self, fingerprint: str | None) -> None:
-        """Hold another key or none, as somebody else would have it."""
+        """Hold another client's key, or none."""
         self.fingerprint = fingerprint
         self.status = SignatureStatus.VALID if fingerprint else SignatureStatus.MISMATCH
 
     def lose_signature(self) -> None:
-        """Hold the same key, MISMATCH until it is published again, as after a new registration."""
+        """Keep the key with MISMATCH until it is published again, as after a new registration."""
         self.status, self.published_at = SignatureStatus.MISMATCH, float("inf")
 
     def holds(self, pair: keys.KeyPair) -> bool:
-        """Tell whether the number is signed with a key."""
+        """Return whether the number is VALID for a key."""
         return self.fingerprint == pair.fingerprint and self.reading().status is SignatureStatus.VALID
 
     def reading(self) -> Reading:
-        """Return what a read says now."""
+        """Return the answer of a read now."""
         if self.fingerprint and now() >= self.published_at + self.settles:
             self.status = SignatureStatus.VALID
         return Reading(status=self.status, fingerprint=self.fingerprint)
@@ -327,7 +327,7 @@ class FakePhones:
         return self._phones[url]
 
     def join(self, url: str, other: str) -> None:
-        """Have two URLs lead to one phone."""
+        """Let two URLs lead to one phone."""
         self._phones[url] = self.at(other)
 
     def count(self, kind: str, number: str | None = None) -> int:
@@ -335,12 +335,12 @@ class FakePhones:
         return sum(one.kind == kind and (number is None or number[1:] in one.url) for one in self.calls)
 
     async def read(self, endpoint: Endpoint) -> Reading | Failure:
-        """Tell which key the number holds."""
+        """Answer a read."""
         phone = await self._call("read", endpoint)
         return phone.failure or phone.reading()
 
     async def publish(self, endpoint: Endpoint, public_key: str) -> Accepted | Failure:
-        """Take a key."""
+        """Answer a publish."""
         phone = await self._call("publish", endpoint)
         if refusal := phone.failure or phone.refusal:
             return refusal
@@ -370,21 +370,21 @@ class FakePhones:
 
 
 def unavailable() -> Unavailable:
-    """Return the error of an API server that is away."""
-    return Unavailable("the API server is away")
+    """Return the error of an API server that cannot be reached."""
+    return Unavailable("the API server cannot be reached")
 
 
 class FakeLimits:
-    """Lanes that take so many at once, until they are closed to everything, or to what is not urgent."""
+    """Limits with one capacity for every limiter key, which can be closed, or closed to what is not urgent."""
 
     def __init__(self, capacity: int) -> None:
         self._room = capacity
         self.closed_until: dict[tuple[str, bool], float] = {}
 
     def capacity(self, limiter_key: str, now: float, *, urgent: bool) -> int:
-        """Return how many of a lane may be worked on at once."""
+        """Return how many numbers of a limiter key may be worked on at once."""
         return self._room if now >= self.available_at(limiter_key, now, urgent=urgent) else 0
 
     def available_at(self, limiter_key: str, now: float, *, urgent: bool) -> float:
-        """Return when there is room again."""
+        """Return when there is capacity again."""
         return self.closed_until.get((limiter_key, urgent), now)

@@ -1,4 +1,4 @@
-"""The faults that requests are going to meet, in their order."""
+"""Faults queued for the next requests, in order."""
 
 import threading
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class _Planned:
 
 
 class FaultQueue:
-    """Faults by the kind of request that is to meet them."""
+    """Faults by the kind of request that they are for."""
 
     def __init__(self, lock: threading.Condition) -> None:
         self._lock = lock
         self._faults: list[_Planned] = []
 
     def add(self, kind: Kind | Literal["any"], fault: Fault, times: int | None) -> None:
-        """Put a fault behind the others; `None` times is for ever."""
+        """Append a fault; `None` times means always."""
         with self._lock:
             self._faults.append(_Planned(kind, fault, times))
 

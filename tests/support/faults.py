@@ -1,6 +1,6 @@
-"""Ways in which a server misbehaves; each is given to a simulator and meets one request at a time.
+"""Faults of a server; each is given to a simulator and answers one request at a time.
 
-None of them outlives its client or the simulator: what waits is cancelled when the connection goes.
+None outlives its client or the simulator: what waits is cancelled when the connection ends.
 """
 
 import asyncio
@@ -40,18 +40,18 @@ SHAPES: Mapping[str, str] = {
     "errors that are none": '{"errors": [], "meta": {}}',
     "errors of another shape": '{"errors": {"code": "1006"}}',
 }
-"""JSON, or nearly, that is not what the API documents."""
+"""JSON, valid or not, that the API does not document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answers with this, whatever was asked; the request is not carried out."""
+    """Answers every request with this; the request is not carried out."""
 
     reply: Reply
 
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
         """Meet a request."""
-        del exchange  # nobody looks at it
+        del exchange  # not needed
         return self.reply.response()
 
 
@@ -64,7 +64,7 @@ def error(
 
 
 def rate_limited(retry_after: str | datetime | None = None) -> Answer:
-    """Answer 429, asking for patience in seconds, until a time, or in nonsense."""
+    """Answer 429, with a Retry-After in seconds, as a date, or malformed."""
     if isinstance(retry_after, datetime):
         retry_after = format_datetime(retry_after, usegmt=True)
     return error(1015, status=429, retry_after=retry_after)
@@ -94,7 +94,7 @@ def odd_reason(status: int = 503) -> Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Twist:
-    """Answers properly but for some members, headers or the content type."""
+    """Answers correctly except for some members, headers or the content type."""
 
     members: Mapping[str, object] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Twist:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Answers properly, but late; `carried_out` says whether the request takes effect before the wait."""
+    """Answers correctly, but late; with `carried_out` the request takes effect before the wait."""
 
     seconds: float
     carried_out: bool = False
@@ -124,7 +124,7 @@ class Slow:
 
 
 class Hang:
-    """Does not answer until released, from any thread; then, and ever after, answers properly."""
+    """Does not answer until released, from any thread; from then on answers correctly."""
 
     def __init__(self, *, carried_out: bool = False) -> None:
         self._carried_out = carried_out
@@ -133,7 +133,7 @@ class Hang:
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def release(self) -> None:
-        """Let every request go on."""
+        """Release every request."""
         with self._lock:
             self._released = True
             for loop, event in self._waiting:
@@ -162,7 +162,7 @@ class CutOff:
 
     Attributes:
         within: Where it ends.
-        carried_out: Whether the request takes effect all the same.
+        carried_out: Whether the request takes effect nevertheless.
         reset: Whether it ends by a TCP reset.
     """
 
@@ -182,7 +182,7 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drip:
-    """Sends the proper answer one byte at a time, from its first byte on or from the body's."""
+    """Sends the correct answer one byte at a time, from its first byte on or from the body's."""
 
     interval: float = 1.0
     head_at_once: bool = False
@@ -203,7 +203,7 @@ class Drip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Huge:
-    """Answers properly, followed by megabytes of blanks."""
+    """Answers correctly, followed by megabytes of blanks."""
 
     size: int = 16 * MEBIBYTE
 
@@ -230,7 +230,7 @@ class Endless:
             while exchange.connected:
                 await response.write(b"A" * 65536)
                 await asyncio.sleep(0)  # a write to a connection that was reset never gives way by itself
-        except ConnectionError:  # the client has had enough
+        except ConnectionError:  # the client closed the connection
             exchange.sent = False
         return response
 
@@ -246,7 +246,7 @@ class Endless:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GzipBomb:
-    """Answers properly but for a Content-Encoding under which a small body unfolds to a huge one."""
+    """Answers correctly, with a small body that its Content-Encoding expands to a huge one."""
 
     size: int = 64 * MEBIBYTE
 

@@ -1,4 +1,4 @@
-"""Build etcd and kube-apiserver from Go modules, with the Go that is there or the one that PyPI has.
+"""Build etcd and kube-apiserver from Go modules, with the installed Go or the one on PyPI.
 
 `go/go.mod` names both as tools and pins every module; nothing of ours is written in Go.
 """
@@ -59,7 +59,7 @@ def parse_go_version(text: str) -> tuple[int, int]:
 
 
 def build_servers(into: Path, env: Mapping[str, str]) -> None:
-    """Build every server into an existing folder, telling on standard error how it goes.
+    """Build every server into an existing folder, reporting progress on standard error.
 
     Raises:
         BuildError: there is no usable Go and none can be installed, or the build failed.
@@ -103,7 +103,7 @@ def build_flags(version: str) -> tuple[str, ...]:
 
 
 def go_on_path(env: Mapping[str, str], oldest: tuple[int, int], newest: tuple[int, int]) -> Path | None:
-    """Return the Go that the environment's PATH leads to, if its major and minor are from oldest to newest."""
+    """Return the Go on the environment's PATH, if its major and minor are from oldest to newest."""
     found = shutil.which("go", path=env.get("PATH"))
     if found is None:
         return None

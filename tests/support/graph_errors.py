@@ -106,13 +106,13 @@ SHAPES: Mapping[str, str] = {
     "success of a number": '{"success": 1}',
     "success and error": '{"success": true, "error": {"code": 100}}',
 }
-"""JSON that is not what this API documents, beside the shapes in `kit.faults`; for `faults.text`."""
+"""JSON that is not what this API documents, beside those in `support.faults`; for `faults.text`."""
 
 _METHOD_ERRORS = frozenset({803})
 
 
 def trace_id() -> str:
-    """Make what Meta's support asks for, in the form that it has."""
+    """Make a trace id in the form that Meta's have."""
     return "A" + secrets.token_urlsafe(16)
 
 
@@ -121,7 +121,7 @@ class GraphExchange(Exchange):
 
     Attributes:
         trace: Its trace id.
-        headers: What every answer of the API carries.
+        headers: Headers of every answer of the API.
         code: The code by which it was refused, once it was.
     """
 
@@ -175,10 +175,10 @@ def graph_error(
     details: str | None = None,
     **more: object,
 ) -> GraphError:
-    """Make an error, with the documented status and members unless told otherwise.
+    """Make an error, by default with the documented status and members.
 
-    A code given as text stays one; `more` are further members, such as `type`, `error_user_msg`, or a `fbtrace_id`
-    that is none.
+    A code given as text stays text; `more` are further members, such as `type`, `error_user_msg`, or a malformed
+    `fbtrace_id`.
     """
     number = int(code)
     members = {**more}
@@ -196,7 +196,7 @@ def graph_error(
     return GraphError(
         code=code,
         status=default if status is None else status,
-        message=f"(#{code}) {message or MESSAGES.get(number, 'Something is wrong')}",
+        message=f"(#{code}) {message or MESSAGES.get(number, 'Unknown error')}",
         type=kind,
         more=members,
         headers={} if retry_after is None else {"Retry-After": retry_after},
@@ -204,7 +204,7 @@ def graph_error(
 
 
 def unknown_object(method: str, identity: str) -> GraphError:
-    """Refuse as for an object that is not there, may not be seen, or cannot do this."""
+    """Return the error of an object that is missing, not visible to the token, or does not support the method."""
     message = (
         f"Unsupported {method.lower()} request. Object with ID '{identity}' does not exist, cannot be loaded due to "
         "missing permissions, or does not support this operation."

@@ -19,7 +19,7 @@ class App:
     """An app of a business; plain attributes may be set at any time.
 
     Attributes:
-        secret: Known to Meta and to the business.
+        secret: The app secret.
         demands_proof: Whether calls need an `appsecret_proof`.
     """
 
@@ -41,9 +41,9 @@ class Token:
     """An access token; plain attributes may be set at any time.
 
     Attributes:
-        name: For records, which never hold the token.
+        name: Its name in records, which never hold the token.
         text: The token.
-        permissions: What it was granted.
+        permissions: The permissions granted.
         wabas: The WhatsApp business accounts that its system user is assigned; `None` for all.
     """
 
@@ -76,21 +76,21 @@ class Token:
 
     @property
     def state(self) -> State:
-        """Whether it counts."""
+        """Whether it is valid."""
         if self._revoked is not None:
             return "revoked"
         return "expired" if self._end is not None and self._clock() >= self._end else "living"
 
     def expire(self) -> None:
-        """Let its life end now."""
+        """Expire it now."""
         self._end = self._clock()
 
     def revoke(self, subcode: int = 460) -> None:
-        """Take it back; the subcode says why: 458 app removed, 460 password changed, 467 made invalid."""
+        """Revoke it; the subcode says why: 458 app removed, 460 password changed, 467 made invalid."""
         self._revoked = subcode
 
     def refusal(self) -> GraphError | None:
-        """Return what a call with it is answered, when it no longer counts."""
+        """Return the error of a call with it, `None` while it is valid."""
         if self._revoked is not None:
             return graph_error(190, "The session has been invalidated", subcode=self._revoked)
         if self.state == "expired":

@@ -1,7 +1,7 @@
-"""Signals that ask for the end raise an exception: once, and never between an act and the note of it.
+"""Signals that end the program, raised as an exception: once, and never inside `held`.
 
-An exception may come between any two instructions, so also after a process has started and before anybody knows
-its id. Whoever makes something that has to be cleaned up does that, and writes down where it is, under `held`.
+An exception may come between any two instructions, so also after a process has started and before its id is stored.
+Code that makes something to be cleaned up makes it, and stores where it is, inside `held`.
 """
 
 import signal
@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asks for the end; the exit status tells which."""
+    """A signal ends the program; the exit status names the signal."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.strsignal(signum))
@@ -22,32 +22,32 @@ class Ended(KeyboardInterrupt):
 
 
 class _Switch:
-    """What the handler knows; signals are handled by the main thread alone, so nobody else touches it."""
+    """The handler's state; signals are handled in the main thread only, which alone uses it."""
 
     holds = 0
     pending: int | None = None
 
 
 def expect() -> None:
-    """From now on raise `Ended` for the first signal that asks for the end, and ignore those that follow it."""
+    """Raise `Ended` for the first of the signals from now on, and ignore those that follow."""
     for signum in _SIGNALS:
-        # A hang-up is ignored where somebody asked for that with nohup.
+        # With nohup a hang-up stays ignored.
         if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _handle)
 
 
 def ignore() -> None:
-    """Let nothing interrupt the removal of what was started; it takes no time."""
+    """Ignore the signals, so that clean-up is not interrupted; it is quick."""
     for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Have a signal wait for the end of the block.
+    """Defer signals to the end of the block.
 
     Raises:
-        Ended: at the end of the block, for a signal that waited.
+        Ended: at the end of the block, for a deferred signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

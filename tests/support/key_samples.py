@@ -62,7 +62,7 @@ def elliptic_certificate() -> str:
 
 @cache
 def encrypted_with(*options: str, private: str = "") -> str:
-    """Encrypt a private key, that pair's unless told, with `openssl pkcs8 -topk8`."""
+    """Encrypt a private key, by default that pair's, with `openssl pkcs8 -topk8`."""
     command = ("pkcs8", "-topk8", "-passout", f"pass:{PASSPHRASE}", *options)
     return keys.openssl(*command, text=private or plain().private)
 

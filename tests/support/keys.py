@@ -1,6 +1,6 @@
 """Test keys, made by the commands of the API's documentation with the real OpenSSL.
 
-A pair is made once in a process and found again by its name: generating one costs up to half a second,
+A pair is made once in a process for each name: generating one takes up to half a second,
 a large one several.
 """
 
@@ -15,18 +15,18 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
-_PASSPHRASE = "KIT_PASSPHRASE"
+_PASSPHRASE = "TEST_PASSPHRASE"
 OPEN_SESAME = "open sesame"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPair:
-    """A private key as OpenSSL wrote it, and what belongs to it.
+    """A private key as OpenSSL wrote it, with its public half and passphrase.
 
     Attributes:
         private: The PEM text, encrypted when there is a passphrase.
         public: The same key's SubjectPublicKeyInfo as PEM text.
-        passphrase: What opens `private`; `None` when it is not encrypted.
+        passphrase: Decrypts `private`; `None` when it is not encrypted.
     """
 
     private: str = field(repr=False)
@@ -42,7 +42,7 @@ class KeyPair:
 def openssl(*arguments: str, text: str = "", passphrase: str | None = None) -> str:
     """Run openssl with `text` on its standard input and return what it prints.
 
-    A passphrase goes through the environment; the arguments name it as `env:KIT_PASSPHRASE`.
+    A passphrase goes through the environment; the arguments name it as `env:TEST_PASSPHRASE`.
     """
     environment = {**os.environ, _PASSPHRASE: passphrase or ""}
     return subprocess.run(
@@ -53,7 +53,7 @@ def openssl(*arguments: str, text: str = "", passphrase: str | None = None) -> s
 @cache
 def rsa(name: str = "first", bits: int = 2048) -> KeyPair:
     """Make an unencrypted pair with `openssl genrsa`, PKCS#8 from OpenSSL 3 on; another name, another key."""
-    del name  # only tells keys apart
+    del name  # only part of the cache's key
     private = openssl("genrsa", str(bits))
     return KeyPair(private=private, public=public_of(private))
 
@@ -61,7 +61,7 @@ def rsa(name: str = "first", bits: int = 2048) -> KeyPair:
 @cache
 def encrypted(name: str = "first", passphrase: str = OPEN_SESAME) -> KeyPair:
     """Make a pair with `openssl genrsa -des3`: an encrypted PKCS#8 from OpenSSL 3 on."""
-    del name  # only tells keys apart
+    del name  # only part of the cache's key
     private = openssl("genrsa", "-des3", "-passout", f"env:{_PASSPHRASE}", "2048", passphrase=passphrase)
     return KeyPair(private=private, public=public_of(private, passphrase), passphrase=passphrase)
 
@@ -69,7 +69,7 @@ def encrypted(name: str = "first", passphrase: str = OPEN_SESAME) -> KeyPair:
 @cache
 def encrypted_classic(name: str = "first", passphrase: str = OPEN_SESAME) -> KeyPair:
     """Make a pair with `openssl genrsa -des3 -traditional`: an encrypted PKCS#1, as OpenSSL 1 wrote it."""
-    del name  # only tells keys apart
+    del name  # only part of the cache's key
     private = openssl(
         "genrsa", "-des3", "-traditional", "-passout", f"env:{_PASSPHRASE}", "2048", passphrase=passphrase
     )
@@ -123,7 +123,7 @@ def certificate_of(private: str, passphrase: str | None = None) -> str:
 
 @cache
 def issued_certificate(private: str, authority: str, serial: int = 1) -> tuple[str, str]:
-    """Have a certificate for the key issued by another key's with `openssl req -x509 -CA`; return both."""
+    """Return a certificate for the key, issued with `openssl req -x509 -CA` by another key, and the issuer's."""
     issuer = certificate_of(authority)
     with tempfile.TemporaryDirectory() as folder:
         for name, text in (("ca.crt", issuer), ("ca.key", authority)):

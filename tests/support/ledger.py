@@ -1,4 +1,4 @@
-"""What a simulator saw: a record of every request, for assertions."""
+"""A record of every request at a simulator, for assertions."""
 
 import threading
 from collections import Counter
@@ -15,22 +15,22 @@ class Record:
 
     Attributes:
         at: When it arrived, on the monotonic clock.
-        kind: What the simulator took it for.
+        kind: What the request does.
         path: The path as the pod sees it, without the query.
-        status: The HTTP status of the answer; `None` while there is none, and when none was sent.
+        status: The HTTP status of the answer; `None` until one is sent.
         open: Whether the request is still being answered.
-        authorised: Whether it carried the right password, for a login, or else a living token of this pod.
-        fingerprint: The fingerprint of the public key that it wants published, if that is one.
+        authorised: Whether it carried the right password (a login) or a valid token.
+        fingerprint: The fingerprint of the key to publish, if it is a key.
         carried_out: Whether a publish took effect.
         headers: The names of its headers, in lower case, in their order.
         cookies: Whether it carried any.
         host: The Host header.
         server_name: The name asked for in the TLS handshake.
-        peer: The client's port: requests on one connection have it in common.
-        token: The name that the simulator gave to the token or API key which it carried, where it knows one.
+        client_port: The client's port, the same for all requests of one connection.
+        token: The simulator's name of the token or API key that it carried, if known.
         encoding: How a publish brought the key: form, multipart, json or query.
         parameters: The names of the parameters in its query.
-        code: The error code of the answer, where the simulator refused by one of its own.
+        code: The API's error code in the answer, if it was refused.
         trace: The trace id that its answer carried.
     """
 
@@ -47,7 +47,7 @@ class Record:
     cookies: bool = False
     host: str = ""
     server_name: str | None = None
-    context: int = 0
+    client_port: int = 0
     token: str = ""
     encoding: str = ""
     parameters: tuple[str, ...] = ()
@@ -58,11 +58,11 @@ class Record:
 class Ledger:
     """The records of one number; readable from any thread, and cheap to count.
 
-    `bell` is rung, with its lock held, after whatever a test may wait for.
+    `condition` is notified, with its lock held, after every change that a test may wait for.
     """
 
-    def __init__(self, bell: threading.Condition) -> None:
-        self.bell = bell
+    def __init__(self, condition: threading.Condition) -> None:
+        self.condition = condition
         self._records: list[Record] = []
         self._counts: Counter[Kind] = Counter()
         self._open = 0
@@ -70,7 +70,7 @@ class Ledger:
     @property
     def requests(self) -> list[Record]:
         """Every request so far, oldest first."""
-        with self.bell:
+        with self.condition:
             return list(self._records)
 
     @property
@@ -80,12 +80,12 @@ class Ledger:
 
     @property
     def reads(self) -> int:
-        """How many times the key was asked for."""
+        """How many reads of the key there were."""
         return self._counts["read"]
 
     @property
     def publishes(self) -> int:
-        """How many times a key was to be published, whatever came of it."""
+        """How many publishes were tried."""
         return self._counts["publish"]
 
     @property
@@ -100,33 +100,33 @@ class Ledger:
 
     def open(self, record: Record) -> int:
         """Enter a request and return its place."""
-        with self.bell:
+        with self.condition:
             self._records.append(record)
             self._counts[record.kind] += 1
             self._open += 1
-            self.bell.notify_all()
+            self.condition.notify_all()
             return len(self._records) - 1
 
     def note(self, place: int, **facts: Any) -> None:
-        """Add to a record what became known later."""
-        with self.bell:
+        """Add facts to a record."""
+        with self.condition:
             self._records[place] = replace(self._records[place], **facts)
-            self.bell.notify_all()
+            self.condition.notify_all()
 
     def carried_out(self, place: int) -> None:
         """Note that a publish took effect."""
         self.note(place, carried_out=True)
 
     def answered(self, place: int, status: int | None) -> None:
-        """Note that a request has been dealt with."""
-        with self.bell:
+        """Note that a request has been answered."""
+        with self.condition:
             self._records[place] = replace(self._records[place], status=status, open=False)
             self._open -= 1
-            self.bell.notify_all()
+            self.condition.notify_all()
 
     def forget_requests(self) -> None:
-        """Start counting anew; only while no request is open."""
-        with self.bell:
+        """Forget all records; only while no request is open."""
+        with self.condition:
             if self._open:
                 raise RuntimeError("a request is still open")
             self._records.clear()
@@ -136,11 +136,11 @@ class Ledger:
         """Wait for a state of the simulator, looking again after each request and each change by a test.
 
         Raises:
-            TimeoutError: It did not come about; the message tells what was counted.
+            TimeoutError: it did not; the message has the counts.
         """
-        with self.bell:
-            if not self.bell.wait_for(predicate, timeout):
-                raise TimeoutError(f"{what} did not come about within {timeout} s; {self.summary()}")
+        with self.condition:
+            if not self.condition.wait_for(predicate, timeout):
+                raise TimeoutError(f"{what} did not happen within {timeout} s; {self.summary()}")
 
     def summary(self) -> str:
         """Return the counts in a few words."""

@@ -1,4 +1,4 @@
-"""A TLS port that can be taken away and brought back under its clients' feet."""
+"""A TLS port that can be closed, frozen and opened again while it has clients."""
 
 import asyncio
 import socket
@@ -19,14 +19,13 @@ _IDLE_LIMIT = 600
 
 
 class Listener:
-    """One port; everything but `address` and `connections` belongs to the loop that opened it.
+    """One port; only `address` and `connections` may be used outside of the loop that opened it.
 
-    It takes connections by itself rather than through `loop.create_server`, which does not let go of a
-    connection that is still in its handshake.
+    It accepts connections itself, because `loop.create_server` cannot end one that is still in its handshake.
 
     Attributes:
-        address: Where it listens; fixed once it was open.
-        connections: How many connections were taken so far.
+        address: Host and port; fixed once it was open.
+        connections: How many connections were accepted so far.
     """
 
     def __init__(self, serve: Serve, certificate: Certificate, host: str, port: int = 0) -> None:
@@ -52,17 +51,17 @@ class Listener:
         asyncio.get_running_loop().add_reader(port, self._accept, port, self._web)
 
     async def freeze(self) -> None:
-        """End all connections; new ones come about in the kernel, and nobody answers them."""
+        """End all connections; the kernel accepts new ones, and nobody answers them."""
         await self._leave()
         self._take_port(1)
 
     async def close(self) -> None:
-        """End all connections and refuse new ones, but keep the port from everybody else."""
+        """End all connections and refuse new ones, but keep the port bound."""
         await self._leave()
         self._take_port(None)
 
     async def end(self) -> None:
-        """Give up the port."""
+        """Release the port."""
         await self._leave()
 
     async def hang_up(self) -> None:
@@ -116,7 +115,7 @@ class Listener:
 
     def _arrived(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._arriving.discard(task)
-        if task.cancelled():  # perhaps before it began, and nobody else knows the socket then
+        if task.cancelled():  # perhaps before it began, and nobody else has the socket then
             connection.close()
 
     async def _welcome(self, connection: socket.socket, server: web.Server) -> None:
@@ -125,7 +124,7 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(
                 server, connection, ssl=self._context, ssl_handshake_timeout=_HANDSHAKE_LIMIT
             )
-        except OSError:  # the client went, or did not like the certificate, or spoke no TLS
+        except OSError:  # the client left, refused the certificate, or spoke no TLS
             connection.close()
 
 

@@ -1,6 +1,6 @@
 """A simulator of the WhatsApp On-Premises API: any number of pods, one for each phone number.
 
-Every pod is reached through one common port, the *front*, and by choice at a port of its own as well. The
+Every pod is reached through one shared port, the *front*, and optionally at a port of its own. The
 front finds the pod by the first part of the path, `https://127.0.0.1:<port>/15550001111/v1/...`, or by the
 digits in the first label of the Host header, `https://whatsapp-15550001111.messaging.svc:<port>/v1/...`.
 
@@ -26,13 +26,13 @@ from aiohttp import web
 
 from support import envelope, pod_api
 from support.background import BackgroundLoop
-from support.door import Door
 from support.exchange import Exchange, Reply
 from support.ledger import Record
 from support.listener import Listener, server_name
 from support.pod import Pod
 from support.pod_api import Call
-from support.simulator import Simulator, Visit
+from support.port_switch import PortSwitch
+from support.simulator import Arrival, Simulator
 from support.tls import Certificate, self_signed
 
 _BY_PATH = re.compile(r"/([0-9]{7,15})(/.*)", re.DOTALL)
@@ -50,9 +50,9 @@ class OnPremises(Simulator):
     """A set of pods and their front, running between entering and leaving.
 
     Attributes:
-        certificate: What the front and every pod show unless told otherwise.
+        certificate: The default of the front and of every pod.
         pods: By phone number.
-        strays: Paths of requests at the front that belong to no pod.
+        strays: Paths of requests at the front that match no pod.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class OnPremises(Simulator):
         self._own_ports = own_ports
         self._numbers = list(phone_numbers)
         self._by_digits: dict[str, Pod] = {}
-        self._doors: dict[Pod, Door] = {}
+        self._switches: dict[Pod, PortSwitch] = {}
         self._front = Listener(self._serve_front, self.certificate, host)
 
     def __enter__(self) -> Self:
@@ -91,7 +91,7 @@ class OnPremises(Simulator):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close every port, end every request, also those that hang."""
+        """Close every port, end every request, hanging ones included."""
         self.close()
 
     def __getitem__(self, number: str) -> Pod:
@@ -100,7 +100,7 @@ class OnPremises(Simulator):
 
     def add(self, number: str, *, own_port: bool | None = None, host: str | None = None) -> Pod:
         """Start a pod; `host` is another loopback address for its own port."""
-        pod = Pod(number, self._bell)
+        pod = Pod(number, self._condition)
         listener: Listener | None = None
         if self._own_ports if own_port is None else own_port:
             listener = Listener(
@@ -108,11 +108,11 @@ class OnPremises(Simulator):
                 self.certificate,
                 host or self._host,
             )
-        pod.door = self._doors[pod] = Door(self._background, listener)
+        pod.switch = self._switches[pod] = PortSwitch(self._background, listener)
         if listener is not None:
             self._background.run(listener.open())
             pod.address = listener.address
-        with self._bell:
+        with self._condition:
             self.pods[number] = self._by_digits[pod.digits] = pod
         return pod
 
@@ -136,13 +136,13 @@ class OnPremises(Simulator):
         """How many logins were tried."""
         return sum(pod.logins for pod in self.pods.values())
 
-    def _homes(self) -> Iterable[Pod]:
+    def _all_numbers(self) -> Iterable[Pod]:
         return self.pods.values()
 
     async def _end(self) -> None:
         await self._front.end()
-        for door in self._doors.values():
-            await door.end()
+        for switch in self._switches.values():
+            await switch.end()
 
     async def _serve_front(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
@@ -153,31 +153,31 @@ class OnPremises(Simulator):
         else:
             pod = None
         if pod is None:
-            with self._bell:
+            with self._condition:
                 self.strays.append(path)
-                self._bell.notify_all()
-            return envelope.error(1006, "No pod lives here").response()
+                self._condition.notify_all()
+            return envelope.error(1006, "No such pod").response()
         return await self._serve(pod, request, path)
 
     async def _serve(self, pod: Pod, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        """Record a request and answer it, properly or by the fault that is due."""
-        with self._doors[pod].holding(request.transport):
+        """Record a request and answer it, correctly or by the next fault."""
+        with self._switches[pod].holding(request.transport):
             if pod.state == "frozen":
                 await asyncio.Event().wait()  # ends with the connection
             if pod.state == "stopped":
                 return Exchange(request, Reply).hang_up()
             call = await Call.receive(request, path)
 
-            def arrive() -> Visit:
+            def arrive() -> Arrival:
                 place = pod.open(_record(pod, call, request))
                 exchange = Exchange(request, lambda: _carry_out(pod, call, place))
-                return Visit(ledger=pod, place=place, exchange=exchange, fault=pod.next_fault(call.kind))
+                return Arrival(ledger=pod, place=place, exchange=exchange, fault=pod.next_fault(call.kind))
 
             return await self._meet(arrive)
 
 
 def _record(pod: Pod, call: Call, request: web.BaseRequest) -> Record:
-    context = request.transport.get_extra_info("peername") if request.transport is not None else None
+    client = request.transport.get_extra_info("peername") if request.transport is not None else None
     return Record(
         at=time.monotonic(),
         method=call.method,
@@ -189,15 +189,15 @@ def _record(pod: Pod, call: Call, request: web.BaseRequest) -> Record:
         cookies="cookie" in call.headers,
         host=call.headers.get("host", ""),
         server_name=server_name(request),
-        context=context[1] if context else 0,
+        client_port=client[1] if client else 0,
     )
 
 
 def _carry_out(pod: Pod, call: Call, place: int) -> Reply:
-    """Let the pod answer, and note what it did."""
-    with pod.bell:
+    """Carry the request out, and record the result."""
+    with pod.condition:
         if call.brings_private_key:
-            pod.scandals.append("a private key was sent")
+            pod.violations.append("a private key was sent")
         reply = pod_api.handle(pod, call)
         if call.kind == "publish" and reply.status == HTTPStatus.OK:
             pod.carried_out(place)

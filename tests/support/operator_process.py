@@ -1,4 +1,4 @@
-"""The operator as a process of its own, under the service account that it is shipped with."""
+"""The operator as a process, under its shipped service account."""
 
 import http.client
 import os
@@ -16,7 +16,7 @@ from support.servers import free_port, wait_until_up
 NAMESPACE, SERVICE_ACCOUNT = "bek-system", "bek-operator"
 SOURCE = Path(__file__).parents[2] / "operator"
 _STOP_SECONDS = 20.0
-_TOKEN_LIFE = "168h"  # nobody renews it here, and a demo may be left standing over a weekend
+_TOKEN_LIFE = "168h"  # nothing renews it here, and a demo may stay up over a weekend
 
 
 class OperatorProcess:
@@ -43,7 +43,7 @@ class OperatorProcess:
 
     @property
     def log(self) -> Path:
-        """The file that holds everything it ever wrote."""
+        """The file with all of its output."""
         return self._api_server.keeper.log(self._name)
 
     @property
@@ -54,7 +54,7 @@ class OperatorProcess:
         return self._process.pid
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it, and wait until it has read every object."""
+        """Start it, and by default wait until `/readyz` succeeds."""
         self._port = free_port()
         self._process = self._api_server.keeper.spawn(
             self._name,
@@ -72,12 +72,12 @@ class OperatorProcess:
             wait_until_up("the operator", self._process, self.is_ready, self.log)
 
     def ensure_running(self) -> None:
-        """Start it if it is down."""
+        """Start it if it is not running."""
         if self._process is None or self._process.poll() is not None:
             self.start()
 
     def is_ready(self) -> bool:
-        """Ask `/readyz`."""
+        """Return whether `/readyz` succeeds."""
         # http.client, because it knows no proxies.
         try:
             with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)) as connection:

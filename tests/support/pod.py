@@ -1,4 +1,4 @@
-"""One API pod: a phone number's state, and what a test can do to it, from any thread."""
+"""One API pod: a phone number's state, which tests may change from any thread."""
 
 import base64
 import json
@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from support import envelope
-from support.door import Door
 from support.envelope import Refusal
+from support.port_switch import PortSwitch
 from support.signed_number import SignedNumber
 from support.tls import Certificate
 
@@ -18,7 +18,7 @@ USERNAME = "flows"
 PASSWORD = "Correct-Horse-7"
 
 Unset = Literal["blank", "no key", "no members", "not found"]
-"""How a pod says that it holds no key; the API documents none of them."""
+"""How a read answers while there is no key; the API documents none of them."""
 
 State = Literal["up", "stopped", "frozen"]
 
@@ -35,16 +35,16 @@ class Pod(SignedNumber):
     Attributes:
         username: The only user's name; `admin` with the password `secret` must change it first.
         password: The only user's password.
-        token_life: How long a token from now on lives.
-        expires_after: What logins say instead of the token's true end.
+        token_life: How long new tokens are valid.
+        expires_after: What logins answer instead of the token's real expiry.
         version: The client version; before 2.51 the encryption path is unknown.
         unregistered_code: What settings are refused with while the number is not registered.
         unset: How a read answers while there is no key.
         state: Whether it can be reached.
     """
 
-    def __init__(self, number: str, bell: threading.Condition | None = None) -> None:
-        super().__init__(number, bell)
+    def __init__(self, number: str, condition: threading.Condition | None = None) -> None:
+        super().__init__(number, condition)
         self.username = USERNAME
         self.password = PASSWORD
         self.token_life = timedelta(days=7)
@@ -54,7 +54,7 @@ class Pod(SignedNumber):
         self.unset: Unset = "blank"
         self.state: State = "up"
         self.address: tuple[str, int] | None = None
-        self.door: Door | None = None
+        self.switch: PortSwitch | None = None
         self._tokens: dict[str, datetime] = {}
 
     def __repr__(self) -> str:
@@ -69,35 +69,35 @@ class Pod(SignedNumber):
         return f"https://{self.address[0]}:{self.address[1]}"
 
     def expire_tokens(self) -> None:
-        """Let no token count that was issued so far."""
-        with self.bell:
+        """Make all tokens issued so far invalid."""
+        with self.condition:
             self._tokens.clear()
-            self.bell.notify_all()
+            self.condition.notify_all()
 
     # What happens to the pod.
 
     def stop(self) -> None:
-        """Take the pod down: connections are refused (through the front: cut), the port stays its own."""
-        self._move("stopped", lambda door: door.close())
+        """Take the pod down: connections are refused (through the front: cut), the port stays bound."""
+        self._move("stopped", lambda switch: switch.close())
 
     def freeze(self) -> None:
-        """Let connections come about and nothing be said on them."""
-        self._move("frozen", lambda door: door.freeze())
+        """Accept connections without answering on them."""
+        self._move("frozen", lambda switch: switch.freeze())
 
     def start(self) -> None:
-        """Bring the pod back with all that it knew."""
-        self._move("up", lambda door: door.open())
+        """Bring the pod back with its state."""
+        self._move("up", lambda switch: switch.open())
 
     def show_certificate(self, certificate: Certificate) -> None:
         """Restart with another certificate; it needs a port of its own."""
-        if self.door is None:
-            raise LookupError(f"{self.number} has no door that could show one")
-        self.door.show(certificate)
+        if self.switch is None:
+            raise LookupError(f"{self.number} has no port of its own")
+        self.switch.show(certificate)
 
     # What the API does, see pod_api.
 
     def issue_token(self) -> tuple[str, str]:
-        """Make a token that counts on this pod only, and tell its end."""
+        """Return a new token of this pod, and its expiry."""
         now = datetime.now(UTC)
         end = now + self.token_life
         ownership: dict[str, Any] = {"user": self.username, "iat": int(now.timestamp())}
@@ -108,7 +108,7 @@ class Pod(SignedNumber):
         return token, self.expires_after or end.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
     def knows_token(self, token: str) -> bool:
-        """Tell whether a token is this pod's and alive."""
+        """Return whether a token is this pod's and has not expired."""
         end = self._tokens.get(token)
         return end is not None and datetime.now(UTC) < end
 
@@ -127,12 +127,12 @@ class Pod(SignedNumber):
             "business_public_key_signature_status": self.signature,
         }
 
-    def _move(self, state: State, act: Callable[[Door], None]) -> None:
-        with self.bell:
+    def _move(self, state: State, act: Callable[[PortSwitch], None]) -> None:
+        with self.condition:
             if self.state == state:
                 return
             self.state = state
-        if self.door is not None:
-            act(self.door)
-        with self.bell:
-            self.bell.notify_all()
+        if self.switch is not None:
+            act(self.switch)
+        with self.condition:
+            self.condition.notify_all()

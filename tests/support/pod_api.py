@@ -1,6 +1,6 @@
-"""What a pod of the On-Premises API answers: strict, and nothing that is not documented.
+"""The answers of a pod of the On-Premises API: strict, and as documented.
 
-Knows neither sockets nor faults; the pod's lock is held by whoever calls.
+Without sockets and faults; callers hold the pod's lock.
 """
 
 import base64
@@ -28,13 +28,13 @@ _PASSWORD = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])(?=.*[^A-Za-z0-9]).{8,
 
 
 class Call(BaseCall):
-    """A request as far as a pod looks at it."""
+    """A request at a pod."""
 
     __slots__ = ()
 
     @property
     def kind(self) -> Kind:
-        """What the request is for."""
+        """The kind of request."""
         kinds: dict[tuple[str, str], Kind] = {
             ("POST", LOGIN): "login",
             ("GET", ENCRYPTION): "read",
@@ -52,7 +52,7 @@ def handle(pod: "Pod", call: Call) -> Reply:
 
 
 def is_authorised(pod: "Pod", call: Call) -> bool:
-    """Tell whether the request carries what it needs."""
+    """Return whether the request is authorised."""
     if call.kind == "login":
         return _basic(call) == (pod.username, pod.password)
     scheme, _, token = call.headers.get("authorization", "").partition(" ")
@@ -60,7 +60,7 @@ def is_authorised(pod: "Pod", call: Call) -> bool:
 
 
 def offered_fingerprint(call: Call) -> str | None:
-    """Return the fingerprint of the key that a publish brings, if it brings an acceptable one."""
+    """Return the fingerprint of a publish's key, if it is acceptable."""
     try:
         return fingerprint(_published_key(call)) if call.kind == "publish" else None
     except Refusal:
@@ -99,7 +99,7 @@ def _login(pod: "Pod", call: Call) -> dict[str, object]:
     if new_password is not None:
         if not isinstance(new_password, str) or not _PASSWORD.fullmatch(new_password):
             raise Refusal(1009, "The new password is too weak")
-        pod.scandals.append("the password was changed")
+        pod.violations.append("the password was changed")
         pod.password = new_password
     if (pod.username, pod.password) == ("admin", "secret"):
         raise Refusal(1024, "The first login must set a new password")

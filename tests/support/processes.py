@@ -1,9 +1,9 @@
-"""Own a temporary folder and processes, and end both however the owner ends.
+"""A temporary folder and processes that end with their owner, however that ends.
 
-Every process gets a session of its own and is ended by its group's id, so nothing that it starts outlives
-it. For the case that the owner is killed, a watchdog process reads a pipe from it: at the pipe's end it kills
-the groups that were announced and removes the folder. Linux' PR_SET_PDEATHSIG would need a preexec_fn, which
-may deadlock in a process with threads, and fires when the *thread* that started the child ends.
+Every process gets a session of its own and is ended by its group's id, so that its children end with it. In case the
+owner is killed, a watchdog process reads a pipe from it: at the pipe's end it kills the groups that were announced and
+removes the folder. Linux' PR_SET_PDEATHSIG would need a preexec_fn, which may deadlock in a process with threads, and
+fires when the *thread* that started the child ends.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Keeper:
             self._watchdog = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.py")), str(self.folder)],
                 stdin=subprocess.PIPE,
-                # Ctrl-C in a terminal is for the owner, which ends things in good order.
+                # Ctrl-C in a terminal is for the owner, which ends everything in order.
                 start_new_session=True,
             )
-        except BaseException:  # Ctrl-C, too: it may come before anybody else knows of the folder
+        except BaseException:  # Ctrl-C, too: nobody else knows of the folder yet
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
@@ -73,8 +73,8 @@ class Keeper:
         return process
 
     def end(self, process: subprocess.Popen[bytes], *, grace: float = 0.0) -> int:
-        """End a process and its group, politely first if given seconds of grace; return its exit status."""
-        if process.poll() is None:  # otherwise its pid may be somebody else's by now
+        """End a process and its group, with SIGTERM first if given seconds of grace; return its exit status."""
+        if process.poll() is None:  # otherwise its pid may be reused by now
             if grace:
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
@@ -103,12 +103,12 @@ class Keeper:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        # What a killed program leaves in its folder for temporary files goes away with ours.
+        # Temporary files of a killed program are removed with our folder.
         return {**passed, "HOME": str(home), "TMPDIR": str(home)}
 
     def _announce(self, sign: str, pid: int) -> None:
         pipe = self._watchdog.stdin
-        # A watchdog that somebody killed guards no more, but must not keep us from ending things ourselves.
+        # Without its watchdog a process is still ended by close().
         with self._lock, suppress(BrokenPipeError):
             if pipe and not pipe.closed:
                 pipe.write(f"{sign}{pid}\n".encode())

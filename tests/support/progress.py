@@ -1,4 +1,4 @@
-"""Tell a waiting person what takes so long."""
+"""Progress messages for steps that take minutes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def say(message: str, out: TextIO | None = None) -> None:
-    """Write one line about the kit's own doings, to standard error unless told otherwise."""
+    """Write one line, by default to standard error."""
     stream = out or sys.stderr
-    stream.write(f"kit: {message}\n")
+    stream.write(f"setup: {message}\n")
     stream.flush()
 
 
 @contextmanager
 def progress(what: str, *, every: float = 15.0, out: TextIO | None = None) -> Iterator[None]:
-    """Say what is being done, again every few seconds, and at its good end how long it took."""
+    """Report a step when it begins, every few seconds, and with its duration when it succeeds."""
     began = time.monotonic()
     over = threading.Event()
 
@@ -29,7 +29,7 @@ def progress(what: str, *, every: float = 15.0, out: TextIO | None = None) -> It
         while not over.wait(every):
             say(f"{what}: {duration(time.monotonic() - began)} so far", out)
 
-    ticker = threading.Thread(target=tick, name="kit-progress", daemon=True)
+    ticker = threading.Thread(target=tick, name="progress", daemon=True)
     say(f"{what} ...", out)
     ticker.start()
     try:
@@ -41,6 +41,6 @@ def progress(what: str, *, every: float = 15.0, out: TextIO | None = None) -> It
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in the words of a person: "45 s", "3 min 5 s"."""
+    """Return a duration as text: "45 s", "3 min 5 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

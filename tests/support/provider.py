@@ -1,4 +1,4 @@
-"""A simulator of a business solution provider that passes the Cloud API on, as 360dialog does.
+"""A simulator of a business solution provider that offers the Cloud API's protocol, as 360dialog does.
 
 An address and a header of its own, one API key for each number, and so no id in the path:
 
@@ -28,10 +28,10 @@ _WABA = "provider"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderError(GraphError):
-    """An error of 360dialog's own: it has no code, and the envelope is none of the Graph API's."""
+    """An error of 360dialog's own: it has no code, and its envelope is not the Graph API's."""
 
     def reply(self, trace: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """Make the answer; what Meta's answers carry is not on it."""
+        """Make the answer, without the headers of Meta's."""
         del trace, headers
         meta = {"httpCode": self.status, "developerMessage": self.message, "success": False}
         return Reply.json({"meta": meta}, self.status, self.headers)
@@ -65,8 +65,8 @@ class Provider(EdgeServer):
     """A provider with its numbers; plain attributes may be set at any time.
 
     Attributes:
-        header: Where the API key stands.
-        unauthorised: What a request without a key that opens something is answered with; its code is a guess.
+        header: The header with the API key.
+        unauthorised: The error of a request without a valid API key; its code is a guess.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class Provider(EdgeServer):
 
     @property
     def url(self) -> str:
-        """Its address, with the placeholders that it was given."""
+        """Its URL, with the placeholders of `base`."""
         return f"{self.origin}{self._base}"
 
     def add(self, number: str, *, identity: str | None = None) -> CloudNumber:
-        """Take in a number and make its key."""
-        home = CloudNumber(number, identity or f"20654035{len(self.numbers) + 1:07}", _WABA, self._bell)
+        """Add a number and make its API key."""
+        home = CloudNumber(number, identity or f"20654035{len(self.numbers) + 1:07}", _WABA, self._condition)
         self._put(home)
         self.replace_key(number)
         return home
@@ -107,14 +107,14 @@ class Provider(EdgeServer):
         return self._keys[number]
 
     def replace_key(self, number: str) -> str:
-        """Make a new API key; the old one opens nothing any more."""
-        with self._bell:
+        """Make a new API key; the old one is revoked."""
+        with self._condition:
             self._by_key.pop(self._keys.get(number, ""), None)
             key = self._keys[number] = secrets.token_urlsafe(24) + "_AK"
             self._by_key[key] = self[number]
             return key
 
-    # What the API does; the lock is held.
+    # The API itself; called with the lock held.
 
     def _find(self, call: Call) -> CloudNumber | None:
         return self._by_key.get(self._sent(call))

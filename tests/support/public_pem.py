@@ -1,4 +1,4 @@
-"""What both APIs take for a public key."""
+"""The public keys that both APIs accept."""
 
 import re
 
@@ -11,7 +11,7 @@ _BITS = 2048
 
 
 def complaint(pem: str) -> str | None:
-    """Say what keeps a text from being one RSA key of 2048 bits as SubjectPublicKeyInfo in PEM, or nothing."""
+    """Return why a text is not a PEM SubjectPublicKeyInfo of an RSA key with 2048 bits; `None` if it is one."""
     if not _PEM.fullmatch(pem):
         return "is not a public key in PEM"
     try:

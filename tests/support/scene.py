@@ -1,7 +1,7 @@
-"""A namespace with what a user would put there: the key's Secret, credentials, a CA and BusinessEncryptionKeys.
+"""A namespace with a user's objects: the key's Secret, credentials, a CA and BusinessEncryptionKeys.
 
-What changes something goes through the real kubectl, as a user's would. What only looks does not: it is done again
-and again, and starting kubectl takes thirty times as long as asking.
+Changes go through the real kubectl, as a user's. Reads do not: they are repeated often, and starting kubectl takes
+thirty times as long as a request.
 """
 
 import base64
@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.05
 
 
 class Scene:
-    """One namespace of an API server, the simulator that its numbers live on, and the operator that serves it."""
+    """One namespace of an API server, the simulator of its numbers, and the operator that serves it."""
 
     def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises, operator: OperatorProcess) -> None:
         self.api_server = api_server
@@ -39,8 +39,8 @@ class Scene:
         self.operator = operator
         self._log_begins = operator.log.stat().st_size if operator.log.exists() else 0
 
-    def told(self) -> str:
-        """Return what the operator has logged since the scene began; it may have served others before."""
+    def log_text(self) -> str:
+        """Return the operator's log since the scene was set up; it may have served others before."""
         return self.operator.log.read_bytes()[self._log_begins :].decode()
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
@@ -119,24 +119,24 @@ class Scene:
         """Return the reason of a number's row, empty before there is one."""
         return str(self.rows(name).get(number, {}).get("reason", ""))
 
-    def ask_for_check(self, value: str, name: str = "flows") -> None:
-        """Ask for a check of every number at once."""
+    def request_check(self, value: str, name: str = "flows") -> None:
+        """Request a check of every number."""
         self.kubectl("annotate", "--overwrite", "bek", name, f"bek.dev/requested-at={value}")
 
     def check(self, name: str = "flows") -> None:
-        """Ask for a check of every number, and wait until each was tried."""
+        """Request a check of every number, and wait until each was tried."""
         value = secrets.token_hex(8)
-        self.ask_for_check(value, name)
-        self.wait_for(lambda: self.handled(name) == value, "every number was looked at")
+        self.request_check(value, name)
+        self.wait_for(lambda: self.handled(name) == value, "every number was checked")
 
     def handled(self, name: str = "flows") -> str:
-        """Return the last request for a check that was met."""
+        """Return the last request for a check that was handled."""
         return str(self.get(name).get("status", {}).get("lastHandledReconcileAt", ""))
 
     def change(self, name: str = "flows", **spec: Any) -> None:
-        """Change fields of an object's spec; return when the status speaks of the change."""
+        """Change fields of an object's spec; return when the status is of the new generation."""
         self.kubectl("patch", "bek", name, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
-        self.wait_for(lambda: is_current(self.get(name)), "the change is seen")
+        self.wait_for(lambda: is_current(self.get(name)), "the change is observed")
 
     def events(self, name: str = "flows") -> list[tuple[str, str, str]]:
         """Return type, reason and note of every event on an object."""
@@ -144,10 +144,10 @@ class Scene:
         return [(one["type"], one["reason"], one["note"]) for one in found if one["regarding"]["name"] == name]
 
     def writes(self, since: int) -> list[AuditEvent]:
-        """Return what the operator wrote into the namespace since a mark of the audit log."""
+        """Return the operator's writes in the namespace since a mark of the audit log."""
         user = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
-        told = self.api_server.audit(since)
-        return [one for one in told if one.is_write and one.user == user and one.namespace == self.namespace]
+        requests = self.api_server.audit(since)
+        return [one for one in requests if one.is_write and one.user == user and one.namespace == self.namespace]
 
     def wait_ready(self, name: str = "flows", seconds: int = 30) -> None:
         """Wait as a user does, with `kubectl wait`."""
@@ -157,7 +157,7 @@ class Scene:
         """Wait until something is true of the cluster or the simulator.
 
         Raises:
-            TimeoutError: it did not become so; the message shows the objects.
+            TimeoutError: it did not; the message shows the objects.
         """
         deadline = time.monotonic() + seconds
         while not condition():
@@ -195,13 +195,13 @@ def conditions(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def is_current(body: Mapping[str, Any]) -> bool:
-    """Tell whether an object's status speaks of its spec as it is."""
+    """Return whether an object's status is of its present generation."""
     return bool(body.get("status", {}).get("observedGeneration") == body["metadata"]["generation"])
 
 
 def secret(name: str, entries: Mapping[str, str | bytes], **more: Any) -> dict[str, Any]:
     """Return a Secret; `more` are top-level members such as `immutable`."""
-    # Not `stringData`: what was once applied by it is not removed again by applying it without.
+    # Not `stringData`: applying without an entry would not remove what was applied by it.
     data = {entry: base64.b64encode(_bytes(value)).decode() for entry, value in entries.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data, **more}
 

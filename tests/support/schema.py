@@ -1,4 +1,4 @@
-"""Checks a status against the CRD's schema, as an API server would."""
+"""Check a status against the CRD's schema, as the API server does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS = {"object": dict, "array": list, "string": str, "integer": int, "boolean
 
 
 def status_faults(status: Mapping[str, Any]) -> list[str]:
-    """Say what the API server would refuse in a status, or silently leave out of it."""
+    """Return what the API server would refuse in a status, or silently drop."""
     return list(_faults(status, _status_schema(), "status"))
 
 

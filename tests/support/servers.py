@@ -1,4 +1,4 @@
-"""How etcd and kube-apiserver are called, and how one waits for them; `apiserver` puts it together."""
+"""The command lines of etcd and kube-apiserver, and waiting until they are up; used by `apiserver`."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
 POLL_SECONDS = 0.05
-# Below every system's range for outgoing connections: a client that retries while the server is away could
-# otherwise be given the server's own port, and keep it.
+# Below every system's range for outgoing connections: a client that retries while the server is down could
+# otherwise get the server's own port, and keep it.
 PORTS = range(20_000, 32_000)
 
 
 class ApiServerError(Exception):
-    """The API server did not come up; the message ends with what it wrote last."""
+    """The API server did not come up; the message ends with its last output."""
 
 
 class PortTakenError(ApiServerError):
-    """Somebody else took the port between its choice and its use."""
+    """Another process took the port between its choice and its use."""
 
 
 def write_configuration(folder: Path, admin_token: str, certificate: Certificate | None) -> None:
     """Write the files that the command lines below name: audit policy, tokens, a key for service accounts.
 
-    The server makes its own certificate if it is given none, which is the one to trust then.
+    Without a certificate the server makes its own, which clients then must trust.
     """
     certificates = folder / "certificates"
     certificates.mkdir()
@@ -74,24 +74,24 @@ def write_private(path: Path, text: str) -> None:
 
 
 def etcd_command(binaries: Binaries, folder: Path) -> list[str]:
-    """Return the call of an etcd that listens on sockets in the folder, its working directory."""
+    """Return the command line of an etcd that listens on sockets in the folder, its working directory."""
     # A peer has no path in etcd's URLs, only a host and a port, which together become the name of the socket.
-    context, client = "unix://peer.sock:0", f"unix://{folder}/etcd.sock"
+    peer, client = "unix://peer.sock:0", f"unix://{folder}/etcd.sock"
     return [
         str(binaries.etcd),
         f"--data-dir={folder}/etcd",
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
-        f"--listen-peer-urls={context}",
-        f"--initial-advertise-peer-urls={context}",
-        f"--initial-cluster=default={context}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
         "--unsafe-no-fsync",
         "--log-level=warn",
     ]
 
 
 def kube_apiserver_command(binaries: Binaries, folder: Path, port: int) -> list[str]:
-    """Return the call of a kube-apiserver on a loopback port."""
+    """Return the command line of a kube-apiserver on a loopback port."""
     return [
         str(binaries.kube_apiserver),
         f"--etcd-servers=unix://{folder}/etcd.sock",
@@ -118,7 +118,7 @@ def kube_apiserver_command(binaries: Binaries, folder: Path, port: int) -> list[
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
+    """Return a loopback port that is free at the moment."""
     for port in random.sample(PORTS, 100):
         with socket.socket() as candidate:
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -160,7 +160,7 @@ def wait_until_up(name: str, process: subprocess.Popen[bytes], is_up: Callable[[
 
 
 def accepts(path: Path) -> bool:
-    """Return whether somebody listens on a Unix socket."""
+    """Return whether a Unix socket accepts connections."""
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(str(path)) == 0
 
@@ -173,11 +173,11 @@ def client_context(ca_file: Path) -> ssl.SSLContext:
 
 
 def is_ready(port: int, ca_file: Path, token: str) -> bool:
-    """Return whether the server with that certificate says that it is ready to serve."""
+    """Return whether the server's `/readyz` succeeds."""
     # http.client, because it knows no proxies.
     try:
         with closing(http.client.HTTPSConnection(HOST, port, timeout=5, context=client_context(ca_file))) as connection:
             connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {token}"})
             return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):  # no certificate yet, nobody listening, or cut off
+    except (OSError, http.client.HTTPException):  # no certificate yet, not listening, or cut off
         return False

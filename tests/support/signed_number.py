@@ -1,4 +1,4 @@
-"""A phone number's key and signature, and what a test can do to them, whichever API the number lives on."""
+"""A phone number's key and signature on either API, and how tests change them."""
 
 import threading
 from collections.abc import Callable
@@ -17,27 +17,27 @@ class SignedNumber(Ledger):
 
     Attributes:
         number: The phone number in E.164.
-        registered: Whether the number is; otherwise its API refuses what it is asked.
+        registered: Whether the number is registered; otherwise its API refuses every call.
         reads_until_valid: How many reads after a publish still see MISMATCH; `None` for until `release`.
-        forgetful: Whether publishes are accepted and come to nothing.
+        forgetful: Whether publishes are accepted without effect.
         rival: A second writer's public key, which replaces every key that is published.
         wrap: How a key is written when it is read, for PEM that does not come back as it was sent.
-        scandals: What no client may ever do and one did, in words.
+        violations: What a client did and no client must ever do.
     """
 
-    def __init__(self, number: str, bell: threading.Condition | None = None) -> None:
-        super().__init__(bell or threading.Condition())
+    def __init__(self, number: str, condition: threading.Condition | None = None) -> None:
+        super().__init__(condition or threading.Condition())
         self.number = number
         self.registered = True
         self.reads_until_valid: int | None = 0
         self.forgetful = False
         self.rival: str | None = None
         self.wrap: Callable[[str], str] = str
-        self.scandals: list[str] = []
+        self.violations: list[str] = []
         self._key: str | None = None
         self._valid = False
         self._reads_left: int | None = 0
-        self._faults = FaultQueue(self.bell)
+        self._faults = FaultQueue(self.condition)
 
     @property
     def digits(self) -> str:
@@ -51,7 +51,7 @@ class SignedNumber(Ledger):
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the key that it holds; `None` for text that is no key."""
+        """The fingerprint of its key; `None` for text that is no key."""
         key = self._key
         try:
             return None if key is None else keys.fingerprint(key)
@@ -60,11 +60,11 @@ class SignedNumber(Ledger):
 
     @property
     def signature(self) -> str:
-        """The status that a read shows, or `VALID` and `MISMATCH` where it would show none."""
+        """The signature status: `VALID` or `MISMATCH`."""
         return "VALID" if self._valid else "MISMATCH"
 
     def holds(self, public: str) -> bool:
-        """Tell whether it is VALID for this key."""
+        """Return whether it is VALID for this key."""
         key = self._key
         same = key is not None and (key == public or self.fingerprint == keys.fingerprint(public))
         return same and self._valid
@@ -72,50 +72,50 @@ class SignedNumber(Ledger):
     # What happens to a number.
 
     def re_register(self) -> None:
-        """Register the number anew: the key stays, its signature no longer fits."""
-        with self.bell:
+        """Register the number again: the key stays, its signature becomes MISMATCH."""
+        with self.condition:
             self.registered = True
             self._set(self._key, valid=False)
 
     def overwrite(self, public: str) -> None:
         """Publish a key as a second writer would; it is VALID at once."""
-        with self.bell:
+        with self.condition:
             self._set(public, valid=True)
 
     def hold(self, text: str | None, *, valid: bool) -> None:
-        """Hold a text or nothing, with a status that may contradict it; no publish could have led to that."""
-        with self.bell:
+        """Hold any text or none, with any status, also a pair that no publish leads to."""
+        with self.condition:
             self._set(text, valid=valid)
 
     def lose_key(self) -> None:
         """Forget the key, as after a restore without the database."""
-        with self.bell:
+        with self.condition:
             self._set(None, valid=False)
 
     def release(self) -> None:
-        """Let the signature of the key that was published become VALID now."""
-        with self.bell:
+        """Make the published key VALID now."""
+        with self.condition:
             self._set(self._key, valid=self._key is not None)
 
     # Misbehaviour.
 
     def fail(self, kind: Kind | Literal["any"], fault: F, times: int | None = 1) -> F:
-        """Meet the next requests of a kind with a fault, after those already queued; `None` is for ever."""
+        """Answer the next requests of a kind with a fault, after those queued before; `None` means always."""
         self._faults.add(kind, fault, times)
         return fault
 
     def heal(self) -> None:
-        """Drop every fault that is queued; a request that one has already met goes on."""
+        """Drop every queued fault; a request that is already being answered with one goes on."""
         self._faults.clear()
 
     def next_fault(self, kind: Kind) -> Fault | None:
-        """Take the fault that is due for a request."""
+        """Take the next fault for a request."""
         return self._faults.next(kind)
 
-    # For the API that the number lives on; the lock is held.
+    # For the number's API; called with the lock held.
 
     def look(self) -> None:
-        """Count a read of a key that is there: its signature may become VALID by that."""
+        """Count a read of a stored key: its signature may become VALID by it."""
         if self._reads_left == 0:
             self._valid, self._reads_left = True, None
         elif self._reads_left is not None:
@@ -133,4 +133,4 @@ class SignedNumber(Ledger):
 
     def _set(self, key: str | None, *, valid: bool) -> None:
         self._key, self._valid, self._reads_left = key, valid, None
-        self.bell.notify_all()
+        self.condition.notify_all()

@@ -1,4 +1,4 @@
-"""What the simulators of both APIs have in common: counting, waiting, and meeting a request with a fault."""
+"""What the simulators of both APIs share: counting, waiting, and answering requests, with faults or without."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -15,8 +15,8 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """A request that has been entered into a ledger, and how it is going to be met."""
+class Arrival:
+    """A recorded request, and how it is going to be answered."""
 
     ledger: Ledger
     place: int
@@ -28,21 +28,21 @@ class Simulator(ABC):
     """A set of numbers behind one API.
 
     Attributes:
-        peak: The most requests that were being answered at once, over all numbers.
+        peak: The most requests in progress at once, over all numbers.
     """
 
     def __init__(self) -> None:
         self.peak = 0
-        self._bell = threading.Condition()
+        self._condition = threading.Condition()
         self._busy = 0
 
     @abstractmethod
-    def _homes(self) -> Iterable[SignedNumber]:
+    def _all_numbers(self) -> Iterable[SignedNumber]:
         """Return every number."""
 
     def _ledgers(self) -> Iterable[Ledger]:
-        """Return whatever keeps records."""
-        return self._homes()
+        """Return all ledgers."""
+        return self._all_numbers()
 
     @property
     def requests(self) -> list[Record]:
@@ -52,26 +52,26 @@ class Simulator(ABC):
 
     @property
     def reads(self) -> int:
-        """How many times a key was asked for."""
+        """How many reads there were."""
         return sum(ledger.reads for ledger in self._ledgers())
 
     @property
     def publishes(self) -> int:
-        """How many times a key was to be published, whatever came of it."""
+        """How many publishes were tried."""
         return sum(ledger.publishes for ledger in self._ledgers())
 
     @property
-    def scandals(self) -> list[str]:
-        """What no client may ever do and one did."""
-        return [f"{home.number}: {scandal}" for home in self._homes() for scandal in home.scandals]
+    def violations(self) -> list[str]:
+        """What a client did and no client must ever do."""
+        return [f"{home.number}: {violation}" for home in self._all_numbers() for violation in home.violations]
 
     def all_hold(self, public: str) -> bool:
-        """Tell whether every number is VALID for this key."""
-        return all(home.holds(public) for home in self._homes())
+        """Return whether every number is VALID for this key."""
+        return all(home.holds(public) for home in self._all_numbers())
 
     def forget_requests(self) -> None:
-        """Start counting anew."""
-        with self._bell:
+        """Forget all records."""
+        with self._condition:
             for ledger in self._ledgers():
                 ledger.forget_requests()
             self.peak = 0
@@ -80,36 +80,36 @@ class Simulator(ABC):
         """Wait for a state of the simulator, looking again after each request and each change by a test.
 
         Raises:
-            TimeoutError: It did not come about; the message tells what was counted.
+            TimeoutError: it did not; the message has the counts.
         """
-        with self._bell:
-            if not self._bell.wait_for(predicate, timeout):
-                states = "\n".join(map(repr, list(self._homes())[:_SHOWN]))
-                raise TimeoutError(f"{what} did not come about within {timeout} s:\n{states}")
+        with self._condition:
+            if not self._condition.wait_for(predicate, timeout):
+                states = "\n".join(map(repr, list(self._all_numbers())[:_SHOWN]))
+                raise TimeoutError(f"{what} did not happen within {timeout} s:\n{states}")
 
-    async def _meet(self, arrive: Callable[[], Visit]) -> web.StreamResponse:
-        """Enter a request and answer it, properly or by the fault that is due.
+    async def _meet(self, arrive: Callable[[], Arrival]) -> web.StreamResponse:
+        """Record a request and answer it, correctly or by the next fault.
 
-        Without a fault all of it happens under the lock, so that no test sees half of it.
+        Without a fault all of it happens under the lock, so that tests see it whole or not at all.
         """
-        with self._bell:
+        with self._condition:
             self._busy += 1
             self.peak = max(self.peak, self._busy)
-            visit = arrive()
-            if visit.fault is None:
-                reply = visit.exchange.reply
-                self._done(visit, reply.status)
+            arrival = arrive()
+            if arrival.fault is None:
+                reply = arrival.exchange.reply
+                self._done(arrival, reply.status)
                 return reply.response()
         status: int | None = None
         try:
-            response = await visit.fault(visit.exchange)
-            if visit.exchange.sent:
+            response = await arrival.fault(arrival.exchange)
+            if arrival.exchange.sent:
                 status = response.status
             return response
         finally:
-            self._done(visit, status)
+            self._done(arrival, status)
 
-    def _done(self, visit: Visit, status: int | None) -> None:
-        with self._bell:
+    def _done(self, arrival: Arrival, status: int | None) -> None:
+        with self._condition:
             self._busy -= 1
-            visit.ledger.answered(visit.place, status)
+            arrival.ledger.answered(arrival.place, status)

@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that answers as a test tells it, and remembers what it was asked."""
+"""A small HTTP server on loopback with scripted answers, which records its requests."""
 
 import json
 import ssl
@@ -19,7 +19,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Received:
     """One request."""
 
     method: str
@@ -34,12 +34,12 @@ class SmallServer:
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
-        self.check_requested: list[Asked] = []
+        self.requests: list[Received] = []
         self.url = ""
 
     @asynccontextmanager
     async def listening(self, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
-        """Listen meanwhile; with a context by TLS, as localhost."""
+        """Listen inside the block; with a context by TLS, as localhost."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
         server = TestServer(app, host="localhost" if context else "127.0.0.1")
@@ -52,8 +52,8 @@ class SmallServer:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
-        self.check_requested.append(
-            Asked(
+        self.requests.append(
+            Received(
                 method=request.method,
                 path=request.raw_path.partition("?")[0],
                 query=dict(request.query),
@@ -80,7 +80,7 @@ def body(content: Any, status: int = 200) -> Answer:
 
 
 def stream(*pieces: str, then: Callable[[web.Request], Awaitable[object]] | None = None) -> Answer:
-    """Answer piece by piece, do something else, and end."""
+    """Answer in pieces, then call `then`, and end."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -109,7 +109,7 @@ async def api_server() -> AsyncIterator[tuple[SmallServer, Client]]:
 
 
 def client_of(url: str) -> Client:
-    """Return a client that does not load the system's authorities, which takes longer than a whole test."""
+    """Return a client that does not load the system's CA bundle, which takes longer than a whole test."""
     return Client(Configuration(host=url, ca_cert_data=_authority()))
 
 

@@ -1,4 +1,4 @@
-"""Certificates for the simulators, self-signed as the real pods' are, or signed by an authority."""
+"""Certificates for the simulators, self-signed as the real pods', or signed by a CA."""
 
 import base64
 import ipaddress
@@ -40,7 +40,7 @@ class Certificate:
     private: str = field(repr=False)
 
     def server_context(self) -> ssl.SSLContext:
-        """Return a context that shows this certificate."""
+        """Return a server's context with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # The standard library loads a certificate from a file only.
         with held(), tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
@@ -50,14 +50,14 @@ class Certificate:
         return context
 
     def client_context(self) -> ssl.SSLContext:
-        """Return a context that trusts this certificate's authority and nobody else."""
+        """Return a context that trusts only this certificate's authority."""
         return ssl.create_default_context(cadata=self.authority)
 
 
 def self_signed(*names: str, start: datetime | None = None, life: timedelta = MONTH) -> Certificate:
     """Make a self-signed certificate for host names and addresses; without any, for those of a pod.
 
-    A `start` and `life` that lie in the past make one that has expired.
+    With `start` and `life` in the past it has expired.
     """
     return _issue(names or POD_NAMES, start, life, None)
 
@@ -85,14 +85,14 @@ def lax(authority: Certificate, *names: str) -> Certificate:
 
 
 def dhe_only(certificate: Certificate, bits: int) -> ssl.SSLContext:
-    """Return a server's context that agrees on keys by finite-field DHE only, with a modulus of its own choice.
+    """Return a server's context that offers only finite-field DHE, with a modulus of so many bits.
 
     The certificate must be of an RSA key.
     """
     context = certificate.server_context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("DHE")
-    # No prime, which nobody finds out: a client computes with whatever it is given.
+    # Not a prime, which no client checks.
     modulus = (1 << bits - 1) | secrets.randbits(bits - 1) | 1
     numbers = _der(0x02, modulus.to_bytes(bits // 8 + 1, "big")) + _der(0x02, b"\x02")
     with held(), tempfile.NamedTemporaryFile("w", suffix=".pem") as file:

@@ -1,4 +1,4 @@
-"""Rate limits of the Graph API, and the headers that tell how much of them is used."""
+"""Rate limits of the Graph API, and the headers that report their usage."""
 
 import json
 import math
@@ -24,7 +24,7 @@ _ERRORS: Mapping[Per, GraphError] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payer:
-    """Whom a call counts for.
+    """The accounts that a call counts for.
 
     Attributes:
         app: Of the token; empty where there are no apps.
@@ -39,7 +39,7 @@ class Payer:
     number: str = ""
 
     def account(self, per: Per) -> tuple[str, ...]:
-        """Return the account that a limit keeps for the call; empty when it is none of the limit's."""
+        """Return the call's account at a limit; empty if the limit does not apply."""
         parts = {
             "app": (self.app,),
             "app+waba": (self.app, self.waba),
@@ -51,7 +51,7 @@ class Payer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """How much of an account is used, as headers tell it: in percent, and minutes until there is room again."""
+    """How much of an account is used, as headers report it: in percent, and minutes until calls are allowed again."""
 
     call_count: int
     total_cputime: int
@@ -64,12 +64,12 @@ class Options(TypedDict, total=False):
 
     Attributes:
         window: Whether the hour is the last one, as it is by default, or the clock's own.
-        error: What calls beyond it are answered with; the code of a business account's limit is 80007 unless told.
-        retry_after: The Retry-After of such answers; `seconds` for the truth, nothing by default.
+        error: The answer to calls beyond it; a business account's code is 80007 by default.
+        retry_after: The Retry-After of such answers; `seconds` for the real wait, none by default.
         cputime_per_call: Percent of the allowed computing time that a call takes; it may run out first.
         time_per_call: Percent of the allowed time that a call takes, likewise.
         counts_refused: Whether refused calls count too, and so prolong the refusal.
-        shown: Whether answers tell the usage, as they do by default.
+        shown: Whether answers report the usage, as they do by default.
     """
 
     window: Literal["sliding", "hourly"]
@@ -82,7 +82,7 @@ class Options(TypedDict, total=False):
 
 
 class Limit:
-    """So many calls an hour for each account; plain attributes, also those of `Options`, may be set at any time.
+    """A number of calls an hour for each account; plain attributes, also those of `Options`, may be set at any time.
 
     Attributes:
         calls_per_hour: How many calls are answered, 1 at least.
@@ -104,7 +104,7 @@ class Limit:
         self._calls: defaultdict[tuple[str, ...], deque[float]] = defaultdict(deque)
 
     def take(self, account: tuple[str, ...], now: float) -> GraphError | None:
-        """Count a call; return the refusal where there is no room for it."""
+        """Count a call; return the error if it is beyond the limit."""
         calls = self._recent(account, now)
         full = len(calls) >= self._room
         if not full or self.counts_refused:
@@ -119,7 +119,7 @@ class Limit:
         return replace(self.error, headers={**self.error.headers, "Retry-After": after})
 
     def usage(self, account: tuple[str, ...], now: float) -> Usage:
-        """Tell how much is used."""
+        """Return how much is used."""
         calls = self._recent(account, now)
         count = len(calls)
         full = count >= self._room
@@ -131,7 +131,7 @@ class Limit:
         )
 
     def used(self, account: tuple[str, ...], now: float) -> int:
-        """Tell how many calls count at this time."""
+        """Return how many calls count at this time."""
         return len(self._recent(account, now))
 
     @property
@@ -140,7 +140,7 @@ class Limit:
         return math.ceil(min([self.calls_per_hour, *shares]))
 
     def _recent(self, account: tuple[str, ...], now: float) -> deque[float]:
-        """Forget what no longer counts, return the rest."""
+        """Drop calls that no longer count, return the others."""
         begin = now - HOUR if self.window == "sliding" else now // HOUR * HOUR
         calls = self._calls[account]
         while calls and (calls[0] <= begin if self.window == "sliding" else calls[0] < begin):
@@ -148,14 +148,14 @@ class Limit:
         return calls
 
     def _wait(self, calls: deque[float], now: float) -> float:
-        """Return the seconds until there is room, given that there is none."""
+        """Return the seconds until a call is allowed, given that none is."""
         if self.window == "hourly":
             return HOUR - now % HOUR
         return calls[len(calls) - self._room] + HOUR - now
 
 
 def headers(limits: Iterable[Limit], payer: Payer, now: float) -> dict[str, str]:
-    """Return the headers that tell a caller what it has used."""
+    """Return the usage headers for a caller."""
     app: list[Usage] = []
     business: dict[str, list[dict[str, object]]] = {}
     for limit in limits:

@@ -1,4 +1,4 @@
-"""An event loop whose time is only told: a day of waiting takes as long as what happens in it."""
+"""An event loop with virtual time: a day of waiting takes only as long as the work in it."""
 
 import asyncio
 import selectors
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Jumps to the next timer as soon as there is nothing else to do; work for threads is done on the spot."""
+    """Jumps to the next timer when nothing else is ready; work for threads is done at once."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -21,7 +21,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the seconds since the loop was made."""
         return self._now
 
-    def run_in_executor(  # type: ignore[override] # the name of the executor does not matter here
+    def run_in_executor(  # type: ignore[override] # the executor is not used
         self, executor: object, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
         """Call the function at once."""
@@ -44,7 +44,7 @@ class _Jumping(selectors.SelectSelector):
         if ready or timeout == 0:
             return ready
         if timeout is None:
-            raise RuntimeError("everything waits, and nothing will ever happen")
+            raise RuntimeError("every task waits, and no timer is set")
         self._jump(timeout)
         return ready
 
@@ -61,7 +61,7 @@ def virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, No
 
 
 async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait until a condition holds, looking a thousand times in so many seconds.
+    """Wait until a condition holds, checked a thousand times within these seconds.
 
     Raises:
         AssertionError: it did not.
@@ -69,5 +69,5 @@ async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while not condition():
-        assert loop.time() < end, f"still not so after {seconds:g} s"
+        assert loop.time() < end, f"the condition does not hold after {seconds:g} s"
         await asyncio.sleep(seconds / 1000)

@@ -1,7 +1,7 @@
-"""Run as a program of its own: end what a killed owner left behind; see `processes`.
+"""Run as a program: end what a killed owner left behind; see `processes`.
 
-It reads lines "+PID" and "-PID" from standard input; at their end, which is the owner's, it kills the process
-groups that are left and removes the folder named on the command line.
+It reads lines "+PID" and "-PID" from standard input; at their end, which is the owner's, it kills the remaining
+process groups and removes the folder named on the command line.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""A small API server that serves discovery and the BusinessEncryptionKeys, and can be told to do so badly.
+"""A small API server with discovery and BusinessEncryptionKeys, and with faults on demand.
 
 async with WatchedApi().listening() as api:
     api.misses = 1                           # the next answer of discovery to kopf does not name the resource
-    api.is_served = False                    # nor can it be listed: the definition is gone
+    api.is_served = False                    # the definition is deleted: neither discovery nor a list
     api.say({"type": "ADDED", "object": …})  # to every watch
 """
 
@@ -35,13 +35,13 @@ class WatchedApi:
 
     Attributes:
         objects: What a list holds.
-        misses: How many answers of discovery to kopf still do not name the resource: a replica that is late.
-        is_served: Whether the definition is there.
-        answers_watches: Set while watches are answered.
-        breaks: A path that is answered by 503.
-        refuses: How many requests are still answered by 401.
-        asked: How often each path was asked for; that of a watch ends with "?watch".
-        discoveries: How often kopf asked for the groups.
+        misses: How many answers of discovery to kopf do not yet name the resource, as from a stale replica.
+        is_served: Whether the definition exists.
+        answers_watches: Watches are answered while it is set.
+        breaks: A path that is answered with 503.
+        refuses: How many of the next requests are answered with 401.
+        requests: How often each path was requested; that of a watch ends with "?watch".
+        discoveries: How often kopf requested the groups.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class WatchedApi:
         self.answers_watches.set()
         self.breaks = ""
         self.refuses = 0
-        self.check_requested: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.discoveries = 0
         self.url = ""
         self._streams: set[asyncio.Queue[dict[str, Any] | None]] = set()
@@ -64,7 +64,7 @@ class WatchedApi:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Self]:
-        """Listen meanwhile."""
+        """Listen inside the block."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
         server = TestServer(app)
@@ -82,13 +82,13 @@ class WatchedApi:
             stream.put_nowait(event)
 
     def end_watches(self) -> None:
-        """End every watch, as the server does now and then."""
+        """End every watch, as the server does from time to time."""
         for stream in self._streams:
             stream.put_nowait(None)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         watch = "watch" in request.query
-        self.check_requested[request.path + ("?watch" if watch else "")] += 1
+        self.requests[request.path + ("?watch" if watch else "")] += 1
         if self.refuses:
             self.refuses -= 1
             return _status(401)
@@ -111,7 +111,7 @@ class WatchedApi:
         group = {"name": GROUP, "versions": [group_version], "preferredVersion": group_version}
         answers: dict[str, Any] = {
             "/api": {"versions": ["v1"]},
-            # Kopf does not begin without it.
+            # Kopf does not start without it.
             "/api/v1": {"resources": [_resource("namespaces", "Namespace", namespaced=False)]},
             "/apis": {"groups": [group] if named else []},
         }

@@ -1,4 +1,4 @@
-"""A whole reign between fakes: an API server, phone numbers, and an operator that can be started and stopped."""
+"""A whole operator between fakes: an API server and phone numbers in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,11 +18,11 @@ READY = ("True", "Succeeded")
 
 
 class World:
-    """What happens in it takes virtual time only.
+    """Fakes and an operator that can be started and stopped, in virtual time.
 
     Attributes:
-        backend: What speaks to the numbers' APIs; `phones` unless it is replaced before there is an operator.
-        lanes: What tells how much each of them can take, likewise.
+        backend: Calls the numbers' APIs; `phones`, unless replaced before the operator starts.
+        limits: How many numbers of one limiter key are worked on at once, likewise.
     """
 
     def __init__(self, *, numbers_at_once: int = 50, per_host: int = 8, watch_secrets: bool = True) -> None:
@@ -39,7 +39,7 @@ class World:
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[Manager]:
-        """Run an operator meanwhile."""
+        """Run an operator inside the block."""
         ports = Ports(
             objects=self.objects, secrets=self.secrets, events=self.events, backend=self.backend, limits=self.limits
         )
@@ -57,16 +57,16 @@ class World:
             self.objects.event_handlers = self.secrets.event_handlers = []
 
     async def until_ready(self, ref: ObjectKey, seconds: float = 60.0) -> None:
-        """Wait until an object is ready, for its present generation."""
+        """Wait until an object is Ready, for its present generation."""
         await until(lambda: self.is_ready(ref), seconds)
 
     async def until_signed_with(self, ref: ObjectKey, pair: keys.KeyPair, seconds: float = 60.0) -> None:
-        """Wait until an object is ready with a key."""
+        """Wait until an object is Ready with a key."""
         await until(lambda: self._fingerprint(ref) == pair.fingerprint and self.is_ready(ref), seconds)
 
     def _fingerprint(self, ref: ObjectKey) -> object:
         return self.objects.status(ref).get("publicKeyFingerprint")
 
     def is_ready(self, ref: ObjectKey) -> bool:
-        """Tell whether an object is ready, for its present generation."""
+        """Return whether an object is Ready, for its present generation."""
         return self.objects.ready(ref) == READY and self.objects.is_current(ref)

@@ -1,4 +1,4 @@
-"""The command line: flags, environment, and how a start that cannot be ends."""
+"""The command line: flags, environment variables, and exit statuses."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run the command with arguments and BEK_ variables; return exit status, output and errors."""
-    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     for name in os.environ:
         if name.startswith("BEK_"):
             monkeypatch.delenv(name)
@@ -33,12 +33,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return status, *capsys.readouterr()
 
     yield run
-    for one, handler in handlers.items():
-        signal.signal(one, handler)
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)
 
 
 def test_help_names_every_flag_and_its_default(run: Run) -> None:
-    """The environment is mentioned, too."""
+    """The environment variables are mentioned, too."""
     status, out, _ = run("--help")
     assert status == 0
     for flag in ("--namespace", "--allow-host", "--concurrency", "--watch-secrets", "--health-address", "--log-format"):
@@ -46,20 +46,20 @@ def test_help_names_every_flag_and_its_default(run: Run) -> None:
     assert "BEK_ALLOW_HOST" in out
 
 
-def test_the_version_is_that_of_the_package(run: Run) -> None:
-    """It is what is installed."""
+def test_version_is_that_of_the_package(run: Run) -> None:
+    """The installed one."""
     assert run("--version") == (0, f"{version('bek-operator')}\n", "")
 
 
-def test_no_argument_at_all_is_what_the_deployment_gives(run: Run) -> None:
-    """Without any flag the faults of the environment are named, and nothing else."""
+def test_environment_variables_alone(run: Run) -> None:
+    """Without flags, as in the Deployment, faults of environment variables are reported."""
     status, out, err = run(BEK_LOG_LEVEL="loud")
     assert (status, out) == (2, "")
     assert err == "bek-operator: --log-level: must be one of debug, info, warning, error, not 'loud'\n"
 
 
-def test_every_fault_is_named_at_once_with_status_2(run: Run) -> None:
-    """Flags that do not exist, flags without a value and values that cannot be, from wherever they come."""
+def test_all_faults_are_reported_with_status_2(run: Run) -> None:
+    """Unknown flags, flags without a value and invalid values, from flags and environment."""
     status, out, err = run(
         *("--concurrency", "--log-level", "loud", "--cloud-sky=x", "stray", "--namespace", "a", "--namespace", "B"),
         BEK_LOG_FORMAT="xml",
@@ -79,15 +79,15 @@ def test_every_fault_is_named_at_once_with_status_2(run: Run) -> None:
     ]
 
 
-def test_flags_are_written_out(run: Run) -> None:
-    """A shortened flag could mean another one in the next version."""
+def test_flags_cannot_be_abbreviated(run: Run) -> None:
+    """An abbreviation could become ambiguous in a later version."""
     status, _, err = run("--concurrency-per", "5")
     assert status == 2
-    assert "--concurrency-per: no such setting" in err
+    assert "--concurrency-per: unknown flag" in err
 
 
-def test_a_flag_goes_before_the_environment(run: Run) -> None:
-    """What is given twice is taken from the flag; an empty flag leaves it to the environment."""
+def test_a_flag_overrides_the_environment(run: Run) -> None:
+    """An empty flag does not."""
     _, _, err = run("--log-level", "loud", BEK_LOG_LEVEL="quiet")
     assert "'loud'" in err
     assert "'quiet'" not in err
@@ -96,16 +96,16 @@ def test_a_flag_goes_before_the_environment(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("logging_untouched")
-def test_a_start_without_a_cluster_ends_with_a_word_and_status_1(run: Run) -> None:
-    """It says what is missing, without a traceback."""
+def test_a_start_without_a_cluster_exits_with_status_1(run: Run) -> None:
+    """The last line says what is missing, without a traceback."""
     status, out, err = run("--health-address=127.0.0.1:0", KUBECONFIG="/nowhere/kubeconfig")
     assert (status, out) == (1, "")
     assert " ERROR   bek_operator: stopped: no credentials for a cluster: " in err.splitlines()[-1]
     assert "Traceback" not in err
 
 
-def test_what_nobody_has_foreseen_is_told_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    """Tasks that ended with it are unwrapped; what can be said in a line is said in a line."""
+def test_an_unexpected_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """Exception groups are unwrapped; an expected error is one line."""
     assert _why(ExceptionGroup("tasks", [ExceptionGroup("more", [KeyError("sesame")])])) == "KeyError"
     assert [record.exc_info is not None for record in caplog.records] == [True]
     assert _why(ExceptionGroup("tasks", [WatchEnded("the watch ended")])) == "the watch ended"

@@ -1,4 +1,4 @@
-"""Logs: one line for each record, and no more of other people's than is safe."""
+"""Logs: one line for each record, and from libraries only what is safe."""
 
 import asyncio
 import json
@@ -32,8 +32,8 @@ def fail() -> None:
     raise RuntimeError("not foreseen")
 
 
-def test_a_line_of_json_holds_the_message_and_what_goes_with_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever its type; a traceback is in the same line."""
+def test_a_json_line_holds_message_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of any type; a traceback is in the same line."""
     set_up_logging("info", "json")
     log.info("signed %s", "a number", extra={"object": ("messaging", "flows"), "ms": 5})
     try:
@@ -53,7 +53,7 @@ def test_a_line_of_json_holds_the_message_and_what_goes_with_it(capsys: pytest.C
     assert "RuntimeError: not foreseen" in second["exception"]
 
 
-def test_a_line_of_text_ends_with_what_goes_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_line_ends_with_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
     """A traceback follows on lines of its own."""
     set_up_logging("info", "text")
     log.warning("slow", extra={"ms": 5})
@@ -68,43 +68,43 @@ def test_a_line_of_text_ends_with_what_goes_with_it(capsys: pytest.CaptureFixtur
 
 
 def test_the_level_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is less grave is not printed."""
+    """Lower levels are not printed."""
     set_up_logging("warning", "json")
-    log.info("unheard")
-    log.warning("heard")
-    assert [one["message"] for one in records(capsys)] == ["heard"]
+    log.info("dropped")
+    log.warning("printed")
+    assert [one["message"] for one in records(capsys)] == ["printed"]
 
 
 @pytest.mark.parametrize(
     "name", ["httpx", "httpcore.connection", "kubernetes.aio.client.rest", "aiohttp.access", "aiohttp.client"]
 )
-def test_libraries_that_print_urls_and_headers_are_silent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Even at the level debug, up to warnings."""
+def test_libraries_log_warnings_only(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even at level debug: below that they print URLs and headers."""
     set_up_logging("debug", "json")
     logging.getLogger(name).info("GET /secret")
-    logging.getLogger(name).warning("heard")
-    assert [one["message"] for one in records(capsys)] == ["heard"]
+    logging.getLogger(name).warning("printed")
+    assert [one["message"] for one in records(capsys)] == ["printed"]
 
 
-def test_kopf_says_nothing_of_every_event(capsys: pytest.CaptureFixture[str]) -> None:
-    """What it says of itself is printed, but for debugging of kopf."""
+def test_kopf_logs_no_line_for_every_event(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its other messages are printed from level info on."""
     set_up_logging("debug", "json")
-    logging.getLogger("kopf.objects").info("Handler 'hint' succeeded.")
+    logging.getLogger("kopf.objects").info("Handler 'event' succeeded.")
     logging.getLogger("kopf.activities.startup").debug("Activity 'settings' succeeded.")
     logging.getLogger("kopf._core.engines.activities").info("Initial authentication has finished.")
     logging.getLogger("kopf.objects").error("broken")
     assert [one["message"] for one in records(capsys)] == ["Initial authentication has finished.", "broken"]
 
 
-def test_what_kopf_attaches_for_itself_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its settings and object references are no news to anybody."""
+def test_fields_that_kopf_adds_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its settings and object references."""
     set_up_logging("info", "json")
-    log.info("told", extra={"settings": object(), "k8s_ref": {}, "k8s_skip": True, "_own": 1})
+    log.info("message", extra={"settings": object(), "k8s_ref": {}, "k8s_skip": True, "_own": 1})
     assert set(records(capsys)[0]) == {"time", "level", "logger", "message"}
 
 
-def test_what_is_worked_on_goes_with_every_line_inside(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of whatever logger; within each other they add up, and a record's own word goes first."""
+def test_fields_are_added_to_every_line_inside(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of any logger; nested fields add up, and a record's own field takes precedence."""
     set_up_logging("info", "json")
     with about(object="messaging/flows"):
         with about(number="+15550001111"):
@@ -119,16 +119,16 @@ def test_what_is_worked_on_goes_with_every_line_inside(capsys: pytest.CaptureFix
     assert not {"object", "number"} & outside.keys()
 
 
-def test_a_line_of_text_tells_what_is_worked_on(capsys: pytest.CaptureFixture[str]) -> None:
-    """At its end, like all that goes with a record."""
+def test_a_text_line_has_the_fields_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """At its end."""
     set_up_logging("info", "text")
     with about(object="messaging/flows", number="+15550001111"):
         log.info("called", extra={"ms": 5})
     assert lines(capsys)[0].endswith("called object=messaging/flows number=+15550001111 ms=5")
 
 
-async def test_each_task_tells_of_its_own_work(capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that are begun inside as well, and nobody else's, however they take turns."""
+async def test_each_task_has_its_own_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """Child tasks inherit them, and concurrent tasks do not mix them."""
     set_up_logging("info", "json")
     both = asyncio.Barrier(2)
 
@@ -144,13 +144,13 @@ async def test_each_task_tells_of_its_own_work(capsys: pytest.CaptureFixture[str
 
     await asyncio.gather(work("+1"), work("+2"))
     log.info("None")
-    error = records(capsys)
-    assert len(error) == 5
-    assert all(str(one.get("number")) == one["message"] for one in error)
+    found = records(capsys)
+    assert len(found) == 5
+    assert all(str(one.get("number")) == one["message"] for one in found)
 
 
-def test_it_is_left_behind_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """What comes after has nothing of it."""
+def test_an_exception_removes_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """Later lines do not have them."""
     set_up_logging("info", "json")
     with pytest.raises(RuntimeError), about(number="+15550001111"):
         fail()
@@ -158,18 +158,18 @@ def test_it_is_left_behind_with_an_error(capsys: pytest.CaptureFixture[str]) -> 
     assert "number" not in records(capsys)[0]
 
 
-def test_other_peoples_formatters_are_not_disturbed(caplog: pytest.LogCaptureFixture) -> None:
-    """Where the operator's own logging is not set up, a record is what it was."""
+def test_other_formatters_see_unchanged_records(caplog: pytest.LogCaptureFixture) -> None:
+    """The fields are added by the operator's formatters only."""
     with about(object="messaging/flows", name="taken"), caplog.at_level(logging.INFO):
-        log.info("told", extra={"object": "own"})
+        log.info("message", extra={"object": "own"})
     assert [(one.name, one.__dict__["object"], one.getMessage()) for one in caplog.records] == [
-        ("bek_operator.test", "own", "told")
+        ("bek_operator.test", "own", "message")
     ]
 
 
 @pytest.mark.parametrize("name", ["kopf._core.reactor.orchestration", "kopf._core.reactor.running"])
-def test_how_the_tasks_of_kopf_end_is_told_by_us(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """Kopf shows a traceback for each task that ends with another."""
+def test_tracebacks_of_kopfs_tasks_are_silenced(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Kopf logs one for each task that ends with another."""
     set_up_logging("debug", "json")
     logging.getLogger(name).error("Watcher for … has failed")
     assert records(capsys) == []

@@ -1,4 +1,4 @@
-"""The process: its first line, its last line and its exit status, whatever ends it."""
+"""The process: its first line, its last line and its exit status."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SIGNALS = pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids
 
 @pytest.fixture
 def keeper() -> Iterator[Keeper]:
-    """Provide a folder, and see to it that nothing goes on in it afterwards."""
+    """Provide a folder whose processes are ended afterwards."""
     with Keeper("bek-test") as keeper:
         yield keeper
 
@@ -41,7 +41,7 @@ FLAGS = ("--health-address=127.0.0.1:0", "--watch-secrets=off")
 def start(
     keeper: Keeper, url: str, *path: Path, flags: Sequence[str] = FLAGS, **variables: str
 ) -> subprocess.Popen[bytes]:
-    """Start the operator; modules are looked for in `path` first."""
+    """Start the operator; `path` precedes the module search path."""
     config = {
         "current-context": "test",
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
@@ -54,15 +54,15 @@ def start(
         "KUBECONFIG": str(kubeconfig),
         "PYTHONPATH": ":".join(map(str, [*path, SOURCE])),
         "PYTHONWARNINGS": "error",
-        # What a measurement of coverage needs to follow into this process.
+        # For coverage to measure this process, too.
         **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         **variables,
     }
     return keeper.spawn("operator", [sys.executable, "-m", "bek_operator", *flags], env=environment)
 
 
-def told(keeper: Keeper) -> list[str]:
-    """Return what the operator wrote, line by line, without the time."""
+def logged(keeper: Keeper) -> list[str]:
+    """Return the operator's log lines without the time."""
     lines = keeper.log("operator").read_text("utf-8").splitlines()
     return [line.partition(" ")[2].partition(" ")[2] if line[:2] == "20" else line for line in lines]
 
@@ -73,7 +73,7 @@ async def running(keeper: Keeper, **variables: str) -> AsyncIterator[tuple[Watch
     async with WatchedApi().listening() as api:
         process = start(keeper, api.url, **variables)
         await until(lambda: api.watches or process.poll() is not None)
-        assert process.poll() is None, told(keeper)
+        assert process.poll() is None, logged(keeper)
         yield api, process
 
 
@@ -83,12 +83,12 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
 
 
 @SIGNALS
-async def test_a_signal_ends_it_in_good_order(keeper: Keeper, signum: signal.Signals) -> None:
-    """The signal is ours, also when kopf runs; the first line says what runs, the last one why it ends."""
+async def test_a_signal_ends_it_cleanly(keeper: Keeper, signum: signal.Signals) -> None:
+    """Also while kopf runs; the first line names the version, the last one the signal."""
     async with running(keeper, HTTPS_PROXY="http://user:sesame@127.0.0.1:9") as (_, process):
         process.send_signal(signum)
         status = await ended(process)
-    lines = told(keeper)
+    lines = logged(keeper)
     assert status == 0
     assert lines[0].startswith(f"INFO    bek_operator: starting version={version('bek-operator')} python=3.")
     assert "cloud_proxy=http://127.0.0.1:9" in lines[0]
@@ -99,24 +99,24 @@ async def test_a_signal_ends_it_in_good_order(keeper: Keeper, signum: signal.Sig
 
 @SIGNALS
 async def test_a_signal_ends_it_after_kopf_was_run_again(keeper: Keeper, signum: signal.Signals) -> None:
-    """While it waits for the definition, too, when nobody else listens."""
+    """Also while it waits for the CRD."""
     async with running(keeper) as (api, process):
         api.is_served = False
         api.end_watches()
-        await until(lambda: any("is not installed" in line for line in told(keeper)))
+        await until(lambda: any("is not installed" in line for line in logged(keeper)))
         process.send_signal(signum)
         status = await ended(process)
-    lines = told(keeper)
+    lines = logged(keeper)
     assert (status, lines[-1]) == (0, f"INFO    bek_operator: stopped: {signum.name}")
     assert "Traceback" not in "".join(lines)
 
 
-async def test_another_end_of_the_watch_is_the_end_of_the_process(keeper: Keeper) -> None:
-    """With its cause in the last line, and a status that is not 0."""
+async def test_a_failed_watch_ends_the_process(keeper: Keeper) -> None:
+    """With the cause in the last line, and status 1."""
     async with running(keeper) as (api, process):
         api.say({"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "sesame"}})
         status = await ended(process)
-    lines = told(keeper)
+    lines = logged(keeper)
     assert status == 1
     assert lines[-1] == "ERROR   bek_operator: stopped: the watch on BusinessEncryptionKeys ended: WatchingError"
     assert "never retrieved" not in "".join(lines)
@@ -131,24 +131,24 @@ signal.pause()
 
 
 @SIGNALS
-def test_a_signal_ends_it_while_it_is_still_being_loaded(keeper: Keeper, signum: signal.Signals) -> None:
-    """From the first tenth of a second on: a container's first process would not be ended by it at all otherwise."""
+def test_a_signal_ends_it_during_imports(keeper: Keeper, signum: signal.Signals) -> None:
+    """A container's first process would ignore it without a handler."""
     (keeper.folder / "kopf.py").write_text(HANGS, encoding="utf-8")
     process = start(keeper, "http://127.0.0.1:1", keeper.folder)
     log = keeper.log("operator")
     wait_until_up("the operator", process, lambda: "importing" in log.read_text("utf-8"), log)
     process.send_signal(signum)
     assert process.wait(30) == 0
-    assert told(keeper) == ["importing"]
+    assert logged(keeper) == ["importing"]
 
 
-def test_an_address_that_is_taken_is_told_in_the_last_line(keeper: Keeper) -> None:
-    """What people can do something about comes without a traceback."""
+def test_an_address_in_use_is_logged_in_the_last_line(keeper: Keeper) -> None:
+    """Without a traceback."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         process = start(keeper, "http://127.0.0.1:1", flags=[f"--health-address=127.0.0.1:{taken.getsockname()[1]}"])
         assert process.wait(30) == 1
-    lines = told(keeper)
+    lines = logged(keeper)
     assert lines[-1].startswith("ERROR   bek_operator: stopped: [Errno 98] error while attempting to bind on address")
     assert "Traceback" not in "".join(lines)

@@ -1,4 +1,4 @@
-"""House rules that nobody would notice breaking: what the documents promise, what the manifests and locks hold."""
+"""Consistency of the repository: documents, manifests, lock files."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users)/\w")
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_a_requirements_file_pins_by_hash_and_names_no_index(lock: Path) -> None:
-    """Everything is one version with hashes, and where it comes from is left to whoever installs it."""
+    """Every package is pinned with hashes; the index is left to the installer."""
     lines = [line.strip() for line in lock.read_text(encoding="utf-8").splitlines()]
-    error = [line.rstrip(" \\") for line in lines if line and not line.startswith("#")]
-    pins = [line for line in error if not line.startswith("--hash=sha256:")]
+    content = [line.rstrip(" \\") for line in lines if line and not line.startswith("#")]
+    pins = [line for line in content if not line.startswith("--hash=sha256:")]
 
     assert [line for line in pins if not re.fullmatch(r"[a-z0-9.-]+==[\w.]+( ; .+)?", line)] == []
-    assert len(error) >= 2 * len(pins)
+    assert len(content) >= 2 * len(pins)
     assert [line for line in lines if "://" in line or MACHINE_PATH.search(line)] == []
 
 
-def test_the_requirements_files_hold_what_the_project_asks_for() -> None:
-    """A dependency that is new in pyproject.toml is locked as well."""
-    check_requested = {
+def test_the_requirements_files_lock_all_dependencies() -> None:
+    """Those of pyproject.toml."""
+    required = {
         "requirements.txt": PROJECT["project"]["dependencies"],
         "requirements-dev.txt": PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"],
         "requirements-build.txt": PROJECT["build-system"]["requires"],
         **{
-            f"requirements-{name}.txt": check_requested
-            for name, check_requested in PROJECT["dependency-groups"].items()
+            f"requirements-{name}.txt": required
+            for name, required in PROJECT["dependency-groups"].items()
             if name != "dev"
         },
     }
     locked = {path.name: set(re.findall(r"^([\w.-]+)==", _text(path), re.MULTILINE)) for path in LOCKS}
 
-    assert {name: {_name(one) for one in wanted} - locked[name] for name, wanted in check_requested.items()} == {
+    assert {name: {_name(one) for one in wanted} - locked[name] for name, wanted in required.items()} == {
         name: set() for name in locked
     }
 
@@ -74,8 +74,8 @@ def test_what_builds_us_and_what_we_are_built_on_is_bounded() -> None:
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", bases[0])
 
 
-def test_the_wheel_says_that_it_is_typed(tmp_path: Path) -> None:
-    """Type checkers of other projects read the annotations only beside this marker."""
+def test_the_wheel_has_py_typed(tmp_path: Path) -> None:
+    """Type checkers of other projects need it."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,
@@ -89,23 +89,23 @@ def test_the_wheel_says_that_it_is_typed(tmp_path: Path) -> None:
 
 
 def test_every_make_target_that_a_document_names_exists() -> None:
-    """Whoever copies a command from a document finds it; the README has the two that a newcomer needs."""
+    """The README has the two that a newcomer needs."""
     assert {"demo", "test"} <= _make_targets(README)
-    assert {target for document in DOCUMENTS for target in _make_targets(_text(document))} <= _there_to_make()
+    assert {target for document in DOCUMENTS for target in _make_targets(_text(document))} <= _makefile_targets()
 
 
 def test_commit_hooks_run_what_developers_run() -> None:
-    """Each hook is a target of the Makefile, so that there is one set of tools in one version."""
+    """Each hook is a target of the Makefile, so that tool versions are the same."""
     repositories = yaml.safe_load(_text(ROOT / ".pre-commit-config.yaml"))["repos"]
     hooks = [hook for repository in repositories for hook in repository["hooks"]]
 
     assert {repository["repo"] for repository in repositories} == {"local"}
-    assert {hook["entry"].partition("make ")[2] for hook in hooks} <= _there_to_make()
+    assert {hook["entry"].partition("make ")[2] for hook in hooks} <= _makefile_targets()
     assert {hook["language"] for hook in hooks} == {"system"}
 
 
 def test_every_file_that_a_document_names_exists() -> None:
-    """Links and paths in the documents lead somewhere."""
+    """Links and paths in the documents."""
     links = [
         document.parent / link
         for document in DOCUMENTS
@@ -119,8 +119,8 @@ def test_every_file_that_a_document_names_exists() -> None:
     assert [str(path) for path in (*links, *paths) if not path.exists()] == []
 
 
-def test_every_section_that_a_link_leads_to_exists() -> None:
-    """A link into a document leads to a heading of it."""
+def test_every_section_that_a_link_targets_exists() -> None:
+    """The fragment of a link is a heading of the document."""
     links = [
         (document.parent / path if path else document, section)
         for document in DOCUMENTS
@@ -132,21 +132,29 @@ def test_every_section_that_a_link_leads_to_exists() -> None:
 
 
 def test_every_page_is_linked_from_the_index_of_its_folder() -> None:
-    """Whoever starts at the README, or at the index of the decisions, finds every page."""
+    """From the README, or from the index of the decisions."""
     assert _pages_without_a_link(ROOT / "README.md", ROOT / "docs") == []
     assert _pages_without_a_link(DECISIONS / "README.md", DECISIONS) == []
 
 
 def test_the_first_object_of_the_readme_is_a_sample() -> None:
-    """What a newcomer reads is what the command below it applies."""
+    """The command below it applies that sample."""
     shown = re.search(r"^```yaml\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
 
     assert shown
     assert yaml.safe_load(shown[1]) == yaml.safe_load(_text(ROOT / "deploy" / "samples" / "cloud.yaml"))
 
 
-def test_reasons_are_documented_gravest_first() -> None:
-    """Of two reasons of one table the upper one is what an object shows."""
+def test_the_example_of_a_test_is_one_that_runs() -> None:
+    """Whoever copies the example from CONTRIBUTING has a test that passes."""
+    shown = re.search(r"^```python\n(.+?)^```", _text(ROOT / "CONTRIBUTING.md"), re.MULTILINE | re.DOTALL)
+
+    assert shown
+    assert shown[1] == _text(ROOT / "tests" / "unit" / "controller" / "test_example.py")
+
+
+def test_reasons_are_documented_most_severe_first() -> None:
+    """The object shows the most severe one."""
     documented = re.findall(r"^\| `(\w+)` \|", REASONS, re.MULTILINE)
 
     assert documented == [*reversed(ObjectReason), *reversed(Reason)]
@@ -154,20 +162,20 @@ def test_reasons_are_documented_gravest_first() -> None:
 
 @pytest.mark.parametrize("reason", [*Reason, *ObjectReason])
 def test_every_reason_is_documented(reason: str) -> None:
-    """Whoever sees a reason in a status finds what to do about it."""
+    """In docs/reasons.md."""
     assert re.search(rf"^\|[^|]*`{reason}`", REASONS, re.MULTILINE)
 
 
 def test_every_flag_is_documented_and_every_documented_flag_exists() -> None:
-    """The reference's table has what `--help` has, with the environment variable of each setting."""
-    told = subprocess.run(
+    """The reference's table and `--help` have the same flags, with their environment variables."""
+    usage = subprocess.run(
         [sys.executable, "-m", "bek_operator", "--help"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "COLUMNS": "200"},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    flags = set(re.findall(r"^ +(?:-h, )?--([a-z-]+)", told, re.MULTILINE))
+    flags = set(re.findall(r"^ +(?:-h, )?--([a-z-]+)", usage, re.MULTILINE))
     rows = [line for line in _section(REFERENCE, "Settings").splitlines() if line.startswith("| `--")]
     documented = {flag for row in rows for flag in re.findall(r"`--([a-z-]+)`", row.split("|")[1])}
 
@@ -179,7 +187,7 @@ def test_every_flag_is_documented_and_every_documented_flag_exists() -> None:
 
 @pytest.mark.parametrize(("part", "heading"), [("spec", "Fields"), ("status", "Status")])
 def test_every_field_is_documented(part: str, heading: str) -> None:
-    """The reference's tables of fields leave none out."""
+    """In the tables of docs/reference.md."""
     version = yaml.safe_load(_text(CRD_FILE))["spec"]["versions"][0]
     names = set(_fields(version["schema"]["openAPIV3Schema"]["properties"][part]))
     section = _section(REFERENCE, heading)
@@ -187,8 +195,8 @@ def test_every_field_is_documented(part: str, heading: str) -> None:
     assert {name for name in names if not re.search(rf"\b{name}\b", section)} == set()
 
 
-def test_no_role_has_a_wildcard_and_none_but_the_operator_writes_a_status() -> None:
-    """Rights are spelled out, Secrets are only read, and a status is the operator's word alone."""
+def test_roles_have_least_privilege() -> None:
+    """No wildcards, Secrets are read only, and only the operator writes a status."""
     roles = [body for body in _shipped() if body["kind"] in {"ClusterRole", "Role"}]
     rules = [(role["metadata"]["name"], rule) for role in roles for rule in role["rules"]]
 
@@ -205,7 +213,7 @@ def test_no_role_has_a_wildcard_and_none_but_the_operator_writes_a_status() -> N
 
 
 def test_the_image_that_is_deployed_is_this_version() -> None:
-    """A release raises every version number at once."""
+    """A release updates every version number."""
     version = PROJECT["project"]["version"]
     (deployment,) = [body for body in _shipped() if body["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -228,8 +236,8 @@ OVERLAYS: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS.values(), ids=OVERLAYS.keys())
-def test_an_overlay_moves_the_rights_with_the_account(tmp_path: Path, overlay: dict[str, str]) -> None:
-    """Whatever kustomize is told to change: role, binding, account and Deployment go on naming each other."""
+def test_an_overlay_keeps_references_consistent(tmp_path: Path, overlay: dict[str, str]) -> None:
+    """Role, binding, account and Deployment still refer to each other."""
     resources = [os.path.relpath(ROOT / "deploy" / "default", tmp_path)]
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, "resources": resources}), encoding="utf-8")
 
@@ -250,7 +258,7 @@ def test_an_overlay_moves_the_rights_with_the_account(tmp_path: Path, overlay: d
 
 
 def test_the_container_runs_with_the_group_of_the_image() -> None:
-    """The kubelet takes the user alone from the image; a group in the Pod's own context fails on containerd 1.6."""
+    """The kubelet takes only the user from the image; containerd 1.6 refuses a group in the Pod's context."""
     (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]
     (container,) = pod["containers"]
     user = re.findall(r"^USER (\d+):(\d+)$", _text(ROOT / "Dockerfile"), re.MULTILINE)
@@ -259,8 +267,8 @@ def test_the_container_runs_with_the_group_of_the_image() -> None:
     assert "runAsGroup" not in pod["securityContext"]
 
 
-def test_kustomize_follows_the_names_of_secrets_into_an_object(tmp_path: Path) -> None:
-    """With the component, a prefix and a generator's suffix reach every reference to a Secret."""
+def test_kustomize_renames_secret_references(tmp_path: Path) -> None:
+    """With the component, prefixes and generator suffixes apply to every reference to a Secret."""
     names = ["flows-key", "whatsapp-admin", "whatsapp-ca", "meta-token", "meta-app", "waba-api-keys"]
     sample = yaml.safe_load(_text(ROOT / "deploy" / "samples" / "every-api.yaml"))
     (tmp_path / "key.yaml").write_text(yaml.safe_dump(sample), encoding="utf-8")
@@ -280,12 +288,12 @@ def test_kustomize_follows_the_names_of_secrets_into_an_object(tmp_path: Path) -
     assert all(re.fullmatch(rf"eu-({'|'.join(names)})-\w+", name) for name in made)
 
 
-def test_no_file_mentions_a_path_of_the_machine_it_was_written_on() -> None:
-    """What is in the repository is true on any machine."""
-    # In a worktree .git is a file, and git's own.
-    there = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
-    there += [path for name in OURS for path in (ROOT / name).rglob("*") if path.is_file()]
-    kept = [path for path in there if "__pycache__" not in path.parts and not path.name.startswith(".coverage")]
+def test_no_file_has_a_machine_specific_path() -> None:
+    """Such as a home directory."""
+    # In a worktree .git is a file.
+    files = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
+    files += [path for name in OURS for path in (ROOT / name).rglob("*") if path.is_file()]
+    kept = [path for path in files if "__pycache__" not in path.parts and not path.name.startswith(".coverage")]
 
     assert [str(path.relative_to(ROOT)) for path in kept if MACHINE_PATH.search(_text(path))] == []
 
@@ -298,7 +306,7 @@ def _make_targets(text: str) -> set[str]:
     return set(re.findall(r"(?:^ {4}|`)make ([a-z-]+)\b", text, re.MULTILINE))
 
 
-def _there_to_make() -> set[str]:
+def _makefile_targets() -> set[str]:
     return set(re.findall(r"^\.PHONY: ([a-z-]+)$", _text(ROOT / "Makefile"), re.MULTILINE))
 
 
@@ -308,12 +316,12 @@ def _pages_without_a_link(index: Path, folder: Path) -> list[str]:
 
 
 def _section(text: str, heading: str) -> str:
-    """Return what stands below a heading of the second level."""
+    """Return the text below a heading of the second level."""
     return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def _sections(document: Path) -> set[str]:
-    """Return what the headings are linked to by."""
+    """Return the anchors of the headings."""
     headings = re.findall(r"^#+ (.+)$", _text(document), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""Secret texts do not show."""
+"""Secret texts are not shown."""
 
 import copy
 import pickle
@@ -11,15 +11,15 @@ from bek_operator.secret_str import SecretStr
 from support.builders import PASSWORD, endpoint, target
 
 
-def test_it_is_revealed_only_when_asked() -> None:
-    """The text comes out by `reveal`, and by nothing that prints."""
-    hidden = SecretStr(PASSWORD)
-    assert hidden.reveal() == PASSWORD
-    assert PASSWORD not in f"{hidden} {hidden!r} {hidden!s:>20}"
+def test_only_reveal_returns_the_text() -> None:
+    """Nothing that prints shows it."""
+    secret = SecretStr(PASSWORD)
+    assert secret.reveal() == PASSWORD
+    assert PASSWORD not in f"{secret} {secret!r} {secret!s:>20}"
 
 
 def test_a_target_shows_no_secret() -> None:
-    """Neither password nor user name is in what a log line would show of a target."""
+    """Its repr holds neither password nor user name."""
     assert "'admin'" not in repr(target())
     assert PASSWORD not in repr(target())
 
@@ -33,14 +33,14 @@ def test_texts_are_compared_without_showing_them() -> None:
     assert replace(endpoint(), password=SecretStr("new")) != endpoint()
 
 
-def test_it_cannot_be_taken_elsewhere() -> None:
-    """It is neither pickled nor deep-copied, and the refusal does not tell the text."""
-    for carry in (pickle.dumps, copy.deepcopy):
+def test_it_cannot_be_pickled_or_copied() -> None:
+    """The error does not show the text."""
+    for copy_ in (pickle.dumps, copy.deepcopy):
         with pytest.raises(TypeError) as caught:
-            carry(SecretStr(PASSWORD))
+            copy_(SecretStr(PASSWORD))
         assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 
-def test_any_text_can_be_hidden() -> None:
-    """Even one that is no proper Unicode."""
+def test_any_text_is_accepted() -> None:
+    """Even invalid Unicode."""
     assert SecretStr("\ud800").reveal() == "\ud800"

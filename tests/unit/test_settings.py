@@ -1,4 +1,4 @@
-"""Settings: what may be written, and that every fault is named at once."""
+"""Settings: valid values, and that all faults are reported at once."""
 
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -12,19 +12,19 @@ from support.tls import self_signed
 
 
 def faults_of(**given: str | list[str]) -> list[str]:
-    """Return the faults of settings, each by the name of its flag with underscores."""
+    """Return the faults of settings; keyword arguments are flag names with underscores."""
     with pytest.raises(InvalidSettings) as refused:
         read_settings({name.replace("_", "-"): value for name, value in given.items()}, in_pod=False)
     return str(refused.value).splitlines()
 
 
 def read(**given: str | list[str]) -> Settings:
-    """Return settings, each by the name of its flag with underscores."""
+    """Return parsed settings; keyword arguments are flag names with underscores."""
     return read_settings({name.replace("_", "-"): value for name, value in given.items()}, in_pod=False)
 
 
-def test_nothing_has_to_be_set() -> None:
-    """Every setting has a default that serves the whole cluster."""
+def test_every_setting_has_a_default() -> None:
+    """The defaults serve the whole cluster."""
     settings = read()
     assert (settings.namespaces, settings.secret_selector, settings.watch_secrets) == ((), "", True)
     assert (settings.concurrency, settings.concurrency_per_host) == (50, 8)
@@ -32,25 +32,25 @@ def test_nothing_has_to_be_set() -> None:
     assert (settings.log_level, settings.log_format) == ("info", "text")
 
 
-def test_a_pod_logs_json_unless_told_otherwise() -> None:
-    """Logs of a pod are read by machines."""
+def test_a_pod_logs_json_by_default() -> None:
+    """A process elsewhere logs text."""
     assert read_settings({}, in_pod=True).log_format == "json"
     assert read_settings({"log-format": "text"}, in_pod=True).log_format == "text"
 
 
 def test_an_empty_setting_counts_as_not_given() -> None:
-    """A template whose variable is empty leaves the default."""
+    """A template with an empty variable gets the default."""
     assert read(concurrency="", log_level="", namespace="", allow_host=[""], secret_selector="") == read()
 
 
 def test_lists_are_repeated_or_comma_separated() -> None:
-    """Both at once are fine, spaces and repetitions mean nothing."""
+    """Also both at once; spaces and repetitions are ignored."""
     for given in ("a,b,c", ["a", "b", "c"], ["a,b", " c ,", "a"], "a, b,,c,a"):
         assert read(namespace=given).namespaces == ("a", "b", "c")
 
 
 def test_allowed_hosts_are_read() -> None:
-    """They allow what they name."""
+    """Each entry allows its host and port."""
     settings = read(allow_host=["127.0.0.1:8443", "*.example.com"])
     assert settings.hosts.names_address(IPv4Address("127.0.0.1"), 8443)
     assert not settings.hosts.names_address(IPv4Address("127.0.0.1"), 443)
@@ -87,7 +87,7 @@ SELECTORS = [
 
 @pytest.mark.parametrize("text", SELECTORS)
 def test_label_selectors(text: str) -> None:
-    """Whatever the API server takes is passed on as it is; its commas separate nothing here."""
+    """What the API server accepts is passed on unchanged; commas do not split it."""
     assert read(secret_selector=text).secret_selector == text
 
 
@@ -107,7 +107,7 @@ FAULTS: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("name", "text"), FAULTS)
 def test_a_fault_names_the_flag(name: str, text: str) -> None:
-    """And says in one line what would be right."""
+    """In one line that says what is allowed."""
     (fault,) = faults_of(**{name: text})
     assert fault.startswith(f"--{name.replace('_', '-')}: ")
 
@@ -121,14 +121,14 @@ BEGIN = "-----BEGIN CERTIFICATE-----\n"
     [CERTIFICATE, self_signed("a").pem + CERTIFICATE, f"The CA of the proxy:\n{CERTIFICATE}\n"],
     ids=["one", "two", "with a comment"],
 )
-def test_authorities_are_read(text: str, tmp_path: Path) -> None:
-    """A file of certificates is taken as it is."""
+def test_a_ca_bundle_is_read(text: str, tmp_path: Path) -> None:
+    """Its text is unchanged."""
     file = tmp_path / "ca.crt"
     file.write_text(text, encoding="ascii")
     assert read(cloud_ca=str(file)).cloud_ca == text
 
 
-NO_AUTHORITIES: dict[str, str] = {
+INVALID_CA_BUNDLES: dict[str, str] = {
     "nothing": "",
     "no certificate": "sesame\n",
     "only a beginning": BEGIN,
@@ -140,15 +140,15 @@ NO_AUTHORITIES: dict[str, str] = {
     "the second one cut short": CERTIFICATE + CERTIFICATE[:200],
     "no end": CERTIFICATE.replace("-----END CERTIFICATE-----", ""),
     "something else": "-----BEGIN PUBLIC KEY-----\nc2VzYW1l\n-----END PUBLIC KEY-----\n",
-    "a key that nobody verifies with": armored("CERTIFICATE", der.certificate(der.DSA, 40_000)),
+    "an unsupported algorithm": armored("CERTIFICATE", der.certificate(der.DSA, 40_000)),
     "text that is not ASCII": f"é\n{CERTIFICATE}",
     "too large": CERTIFICATE + "\n" * 64 * 1024,
 }
 
 
-@pytest.mark.parametrize("text", NO_AUTHORITIES.values(), ids=NO_AUTHORITIES.keys())
-def test_a_file_without_authorities_is_a_fault(text: str, tmp_path: Path) -> None:
-    """At the start, not at the first call; nothing of what is in the file is shown."""
+@pytest.mark.parametrize("text", INVALID_CA_BUNDLES.values(), ids=INVALID_CA_BUNDLES.keys())
+def test_an_invalid_ca_bundle_is_a_fault(text: str, tmp_path: Path) -> None:
+    """At the start, not at the first call; the fault quotes nothing of the file."""
     file = tmp_path / "ca.crt"
     file.write_text(text, encoding="utf-8")
     (fault,) = faults_of(cloud_ca=str(file))
@@ -157,16 +157,16 @@ def test_a_file_without_authorities_is_a_fault(text: str, tmp_path: Path) -> Non
     assert not {line for line in text.splitlines() if line and line in fault}
 
 
-def test_a_file_of_authorities_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """So is one that is a folder."""
+def test_a_missing_ca_file_is_a_fault(tmp_path: Path) -> None:
+    """So is a directory."""
     for path in (tmp_path / "none.crt", tmp_path):
         (fault,) = faults_of(cloud_ca=str(path))
         assert fault.startswith("--cloud-ca: ")
         assert repr(str(path)) in fault
 
 
-def test_every_fault_is_named_at_once() -> None:
-    """Whoever mends one need not come back for the next."""
+def test_all_faults_are_reported_at_once() -> None:
+    """In the order of the fields."""
     found = faults_of(
         namespace="Team,b,c_d",
         concurrency="0",
@@ -192,8 +192,8 @@ def test_every_fault_is_named_at_once() -> None:
     ]
 
 
-def test_what_is_shown_of_the_settings_holds_no_password() -> None:
-    """Only what was given is shown, under the names of the flags; a proxy without user and password."""
+def test_logged_settings_hold_no_password() -> None:
+    """Only settings that were given are logged; a proxy without user and password."""
     given = {
         "namespace": ["a", "b,c"],
         "log-level": "debug",

@@ -1,4 +1,4 @@
-"""Instants, as a status has them and as the operator counts."""
+"""RFC 3339 timestamps to and from seconds since the epoch."""
 
 import pytest
 
@@ -12,8 +12,8 @@ def test_an_instant_is_written_as_kubernetes_does() -> None:
 
 
 @pytest.mark.parametrize("text", ["2026-11-22T10:00:00Z", "2026-11-22T12:00:00+02:00", "2026-11-22T10:00:00.000000Z"])
-def test_an_instant_is_read_in_any_of_its_spellings(text: str) -> None:
-    """The same instant may be written in several ways."""
+def test_an_instant_is_parsed_in_any_form(text: str) -> None:
+    """With another offset, or with fractions."""
     assert instant(text) == NOW
 
 
@@ -22,6 +22,6 @@ def test_an_instant_is_read_in_any_of_its_spellings(text: str) -> None:
     [None, True, 5, [], "", "soon", "2026-11-22T10:00:00", "2026-11-22T23:59:60Z", "0001-01-01T00:00:00+14:00"],
     ids=repr,
 )
-def test_what_is_no_instant_is_none(value: object) -> None:
-    """A time without zone, one before all clocks, and what is no time at all count as not there."""
+def test_anything_else_is_none(value: object) -> None:
+    """A time without zone, one before the epoch, and anything that is not a time."""
     assert instant(value) is None

@@ -1,1 +1,1 @@
-"""The Kubernetes API server as the operator sees it; the only package that calls it."""
+"""Access to the Kubernetes API server, except for kopf's watch of the objects."""

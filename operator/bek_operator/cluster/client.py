@@ -1,7 +1,7 @@
-"""The one client of the API server: credentials, time limits, and errors of our own.
+"""The client of the API server: credentials, time limits and errors.
 
-Everything goes through `request` with a path of the REST API: the generated models of the client library would
-parse every answer into objects that the next line turns back into dictionaries.
+Requests name paths of the REST API and return plain JSON: the generated models of the client library would parse every
+response into objects, only for the caller to turn them back into dictionaries.
 """
 
 import asyncio
@@ -24,20 +24,20 @@ from kubernetes.aio.client import ApiClient, Configuration
 from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
 
 REQUEST_SECONDS = 20.0
-_CREDENTIALS_LIFE = timedelta(minutes=10)
+_CREDENTIALS_TTL = timedelta(minutes=10)
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _STATUS_ERRORS: Mapping[int, type[ClusterError]] = {403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How to reach the API server at this moment, for whoever holds connections of their own.
+    """Current credentials for the API server, for another HTTP session.
 
     Attributes:
-        server: Its URL.
-        context: How TLS is spoken: which certificates are trusted, and which one is shown.
-        scheme: The word before the token in the header `Authorization`.
-        expires: When to ask again: tokens in a pod are renewed on disk.
+        server: The URL of the API server.
+        context: The TLS context with trusted CAs and client certificate.
+        scheme: The scheme of the `Authorization` header, such as `Bearer`.
+        expires: When to fetch credentials again: tokens in a pod are renewed on disk.
     """
 
     server: str
@@ -48,42 +48,42 @@ class Access:
 
 
 def in_pod() -> bool:
-    """Tell whether the process runs in a pod with a service account."""
+    """Return whether the process runs in a pod with a service account."""
     return "KUBERNETES_SERVICE_HOST" in os.environ and _SERVICE_ACCOUNT_NAMESPACE.exists()
 
 
 class Client:
-    """A connection to one API server, used as an asynchronous context manager."""
+    """A client of one API server, used as an asynchronous context manager."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        # Each namespace that is watched holds a connection; the library's hundred would leave none for all else.
+        # Unlimited: each watched namespace holds a connection, which would use up the library's default of 100.
         configuration.connection_pool_maxsize = 0
         self._api = ApiClient(configuration)
         self._api.user_agent = f"bek-operator/{version('bek-operator')}"
         self._context: ssl.SSLContext = self._api.rest_client.ssl_context
-        check_as_kubectl_does(self._context)
+        verify_like_kubectl(self._context)
 
     @classmethod
     async def connect(cls) -> Self:
-        """Load credentials: the service account in a pod, elsewhere what `KUBECONFIG` says.
+        """Load credentials: the service account in a pod, elsewhere the kubeconfig.
 
         Raises:
-            Unavailable: there are none, or they cannot be read.
+            Unavailable: there are no usable credentials.
         """
         configuration = Configuration()
-        # A proxy for the internet (HTTPS_PROXY) is no way to the API server, nor should it see its token.
+        # Requests to the API server, and its token, must not go through HTTPS_PROXY.
         configuration.client_session_kwargs = {"trust_env": False}
         try:
             if in_pod():
                 config.load_incluster_config(configuration)
             else:
-                # The default of the library was read when it was imported.
+                # The library reads KUBECONFIG only once, when it is imported.
                 file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
                 await config.load_kube_config(file, client_configuration=configuration, persist_config=False)
         except (config.ConfigException, OSError) as error:
             raise Unavailable(f"no credentials for a cluster: {error}") from None
-        except Exception as error:  # noqa: BLE001 - the library checks nothing of what is in a kubeconfig
+        except Exception as error:  # noqa: BLE001 - the library does not validate a kubeconfig
             raise Unavailable(f"no credentials for a cluster: no usable kubeconfig ({type(error).__name__})") from None
         return cls(configuration)
 
@@ -102,7 +102,7 @@ class Client:
             context=self._context,
             scheme=scheme.strip().title() or None,
             token=token or None,
-            expires=datetime.now(UTC) + _CREDENTIALS_LIFE,
+            expires=datetime.now(UTC) + _CREDENTIALS_TTL,
         )
 
     async def request(
@@ -114,28 +114,28 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Call the API server and return the JSON object that it answers.
+        """Send a request and return the JSON object of the response.
 
         Raises:
-            ClusterError: the call did not succeed; which one tells why.
+            ClusterError: the request failed.
         """
         async with self._send(method, path, query, body, headers, REQUEST_SECONDS) as response:
             try:
-                answer = json.loads(await response.read())
+                content = json.loads(await response.read())
             except ValueError:
-                raise Unavailable(f"{method} {path}: the answer is not JSON") from None
-        if not isinstance(answer, dict):
-            raise Unavailable(f"{method} {path}: the answer is not an object")
-        return answer
+                raise Unavailable(f"{method} {path}: the response is not JSON") from None
+        if not isinstance(content, dict):
+            raise Unavailable(f"{method} {path}: the response is not an object")
+        return content
 
     async def stream(
         self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], seconds: float, silence: float
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield the objects of a watch until the server ends it.
+        """Yield the events of a watch until the server ends it.
 
         Raises:
-            ClusterError: the watch could not be started or broke, lasted longer than `seconds`, or nothing was heard
-                of it for the seconds of `silence`: a connection that is cut without a word looks like that.
+            ClusterError: the watch could not be started or broke, lasted longer than `seconds`, or sent nothing for
+                `silence` seconds, as when the connection was lost unnoticed.
         """
         async with self._send("GET", path, query, None, headers, seconds) as response:
             while True:
@@ -160,18 +160,18 @@ class Client:
         headers: Mapping[str, str] | None,
         seconds: float,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        wanted = {"Accept": "application/json", **(headers or {})}
+        all_headers = {"Accept": "application/json", **(headers or {})}
         if body is not None:
-            wanted.setdefault("Content-Type", "application/json")
+            all_headers.setdefault("Content-Type", "application/json")
         try:
             _, url, prepared, *_ = await self._api.param_serialize(
                 method,
                 path,
                 query_params=list((query or {}).items()),
-                header_params=wanted,
+                header_params=all_headers,
                 auth_settings=["BearerToken"],
             )
-            # The body is plain JSON already; the client would walk through all of it to see whether that is so.
+            # Not passed to param_serialize, which would walk through the whole body.
             called = await self._api.call_api(method, url, prepared, body, _request_timeout=seconds)
             response = called.response
             async with response:
@@ -183,44 +183,44 @@ class Client:
             raise Unavailable(f"{method} {path}: {_reason(error)}") from error
 
 
-def check_as_kubectl_does(context: ssl.SSLContext) -> None:
-    """Have a context accept the certificates that Go's clients accept.
+def verify_like_kubectl(context: ssl.SSLContext) -> None:
+    """Set the context's flags so that it accepts what Go's clients accept.
 
-    From Python 3.13 on the library refuses a certificate without key identifiers and an authority without key usage
-    (https://docs.python.org/3/library/ssl.html#ssl.create_default_context), which older clusters have. Before 3.13 it
-    refuses an authority that is not self-signed.
+    From Python 3.13 on the default is VERIFY_X509_STRICT, which refuses certificates of older clusters: those without
+    key identifiers, and CAs without key usage (https://docs.python.org/3/library/ssl.html#ssl.create_default_context).
+    Before 3.13 the default refuses CAs that are not self-signed.
     """
     context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
 def _reason(error: Exception) -> str:
-    """Return why there is no answer: in words of OpenSSL or of the system, otherwise the kind of the error alone."""
+    """Return the reason as OpenSSL or the system word it, otherwise the name of the exception's class."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return (
             f"its certificate is not trusted: {getattr(error.certificate_error, 'verify_message', 'no reason given')}"
         )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name cannot be looked up"
+        return "its name cannot be resolved"
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
         return os.strerror(error.errno)
     return type(error).__name__
 
 
 @contextmanager
-def understood(what: str) -> Iterator[None]:
-    """Turn what is missing or odd in an answer into an error of our own.
+def validating(what: str) -> Iterator[None]:
+    """Raise Unavailable for missing or malformed fields of a response, which may come from a proxy.
 
     Raises:
-        Unavailable: the answer does not have the form of `what`: a proxy's, or a server that is not well.
+        Unavailable: the response is not `what`.
     """
     try:
         yield
     except (KeyError, TypeError, AttributeError):
-        raise Unavailable(f"the answer does not have the form of {what}") from None
+        raise Unavailable(f"the response is not {what}") from None
 
 
 def name_in_path(name: str) -> str:
-    """Quote an object's name for a path, so that no name can lead elsewhere."""
+    """Quote an object's name for use in a path."""
     return quote(name, safe="")

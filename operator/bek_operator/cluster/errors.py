@@ -1,18 +1,18 @@
-"""What can go wrong between the operator and the API server.
+"""Errors of requests to the API server.
 
     ClusterError
     ├── NotFound      no such object (or the CRD is not installed)
-    ├── Conflict      somebody else wrote first, or the object was re-created
-    ├── Forbidden     the role does not allow it
+    ├── Conflict      another writer was first, or the object was re-created
+    ├── Forbidden     RBAC forbids it
     ├── Gone          the resourceVersion is too old to watch from
-    └── Unavailable   no answer, or one that time will heal
+    └── Unavailable   no response, or any other status; worth a retry
 
-Every error of the client library ends here.
+Errors of the client library are translated to these.
 """
 
 
 class ClusterError(Exception):
-    """The API server did not do what was asked; the message holds our own words and the HTTP status."""
+    """A request to the API server failed; the message holds our own words and the HTTP status."""
 
 
 class NotFound(ClusterError):
@@ -20,16 +20,16 @@ class NotFound(ClusterError):
 
 
 class Conflict(ClusterError):
-    """Somebody else wrote first."""
+    """Another writer was first."""
 
 
 class Forbidden(ClusterError):
-    """The operator's role does not allow it."""
+    """RBAC forbids it."""
 
 
 class Gone(ClusterError):
-    """The resourceVersion is too old to go on from."""
+    """The resourceVersion is too old to watch from."""
 
 
 class Unavailable(ClusterError):
-    """The API server cannot be reached, or is not able to answer now."""
+    """The API server cannot be reached, or cannot serve the request now."""

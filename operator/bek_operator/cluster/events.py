@@ -1,4 +1,4 @@
-"""Events on BusinessEncryptionKeys (events.k8s.io/v1): one that repeats grows a count instead of a crowd."""
+"""Events on BusinessEncryptionKeys (events.k8s.io/v1); a repeated event becomes a series."""
 
 import logging
 import secrets
@@ -16,10 +16,10 @@ from bek_operator.status.events import Event
 log = logging.getLogger(__name__)
 
 _CONTROLLER = "bek.dev/operator"
-_MERGED = timedelta(hours=1)
-_REMEMBERED = 4096
-_LONGEST_PREFIX = 200
-_LONGEST_NOTE_BYTES = 1024
+_SERIES_WINDOW = timedelta(hours=1)
+_MAX_REMEMBERED = 4096
+_MAX_NAME_PREFIX = 200
+_MAX_NOTE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class _Posted:
 
 
 class Events:
-    """Posts events; a failure to do so is logged and forgotten, since the status says it all."""
+    """Posts events; a failure is only logged, because the status has the same information."""
 
     def __init__(
         self, client: Client, instance: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -38,27 +38,27 @@ class Events:
         self._client = client
         self._instance = instance[:128]
         self._now = now
-        self._posted: LRUCache[tuple[str, Event], _Posted] = LRUCache(_REMEMBERED)
+        self._posted: LRUCache[tuple[str, Event], _Posted] = LRUCache(_MAX_REMEMBERED)
 
-    async def post(self, resource: BusinessEncryptionKey, events_of: Iterable[Event]) -> None:
-        """Post what happened to an object, merging what is told again within the hour."""
-        for event in events_of:
+    async def post(self, resource: BusinessEncryptionKey, events: Iterable[Event]) -> None:
+        """Post events on an object; one that repeats within an hour extends its series."""
+        for event in events:
             try:
                 await self._post(resource, event)
             except ClusterError as error:
-                log.warning("an event could not be posted: %s", error)
+                log.warning("event could not be posted: %s", error)
 
     async def _post(self, resource: BusinessEncryptionKey, event: Event) -> None:
         key, now = (resource.uid, event), self._now()
         known = self._posted.get(key)
-        if known and now - known.at < _MERGED and await self._merge(resource, known, now):
+        if known and now - known.at < _SERIES_WINDOW and await self._extend_series(resource, known, now):
             posted = _Posted(known.name, known.count + 1, now)
         else:
             posted = _Posted(await self._create(resource, event, now), 1, now)
         self._posted.put(key, posted)
 
-    async def _merge(self, resource: BusinessEncryptionKey, known: _Posted, now: datetime) -> bool:
-        series = {"count": known.count + 1, "lastObservedTime": _micro(now)}
+    async def _extend_series(self, resource: BusinessEncryptionKey, known: _Posted, now: datetime) -> bool:
+        series = {"count": known.count + 1, "lastObservedTime": _micro_time(now)}
         try:
             await self._client.request(
                 "PATCH",
@@ -71,16 +71,16 @@ class Events:
         return True
 
     async def _create(self, resource: BusinessEncryptionKey, event: Event, now: datetime) -> str:
-        name = f"{resource.ref.name[:_LONGEST_PREFIX].rstrip('-.')}.{secrets.token_hex(8)}"
+        name = f"{resource.ref.name[:_MAX_NAME_PREFIX].rstrip('-.')}.{secrets.token_hex(8)}"
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"namespace": resource.ref.namespace, "name": name},
-            "eventTime": _micro(now),
+            "eventTime": _micro_time(now),
             "type": "Warning" if event.warning else "Normal",
             "reason": event.reason,
             "action": "Reconcile",
-            "note": _cut(event.note),
+            "note": _truncate(event.note),
             "reportingController": _CONTROLLER,
             "reportingInstance": self._instance,
             "regarding": {
@@ -99,10 +99,10 @@ def _path(resource: BusinessEncryptionKey) -> str:
     return f"/apis/events.k8s.io/v1/namespaces/{name_in_path(resource.ref.namespace)}/events"
 
 
-def _cut(note: str) -> str:
-    """Return as much of a note as the API server takes; it counts bytes."""
-    return note.encode(errors="replace")[:_LONGEST_NOTE_BYTES].decode(errors="ignore")
+def _truncate(note: str) -> str:
+    """Truncate a note to the API server's limit, which is in bytes."""
+    return note.encode(errors="replace")[:_MAX_NOTE_BYTES].decode(errors="ignore")
 
 
-def _micro(moment: datetime) -> str:
+def _micro_time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,8 +1,8 @@
-"""BusinessEncryptionKeys: list, read, and write their status."""
+"""Lists and reads BusinessEncryptionKeys, and writes their status."""
 
 from collections.abc import AsyncIterator, Sequence
 
-from bek_operator.cluster.client import Client, name_in_path, understood
+from bek_operator.cluster.client import Client, name_in_path, validating
 from bek_operator.cluster.errors import NotFound
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
@@ -14,7 +14,7 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class Objects:
-    """The BusinessEncryptionKeys of the served namespaces; all of them when none is named."""
+    """The BusinessEncryptionKeys of the given namespaces; of all namespaces when there are none."""
 
     def __init__(self, client: Client, namespaces: Sequence[str]) -> None:
         self._client = client
@@ -22,27 +22,27 @@ class Objects:
 
     @property
     def paths(self) -> Sequence[str]:
-        """Where the objects are listed and watched."""
+        """Return the paths for LIST and WATCH."""
         return [_path(namespace) for namespace in self._namespaces] or [_path(None)]
 
     async def are_served(self) -> bool:
-        """Return whether the API server's discovery names them, so that others find them, too.
+        """Return whether the API server's discovery has the resource, which kopf needs.
 
-        It is a moment later than they can be listed.
+        Discovery follows a moment after the resource can be listed.
 
         Raises:
-            ClusterError: the API server did not answer.
+            ClusterError: the request failed.
         """
-        answer = await self._client.request("GET", "/apis")
-        with understood("a list of API groups"):
-            if not any(group["name"] == GROUP for group in answer["groups"]):
+        found = await self._client.request("GET", "/apis")
+        with validating("a list of API groups"):
+            if not any(group["name"] == GROUP for group in found["groups"]):
                 return False
         try:
-            answer = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}")
+            found = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}")
         except NotFound:
             return False
-        with understood("a list of resources"):
-            return any(resource["name"] == PLURAL for resource in answer["resources"])
+        with validating("a list of resources"):
+            return any(resource["name"] == PLURAL for resource in found["resources"])
 
     async def list(self) -> AsyncIterator[BusinessEncryptionKey]:
         """Yield every object.
@@ -54,7 +54,7 @@ class Objects:
             query = {"limit": str(_PAGE)}
             while True:
                 page = await self._client.request("GET", path, query=query)
-                with understood(f"a list of {PLURAL}"):
+                with validating(f"a list of {PLURAL}"):
                     resources = [parse_object(item) for item in page["items"] or ()]
                     token = page["metadata"].get("continue")
                 for resource in resources:
@@ -64,26 +64,26 @@ class Objects:
                 query["continue"] = token
 
     async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
-        """Return the object, `None` when there is none.
+        """Return the object; `None` when it does not exist.
 
         Raises:
-            ClusterError: the API server did not answer.
+            ClusterError: the request failed.
         """
         try:
             body = await self._client.request("GET", _path(namespace, name))
         except NotFound:
             return None
-        with understood(f"a {KIND}"):
+        with validating(f"a {KIND}"):
             return parse_object(body)
 
     async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
-        """Replace the status of this very object at this very version; return its new resourceVersion.
+        """Replace the status of an object at its resourceVersion; return the new resourceVersion.
 
-        A PUT with uid and resourceVersion is the only write that the server refuses for an object that was
-        deleted and re-created meanwhile.
+        A PUT with uid and resourceVersion is the only write that the server refuses when the object was deleted and
+        re-created meanwhile.
 
         Raises:
-            ClusterError: `Conflict` or `NotFound` when the object is another one by now.
+            ClusterError: `Conflict` or `NotFound` when the object was changed, deleted or re-created.
         """
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
@@ -97,10 +97,10 @@ class Objects:
             "status": render_status(status),
         }
         path = _path(resource.ref.namespace, resource.ref.name) + "/status"
-        # What was written need not come back whole.
-        answer = await self._client.request("PUT", path, body=body, headers={"Accept": _METADATA_ONLY})
-        with understood(f"a {KIND}"):
-            written: str = answer["metadata"]["resourceVersion"]
+        # The response needs the metadata only.
+        found = await self._client.request("PUT", path, body=body, headers={"Accept": _METADATA_ONLY})
+        with validating(f"a {KIND}"):
+            written: str = found["metadata"]["resourceVersion"]
         return written
 
 

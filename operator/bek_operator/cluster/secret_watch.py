@@ -1,7 +1,7 @@
-"""Hints about Secrets: which one was added, changed or deleted, and nothing of what is in it.
+"""Watches the metadata of Secrets, and reports which one was added, changed or deleted.
 
-A LIST and WATCH of metadata only. It remembers nothing but the resourceVersion to go on from, so that fifty
-thousand unrelated Secrets cost a second of CPU at start and no memory; what hints mean is for others to find out.
+It keeps the resourceVersion to resume from and no cache, so that 50,000 unrelated Secrets take a second of CPU at start
+and no memory.
 """
 
 import asyncio
@@ -11,78 +11,78 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
-from bek_operator.cluster.client import Client, name_in_path, understood
+from bek_operator.cluster.client import Client, name_in_path, validating
 from bek_operator.cluster.errors import ClusterError, Gone, Unavailable
 
 EventHandler = Callable[[str, str, str], None]
-"""Takes namespace, name and resourceVersion; the latter is empty for a Secret that is gone."""
+"""Takes namespace, name and resourceVersion; the latter is empty for a deleted Secret."""
 
 log = logging.getLogger(__name__)
 
 _META = "g=meta.k8s.io;v=v1"
 _LIST_HEADERS = {"Accept": f"application/json;as=PartialObjectMetadataList;{_META}"}
 _WATCH_HEADERS = {"Accept": f"application/json;as=PartialObjectMetadata;{_META}"}
-_NEVER_REFERRED_TO = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
+_FIELD_SELECTOR = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token"
 _PAGE = 1000
 _WATCH_SECONDS = 300
 _SILENCE_SECONDS = 90.0
-"""A server that is well sends a bookmark every minute, even where nothing happens."""
+"""A healthy server sends a bookmark every minute, even without changes."""
 
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 5.0
+_MIN_BACKOFF = 0.5
+_MAX_BACKOFF = 5.0
 
 
 class SecretWatch:
-    """Watches the Secrets of the served namespaces, narrowed by a label selector where one is given."""
+    """Watches the Secrets of the given namespaces, or of all; `selector` is a label selector or empty."""
 
     def __init__(self, client: Client, namespaces: Sequence[str], selector: str, on_event: EventHandler) -> None:
         self._client = client
         self._paths = [f"/api/v1/namespaces/{name_in_path(one)}/secrets" for one in namespaces]
-        self._query = {"fieldSelector": _NEVER_REFERRED_TO}
+        self._query = {"fieldSelector": _FIELD_SELECTOR}
         if selector:
             self._query["labelSelector"] = selector
         self._on_event = on_event
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Watch until cancelled; what breaks is begun anew after a growing pause."""
+        """Watch until cancelled; a watch that fails is restarted with back-off."""
         async with asyncio.TaskGroup() as group:
             for path in self._paths or ["/api/v1/secrets"]:
                 group.create_task(self._watch_path(path, sleep))
 
     async def _watch_path(self, path: str, sleep: Callable[[float], Awaitable[None]]) -> None:
-        """List once, then go on from the last version that was seen, until that is too old."""
-        pause = _FIRST_PAUSE
+        """List once, then watch from the last resourceVersion; list again when that is too old."""
+        backoff = _MIN_BACKOFF
         version: str | None = None
         while True:
             try:
                 if version is None:
                     version = await self._list(path)
                 async for latest in self._follow(path, version):
-                    version, pause = latest, _FIRST_PAUSE
+                    version, backoff = latest, _MIN_BACKOFF
             except Gone:
                 version = None
-                log.debug("the watch on Secrets is too far behind and lists them again")
+                log.debug("Secret watch expired (410); listing again")
             except ClusterError as error:
-                log.warning("the watch on Secrets broke: %s; it goes on before long", error)
-            await sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+                log.warning("Secret watch failed: %s; reconnecting", error)
+            await sleep(backoff)
+            backoff = min(backoff * 2, _MAX_BACKOFF)
 
     async def _list(self, path: str) -> str:
         query = {**self._query, "limit": str(_PAGE)}
         while True:
             page = await self._client.request("GET", path, query=query, headers=_LIST_HEADERS)
-            with understood("a list of Secrets"):
-                event_handlers = [_event_of(item) for item in page["items"] or ()]
+            with validating("a list of Secrets"):
+                changes = [_change_of(item) for item in page["items"] or ()]
                 version: str = page["metadata"]["resourceVersion"]
                 token = page["metadata"].get("continue")
-            for on_event in event_handlers:
-                self._on_event(*on_event)
+            for change in changes:
+                self._on_event(*change)
             if not token:
                 return version
             query["continue"] = token
 
     async def _follow(self, path: str, version: str) -> AsyncIterator[str]:
-        """Tell of every event; yield the version to go on from, as often as there is a new one."""
+        """Report every event; yield each new resourceVersion to resume from."""
         query = {
             **self._query,
             "watch": "true",
@@ -95,23 +95,23 @@ class SecretWatch:
         )
         async with aclosing(stream) as events:
             async for event in events:
-                with understood("an event of a watch"):
+                with validating("an event of a watch"):
                     kind, body = event["type"], event["object"]
                     if kind == "ERROR":
-                        raise _fault(body)
+                        raise _error_of(body)
                     latest: str = body["metadata"]["resourceVersion"]
-                    on_event = None if kind == "BOOKMARK" else _event_of(body, gone=kind == "DELETED")
-                if on_event:
-                    self._on_event(*on_event)
+                    change = None if kind == "BOOKMARK" else _change_of(body, gone=kind == "DELETED")
+                if change:
+                    self._on_event(*change)
                 yield latest
 
 
-def _fault(status: Mapping[str, Any]) -> ClusterError:
-    """Return what an ERROR event stands for: only 410 says that there is no going on from the last version."""
+def _error_of(status: Mapping[str, Any]) -> ClusterError:
+    """Return the error of an ERROR event; only 410 means that the resourceVersion is too old."""
     code = status.get("code")
-    return Gone("410") if code == HTTPStatus.GONE else Unavailable(f"the API server ended it with {code}")
+    return Gone("410") if code == HTTPStatus.GONE else Unavailable(f"the API server ended the watch with {code}")
 
 
-def _event_of(body: dict[str, Any], *, gone: bool = False) -> tuple[str, str, str]:
+def _change_of(body: dict[str, Any], *, gone: bool = False) -> tuple[str, str, str]:
     metadata = body["metadata"]
     return metadata["namespace"], metadata["name"], "" if gone else metadata["resourceVersion"]

@@ -1,4 +1,4 @@
-"""Secrets, one at a time and only read; the operator never writes to one."""
+"""Reads single Secrets; the operator never writes to one."""
 
 import base64
 import re
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bek_operator.cluster.client import Client, name_in_path, understood
+from bek_operator.cluster.client import Client, name_in_path, validating
 from bek_operator.cluster.errors import NotFound
 from bek_operator.crd.fields import objects, typed
 
 MOST_WRITERS: Final = 4
 
-_WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,62}")
+_MANAGER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
 class SecretContent:
-    """A Secret's decoded entries at one resourceVersion, and the field managers that own entries of it."""
+    """A Secret's decoded data at one resourceVersion, and the field managers that own entries of it."""
 
     version: str
     data: dict[str, bytes] = field(repr=False)
@@ -31,24 +31,24 @@ class SecretReader:
         self._client = client
 
     async def read(self, namespace: str, name: str) -> SecretContent | None:
-        """Return a Secret's content, `None` when there is no such Secret.
+        """Return a Secret's content; `None` when it does not exist.
 
         Raises:
-            ClusterError: the API server did not answer, or does not let us read it.
+            ClusterError: the request failed; `Forbidden` when RBAC forbids it.
         """
         path = f"/api/v1/namespaces/{name_in_path(namespace)}/secrets/{name_in_path(name)}"
         try:
             body = await self._client.request("GET", path)
         except NotFound:
             return None
-        with understood("a Secret"):
+        with validating("a Secret"):
             data = {entry: _decoded(text) for entry, text in (body.get("data") or {}).items()}
             metadata = body["metadata"]
             return SecretContent(metadata["resourceVersion"], data, _writers(metadata.get("managedFields")))
 
 
 def _writers(managed: object) -> tuple[str, ...]:
-    """Return the field managers that own entries, as far as they can be shown: whoever writes may name itself at will.
+    """Return the field managers that own entries; names that are not safe to show are left out.
 
     https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
     """
@@ -57,11 +57,11 @@ def _writers(managed: object) -> tuple[str, ...]:
         for one in objects(managed)
         if isinstance(fields := one.get("fieldsV1"), Mapping) and "f:data" in fields
     ]
-    return tuple(dict.fromkeys(name for name in names if _WRITER.fullmatch(name)))[:MOST_WRITERS]
+    return tuple(dict.fromkeys(name for name in names if _MANAGER_NAME.fullmatch(name)))[:MOST_WRITERS]
 
 
 def _decoded(text: str | None) -> bytes:
     try:
         return base64.b64decode(text or "", validate=True)
-    except ValueError:  # the API server checks it; an entry that is not base64 is as good as empty
+    except ValueError:  # cannot happen: the API server validates base64
         return b""

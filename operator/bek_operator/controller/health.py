@@ -1,4 +1,4 @@
-"""Probes: `/healthz` while the process is able to work, `/readyz` while it hears of every object."""
+"""Serves the probes: `/healthz` while the event loop runs, `/readyz` while all objects are listed and watched."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -8,10 +8,10 @@ from aiohttp import web
 
 
 class Health:
-    """A small web server for the kubelet, used as an asynchronous context manager.
+    """The web server of the probes, used as an asynchronous context manager.
 
     Args:
-        unready: Returns why the process is not ready; empty when it is.
+        unready: Returns why the process is not ready; empty if it is.
     """
 
     def __init__(self, host: str, port: int, *, unready: Callable[[], str]) -> None:

@@ -15,7 +15,6 @@ from typing import Final, Protocol
 
 from bek_operator.cluster.errors import Forbidden
 from bek_operator.cluster.secrets import SecretContent
-from bek_operator.controller.clock import Clock
 from bek_operator.controller.due import due_at, number_due
 from bek_operator.controller.result import Enqueue, Result
 from bek_operator.controller.state import REPLACEMENT_SECONDS, KeyState, NumberKey, Running
@@ -32,6 +31,7 @@ from bek_operator.numbers.endpoints import EgressPolicy, Missing
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
 from bek_operator.status.compute import Blocked, status_of
+from bek_operator.times import Clock
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +103,13 @@ class KeyReconciler:
         now = self._clock()
         reached = self._enqueue(state, self._store.advance_rollout(ref, now), reached=True)
         enqueue = (*changes.enqueue, *reached)
-        if enqueue or changes.cancel or state.key is None or now < state.write_at:
+        if enqueue or changes.cancel or state.key is None or (state.is_busy and now < state.write_at):
             return Result(cancel=changes.cancel, enqueue=enqueue, requeue=self._requeue(state, state.write_at))
         limited = self._rate_limited_count(state, now)
         status = status_of(state.resource, state.key, state.facts, now, rate_limited_count=limited)
-        if status != state.resource.status and not await self._writer.write(state, status):
-            return Result(requeue=Due(at=self._clock()))
+        is_new = status != state.resource.status
+        if is_new and (now < state.write_at or not await self._writer.write(state, status)):
+            return Result(requeue=self._requeue(state, state.write_at))
         return Result(enqueue=self._enqueue(state, self._store.release(ref)), requeue=self._requeue(state))
 
     async def _read(self, ref: ObjectKey) -> Result:

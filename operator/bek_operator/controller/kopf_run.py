@@ -1,4 +1,4 @@
-"""One run of kopf, which lists and watches the BusinessEncryptionKeys, and what can be seen of its watch.
+"""Runs kopf, which lists and watches the BusinessEncryptionKeys, and observes its watch.
 
 Only `on.event` is used: kopf's other handlers would put finalizers or annotations on the objects.
 """
@@ -14,26 +14,24 @@ import kopf
 
 from bek_operator.cluster.client import Access
 from bek_operator.cluster.objects import GROUP, PLURAL, VERSION
-from bek_operator.controller.clock import Clock
+from bek_operator.times import Clock
 
 EventHandler = Callable[[str, str, str], None]
-"""Takes namespace, name and resourceVersion; the latter is empty for an object that is gone."""
+"""Takes namespace, name and resourceVersion; the latter is empty for a deleted object."""
 
 _END_SECONDS: Final = 10.0
 
 
 class KopfError(Exception):
-    """Kopf does what it never should; the message holds our own words."""
+    """Kopf misbehaves; the message holds our own words."""
 
 
 class Stream:
-    """Whether kopf's watch is open, by the requests that it makes: a middleware of its HTTP session.
-
-    Kopf itself tells nobody. Where its discovery does not name our resource it asks for nothing, and goes on.
+    """Observes whether kopf's watch is open, as a middleware of its HTTP session; kopf itself does not report it.
 
     Attributes:
-        heard_at: When the API server last answered a request for objects; `None` if it never did.
-        gone: Set when the API server does not know the resource (any more).
+        heard_at: When the API server last responded to a request for objects; `None` if it never did.
+        gone: Set when the resource does not exist (any more).
     """
 
     def __init__(self, paths: Iterable[str], clock: Clock) -> None:
@@ -43,18 +41,18 @@ class Stream:
         self.gone = asyncio.Event()
 
     def is_open(self) -> bool:
-        """Return whether there is a watch for every path at this moment."""
+        """Return whether there is an open watch for every path."""
         return all(watch and not watch.closed for watch in self._watches.values())
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send a request, and look at the status of what comes back."""
+        """Send a request, and observe the status of its response."""
         response = await handler(request)
-        # The server's URL may have a path of its own before ours.
+        # The server's URL may have a path prefix.
         path = next((path for path in self._watches if request.url.path.endswith(path)), None)
         if path and response.status == HTTPStatus.NOT_FOUND:
-            # Kopf would end with a page of tracebacks for it; so it waits here until whoever runs it ends it.
+            # Kopf would end with several tracebacks; so it waits here until it is cancelled.
             response.close()
             self.gone.set()
             await asyncio.Event().wait()
@@ -70,29 +68,28 @@ async def run_kopf(
     on_event: EventHandler,
     access: Callable[[], Awaitable[Access]],
     namespaces: Sequence[str],
-    keep_signals: Callable[[], None],
+    restore_signals: Callable[[], None],
     login_seconds: float = 5.0,
 ) -> None:
     """Run kopf until cancelled; it can be run again afterwards.
 
     Args:
-        stream: Looks at its requests.
+        stream: Observes its requests.
         on_event: Called for each event.
         access: Returns credentials.
         namespaces: The namespaces to watch; all of them when empty.
-        keep_signals: Called when kopf has put its own handlers of SIGINT and SIGTERM in the place of ours.
-        login_seconds: The shortest time between two sets of credentials: a server that refuses them is not asked on
-            and on.
+        restore_signals: Called after kopf has replaced our handlers of SIGINT and SIGTERM.
+        login_seconds: Minimum seconds between two logins, in case the server refuses the credentials.
 
     Raises:
-        KopfError: kopf ended by itself, or doesn't end.
-        Exception: what ended kopf otherwise.
+        KopfError: kopf ended by itself, or cannot be stopped.
+        Exception: any other failure of kopf.
     """
     session: aiohttp.ClientSession | None = None
     earliest = 0.0
     registry = kopf.OperatorRegistry()
 
-    @kopf.on.login(registry=registry, id="access")
+    @kopf.on.login(registry=registry, id="login")
     async def login(**_: Any) -> kopf.AiohttpSession:
         nonlocal session, earliest
         loop = asyncio.get_running_loop()
@@ -105,20 +102,20 @@ async def run_kopf(
         return kopf.AiohttpSession(server=fresh.server, aiohttp_session=session, expiration=fresh.expires)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="event")
-    async def tell(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf names its arguments
+    async def handle(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf names its arguments
         metadata = body["metadata"]
         on_event(metadata["namespace"], metadata["name"], "" if type == "DELETED" else metadata["resourceVersion"])
 
-    # Not kopf.operator(): it takes all tasks that were begun after it for its own, and cancels them at its end.
+    # Not kopf.operator(), which cancels all tasks that were created after it, including those of others.
     tasks = await kopf.spawn_tasks(
         registry=registry, settings=_settings(), clusterwide=not namespaces, namespaces=namespaces, standalone=True
     )
-    keep_signals()
+    restore_signals()
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        raise KopfError("kopf has ended by itself")
+        raise KopfError("kopf ended by itself")
     finally:
         await _end(tasks)
         if session:
@@ -130,13 +127,13 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
         task.cancel()
     _, left = await asyncio.wait(tasks, timeout=_END_SECONDS)
     if left:
-        raise KopfError("kopf does not end")
+        raise KopfError("kopf cannot be stopped")
 
 
 def _session(access: Access, stream: Stream) -> aiohttp.ClientSession:
     authorization = " ".join(filter(None, (access.scheme, access.token)))
     return aiohttp.ClientSession(
-        # Each namespace that is watched holds a connection.
+        # Unlimited: each watched namespace holds a connection.
         connector=aiohttp.TCPConnector(limit=0, ssl=access.context),
         headers={"Authorization": authorization} if authorization else None,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -147,7 +144,7 @@ def _session(access: Access, stream: Stream) -> aiohttp.ClientSession:
 
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    # Otherwise kopf kills the whole process so long after its tasks were cancelled.
+    # By default kopf kills the process some time after its tasks were cancelled.
     settings.process.ultimate_exiting_timeout = None
     settings.peering.standalone = True
     settings.scanning.disabled = True
@@ -156,7 +153,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _EndlessBackoff()
     settings.watching.chunk_size = 200
     settings.queueing.idle_timeout = 1.0
-    # Nothing is stored on objects; should a handler ever do, then under our own name.
+    # Nothing is stored on objects; these names only matter if that changes.
     settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
     settings.persistence.diffbase_storage = _NoDifferences()
@@ -164,14 +161,14 @@ def _settings() -> kopf.OperatorSettings:
 
 
 class _EndlessBackoff:
-    """Pauses without end: kopf would give up on an API server that is away for a minute, and end the process."""
+    """Endless back-off: by default kopf ends when the API server is unavailable for a minute."""
 
     def __iter__(self) -> Iterator[float]:
         return chain((1.0, 2.0, 4.0, 8.0), repeat(15.0))
 
 
 class _NoDifferences(kopf.DiffBaseStorage):
-    """Nothing to compare: kopf would copy each object whole for every event, only to look for changes."""
+    """Disables kopf's comparison of objects, which copies each object for every event."""
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[object] | None = None) -> kopf.BodyEssence:
         del body, extra_fields

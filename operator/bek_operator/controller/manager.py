@@ -13,7 +13,6 @@ from typing import Protocol
 
 from bek_operator.cluster.errors import ClusterError, NotFound
 from bek_operator.cluster.objects import NOT_INSTALLED
-from bek_operator.controller.clock import Clock
 from bek_operator.controller.key_reconciler import KeyReconciler, ObjectReader, SecretSource
 from bek_operator.controller.number_reconciler import NumberReconciler
 from bek_operator.controller.result import Result
@@ -26,6 +25,7 @@ from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.types import ObjectKey
 from bek_operator.numbers.endpoint import Endpoint
 from bek_operator.numbers.endpoints import EgressPolicy
+from bek_operator.times import Clock
 from bek_operator.whatsapp.backend import Backend
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from bek_operator.controller.clock import Clock
 from bek_operator.controller.due import due_at, number_due
 from bek_operator.controller.result import Enqueue, Result
 from bek_operator.controller.state import AwaitingStatusWrite, Idle, NumberKey
@@ -26,6 +25,7 @@ from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.next_action import Action, Publish, Read, Reuse, Wait, next_action
 from bek_operator.numbers.rollout import has_another_key
 from bek_operator.numbers.transitions import after_failure, after_publish, after_read, after_reuse
+from bek_operator.times import Clock
 from bek_operator.whatsapp.backend import Backend
 
 log = logging.getLogger(__name__)

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bek_operator.cluster.errors import Conflict, NotFound
-from bek_operator.controller.clock import Clock
 from bek_operator.controller.state import KeyState
 from bek_operator.controller.store import Store
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.status import Status
 from bek_operator.status.events import Event, events_of
+from bek_operator.times import Clock
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,7 @@
-"""The watch on the BusinessEncryptionKeys: kopf is run for it, over and over, and what it really does is looked at.
+"""Watches the BusinessEncryptionKeys with kopf, and restarts kopf when it does not watch.
 
-Kopf asks the API server's discovery once which resources there are. Where that answer does not name ours, because the
-definition was installed a moment ago or another replica of the API server answered, kopf watches nothing, and says so
-in a warning alone. And it ends when the definition is deleted.
+Kopf reads the API server's discovery once. If our resource is missing there, because the CRD was installed a moment ago
+or another replica of the API server responded, kopf logs a warning and watches nothing. It ends with the CRD.
 """
 
 import asyncio
@@ -13,33 +12,33 @@ from typing import Final, NoReturn, Protocol
 
 from bek_operator.cluster.errors import ClusterError
 from bek_operator.cluster.objects import NOT_INSTALLED
-from bek_operator.controller.clock import Clock
 from bek_operator.controller.kopf_run import KopfError, Stream
+from bek_operator.times import Clock
 
 log = logging.getLogger(__name__)
 
 DOWN_SECONDS: Final = 60.0
-"""A watch that was not open for so long is down; the API server ends each now and then, which is nothing."""
+"""A watch that is closed for longer is down; the API server ends each watch now and then."""
 
-_FIRST_SECONDS: Final = 10.0
-"""How long kopf is given for its first request for objects; doubled each time that it did not make any."""
+_START_SECONDS: Final = 10.0
+"""Seconds until kopf must have requested objects; doubled after each run in which it did not."""
 
-_LOOK_SECONDS: Final = 1.0
-_PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
+_POLL_SECONDS: Final = 1.0
+_BACKOFFS: Final = (0.5, 1.0, 2.0, 5.0)
 
 
 class WatchEnded(Exception):
-    """The watch ended, and it is not known how to go on; the message says why in words of our own."""
+    """Kopf failed for a reason that a restart would not solve; the message holds our own words."""
 
 
 class Discovery(Protocol):
-    """What the API server serves."""
+    """The API server's discovery."""
 
     async def are_served(self) -> bool:
-        """Return whether it names the BusinessEncryptionKeys.
+        """Return whether it has the BusinessEncryptionKeys.
 
         Raises:
-            ClusterError: it did not answer.
+            ClusterError: the request failed.
         """
         ...
 
@@ -48,12 +47,12 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class ObjectWatch:
-    """Watches when run, until cancelled.
+    """Keeps a watch on the objects open while `run` runs.
 
     Args:
         kopf: Runs kopf once, until cancelled.
-        paths: Where the objects are listed and watched.
-        list_anew: Called when objects may have gone without a word.
+        paths: The paths that kopf lists and watches.
+        list_anew: Called when deletions may have been missed.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class ObjectWatch:
         self._open_at = -math.inf
 
     def is_up(self) -> bool:
-        """Return whether there is a watch; between two of them, too."""
+        """Return whether the watch is open, or was a moment ago."""
         is_open = self._stream is not None and self._stream.is_open()
         return is_open or self._clock() - self._open_at <= DOWN_SECONDS
 
@@ -82,39 +81,39 @@ class ObjectWatch:
         """Watch until cancelled.
 
         Raises:
-            WatchEnded: kopf ended, and not for want of the definition.
+            WatchEnded: kopf failed although the CRD is installed.
         """
-        limit = _FIRST_SECONDS
-        await self._wait_for_definition(sleep)
+        limit = _START_SECONDS
+        await self._wait_for_crd(sleep)
         while True:
             self._stream = stream = Stream(self._paths, self._clock)
             await self._watch(stream, limit, sleep)
             self._stream, self._open_at = None, -math.inf
-            limit = min(limit * 2, DOWN_SECONDS) if stream.heard_at is None else _FIRST_SECONDS
-            # Without the definition there are no objects; and nobody tells which ones went while nobody watched.
+            limit = min(limit * 2, DOWN_SECONDS) if stream.heard_at is None else _START_SECONDS
+            # Without the CRD there are no objects, and deletions during the gap were missed.
             self._list_anew()
-            await sleep(_LOOK_SECONDS)
-            await self._wait_for_definition(sleep)
+            await sleep(_POLL_SECONDS)
+            await self._wait_for_crd(sleep)
             self._list_anew()
 
-    async def _wait_for_definition(self, sleep: Sleep) -> None:
+    async def _wait_for_crd(self, sleep: Sleep) -> None:
         logged = ""
-        pauses = iter(_PAUSES)
+        backoffs = iter(_BACKOFFS)
         while True:
             try:
                 if await self._discovery.are_served():
                     return
                 message = NOT_INSTALLED
             except ClusterError as error:
-                message = f"it is not known whether the CRD is installed: {error}"
+                message = f"cannot check whether the CRD is installed: {error}; retrying"
             if message != logged:
                 log.warning(message)
                 logged = message
-            await sleep(next(pauses, _PAUSES[-1]))
+            await sleep(next(backoffs, _BACKOFFS[-1]))
 
     async def _watch(self, stream: Stream, limit: float, sleep: Sleep) -> None:
-        """Run kopf until the definition is gone, or kopf does not watch for too long."""
-        running = (self._run_kopf(stream), stream.gone.wait(), self._down(stream, limit, sleep))
+        """Run kopf until the CRD is deleted or the watch is down."""
+        running = (self._run_kopf(stream), stream.gone.wait(), self._until_down(stream, limit, sleep))
         tasks = [asyncio.create_task(one) for one in running]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -130,10 +129,10 @@ class ObjectWatch:
         try:
             await self._kopf(stream)
         except Exception as error:
-            raise WatchEnded(f"the watch on BusinessEncryptionKeys ended: {_words(error)}") from error
+            raise WatchEnded(f"the watch on BusinessEncryptionKeys ended: {_describe(error)}") from error
 
-    async def _down(self, stream: Stream, limit: float, sleep: Sleep) -> None:
-        """Return when the watch is down, and say so."""
+    async def _until_down(self, stream: Stream, limit: float, sleep: Sleep) -> None:
+        """Wait until the watch is down, and log it."""
         alive_at = self._clock()
         while True:
             now = self._clock()
@@ -143,13 +142,13 @@ class ObjectWatch:
             if stream.heard_at is not None:
                 allowed, alive_at = DOWN_SECONDS, max(alive_at, stream.heard_at)
             if now - alive_at > allowed:
-                log.error("the watch on BusinessEncryptionKeys was not up for %g s; it is begun anew", allowed)
+                log.error("the watch on BusinessEncryptionKeys was down for %g s; restarting it", allowed)
                 return
-            await sleep(_LOOK_SECONDS)
+            await sleep(_POLL_SECONDS)
 
 
-def _words(error: Exception) -> str:
-    """Return what kind of error it is; what the API server wrote is not repeated."""
+def _describe(error: Exception) -> str:
+    """Return the class and HTTP status of an error, without the API server's text."""
     if isinstance(error, KopfError):
         return str(error)
     status = getattr(error, "status", None)

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from bek_operator.cluster.errors import ClusterError
-from bek_operator.controller.clock import Clock
 from bek_operator.controller.result import Reconciler, Result
 from bek_operator.controller.workqueue import Due, WorkQueue
+from bek_operator.times import Clock
 
 K = TypeVar("K", bound=Hashable)
 

@@ -64,10 +64,6 @@ class Due:
         """Return what it is picked by."""
         return self.priority, self.suspect
 
-    def is_covered_by(self, other: "Due") -> bool:
-        """Return whether another one is as early and as urgent, under the same limit."""
-        return other.at <= self.at and other.priority <= self.priority and other.limiter_key == self.limiter_key
-
     def merged_with(self, other: "Due") -> "Due":
         """Return this one, as early and as urgent as another one; suspect if either is, under the same limit."""
         suspect = self.suspect or (other.suspect and other.limiter_key == self.limiter_key)
@@ -119,9 +115,9 @@ class WorkQueue(Generic[K]):
         """Have a key worked on."""
         if key in self._waiting:
             known, _ = self._waiting[key]
-            if due.is_covered_by(known):
-                return
             due = due.merged_with(known)
+            if due == known:
+                return
         self._serial += 1
         self._waiting[key] = due, self._serial
         if key not in self._running:

@@ -1,1 +1,1 @@
-"""An HTTP client with bounded answers and judged addresses; it knows no WhatsApp."""
+"""The HTTP client: bounded responses, checked addresses; it knows nothing of WhatsApp."""

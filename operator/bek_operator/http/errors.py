@@ -1,4 +1,4 @@
-"""HTTP: how far a request came, and our own errors in place of the library's, which hold the request."""
+"""Translates httpx errors into our own, which, unlike httpx's, do not hold the request."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -17,67 +17,67 @@ from bek_operator.http.exchange import (
     TooSlowError,
     UnacceptableError,
 )
-from bek_operator.http.metered_tls import GivenUpError
+from bek_operator.http.metered_tls import LimitExceededError
 from bek_operator.http.transport import CONNECTING, SENDING
 
-_LONGEST_SHOWN_NAME = 60
+_MAX_NAME_SHOWN = 60
 _STATUS_DIGITS = 3
+_BROKEN = "the connection broke, or the response was not HTTP"
 
 
 class _Stage(Enum):
-    """How far a request has come; the value says what is missing if it ends there."""
+    """The progress of a request; the value says what is missing if it ends there."""
 
-    LOOKUP = "the name was not looked up"
-    OPEN = "no connection with TLS"
+    LOOKUP = "the name was not resolved"
+    OPEN = "no TLS connection"
     CONNECT = "no connection"
-    TUNNEL = "no way through the proxy"
+    TUNNEL = "no tunnel through the proxy"
     HANDSHAKE = "no TLS handshake"
-    SENT = "no whole answer"
+    SENT = "no complete response"
 
 
-_TUNNELLED: Final = "proxy.start_tls.started"
+_TUNNEL_OPEN: Final = "proxy.start_tls.started"
 _STAGES: Final = {
     CONNECTING: _Stage.OPEN,
     "connection.connect_tcp.started": _Stage.CONNECT,
     "connection.start_tls.started": _Stage.HANDSHAKE,
-    _TUNNELLED: _Stage.HANDSHAKE,
+    _TUNNEL_OPEN: _Stage.HANDSHAKE,
     SENDING: _Stage.SENT,
 }
 
 
 class Progress:
-    """Watch how far a request comes, by the library's own account.
+    """Follows the progress of a request by the trace events of httpx.
 
-    Through a proxy there is a request before ours, for the tunnel; it is told apart by coming before the handshake
-    within the tunnel.
+    Through a proxy there is a request before ours, the CONNECT for the tunnel, until TLS starts within the tunnel.
     """
 
     def __init__(self, *, proxied: bool) -> None:
         self._stage = _Stage.LOOKUP
         self._proxied = proxied
-        self._at_proxy = False
+        self._opening_tunnel = False
 
     async def __call__(self, event: str, _: Mapping[str, Any]) -> None:
-        """Hear of an event."""
+        """Handle a trace event."""
         stage = _STAGES.get(event, self._stage)
         if stage is _Stage.CONNECT:
-            self._at_proxy = self._proxied
-        elif event == _TUNNELLED:
-            self._at_proxy = False
-        self._stage = _Stage.TUNNEL if stage is _Stage.SENT and self._at_proxy else stage
+            self._opening_tunnel = self._proxied
+        elif event == _TUNNEL_OPEN:
+            self._opening_tunnel = False
+        self._stage = _Stage.TUNNEL if stage is _Stage.SENT and self._opening_tunnel else stage
 
     @property
     def sent(self) -> bool:
-        """Whether the request itself may have left."""
+        """Whether the request itself may have been sent."""
         return self._stage is _Stage.SENT
 
-    def too_slow(self, seconds: float) -> TooSlowError:
-        """Say what did not come about in the time for the whole call."""
+    def timeout_error(self, seconds: float) -> TooSlowError:
+        """Return the error for a request that exceeded its time limit."""
         return TooSlowError(f"{self._stage.value} within {seconds:g} s", sent=self.sent)
 
     @contextmanager
-    def own_errors(self, server_name: str, connect_seconds: float) -> Iterator[None]:
-        """Turn what the library raises into our own errors, cut off from the library's."""
+    def translate_errors(self, server_name: str, connect_seconds: float) -> Iterator[None]:
+        """Raise our own errors in place of httpx's, without them as cause."""
         try:
             yield
         except HttpError:
@@ -87,24 +87,22 @@ class Progress:
         except httpx.ConnectError as fault:
             raise self._connect_error(fault, server_name) from None
         except httpx.ProxyError as fault:
-            raise NotConnectedError(f"the proxy refuses the way there ({_proxy_status(fault)})") from None
-        # httpx lets some errors of TLS through as they are, and a name that cannot be sent is a ValueError.
+            raise NotConnectedError(f"the proxy refused the tunnel ({_proxy_status(fault)})") from None
+        # httpx lets some TLS errors through as they are; a name that cannot be sent raises ValueError.
         except (httpx.HTTPError, OSError, ValueError) as fault:
-            given_up = next((cause for cause in _causes(fault) if isinstance(cause, GivenUpError)), None)
-            if given_up:
-                raise UnacceptableError(given_up.message, sent=self.sent) from None
-            if self._at_proxy:
-                raise self._not_connected("the connection broke off, or what came over it was not HTTP") from None
-            raise BrokenOffError(
-                "the connection broke off, or what came over it was not HTTP", sent=self.sent
-            ) from None
+            limit_exceeded = next((cause for cause in _causes(fault) if isinstance(cause, LimitExceededError)), None)
+            if limit_exceeded:
+                raise UnacceptableError(limit_exceeded.message, sent=self.sent) from None
+            if self._opening_tunnel:
+                raise self._not_connected(_BROKEN) from None
+            raise BrokenOffError(_BROKEN, sent=self.sent) from None
 
     def _not_connected(self, message: str) -> NotConnectedError:
-        return NotConnectedError(f"the proxy: {message}" if self._at_proxy else message)
+        return NotConnectedError(f"the proxy: {message}" if self._opening_tunnel else message)
 
     def _connect_error(self, fault: httpx.ConnectError, server_name: str) -> HttpError:
         for cause in _causes(fault):
-            if isinstance(cause, ssl.SSLCertVerificationError) and not self._at_proxy:
+            if isinstance(cause, ssl.SSLCertVerificationError) and not self._opening_tunnel:
                 return _certificate_refused(cause.verify_code, server_name)
             message = _no_connection(cause)
             if message:
@@ -113,23 +111,23 @@ class Progress:
 
 
 def _no_connection(cause: BaseException) -> str | None:
-    """Return what a cause says of why there is no connection; `None` where it says nothing."""
+    """Return why there is no connection according to a cause; `None` if it does not say."""
     match cause:
-        case GivenUpError():
+        case LimitExceededError():
             return cause.message
         case ssl.SSLCertVerificationError():
             return "its certificate is not trusted"
         case ConnectionRefusedError():
             return "connection refused"
-        case ssl.SSLError(reason=reason) if reason in _NOTHING_IN_COMMON:
-            return "the server and this operator have no way of TLS in common; it needs TLS 1.3, or TLS 1.2 and ECDHE"
+        case ssl.SSLError(reason=reason) if reason in _NO_COMMON_CIPHER:
+            return "no TLS version and cipher in common; the server must support TLS 1.3, or TLS 1.2 with ECDHE"
         case ssl.SSLError() | ConnectionResetError():
-            return "the TLS handshake failed; is this an HTTPS port, with TLS 1.3, or TLS 1.2 and ECDHE?"
+            return "the TLS handshake failed; the port must serve HTTPS with TLS 1.3, or TLS 1.2 with ECDHE"
     return None
 
 
 def _causes(fault: BaseException) -> Iterator[BaseException]:
-    """Follow the chain of causes; httpx wraps twice, and its network layer once or twice."""
+    """Yield an error and its chain of causes; httpx and its network layer wrap several times."""
     cause: BaseException | None = fault
     while cause:
         yield cause
@@ -137,33 +135,33 @@ def _causes(fault: BaseException) -> Iterator[BaseException]:
 
 
 def _proxy_status(fault: httpx.ProxyError) -> str:
-    """Return the status that the proxy answered; what else it said is not repeated."""
+    """Return the status of the proxy's response, and nothing else of it."""
     status = str(fault)[:_STATUS_DIGITS]
     return f"HTTP {status}" if status.isascii() and status.isdigit() else "without a status"
 
 
-_NOTHING_IN_COMMON: Final = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "WRONG_CIPHER_RETURNED")
-"""OpenSSL's names for what a server answers that finds no cipher it could use, and for one that was not offered."""
+_NO_COMMON_CIPHER: Final = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "WRONG_CIPHER_RETURNED")
+"""OpenSSL's names for the alert of a server without a common cipher, and for its choice of one not offered."""
 
 
 def _certificate_refused(code: int, name: str) -> CertificateRefusedError:
     if code in _WRONG_NAME:
-        message = f"the server's certificate is not for the name {name[:_LONGEST_SHOWN_NAME]}"
+        message = f"the server's certificate is not for the name {name[:_MAX_NAME_SHOWN]}"
         return CertificateRefusedError(message, CertificateFault.NAME)
-    message = _FAILED_CHECKS.get(code, f"the server's certificate fails OpenSSL's check {code}")
+    message = _FAILED_CHECKS.get(code, f"the server's certificate failed OpenSSL's verification (code {code})")
     return CertificateRefusedError(
-        message, CertificateFault.AUTHORITY if message is _UNKNOWN else CertificateFault.OTHER
+        message, CertificateFault.AUTHORITY if message is _UNTRUSTED else CertificateFault.OTHER
     )
 
 
 _WRONG_NAME: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-_UNKNOWN = "the server's certificate is not from an authority that is trusted for it"
+_UNTRUSTED = "the server's certificate is not signed by a trusted CA"
 _FAILED_CHECKS: Final[Mapping[int, str]] = {
-    2: _UNKNOWN,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
+    2: _UNTRUSTED,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
     9: "the server's certificate is not valid yet",
     10: "the server's certificate has expired",
-    18: _UNKNOWN,  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
-    19: _UNKNOWN,  # X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
-    20: _UNKNOWN,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
-    21: _UNKNOWN,  # X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
+    18: _UNTRUSTED,  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+    19: _UNTRUSTED,  # X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
+    20: _UNTRUSTED,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+    21: _UNTRUSTED,  # X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
 }

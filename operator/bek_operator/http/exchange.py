@@ -1,15 +1,15 @@
-"""One HTTP exchange, whatever library carries it: the answer, or the way in which there was none.
+"""The HTTP client's interface: requests, responses and errors, independent of the library underneath.
 
-    HttpError                    there is no answer that could be looked at
-    ├── NotConnectedError        not even a connection: unknown name, refused, unreachable, no TLS
-    ├── AddressRefusedError      the name leads to an address that nobody may be made to call
-    ├── CertificateRefusedError  the server did not prove to be who it should be
-    ├── AuthoritiesError         the certificates to trust cannot be read
-    ├── TooSlowError             it took too long, at any stage
-    ├── BrokenOffError           the connection broke, or what came was not HTTP
-    └── UnacceptableError        an answer that is too large or encoded
+    HttpError                    no usable response
+    ├── NotConnectedError        no connection: unknown name, refused, unreachable, no TLS
+    ├── AddressRefusedError      the name resolves to an address that must not be called
+    ├── CertificateRefusedError  the server's certificate was not accepted
+    ├── CABundleError            the CA bundle cannot be used
+    ├── TooSlowError             a time limit passed, at any stage
+    ├── BrokenOffError           the connection broke, or the response was not HTTP
+    └── UnacceptableError        a response that is too large or encoded
 
-Every message is in our own words and may be shown.
+Every message is in our own words and can be shown to users.
 """
 
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Protocol
 
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A whole answer of a server, untouched and of bounded size.
+    """A whole response of bounded size.
 
     Attributes:
-        headers: By lower-case name, without overlong ones.
+        headers: By lower-case name; overlong ones are left out.
     """
 
     status: int
@@ -35,7 +35,7 @@ class Response:
 
 
 class HttpError(Exception):
-    """There is no answer; `sent` tells whether the request may have been carried out all the same."""
+    """No usable response; `sent` is whether the server may have processed the request all the same."""
 
     def __init__(self, message: str, *, sent: bool = False) -> None:
         super().__init__(message)
@@ -44,15 +44,15 @@ class HttpError(Exception):
 
 
 class NotConnectedError(HttpError):
-    """No connection came about; another address of the same host may do better."""
+    """No connection; another address of the same host may work."""
 
 
 class AddressRefusedError(HttpError):
-    """The host leads to an address that is off limits."""
+    """The host resolves to an address that must not be called."""
 
 
 class CertificateFault(Enum):
-    """What is wrong with a certificate, as far as it can be put right on our side."""
+    """What is wrong with a certificate, as far as the configuration can be at fault."""
 
     AUTHORITY = "authority"
     NAME = "name"
@@ -60,7 +60,7 @@ class CertificateFault(Enum):
 
 
 class CertificateRefusedError(HttpError):
-    """The server's certificate is not trusted; the words name the check that failed."""
+    """The server's certificate is not trusted; the message names the check that failed."""
 
     def __init__(self, message: str, fault: CertificateFault = CertificateFault.OTHER) -> None:
         super().__init__(message)
@@ -68,7 +68,7 @@ class CertificateRefusedError(HttpError):
 
 
 class CABundleError(HttpError):
-    """The certificates to trust cannot be used."""
+    """The CA bundle cannot be used."""
 
 
 class TooSlowError(HttpError):
@@ -76,33 +76,33 @@ class TooSlowError(HttpError):
 
 
 class BrokenOffError(HttpError):
-    """The connection ended in the middle, or what came over it was not HTTP."""
+    """The connection ended early, or the response was not HTTP."""
 
 
 class UnacceptableError(HttpError):
-    """An answer came, but one that is not to be read."""
+    """A response came, but it is too large or encoded."""
 
 
 class HttpClient(Protocol):
-    """Whoever carries exchanges; the backends know no more of HTTP than this."""
+    """Sends requests; all that the backends know of HTTP."""
 
     async def request(
         self,
         method: Literal["GET", "POST"],
         url: Url,
-        trust: Trust,
+        trust: ServerTrust,
         *,
         headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> Response:
-        """Send one request and return the whole answer, within a bounded time; `query` is shown nowhere.
+        """Send one request and return the whole response, within a bounded time; `query` appears in no message or log.
 
         Raises:
-            HttpError: There is no answer; nothing else is raised for what a server or a network did.
+            HttpError: There is no usable response; nothing else is raised for a fault of a server or the network.
         """
         ...
 
     async def close(self) -> None:
-        """End every connection; a second time does nothing."""
+        """Close every connection; a second call does nothing."""
         ...

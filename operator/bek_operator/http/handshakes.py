@@ -1,11 +1,10 @@
-"""Handshakes: which servers may have another one now, going by what the last ones came to.
+"""When the next TLS handshake with a server can start.
 
-Handshakes are work that a server chooses. One that fails again and again has a back-off of its own: whoever calls that
-server meanwhile is told what the last one came to, without another one. What takes much computing time has to be waited
-for, too: by that server, and by the servers of the same tenant that have not yet shown that they cost little. An answer
-without end counts as much computing time.
+The server chooses how much work a handshake is. A server whose handshakes keep failing is backed off: requests to it
+fail with its last error, without another handshake. CPU beyond the free amount throttles that server, and those servers
+of the same tenant that have not proved cheap yet. An endless response is charged like an expensive handshake.
 
-Pure: time comes in as an argument, in the seconds of any one clock.
+Pure: time is an argument, in seconds of any one clock.
 """
 
 from collections.abc import Hashable
@@ -17,20 +16,20 @@ from bek_operator.lru_cache import LRUCache
 
 S = TypeVar("S", bound=Hashable)
 
-FAILURES: Final = 3
-"""So many in a row are no accident."""
+FAILURE_THRESHOLD: Final = 3
+"""Consecutive failures before a server is backed off."""
 
-PAUSE_SECONDS: Final = 5.0
-"""Between two handshakes with a server whose handshakes fail."""
+BACKOFF_SECONDS: Final = 5.0
+"""Seconds between two handshakes with a server that is backed off."""
 
 FREE_SECONDS: Final = 0.01
-"""CPU that any handshake may take. Usual ones need 0.3 to 2 ms, and several times that on a slow node."""
+"""CPU that a handshake takes without being charged. Usual ones take 0.3 to 2 ms, several times that on a slow node."""
 
 FLOOD_SECONDS: Final = 0.1
-"""CPU that an answer without end is reckoned with: what it may cost until it is given up."""
+"""CPU charged for an endless response: an upper bound of what it costs until the connection is ended."""
 
-SHARE: Final = 0.05
-"""Part of the time that handshakes of one tenant may take beyond what is free."""
+CPU_SHARE: Final = 0.05
+"""Part of the time that charged handshakes of one tenant can take."""
 
 _SERVERS = 16384
 _TENANTS = 4096
@@ -38,58 +37,58 @@ _TENANTS = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failing:
-    """How a server's handshakes have failed since the last good one; the next one is due `after` an instant."""
+    """A server's consecutive handshake failures; the next handshake can start at `after`."""
 
     times: int
     fault: HttpError
     after: float
 
 
-class Handshakes(Generic[S]):
-    """What is known of servers; the `tenant` whose object names one is empty where the operator's settings do."""
+class HandshakeHistory(Generic[S]):
+    """Failures and cost of past handshakes by server; `tenant` is empty for servers from the operator's settings."""
 
     def __init__(self) -> None:
         self._failing: LRUCache[S, _Failing] = LRUCache(_SERVERS)
         self._cheap: LRUCache[S, bool] = LRUCache(_SERVERS)
-        self._servers_pause: LRUCache[S, float] = LRUCache(_SERVERS)
-        self._tenants_pause: LRUCache[str, float] = LRUCache(_TENANTS)
+        self._server_until: LRUCache[S, float] = LRUCache(_SERVERS)
+        self._tenant_until: LRUCache[str, float] = LRUCache(_TENANTS)
 
-    def is_too_much(self, server: S, tenant: str, now: float) -> bool:
-        """Return whether handshakes with a server have to wait because of what handshakes have cost."""
-        if now < (self._servers_pause.get(server) or 0.0):
+    def is_throttled(self, server: S, tenant: str, now: float) -> bool:
+        """Return whether the next handshake with a server has to wait because of the CPU that past ones took."""
+        if now < (self._server_until.get(server) or 0.0):
             return True
-        return not self._cheap.get(server) and now < (self._tenants_pause.get(tenant) or 0.0)
+        return not self._cheap.get(server) and now < (self._tenant_until.get(tenant) or 0.0)
 
-    def fault(self, server: S, now: float) -> HttpError | None:
-        """Return how a server's handshakes fail, where it is too early for the next one; `None` lets one begin.
+    def backoff_error(self, server: S, now: float) -> HttpError | None:
+        """Return the last error of a server that is backed off; `None` when a handshake can start.
 
-        Of those who wait for the next one only the first is let through; the others go by how that one ends.
+        Once the back-off has passed, one caller gets `None`; the others wait for the outcome of its handshake.
         """
         failing = self._failing.get(server)
-        if failing is None or failing.times < FAILURES:
+        if failing is None or failing.times < FAILURE_THRESHOLD:
             return None
         if now < failing.after:
             return failing.fault
-        self._failing.put(server, replace(failing, after=now + PAUSE_SECONDS))
+        self._failing.put(server, replace(failing, after=now + BACKOFF_SECONDS))
         return None
 
-    def spent(self, server: S, tenant: str, now: float, seconds: float) -> None:
-        """Take in seconds of CPU that a server has taken beyond what is free."""
-        pause = seconds / SHARE
+    def charge(self, server: S, tenant: str, now: float, seconds: float) -> None:
+        """Charge a server for seconds of CPU beyond the free ones."""
+        pause = seconds / CPU_SHARE
         self._cheap.put(server, value=False)
-        self._servers_pause.put(server, max(now, self._servers_pause.get(server) or 0.0) + pause)
+        self._server_until.put(server, max(now, self._server_until.get(server) or 0.0) + pause)
         if tenant:
-            self._tenants_pause.put(tenant, max(now, self._tenants_pause.get(tenant) or 0.0) + pause)
+            self._tenant_until.put(tenant, max(now, self._tenant_until.get(tenant) or 0.0) + pause)
 
-    def succeeded(self, server: S, *, cheaply: bool) -> None:
-        """Take in that a handshake is complete, and whether it took no more than is free."""
+    def record_success(self, server: S, *, cheaply: bool) -> None:
+        """Record a complete handshake, and whether it stayed within the free CPU."""
         self._failing.drop(server)
         if cheaply:
             self._cheap.put(server, value=True)
 
-    def failed(self, server: S, now: float, fault: HttpError) -> None:
-        """Take in how a handshake failed."""
+    def record_failure(self, server: S, now: float, fault: HttpError) -> None:
+        """Record a failed handshake."""
         known = self._failing.get(server)
         self._failing.put(
-            server, _Failing(times=known.times + 1 if known else 1, fault=fault, after=now + PAUSE_SECONDS)
+            server, _Failing(times=known.times + 1 if known else 1, fault=fault, after=now + BACKOFF_SECONDS)
         )

@@ -1,4 +1,4 @@
-"""Things in good order that may be used again if that happens soon, such as open connections."""
+"""A bounded pool of idle connections with a time to live."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 
 class IdlePool(Generic[K, V]):
-    """Keep what is idle for a few seconds, and no more than `size` of it in all; the rest is closed."""
+    """Keeps idle connections for `seconds`, at most `size` in all; beyond that the oldest are closed."""
 
     def __init__(
         self,
@@ -26,30 +26,30 @@ class IdlePool(Generic[K, V]):
         self._seconds = seconds
         self._size = size
         self._clock = clock
-        self._serials = count()
+        self._ids = count()
         self._kept: OrderedDict[int, tuple[K, V, float]] = OrderedDict()  # oldest first
         self._by_key: dict[K, list[int]] = {}
         self._expirer: asyncio.Task[None] | None = None
 
     def take(self, key: K) -> V | None:
-        """Hand out what was kept last for the key: the caller owns it from now on."""
-        serials = self._by_key.get(key)
-        if not serials or self._kept[serials[-1]][2] <= self._clock():
+        """Remove and return the connection that was kept last for the key; `None` when there is none."""
+        ids = self._by_key.get(key)
+        if not ids or self._kept[ids[-1]][2] <= self._clock():
             return None
-        return self._remove(serials[-1])
+        return self._remove(ids[-1])
 
     async def keep(self, key: K, value: V) -> None:
-        """Take over something that nobody uses at the moment."""
-        serial = next(self._serials)
-        self._kept[serial] = (key, value, self._clock() + self._seconds)
-        self._by_key.setdefault(key, []).append(serial)
+        """Add an idle connection."""
+        id_ = next(self._ids)
+        self._kept[id_] = (key, value, self._clock() + self._seconds)
+        self._by_key.setdefault(key, []).append(id_)
         if self._expirer is None or self._expirer.done():
             self._expirer = asyncio.create_task(self._expire())
         while len(self._kept) > self._size:
             await self._close(self._remove(next(iter(self._kept))))
 
     async def close(self) -> None:
-        """Close everything."""
+        """Close every connection."""
         if self._expirer:
             self._expirer.cancel()
             await asyncio.gather(self._expirer, return_exceptions=True)
@@ -60,15 +60,15 @@ class IdlePool(Generic[K, V]):
         while self._kept:
             await asyncio.sleep(self._seconds)
             while self._kept:
-                serial, (_, _, until) = next(iter(self._kept.items()))
+                id_, (_, _, until) = next(iter(self._kept.items()))
                 if self._clock() < until:
                     break
-                await self._close(self._remove(serial))
+                await self._close(self._remove(id_))
 
-    def _remove(self, serial: int) -> V:
-        key, value, _ = self._kept.pop(serial)
-        serials = self._by_key[key]
-        serials.remove(serial)
-        if not serials:
+    def _remove(self, id_: int) -> V:
+        key, value, _ = self._kept.pop(id_)
+        ids = self._by_key[key]
+        ids.remove(id_)
+        if not ids:
             del self._by_key[key]
         return value

@@ -1,36 +1,36 @@
-"""Trust: which certificates a server may show, as contexts of the TLS library."""
+"""TLS contexts by CA bundle."""
 
 import ssl
 
-from bek_operator.http.metered_tls import Context
+from bek_operator.http.metered_tls import MeteredContext
 from bek_operator.lru_cache import LRUCache
-from bek_operator.net.ca_bundle import Trust, check_ca_bundle
+from bek_operator.net.ca_bundle import ServerTrust, check_ca_bundle
 
 
 class TLSContexts:
-    """One TLS context for each set of authorities, made when it is first needed: it takes milliseconds."""
+    """One TLS context for each CA bundle; cached, because making one takes milliseconds."""
 
     def __init__(self, size: int = 256) -> None:
-        self._made: LRUCache[str | None, ssl.SSLContext] = LRUCache(size)
+        self._contexts: LRUCache[str | None, ssl.SSLContext] = LRUCache(size)
 
-    def of(self, trust: Trust) -> ssl.SSLContext:
-        """Return the context that trusts these authorities; the name is checked for each connection.
+    def of(self, trust: ServerTrust) -> ssl.SSLContext:
+        """Return the context that trusts the CA bundle; the host name is verified for each connection.
 
         Raises:
-            ValueError: The authorities cannot be read; the message says why, shows nothing of them, and may be shown.
+            ValueError: The CA bundle cannot be used; the message says why in our own words and quotes nothing.
         """
-        context = self._made.get(trust.ca_bundle)
+        context = self._contexts.get(trust.ca_bundle)
         if context is None:
             context = _context(trust.ca_bundle)
-            self._made.put(trust.ca_bundle, context)
+            self._contexts.put(trust.ca_bundle, context)
         return context
 
 
 def _context(ca_bundle: str | None) -> ssl.SSLContext:
-    # Not ssl.create_default_context(): from Python 3.13 on it is strict about the form of certificates and refuses
-    # many a self-signed one, which the API's own images make.
-    context = Context()
-    # A server's own certificate, or an intermediate one, may be all that is to be trusted.
+    # Not ssl.create_default_context(): from Python 3.13 on it sets VERIFY_X509_STRICT and refuses many self-signed
+    # certificates, such as those that the On-Premises API's own images make.
+    context = MeteredContext()
+    # The bundle may hold the server's own certificate or an intermediate CA only.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if ca_bundle is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
@@ -42,7 +42,7 @@ def _context(ca_bundle: str | None) -> ssl.SSLContext:
 def _load(context: ssl.SSLContext, text: str) -> None:
     check_ca_bundle(text)
     try:
-        # Comments between the certificates may be in any language; the library takes ASCII only.
+        # Comments between the certificates may be in any language; OpenSSL takes ASCII only.
         context.load_verify_locations(cadata=text.encode("ascii", "replace").decode())
     except ssl.SSLError:
         raise ValueError("holds a certificate that cannot be read") from None

@@ -1,8 +1,8 @@
-"""A transport for httpx that carries one connection at a time by means of aiohttp.
+"""An httpx transport on top of aiohttp, with one connection at a time.
 
-httpx's own needs 0.8 ms of CPU for a request over TLS, this one 0.3 (`docs/performance.md`). It speaks
-httpx's language in full: its requests, responses and errors, and its extensions `sni_hostname`, `timeout` (for
-connecting) and `trace`. It looks nothing up, follows nothing, keeps no cookies and goes through no proxy.
+httpx's own takes 0.8 ms of CPU for a request over TLS, this one 0.3 (`docs/performance.md`). It takes and returns
+httpx's requests, responses and errors, and supports the extensions `sni_hostname`, `timeout` (for connecting) and
+`trace`. It does no DNS lookups, redirects, cookies or proxies.
 """
 
 import asyncio
@@ -15,28 +15,28 @@ from typing import Any, Final
 
 import aiohttp
 import httpx
-from aiohttp.connector import Connection as Line
+from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from bek_operator.http.metered_tls import Connection, GivenUpError
+from bek_operator.http.metered_tls import LimitExceededError, MeteredConnection
 
 CONNECTING: Final = "connection.connect.started"
-"""The trace's event for a connection being opened, with TLS; httpx's own transport tells these two apart."""
+"""The trace event before a connection with TLS is opened; httpx's own transport has two events for it."""
 
 SENDING: Final = "http11.send_request_headers.started"
-"""The trace's event for a request that may leave from now on; httpx's own name for it."""
+"""The trace event before a request is sent; httpx's own name for it."""
 
-_LONGEST_FIELD: Final = 16 * 1024
+_MAX_FIELD_BYTES: Final = 16 * 1024
 
-Tell = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+TraceCallback = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Carry requests to one host, one after the other, over a connection that is kept while the host keeps it."""
+    """Sends requests to one host, one after the other, over a connection that is kept open."""
 
     def __init__(self, context: ssl.SSLContext, *, idle_seconds: float) -> None:
-        """Take whom to trust, and how long a connection may wait for its next use."""
+        """Take the TLS context, and how long an idle connection is kept."""
         self._context = context
         self._socket: socket.socket | None = None
         self._connector = _Connector(limit=1, keepalive_timeout=idle_seconds, socket_factory=self._make_socket)
@@ -44,21 +44,21 @@ class Transport(httpx.AsyncBaseTransport):
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            # A single long header, which nobody reads, is no reason to lose the answer.
-            max_field_size=_LONGEST_FIELD,
-            # What httpx was not told to send is not sent.
+            # A single long header, which nobody reads, is no reason to fail.
+            max_field_size=_MAX_FIELD_BYTES,
+            # aiohttp would add these to the headers of the request.
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; return the head of its answer, with the body to come as it is on the wire."""
+        """Send a request; return its response with the body still to be read, as it is on the wire."""
         extensions = request.extensions
         limits = extensions.get("timeout", {})
         self._connector.steps = _Steps(extensions.get("trace"))
         with _httpx_errors(self._connector):
             response = await self._session.request(
                 request.method,
-                # It is written as it should be; a second opinion on that would only be a difference.
+                # httpx has encoded it; yarl would encode it again.
                 URL(str(request.url), encoded=True),
                 headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
                 data=await request.aread() or None,
@@ -70,48 +70,48 @@ class Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response, self._connector))
 
     async def aclose(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         await self._session.close()
-        self._end_socket()
+        self._shutdown_socket()
 
-    def _end_socket(self) -> None:
+    def _shutdown_socket(self) -> None:
         if self._socket:
-            # TLS would wait half a minute for a server that hangs to say goodbye.
+            # asyncio would wait 30 s for the TLS close_notify of a server that hangs.
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        self._end_socket()
+        self._shutdown_socket()
         family, kind, protocol, *_ = address
         self._socket = socket.socket(family, kind, protocol)
         return self._socket
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells of the steps of a request, and guards connections while nobody uses them.
+    """Reports the steps of a request, and guards idle connections.
 
-    aiohttp would go on reading meanwhile, and take what comes for the next answer.
+    aiohttp reads on while a connection is idle, and would take the input for the response to the next request.
     """
 
     steps: "_Steps"
     _tls: object = None
 
     @property
-    def given_up(self) -> GivenUpError | None:
-        """Return why we ended the connection that was used last, if we did."""
-        return self._tls.given_up if isinstance(self._tls, Connection) else None
+    def limit_exceeded(self) -> LimitExceededError | None:
+        """Return why we ended the connection that was used last; `None` if we did not."""
+        return self._tls.limit_exceeded if isinstance(self._tls, MeteredConnection) else None
 
     async def connect(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class's; it says which seconds are for what
-    ) -> Line:
-        """Return a connection for a request, new or kept."""
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class's signature
+    ) -> Connection:
+        """Return a connection for a request, new or idle."""
         await self.steps.connecting()
         self._tls = None
         connection = await super().connect(req, traces, timeout)
-        while _has_unasked(connection):
+        while _has_unsolicited_input(connection):
             connection.close()
             connection = await super().connect(req, traces, timeout)
         await self.steps.sending()
@@ -124,7 +124,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Guard(asyncio.Protocol):
-    """Stands for a connection's protocol while nothing is to come, and ends the connection if something does."""
+    """Replaces the protocol of an idle connection, and closes the connection on any input."""
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
         self._transport = transport
@@ -146,23 +146,23 @@ class _Guard(asyncio.Protocol):
         self._protocol.resume_writing()
 
 
-def _has_unasked(connection: Line) -> bool:
-    """Say whether something came over a kept connection that its guard has not heard of."""
+def _has_unsolicited_input(connection: Connection) -> bool:
+    """Return whether an idle connection has input that its guard has not seen."""
     transport, protocol = connection.transport, connection.protocol
     if transport is None or protocol is None or not isinstance(transport.get_protocol(), _Guard):
-        # What waits on a new one belongs to it: the session tickets of TLS 1.3, say.
+        # The input of a new connection is expected: the session tickets of TLS 1.3, say.
         return False
-    # What came in one breath with the end of an answer went to the protocol.
+    # Input in the same read as the end of a response went to the protocol.
     if protocol.should_close:
         return True
-    # What came while the event loop was busy is still to be read.
+    # Input that arrived while the event loop was busy is still in the socket.
     waiting = select.poll()
     waiting.register(transport.get_extra_info("socket"), select.POLLIN)
     return bool(waiting.poll(0))
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer; closing it before its end ends the connection."""
+    """The body of a response; closing it early closes the connection."""
 
     def __init__(self, response: aiohttp.ClientResponse, connector: _Connector) -> None:
         self._response = response
@@ -178,15 +178,15 @@ class _Body(httpx.AsyncByteStream):
 
 
 class _Steps:
-    """The steps of one request, told to its trace."""
+    """Reports the steps of one request to its trace callback."""
 
-    def __init__(self, trace: Tell | None) -> None:
+    def __init__(self, trace: TraceCallback | None) -> None:
         self._trace = trace
         self._sent = False
 
     async def connecting(self) -> None:
         if self._sent:
-            # aiohttp sends a GET once more by itself, even to a server that has just cut it off; httpx does not.
+            # aiohttp repeats a GET by itself when the server closes the connection; httpx does not.
             raise httpx.ReadError("the connection broke")
         if self._trace:
             await self._trace(CONNECTING, {})
@@ -199,19 +199,19 @@ class _Steps:
 
 @contextmanager
 def _httpx_errors(connector: _Connector) -> Iterator[None]:
-    """Raise what httpx would; where we ended the connection by ourselves, the cause says why."""
+    """Raise httpx's errors; where we ended the connection, the cause says why."""
     try:
         with _translated():
             yield
     except httpx.HTTPError as fault:
-        if connector.given_up is None:
+        if connector.limit_exceeded is None:
             raise
-        raise fault from connector.given_up
+        raise fault from connector.limit_exceeded
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise what httpx would; the cause is the operating system's or the TLS library's own, where there is one."""
+    """Raise httpx's errors in place of aiohttp's, with the error of the system or of OpenSSL as cause."""
     try:
         yield
     except aiohttp.ClientConnectorCertificateError as fault:

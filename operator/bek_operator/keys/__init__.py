@@ -1,1 +1,1 @@
-"""What a Secret's key material is and how its public half is read; the one package that touches private keys."""
+"""Reads the public key out of a Secret's key material; the only package that handles private keys."""

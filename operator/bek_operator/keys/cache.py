@@ -1,4 +1,4 @@
-"""Parsed keys, so that a Secret that many objects share, or whose metadata changed, is parsed once."""
+"""A cache of parsed keys, so that a shared Secret, or one whose metadata changed, is parsed once."""
 
 import asyncio
 import hashlib
@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from bek_operator.keys.public_key import InvalidKey, PublicKey, public_key_from_secret
 from bek_operator.lru_cache import LRUCache
 
-_KEPT = 1024
+_SIZE = 1024
 
 
 class KeyCache:
-    """Keys by a digest of the Secret's content, keyed with a random key of this process."""
+    """Parsed keys by an HMAC of the Secret's content, with a random key of this process."""
 
     def __init__(self) -> None:
         self._digest_key = secrets.token_bytes(32)
-        self._parsed: LRUCache[bytes, PublicKey | InvalidKey] = LRUCache(_KEPT)
+        self._parsed: LRUCache[bytes, PublicKey | InvalidKey] = LRUCache(_SIZE)
 
     async def parse(self, data: Mapping[str, bytes], entry: str | None, passphrase_entry: str | None) -> PublicKey:
-        """Return the public key of a Secret; decrypting may take long and happens in a thread.
+        """Return the public key of a Secret; it is parsed in a thread, because decryption can take seconds.
 
         Raises:
             InvalidKey: the Secret holds no usable key.

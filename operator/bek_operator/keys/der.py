@@ -1,8 +1,7 @@
-"""What a piece of DER is, told by its outermost header: a key of which algorithm, in which form.
+"""Identifies the key in a DER structure: its form and its algorithm.
 
-Nothing is computed with what was read, and no library opens it: reading a DSA key of 14 kB takes `cryptography`
-22 seconds, because it works out the public half. Integers come out as large as they were written; whoever computes
-with them looks at their size first.
+Only the structure is parsed; `cryptography` does not load the key, because loading a DSA key of 14 kB takes it 22
+seconds (it computes the public half). Integers are of any size: check it before computing with them.
 
 Forms: RFC 8017 A.1 (RSA), RFC 5958 (PKCS#8), RFC 5280 4.1 (certificates, SubjectPublicKeyInfo), RFC 5915 (EC),
 RFC 2315 7 (PKCS#7), RFC 7292 4 (PKCS#12), RFC 2986 4 (requests). DSA's is OpenSSL's own.
@@ -35,11 +34,11 @@ ALGORITHMS: Final[Mapping[str, str]] = {
     ED25519: "an Ed25519 key",
     ED448: "an Ed448 key",
 }
-"""The algorithms that are known by name, by their object identifier."""
+"""Names of algorithms for messages, by object identifier."""
 
 
 class Kind(Enum):
-    """What a key comes in."""
+    """The form of a key."""
 
     CERTIFICATE = auto()
     PUBLIC = auto()
@@ -49,12 +48,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was found.
+    """A key in a DER structure.
 
     Attributes:
-        kind: What the key comes in.
-        algorithm: The key's algorithm, as an object identifier; empty where it is encrypted.
-        body: The key in the algorithm's own form, of RSA PKCS#1; all of it where it is encrypted.
+        kind: The form of the key.
+        algorithm: The object identifier of the key's algorithm; empty if encrypted.
+        body: The key in the algorithm's own form (PKCS#1 for RSA); the whole structure if encrypted.
     """
 
     kind: Kind
@@ -64,19 +63,19 @@ class Content:
 
 @asn1.sequence
 class RsaPublicKey:
-    """A public key of PKCS#1."""
+    """A PKCS#1 public key."""
 
     n: int
     e: int
 
     def content(self, der: bytes) -> Content:
-        """Return what it stands for."""
+        """Return the key."""
         return Content(Kind.PUBLIC, RSA, der)
 
 
 @asn1.sequence
 class RsaPrivateKey:
-    """A private key of PKCS#1, of two primes."""
+    """A PKCS#1 private key of two primes."""
 
     version: int
     n: int
@@ -89,7 +88,7 @@ class RsaPrivateKey:
     inverse: int
 
     def content(self, der: bytes) -> Content:
-        """Return what it stands for."""
+        """Return the key."""
         return Content(Kind.PRIVATE, RSA, der)
 
 
@@ -217,7 +216,7 @@ _KEYS: Final[tuple[type[_Form], ...]] = (
     _EcPrivateKey,
     _DsaPrivateKey,
 )
-"""No two of them fit the same DER. Diffie-Hellman parameters look like one of them, an RSA public key."""
+"""The structures of keys; no two of them match the same DER. Diffie-Hellman parameters match an RSA public key."""
 
 _OTHERS: Final[Mapping[type, str]] = {
     _Request: "CERTIFICATE REQUEST",
@@ -228,7 +227,7 @@ _OPENSSH: Final = b"openssh-key-v1\0"
 
 
 def is_der(raw: bytes) -> bool:
-    """Return whether bytes are one whole SEQUENCE of DER, whatever is in it."""
+    """Return whether bytes are exactly one DER SEQUENCE, of any content."""
     try:
         return asn1.decode_der(asn1.TLV, raw).tag_bytes == _SEQUENCE
     except ValueError:
@@ -236,9 +235,9 @@ def is_der(raw: bytes) -> bool:
 
 
 def content_of(der: bytes) -> Content | None:
-    """Return what key a piece of DER is or holds; `None` where it is none that is known, or damaged.
+    """Return the key in a DER structure; `None` if it is unknown or damaged.
 
-    Takes time in proportion to the length.
+    Takes time proportional to the length.
     """
     for form in _KEYS:
         try:
@@ -249,7 +248,7 @@ def content_of(der: bytes) -> Content | None:
 
 
 def label_of_other(content: bytes) -> str:
-    """Return the label that belongs to what is no key in a form of PEM but known; empty where it is unknown, too."""
+    """Return the PEM label of a structure that is not a key; empty if it is unknown, too."""
     for form, label in _OTHERS.items():
         try:
             asn1.decode_der(form, content)
@@ -260,7 +259,7 @@ def label_of_other(content: bytes) -> str:
 
 
 def oid_of(algorithm: list[asn1.TLV]) -> str:
-    """Return the object identifier of an AlgorithmIdentifier, in its dotted form.
+    """Return the object identifier of an AlgorithmIdentifier, in dotted form.
 
     Raises:
         ValueError: It has none.

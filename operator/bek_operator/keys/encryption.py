@@ -1,8 +1,8 @@
-"""Encrypted private keys: how one was encrypted, and what opens it.
+"""Decrypts private keys with a bounded key-derivation cost.
 
-The header belongs to whoever wrote the Secret, and can ask for 2^31 rounds or for all memory: the work is read and
-bounded before anything is derived. What comes out is bytes, and nothing else looks at them here: a library that
-decrypted *and* opened a key would compute with whatever was inside.
+The header comes from the Secret and can demand 2^31 rounds or all memory, so the cost is checked before a key is
+derived. The result is bytes that are not parsed here: a library that decrypts *and* loads a key would compute with
+whatever is inside.
 
 PBES2 and PBES1 are RFC 8018 6, the derivation of PKCS#12 is RFC 7292 appendix B.2. The classic encryption of PEM,
 with its header lines, is OpenSSL's own (PEM_bytes_read_bio, EVP_BytesToKey with MD5 and one round).
@@ -25,18 +25,18 @@ from bek_operator.keys.der import oid_of
 from bek_operator.keys.pem import UnusableError
 
 MAX_ROUNDS: Final = 1_000_000
-"""A third of a second with SHA-512, a whole one in the scheme of PKCS#12; OpenSSL writes 2,048."""
+"""Takes a third of a second with SHA-512, a second with PKCS#12; OpenSSL writes 2,048."""
 
 MAX_SCRYPT_COST: Final = 2**19
-"""N times r times p: 64 MiB and a seventh of a second; OpenSSL writes a quarter of it."""
+"""N * r * p: takes 64 MiB and a seventh of a second; OpenSSL writes a quarter of it."""
 
 _SCRYPT_BYTES: Final = 2**28
-"""What scrypt is given, four times what it takes at that cost."""
+"""The memory limit for scrypt: four times what it needs at that cost."""
 
-_HINT: Final = "openssl rsa -aes256 writes one that is accepted"
+_ADVICE: Final = "openssl rsa -aes256 writes one that is accepted"
 
 Unlock = Callable[[bytes], bytes]
-"""Decrypts with a passphrase; ValueError where that is not the one."""
+"""Decrypts with a passphrase; raises ValueError if it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class _Cbc:
     block_size: int
 
     def decrypt(self, content: bytes, key: bytes, iv: bytes) -> bytes:
-        """Return what was encrypted, without its padding.
+        """Return the plaintext without padding.
 
         Raises:
-            ValueError: The key is another one, or the content is damaged.
+            ValueError: The key is wrong, or the content is damaged.
         """
         decryptor = Cipher(self.algorithm(key), CBC(iv)).decryptor()
         unpadder = PKCS7(self.block_size * 8).unpadder()
@@ -67,7 +67,7 @@ _CLASSIC: Final[Mapping[str, _Cbc]] = {
     "AES-256-CBC": _Cbc(AES, 32, 16),
     "DES-EDE3-CBC": _TRIPLE_DES,
 }
-"""By the name in a DEK-Info line."""
+"""Ciphers by their name in a DEK-Info line."""
 
 _CIPHERS: Final[Mapping[str, _Cbc]] = {
     "2.16.840.1.101.3.4.1.2": _Cbc(AES, 16, 16),
@@ -121,45 +121,45 @@ class _Pbes1:
 
 @dataclass(frozen=True, slots=True)
 class _Scheme:
-    work: int
+    cost: int
     limit: int
     unlock: Unlock
 
 
 @dataclass(frozen=True, slots=True)
 class _Derivation:
-    work: int
+    cost: int
     limit: int
     derive: Callable[[bytes, int], bytes]
-    """From a passphrase to a key of so many bytes."""
+    """Takes a passphrase and the size of the key in bytes."""
 
 
 def unlock_of(der: bytes) -> Unlock:
-    """Return what opens an EncryptedPrivateKeyInfo, with a bounded amount of work.
+    """Return the function that decrypts an EncryptedPrivateKeyInfo at a bounded cost.
 
     Raises:
-        UnusableError: It asks for more than that, is encrypted in a way that is not supported, or cannot be read.
+        UnusableError: Its cost is too high, its encryption is not supported, or it is damaged.
     """
     try:
         scheme = _scheme_of(asn1.decode_der(_EncryptedKey, der))
     except KeyError:
-        raise UnusableError(f"is encrypted in a way that is not supported; {_HINT}") from None
+        raise UnusableError(f"is encrypted in a way that is not supported; {_ADVICE}") from None
     except ValueError:
-        raise UnusableError("is damaged or cut off: how it was encrypted cannot be read") from None
-    if not 1 <= scheme.work <= scheme.limit:
-        raise UnusableError(f"asks for {'no' if scheme.work < 1 else 'too much'} work to be decrypted; {_HINT}")
+        raise UnusableError("is damaged or truncated: how it was encrypted cannot be read") from None
+    if not 1 <= scheme.cost <= scheme.limit:
+        raise UnusableError(f"declares an unsupported key-derivation cost; {_ADVICE}")
     return scheme.unlock
 
 
 def unlock_of_classic(name: str, iv: str, content: bytes) -> Unlock:
-    """Return what opens a block whose DEK-Info line names this cipher and start value (hexadecimal).
+    """Return the function that decrypts a block with this cipher and IV (hexadecimal) in its DEK-Info line.
 
     Raises:
-        UnusableError: The cipher is not supported, or the start value is not of its size.
+        UnusableError: The cipher is not supported, or the IV has the wrong size.
     """
     cipher = _CLASSIC.get(name)
     if cipher is None:
-        raise UnusableError(f"is encrypted with another cipher than {', '.join(_CLASSIC)}; {_HINT}")
+        raise UnusableError(f"is encrypted with another cipher than {', '.join(_CLASSIC)}; {_ADVICE}")
     if len(iv) != 2 * cipher.block_size:
         raise UnusableError("is damaged: its DEK-Info line is too short or too long")
     start = bytes.fromhex(iv)
@@ -188,36 +188,34 @@ def _pbes2(parameters: asn1.TLV, content: bytes) -> _Scheme:
     def unlock(passphrase: bytes) -> bytes:
         return cipher.decrypt(content, derivation.derive(passphrase, cipher.key_size), iv)
 
-    return _Scheme(derivation.work, derivation.limit, unlock)
+    return _Scheme(derivation.cost, derivation.limit, unlock)
 
 
 def _pbkdf2(parameters: asn1.TLV) -> _Derivation:
-    check_requested: _Pbkdf2 = parameters.parse(_Pbkdf2)
-    name = "sha1" if check_requested.hmac is None else _HMACS[oid_of(check_requested.hmac)]
-    # Unlike those of the library below, these let other threads go on meanwhile.
+    costs: _Pbkdf2 = parameters.parse(_Pbkdf2)
+    name = "sha1" if costs.hmac is None else _HMACS[oid_of(costs.hmac)]
+    # hashlib releases the GIL while it derives; `cryptography` does not.
     return _Derivation(
-        check_requested.rounds,
+        costs.rounds,
         MAX_ROUNDS,
-        lambda passphrase, size: hashlib.pbkdf2_hmac(
-            name, passphrase, check_requested.salt, check_requested.rounds, size
-        ),
+        lambda passphrase, size: hashlib.pbkdf2_hmac(name, passphrase, costs.salt, costs.rounds, size),
     )
 
 
 def _scrypt(parameters: asn1.TLV) -> _Derivation:
-    check_requested: _Scrypt = parameters.parse(_Scrypt)
-    costs = (check_requested.n, check_requested.r, check_requested.p)
-    # Nothing is multiplied that is out of bounds alone.
-    beyond = min(costs) if min(costs) < 1 else max(costs)
+    parsed: _Scrypt = parameters.parse(_Scrypt)
+    costs = (parsed.n, parsed.r, parsed.p)
+    # Numbers out of bounds are not multiplied.
+    extreme = min(costs) if min(costs) < 1 else max(costs)
     return _Derivation(
-        math.prod(costs) if 1 <= beyond <= MAX_SCRYPT_COST else beyond,
+        math.prod(costs) if 1 <= extreme <= MAX_SCRYPT_COST else extreme,
         MAX_SCRYPT_COST,
         lambda passphrase, size: hashlib.scrypt(
             passphrase,
-            salt=check_requested.salt,
-            n=check_requested.n,
-            r=check_requested.r,
-            p=check_requested.p,
+            salt=parsed.salt,
+            n=parsed.n,
+            r=parsed.r,
+            p=parsed.p,
             maxmem=_SCRYPT_BYTES,
             dklen=size,
         ),

@@ -1,8 +1,7 @@
-"""From one block of an entry to the RSA public key that it stands for, or to the reason why it stands for none.
+"""Turns one block of a Secret's entry into its RSA public key, or into the reason why it is unusable.
 
-What a block is, its content says; the label only names what the content leaves open. The rules of a usable key are
-here: RSA, exactly 2048 bits, not restricted to signatures, halves that belong together. Private halves are looked at
-and dropped.
+The content of a block decides what it is; the label is only used for messages about other content. A usable key is RSA,
+of exactly 2048 bits, not restricted to signatures, with halves that match. Private halves are dropped.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +36,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "RSA PUBLIC KEY": "public key",
     "X509 CERTIFICATE": "certificate",
 }
-"""The labels of what is needed."""
+"""Labels of usable blocks."""
 
 _OTHERS: Final[Mapping[str, str]] = {
     "CERTIFICATE REQUEST": "a certificate request",
@@ -56,7 +55,7 @@ _OTHERS: Final[Mapping[str, str]] = {
     "TRUSTED CERTIFICATE": "a certificate in OpenSSL's own format",
     "X509 CRL": "a certificate revocation list",
 }
-"""What other labels stand for."""
+"""Other labels, and what to call their content."""
 
 _COMMANDS: Final[Mapping[str, str]] = {
     "OPENSSH PRIVATE KEY": "ssh-keygen -p -m PEM converts it",
@@ -68,21 +67,21 @@ _COMMANDS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One block, and what its content is."""
+    """A block, and the key that it contains."""
 
     block: Block
     content: Content
 
 
 def part_of(block: Block) -> Part:
-    """Tell what a block is.
+    """Return the key in a block.
 
     Raises:
-        UnusableError: It is none that holds a key; the message says what it is instead.
+        UnusableError: There is none; the message says what the block is instead.
     """
     if block.cipher and block.label not in _OTHERS:
         return Part(block, Content(Kind.ENCRYPTED, "", block.der))
-    # What a prime and a generator are encoded as might be a modulus and an exponent, too.
+    # Parameters (a prime and a generator) have the same structure as an RSA public key.
     content = None if block.cipher or block.label.endswith(" PARAMETERS") else content_of(block.der)
     if content is None:
         raise UnusableError(f"{_other(block)}; {NEEDED}")
@@ -90,12 +89,12 @@ def part_of(block: Block) -> Part:
 
 
 def public_key_of(part: Part, passphrases: Callable[[], tuple[bytes, ...]]) -> bytes | None:
-    """Return the SubjectPublicKeyInfo of a part's key; `None` if it is encrypted and there are no passphrases to try.
+    """Return the SubjectPublicKeyInfo of a part's key; `None` if it is encrypted and there are no passphrases.
 
-    Neither the dates of a certificate nor its signature matter.
+    Neither the dates of a certificate nor its signature are checked.
 
     Raises:
-        UnusableError: It cannot be opened, or is not of the kind that is needed.
+        UnusableError: It cannot be decrypted, or is not a usable key.
     """
     if part.content.kind is not Kind.ENCRYPTED:
         return _needed(part.content)
@@ -104,27 +103,27 @@ def public_key_of(part: Part, passphrases: Callable[[], tuple[bytes, ...]]) -> b
 
 
 def is_rsa(key: RsaPublicKey | RsaPrivateKey) -> bool:
-    """Return whether a modulus and an exponent may be those of an RSA key."""
+    """Return whether modulus and exponent are plausible for an RSA key."""
     return 1 < key.e < key.n and bool(key.n & key.e & 1)
 
 
 def refuse_unusable(key: RsaPublicKey | RsaPrivateKey) -> None:
-    """Make sure that numbers are those of a key that is needed; nothing is computed with larger ones.
+    """Check that a key is usable; nothing is computed with numbers that are too large.
 
-    The primes of a private key go untested, which would take 29 ms and more.
+    Primality is not tested, which would take 29 ms and more.
 
     Raises:
-        UnusableError: They are not.
+        UnusableError: The key is not usable.
     """
     if not is_rsa(key):
-        raise UnusableError("is damaged: its modulus and exponent are none of an RSA key")
+        raise UnusableError("is damaged: its modulus and exponent are not those of an RSA key")
     if (bits := key.n.bit_length()) != BITS:
         raise UnusableError(f"is an RSA key of {bits} bits; {NEEDED}")
-    if isinstance(key, RsaPrivateKey) and not _halves_belong_together(key):
-        raise UnusableError("is damaged: its private and public halves do not belong together")
+    if isinstance(key, RsaPrivateKey) and not _halves_match(key):
+        raise UnusableError("is damaged: its private and public halves do not match")
 
 
-def _halves_belong_together(key: RsaPrivateKey) -> bool:
+def _halves_match(key: RsaPrivateKey) -> bool:
     if not all(1 < number < key.n for number in (key.p, key.q, key.d)) or key.p * key.q != key.n:
         return False
     product = key.d * key.e
@@ -138,7 +137,7 @@ def _needed(content: Content) -> bytes:
     try:
         key = asn1.decode_der(form, content.body)
     except ValueError:
-        raise UnusableError(f"is no readable RSA key: damaged or cut off; {NEEDED}") from None
+        raise UnusableError(f"is not a readable RSA key: damaged or truncated; {NEEDED}") from None
     refuse_unusable(key)
     return public_key_info(key.n, key.e)
 
@@ -151,25 +150,25 @@ def _opened(part: Part, passphrases: tuple[bytes, ...]) -> Content:
             content = content_of(unlock(passphrase))
         except ValueError:
             continue
-        # With another passphrase, one in 256 times what comes out ends as it should; it is no key then.
+        # With a wrong passphrase the padding is valid one in 256 times, but the plaintext is not a key.
         if content is not None and content.kind is Kind.PRIVATE:
             return content
     raise UnusableError(
-        "cannot be opened: the passphrase is wrong, or the key is damaged or encrypted in a way that is not supported"
+        "cannot be decrypted: the passphrase is wrong, or the key is damaged or its encryption is not supported"
     )
 
 
 def _other(block: Block) -> str:
-    """Say what a block is that is no key."""
-    right = block.label if block.label in _OTHERS else label_of_other(block.der)
-    command = _COMMANDS.get(right)
-    if right and block.label in {right, ""}:
-        return f"{'holds' if block.label else 'is'} {_OTHERS[right]}{f' ({command})' if command else ''}"
-    if right:
-        # A label that is not known is whatever somebody wrote there.
+    """Return what a block is that does not contain a key."""
+    actual = block.label if block.label in _OTHERS else label_of_other(block.der)
+    command = _COMMANDS.get(actual)
+    if actual and block.label in {actual, ""}:
+        return f"{'holds' if block.label else 'is'} {_OTHERS[actual]}{f' ({command})' if command else ''}"
+    if actual:
+        # An unknown label is arbitrary text, so it is not quoted.
         label = f"the label {block.label}" if block.label in _KEYS else "another label"
-        first = "decode what is between its lines" if right == "PKCS12" else f"change that to {right}"
-        return f"holds {_OTHERS[right]} under {label}; {first}{f', then {command}' if command else ''}"
+        first = "decode what is between its lines" if actual == "PKCS12" else f"change that to {actual}"
+        return f"holds {_OTHERS[actual]} under {label}; {first}{f', then {command}' if command else ''}"
     if block.label in _KEYS:
-        return f"is no readable {_KEYS[block.label]}: damaged, cut off or of an unknown kind"
-    return "holds PEM of another kind" if block.label else "is binary, and of no kind that is known"
+        return f"is not a readable {_KEYS[block.label]}: damaged, truncated or of an unknown kind"
+    return "holds PEM of another kind" if block.label else "is binary data of an unknown kind"

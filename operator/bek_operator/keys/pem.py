@@ -1,9 +1,8 @@
-"""From the bytes of a Secret's entry to its blocks.
+"""Splits the bytes of a Secret's entry into PEM blocks.
 
-What happens to a key on its way into a Secret is undone here as long as it can only mean one thing: newlines
-that were escaped, doubled, folded or lost, quotes, indentation, a byte order mark, text around the blocks, base64
-once or twice too often, BEGIN and END lines that are gone. Whatever is no key is named. This module knows nothing
-of keys: it tells DER by its first bytes.
+Damage that a key suffers on its way into a Secret is repaired where it is unambiguous: newlines that were escaped,
+doubled, folded or lost, quotes, indentation, a byte order mark, text around the blocks, base64 applied once or twice
+more, missing BEGIN and END lines. Other formats are named in the error. This module knows nothing of keys.
 """
 
 import base64
@@ -23,23 +22,23 @@ _IV_DIGITS: Final = 16
 _AES_IV_DIGITS: Final = 32
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,64}")
 _AROUND_BASE64: Final = " \t\r\n\"'"
-_TOO_OFTEN: Final = 2
-"""As many layers of base64 too many are taken off: one of `data` for `stringData`, one of a tool that encodes, too."""
+_EXTRA_BASE64_LAYERS: Final = 2
+"""How many layers of base64 are removed: one from `stringData` used for `data`, one from a tool that encodes."""
 
 
 class UnusableError(ValueError):
-    """What an entry is or holds instead of a usable key: the rest of a sentence that begins with its name."""
+    """An entry has no usable key; the message is the predicate of a sentence about the entry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One block of an entry.
+    """One PEM block of an entry.
 
     Attributes:
-        label: What its BEGIN line says; empty where it has none. Some writers get it wrong.
-        der: What is between the lines, decoded; encrypted where there is a cipher.
-        cipher: The cipher of the classic encryption, from the DEK-Info line; empty without it.
-        iv: Its start value, hexadecimal; empty where the line has none that can be read.
+        label: The label of its BEGIN line, which may be wrong; empty without such a line.
+        der: The decoded content; encrypted if there is a cipher.
+        cipher: The cipher of the DEK-Info line; empty without it.
+        iv: The IV of the DEK-Info line, hexadecimal; empty if it cannot be read.
     """
 
     label: str
@@ -49,13 +48,13 @@ class Block:
 
 
 def blocks_of_bytes(raw: bytes) -> list[Block]:
-    """Return the blocks of an entry, in order and without repetitions; there is at least one.
+    """Return the blocks of an entry, in order and without duplicates; at least one.
 
     Raises:
         UnusableError: There is none, or one of them is damaged.
     """
     layer = raw
-    for _ in range(1 + _TOO_OFTEN):
+    for _ in range(1 + _EXTRA_BASE64_LAYERS):
         if is_der(layer):
             return [Block(label="", der=layer)]
         text = _text_of(layer)
@@ -69,7 +68,7 @@ def blocks_of_bytes(raw: bytes) -> list[Block]:
 
 
 def blocks_of_text(text: str) -> list[Block]:
-    """Return the PEM blocks of a text, in order and without repetitions.
+    """Return the PEM blocks of a text, in order and without duplicates.
 
     Raises:
         UnusableError: One of them is damaged.
@@ -80,7 +79,7 @@ def blocks_of_text(text: str) -> list[Block]:
         (begin[1], end[1], begin[2]) == ("BEGIN", "END", end[2]) for begin, end in zip(begins, ends, strict=True)
     )
     if not paired:
-        raise UnusableError("is cut off or garbled: its BEGIN and END lines do not pair up")
+        raise UnusableError("is truncated or garbled: its BEGIN and END lines do not match")
     blocks = (
         _block(begin[2], begin.string[begin.end() : end.start()]) for begin, end in zip(begins, ends, strict=True)
     )
@@ -88,10 +87,10 @@ def blocks_of_text(text: str) -> list[Block]:
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode base64 whatever its white space, escaped or not.
+    """Decode base64 with any white space, escaped or not.
 
     Raises:
-        UnusableError: It is no base64.
+        UnusableError: It is not base64.
     """
     decoded = _decoded(_without_escapes(text))
     if decoded is None:
@@ -107,13 +106,13 @@ def _decoded(text: str) -> bytes | None:
 
 
 def _text_of(raw: bytes) -> str:
-    # PowerShell's ">" writes UTF-16; anything that is no UTF-8 can only be text around the blocks.
+    # PowerShell's ">" writes UTF-16. Bytes that are not UTF-8 can only be in text around the blocks.
     utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return raw.decode("utf-16" if utf16 else "utf-8", errors="replace").removeprefix("\ufeff")
 
 
 def _without_escapes(text: str) -> str:
-    # A backslash is part of no PEM: what is left of them escaped a slash, a quote or a line's end.
+    # PEM has no backslashes: the remaining ones escaped a slash, a quote or a line's end.
     return text.replace("\\r", "\n").replace("\\n", "\n").replace("\\", "")
 
 
@@ -123,14 +122,14 @@ def _block(label: str, body: str) -> Block:
         return Block(label=label, der=decode_base64(body))
     cipher, iv, body = encrypted.groups()
     if not _HEXADECIMAL.fullmatch(iv):
-        # The line's end was lost, and the body follows at once.
+        # The newline after the IV was lost.
         digits = _AES_IV_DIGITS if cipher.startswith("AES") else _IV_DIGITS
         iv, body = iv[:digits], iv[digits:] + body
     return Block(label=label, der=decode_base64(body), cipher=cipher, iv=iv if _HEXADECIMAL.fullmatch(iv) else "")
 
 
 def _foreign_formats(text: str) -> Iterator[tuple[bool, str]]:
-    """Say in turn what an entry without any block may be, the last one being always true."""
+    """Yield descriptions of an entry without blocks, each with whether it applies; the last one always does."""
     yield (
         _decoded(text) is not None,
         "has no BEGIN and END lines; the whole PEM is needed, with them",

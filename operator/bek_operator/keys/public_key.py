@@ -1,10 +1,10 @@
-"""Keys: which public key a Secret holds, and which one an API reports.
+"""The public key of a Secret, and the fingerprint of the key that an API reports.
 
-Only the public half leaves this module, and no message quotes what was read.
+Only the public half leaves this module, and no message quotes key material.
 
     ValueError
       InvalidKey     a Secret holds no usable key
-      UnreadableKey  an API answered something else than a public key
+      UnreadableKey  an API returned something other than a public key
 """
 
 import base64
@@ -22,12 +22,12 @@ from bek_operator.keys.parts import NEEDED, is_rsa, part_of, public_key_of
 from bek_operator.keys.pem import Block, UnusableError, blocks_of_bytes, blocks_of_text, decode_base64
 
 ENTRIES: Final = ("public.pem", "private.pem", "tls.crt", "tls.key")
-"""The entries that are looked for when none is named; no others ever."""
+"""The only entries that are read when none is named."""
 
 MAX_ENTRY_BYTES: Final = 64 * 1024
 MAX_PASSPHRASE_BYTES: Final = 1024
 MAX_REMOTE_CHARACTERS: Final = 8 * 1024
-"""An RSA key of 16,384 bits takes 2,900."""
+"""An RSA key of 16,384 bits takes 2,900 characters."""
 
 _PEM_COLUMNS: Final = 64
 _MAX_MESSAGE: Final = 256
@@ -36,22 +36,22 @@ _MAX_LISTED: Final = 4
 
 
 class InvalidKey(ValueError):
-    """A Secret holds no usable key; the message says what was found and what is needed, in our own words."""
+    """A Secret holds no usable key; the message says what was found and what is needed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(_cut(message, _MAX_MESSAGE))
 
 
 class UnreadableKey(ValueError):
-    """An API answered something else than a public key."""
+    """An API returned something other than a public key."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """The public half of a key that WhatsApp takes.
+    """A public key that WhatsApp accepts.
 
     Attributes:
-        pem: What is published: SubjectPublicKeyInfo as PEM, LF newlines, one at the end.
+        pem: SubjectPublicKeyInfo as PEM, as it is published: LF newlines, one at the end.
         fingerprint: `sha256:` and 64 hex digits, of the DER SubjectPublicKeyInfo.
     """
 
@@ -60,81 +60,81 @@ class PublicKey:
 
     @property
     def key_id(self) -> str:
-        """Return the fingerprint's short form, for people."""
+        """Return the short form of the fingerprint."""
         return key_id(self.fingerprint)
 
 
 def key_id(fingerprint: str) -> str:
-    """Return the first twelve digits of a fingerprint."""
+    """Return the first twelve hex digits of a fingerprint."""
     return fingerprint.removeprefix("sha256:")[:12]
 
 
 def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, passphrase_entry: str | None) -> PublicKey:
-    """Find the one public key that a Secret's decoded data stands for.
+    """Return the public key in a Secret's decoded data.
 
-    A named entry is the only one looked at; otherwise all of `ENTRIES` that are there count, and must agree.
-    With a passphrase named, an encrypted private key must open even beside a public part: what answers the
-    Flows could not open it either. Without, the public part is enough.
+    A named entry is the only one read; otherwise all present `ENTRIES` must have the same key. With a named passphrase
+    an encrypted private key must be decryptable even beside a public part, because the business's Flows endpoint has to
+    decrypt it, too. Without one the public part is enough.
 
-    Computes for up to three seconds where a key was encrypted with much effort.
+    Takes up to three seconds of CPU for an encrypted key.
 
     Raises:
         InvalidKey: There is no usable key, or more than one.
     """
     found: dict[str, PublicKey] = {}
-    locked: list[str] = []
+    encrypted: list[str] = []
     for name in _present(data, entry):
         try:
             key = _read_entry(data[name], lambda: _passphrases(data, passphrase_entry))
         except UnusableError as fault:
             raise InvalidKey(f"{_shown(name)} {fault}") from None
         if key is None:
-            locked.append(name)
+            encrypted.append(name)
         else:
             found[name] = key
     if not found:
         raise InvalidKey(
-            f"{_shown(locked[0])} is encrypted; keySecretRef.passphraseKey must name its passphrase's entry"
+            f"{_shown(encrypted[0])} is encrypted; keySecretRef.passphraseKey must name its passphrase's entry"
         )
     (first, key), *others = found.items()
     for name, other in others:
         if other != key:
-            raise InvalidKey(f"{_shown(first)} and {_shown(name)} belong to different keys; they must agree")
+            raise InvalidKey(f"{_shown(first)} and {_shown(name)} are different keys; they must be the same")
     return key
 
 
 def remote_fingerprint(text: str) -> str | None:
-    """Return the fingerprint of the public key that an API answered; `None` if that is blank.
+    """Return the fingerprint of the public key that an API returned; `None` if it is blank.
 
-    Of any kind and size: a key that could not be ours is still somebody's.
+    The key can be of any algorithm and size.
 
     Raises:
-        UnreadableKey: It is no public key.
+        UnreadableKey: It is not a public key.
     """
     if len(text) > MAX_REMOTE_CHARACTERS:
-        raise UnreadableKey("the answer is too large for a public key")
+        raise UnreadableKey("the public key in the response is too large")
     return _remote_fingerprint(text)
 
 
-# All numbers of an object answer the same text, check after check.
+# All numbers of an object return the same text, check after check.
 @lru_cache(maxsize=1024)
 def _remote_fingerprint(text: str) -> str | None:
     try:
-        # Without BEGIN and END lines it may still be nothing but a key.
+        # The BEGIN and END lines may be missing.
         blocks = blocks_of_text(text) or [Block(label="", der=decode_base64(text))]
         if not blocks[0].der and not blocks[0].label:
             return None
         (block,) = blocks
         return _fingerprint(_as_info(part_of(block).content, block.der))
     except ValueError:
-        raise UnreadableKey("the answer is no readable public key") from None
+        raise UnreadableKey("the public key in the response cannot be parsed") from None
 
 
 def _as_info(content: Content, der: bytes) -> bytes:
-    """Return a public key as SubjectPublicKeyInfo, written as we would: an RSA key might be ours.
+    """Return a public key as SubjectPublicKeyInfo; an RSA key is re-encoded, so that its fingerprint equals ours.
 
     Raises:
-        ValueError: It is no public key that is known.
+        ValueError: It is not a known public key.
     """
     if content.kind is not Kind.PUBLIC or content.algorithm not in ALGORITHMS:
         raise ValueError
@@ -156,16 +156,18 @@ def _present(data: Mapping[str, bytes], entry: str | None) -> list[str]:
         raise InvalidKey(
             f"the Secret has none of {', '.join(ENTRIES)}; name an entry in keySecretRef.key; {_listed(data)}"
         )
-    # A Secret of type kubernetes.io/tls has both of its entries even while one has nothing to hold.
+    # A Secret of type kubernetes.io/tls always has both entries, one of which may be empty.
     return [name for name in present if data[name].strip()] or present
 
 
 def _passphrases(data: Mapping[str, bytes], entry: str | None) -> tuple[bytes, ...]:
-    """Return what to try in turn: the entry as it is, then without the newline that an editor leaves."""
+    """Return the passphrases to try: the entry unchanged, then without a trailing newline."""
     if entry is None:
         return ()
     if entry not in data:
-        raise InvalidKey(f"the Secret has no entry {_shown(entry)} to take the passphrase from; {_listed(data)}")
+        raise InvalidKey(
+            f"the Secret has no entry {_shown(entry)}, which keySecretRef.passphraseKey names; {_listed(data)}"
+        )
     value = data[entry]
     if len(value) > MAX_PASSPHRASE_BYTES:
         raise InvalidKey(f"{_shown(entry)} is too long for a passphrase: over {MAX_PASSPHRASE_BYTES} bytes")
@@ -176,7 +178,7 @@ def _passphrases(data: Mapping[str, bytes], entry: str | None) -> tuple[bytes, .
 
 
 def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> PublicKey | None:
-    """Return the one key of an entry; `None` if all of it is encrypted and no passphrase was named."""
+    """Return the key of an entry; `None` if it is encrypted and no passphrase was named."""
     if len(raw) > MAX_ENTRY_BYTES:
         raise UnusableError(f"is too large for a key: over {MAX_ENTRY_BYTES // 1024} KiB")
     if not raw.strip():
@@ -186,7 +188,7 @@ def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> Pub
     if len(private) > 1:
         raise UnusableError("holds several private keys; one is needed")
     public = [part for part in parts if part.content.kind is Kind.PUBLIC]
-    # Of a chain the first is the key's own.
+    # In a chain the first certificate is the key's own.
     certificates = [part for part in parts if part.content.kind is Kind.CERTIFICATE][:1]
     found = {key for part in (*public, *certificates, *private) if (key := public_key_of(part, passphrases))}
     if len(found) > 1:
@@ -205,7 +207,7 @@ def _fingerprint(der: bytes) -> str:
 
 
 def _listed(data: Mapping[str, bytes]) -> str:
-    """Say which entries there are: some names, never what they hold."""
+    """Return the names of some entries, for a message."""
     names = sorted(data)
     shown = ", ".join(_cut(name, _MAX_SHOWN // 2) for name in names[:_MAX_LISTED])
     more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""

@@ -1,1 +1,1 @@
-"""URLs, hosts and CA bundles as values, judged by how they are written; no I/O."""
+"""URLs, hosts, proxies and CA bundles, parsed and validated without I/O."""

@@ -1,4 +1,4 @@
-"""Authorities: what a text with certificates to trust must be like before the TLS library tries to parse it."""
+"""CA bundles, checked before OpenSSL parses them."""
 
 import re
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ MAX_CHARACTERS: Final = 64 * 1024
 MAX_CERTIFICATES: Final = 100
 
 MAX_RSA_BITS: Final = 16 * 1024
-"""With a larger key OpenSSL verifies nothing (OPENSSL_RSA_MAX_MODULUS_BITS)."""
+"""OpenSSL does not verify with a larger key (OPENSSL_RSA_MAX_MODULUS_BITS)."""
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
 _CERTIFICATE = re.compile(f"{_BEGIN}(.*?){_END}", re.DOTALL)
-_SIGNERS: Final = frozenset({RSA, RSA_PSS, EC, ED25519, ED448})
+_SUPPORTED_ALGORITHMS: Final = frozenset({RSA, RSA_PSS, EC, ED25519, ED448})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class ServerTrust:
     """What a server's certificate is checked against.
 
     Attributes:
-        authorities: PEM certificates of the only CAs to trust; `None` for the system's.
-        server_name: The name that the certificate must carry (and that is sent as SNI).
-        tenant: The namespace whose object names the server; empty where the operator's own settings do. Servers of one
-            tenant share a limit on what their handshakes cost.
+        ca_bundle: PEM certificates of the only CAs to trust; `None` for the system's.
+        server_name: The name that the certificate must have (and that is sent as SNI).
+        tenant: The namespace whose object names the server; empty for servers from the operator's settings. Servers of
+            one tenant share a limit on the CPU of their handshakes.
     """
 
     ca_bundle: str | None
@@ -38,10 +38,10 @@ class Trust:
 
 
 def check_ca_bundle(text: str) -> None:
-    """Make sure that a text is of a bearable size, that its certificates begin and end, and whose keys they hold.
+    """Check the size of a CA bundle, the BEGIN and END lines of its certificates, and their key algorithms.
 
     Raises:
-        ValueError: It is not so; the message says why, shows nothing of the text, and may be shown.
+        ValueError: It is invalid; the message is a predicate in our own words and quotes nothing.
     """
     count = text.count(_BEGIN)
     if len(text) > MAX_CHARACTERS or count > MAX_CERTIFICATES:
@@ -49,26 +49,26 @@ def check_ca_bundle(text: str) -> None:
     if not count:
         raise ValueError(f"holds no certificate in PEM form (none begins with {_BEGIN})")
     if text.count(_END) != count:
-        raise ValueError("holds a certificate that is cut short")
+        raise ValueError("holds a truncated certificate")
     for body in _CERTIFICATE.findall(text):
         _check_key(body)
 
 
 def _check_key(body: str) -> None:
-    """Make sure that TLS can verify with a certificate's key; what cannot be read is for the library to tell."""
+    """Check that TLS can verify with a certificate's key; an unreadable one is left to OpenSSL."""
     try:
         content = content_of(decode_base64(body))
     except UnusableError:
         return
     if content is None or content.kind is not Kind.CERTIFICATE:
         return
-    if content.algorithm not in _SIGNERS:
+    if content.algorithm not in _SUPPORTED_ALGORITHMS:
         found = ALGORITHMS.get(content.algorithm, "a key of another algorithm")
-        raise ValueError(f"holds a certificate of {found}; one of an RSA, EC or Ed25519 key is needed")
+        raise ValueError(f"holds a certificate of {found}; an RSA, EC or Ed25519 key is needed")
     if content.algorithm in {RSA, RSA_PSS}:
         try:
             bits = asn1.decode_der(RsaPublicKey, content.body).n.bit_length()
         except ValueError:
             return
         if bits > MAX_RSA_BITS:
-            raise ValueError(f"holds a certificate of an RSA key of {bits} bits; {MAX_RSA_BITS} are the most")
+            raise ValueError(f"holds a certificate of an RSA key of {bits} bits; the maximum is {MAX_RSA_BITS}")

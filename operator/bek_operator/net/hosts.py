@@ -1,6 +1,6 @@
-"""Hosts: how a URL is written in a spec, and which hosts an object may make the operator call.
+"""Which hosts objects can make the operator call.
 
-Everything here judges spelling only; the address that a name leads to is judged where the connection is made.
+Only names are checked here; the addresses that they resolve to are checked by the HTTP client's resolver.
 """
 
 import re
@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from bek_operator.net.url import Url
+from bek_operator.net.url import HTTPS, MAX_PORT, Url, check_host, is_numeric
 
 IPAddress = IPv4Address | IPv6Address
-
-HTTPS: Final = 443
-LONGEST_URL: Final = 1024
 
 METADATA: Final[frozenset[IPAddress]] = frozenset(
     map(
@@ -32,45 +29,17 @@ METADATA: Final[frozenset[IPAddress]] = frozenset(
         ),
     )
 )
-"""Where clouds hand out the credentials of their machines to whoever asks from there."""
+"""Metadata services of clouds, which give credentials to any process on the machine."""
 
-NO_API_THERE: Final = "no API is there, and nobody should be made to call it"
+METADATA_ADVICE: Final = "it must not be called"
 
 _METADATA_NAMES: Final = frozenset(
     {"metadata.google.internal", "metadata.azure.internal", "instance-data.ec2.internal"}
 )
-_LONGEST_HOST = 253
 _LONGEST_SHOWN = 66
-_MAX_PORT = 65535
 _ANY = "*"
 
-_URL = re.compile(
-    r"https://(?P<host>[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)(?::(?P<port>[1-9][0-9]{0,4}))?(?P<path>(?:/[-A-Za-z0-9._~]+)*)/?"
-)
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _ENTRY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[-a-z0-9.*_]+)(?::(?P<port>[1-9][0-9]{0,4}|\*))?")
-
-
-def parse_url(text: str) -> Url:
-    """Take an https URL apart, strictly: what two parsers could see differently is refused.
-
-    Raises:
-        ValueError: It is not one; the message says what is allowed and may be shown.
-    """
-    found = _URL.fullmatch(text) if len(text) <= LONGEST_URL else None
-    if not found:
-        raise ValueError(
-            "must be https://host, https://host:port or either with a /path; "
-            "the host in lower case, no user info, query or fragment"
-        )
-    if ".." in text or "." in found["path"].split("/"):
-        raise ValueError('must not have ".." anywhere, or "." as a part of the path')
-    host, port = found["host"], int(found["port"] or HTTPS)
-    if port > _MAX_PORT:
-        raise ValueError(f"must have a port between 1 and {_MAX_PORT}")
-    _check_host(host)
-    return Url(host=host, port=port, path=found["path"])
 
 
 def qualify(host: str, namespace: str) -> str:
@@ -80,18 +49,18 @@ def qualify(host: str, namespace: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """What `--allow-host` allows, beside Services of an object's own namespace on port 443."""
+    """The hosts of `--allow-host`; Services of an object's own namespace are always allowed on port 443."""
 
     entries: tuple["_Entry", ...] = ()
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> "AllowedHosts":
-        """Read entries: `host`, `host:port`, `host:*`; a host is a name, `*.name`, IPv4 or `[IPv6]` address.
+        """Parse entries: `host`, `host:port`, `host:*`; a host is a name, `*.name`, IPv4 or `[IPv6]` address.
 
-        Without a port an entry stands for 443; `*.name` stands for every name below it, however deep.
+        Without a port an entry means 443; `*.name` matches all names below it, at any depth.
 
         Raises:
-            ValueError: Some are no such entries; the message names each of them.
+            ValueError: Some are invalid; the message names each of them.
         """
         entries, faults = [], []
         for text in texts:
@@ -104,22 +73,22 @@ class AllowedHosts:
         return cls(tuple(entries))
 
     def allows(self, url: Url, namespace: str, *, cloud_host: str | None = None) -> bool:
-        """Tell whether an object of the namespace may make the operator call this URL.
+        """Return whether an object of the namespace can make the operator call this URL.
 
-        `cloud_host` is the authority of the operator's own `--cloud-url`, which needs no entry.
+        `cloud_host` is the host and port of `--cloud-url`, which needs no entry.
         """
         if url.authority == cloud_host or (url.port == HTTPS and _is_own_service(url.host, namespace)):
             return True
         return any(entry.covers_port(url.port) and entry.covers(url.host) for entry in self.entries)
 
     def names_address(self, address: IPAddress, port: int) -> bool:
-        """Tell whether an entry is this very address, so that even a loopback one is meant."""
+        """Return whether an entry is this address, which allows even a loopback one."""
         return any(entry.covers_port(port) and entry.address == address for entry in self.entries)
 
     def refusal(self, url: Url) -> str:
-        """Say what would allow a URL that is not allowed, unless nobody should."""
+        """Return why a URL is not allowed, and the flag that would allow it, unless it is a metadata service."""
         if _is_metadata(url.host):
-            return f"host {_shown(url.host)} is a cloud's metadata service; {NO_API_THERE}"
+            return f"host {_shown(url.host)} is a cloud's metadata service; {METADATA_ADVICE}"
         flag = _shown(url.authority)
         return f"host {_shown(url.host)} is not allowed; start the operator with --allow-host={flag}"
 
@@ -150,51 +119,26 @@ def _parse_entry(text: str) -> _Entry:
         )
     host, written = found["host"], found["port"]
     port = None if written == _ANY else int(written or HTTPS)
-    if port is not None and port > _MAX_PORT:
-        raise ValueError(f"has a port beyond {_MAX_PORT}")
+    if port is not None and port > MAX_PORT:
+        raise ValueError(f"has a port beyond {MAX_PORT}")
     if host.startswith("["):
         try:
             return _Entry(port=port, address=IPv6Address(host[1:-1]))
         except AddressValueError:
             raise ValueError("has brackets around something that is not an IPv6 address") from None
     if host.startswith("*."):
-        _check_host(host[2:])
-        if _is_numeric(host):
+        check_host(host[2:])
+        if is_numeric(host):
             raise ValueError("is a pattern of addresses; patterns are for names")
         return _Entry(port=port, suffix=host[1:])
-    _check_host(host)
-    if _is_numeric(host):
+    check_host(host)
+    if is_numeric(host):
         return _Entry(port=port, address=IPv4Address(host))
     return _Entry(port=port, name=host)
 
 
-def _check_host(host: str) -> None:
-    """Refuse what is neither a DNS name nor a dotted quad, above all addresses in odd spellings.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if len(host) > _LONGEST_HOST or not all(map(_LABEL.fullmatch, host.split("."))):
-        raise ValueError(
-            f"must have a host of at most {_LONGEST_HOST} characters, its parts of a-z, 0-9 and inner "
-            "hyphens, at most 63 each, and no dot at the end"
-        )
-    if _is_numeric(host):
-        try:
-            IPv4Address(host)
-        except AddressValueError:
-            raise ValueError(
-                "must have a host that is a name, or an IPv4 address of four plain decimal numbers"
-            ) from None
-
-
-def _is_numeric(host: str) -> bool:
-    """Tell whether a resolver may take the host for an address: it goes by the last part."""
-    return _NUMERIC.fullmatch(host.rpartition(".")[2]) is not None
-
-
 def _is_metadata(host: str) -> bool:
-    if _is_numeric(host):
+    if is_numeric(host):
         return IPv4Address(host) in METADATA
     return host in _METADATA_NAMES
 

@@ -1,4 +1,4 @@
-"""Proxies: how the one that Cloud calls may go through is written."""
+"""Parses the URL of the proxy for calls to the Cloud API and to providers."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A proxy that opens tunnels (CONNECT), and as whom it is asked for them.
+    """An HTTP proxy for CONNECT tunnels, and its credentials.
 
     Attributes:
-        scheme: How the proxy itself is spoken to.
-        password: Empty where there is a user name alone.
+        scheme: Whether the connection to the proxy itself uses TLS.
+        password: Empty for a user name without password.
     """
 
     scheme: Literal["http", "https"]
@@ -33,24 +33,24 @@ class Proxy:
 
 
 def parse_proxy(text: str) -> Proxy:
-    """Read `http://host:port` or `https://host:port`, with `user:password@` where needed; http may be left out.
+    """Parse `http://host:port` or `https://host:port`, optionally with `user:password@`; `http://` is optional.
 
     Raises:
-        ValueError: It is not one; the message says what is allowed and shows nothing of it.
+        ValueError: It is invalid; the message says what is allowed and quotes nothing.
     """
-    refusal = ValueError("must be http://host:port or https://host:port, with user:password@ before the host if needed")
+    invalid = ValueError("must be http://host:port or https://host:port, with user:password@ before the host if needed")
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port, scheme = parts.hostname or "", parts.port, parts.scheme
     except ValueError:
-        # The library's own words show what was found.
-        raise refusal from None
-    beyond = parts.path not in {"", "/"} or parts.query or parts.fragment
-    # The library drops some control characters silently.
-    if scheme not in _PORTS or beyond or port == 0 or not text.isprintable():
-        raise refusal
+        # The library's message quotes the text.
+        raise invalid from None
+    extra = parts.path not in {"", "/"} or parts.query or parts.fragment
+    # urlsplit drops some control characters silently.
+    if scheme not in _PORTS or extra or port == 0 or not text.isprintable():
+        raise invalid
     if not (_HOST.fullmatch(host) or _is_ipv6(host)):
-        raise refusal
+        raise invalid
     return Proxy(
         scheme="https" if scheme == "https" else "http",
         host=host,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 from bek_operator.secret_str import SecretStr
 
@@ -23,7 +23,7 @@ class OnPremisesEndpoint:
     """
 
     url: Url
-    trust: Trust
+    trust: ServerTrust
     username: str = field(repr=False)
     password: SecretStr
     source: str = _SOME_SECRET
@@ -53,7 +53,7 @@ class CloudEndpoint:
     """
 
     url: Url
-    trust: Trust
+    trust: ServerTrust
     provider: bool = False
     header: str = "Authorization"
     token: SecretStr

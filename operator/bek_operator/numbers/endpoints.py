@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import CloudApi, EntryRef, Number, OnPremisesApi, ProviderApi
-from bek_operator.net.ca_bundle import MAX_CHARACTERS, Trust
+from bek_operator.net.ca_bundle import MAX_CHARACTERS, ServerTrust
 from bek_operator.net.hosts import AllowedHosts
 from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Failure, Retry
@@ -93,7 +93,7 @@ class Endpoints:
         base = self._egress.cloud
         return CloudEndpoint(
             url=replace(base, path=f"{base.path}/{api.version or DEFAULT_CLOUD_VERSION}/{number.identity}"),
-            trust=Trust(ca_bundle=self._egress.cloud_ca, server_name=base.host),
+            trust=ServerTrust(ca_bundle=self._egress.cloud_ca, server_name=base.host),
             token=self._secret(api.token, _LONGEST_TOKEN),
             app_secret=self._secret(api.app_secret, _LONGEST_CREDENTIAL) if api.app_secret else None,
             source=_named(api.token),
@@ -105,7 +105,7 @@ class Endpoints:
         url, trust = self._allowed(api, number)
         return CloudEndpoint(url=url, trust=trust, provider=True, header=api.header, token=token, source=_named(entry))
 
-    def _allowed(self, api: OnPremisesApi | ProviderApi, number: Number) -> tuple[Url, Trust]:
+    def _allowed(self, api: OnPremisesApi | ProviderApi, number: Number) -> tuple[Url, ServerTrust]:
         found = url_of(api, number, self._namespace)
         if found is None:
             raise _Problem(Reason.HOST_NOT_ALLOWED, f"`url` of api {api.name} is not a usable https URL")
@@ -113,7 +113,7 @@ class Endpoints:
         if not self._egress.hosts.allows(url, self._namespace, cloud_host=self._egress.cloud.authority):
             raise _Problem(Reason.HOST_NOT_ALLOWED, self._egress.hosts.refusal(url))
         ca_bundle = self._text(api.ca_bundle, MAX_CHARACTERS) if api.ca_bundle else None
-        return url, Trust(ca_bundle=ca_bundle, server_name=api.server_name or written, tenant=self._namespace)
+        return url, ServerTrust(ca_bundle=ca_bundle, server_name=api.server_name or written, tenant=self._namespace)
 
     def _secret(self, ref: EntryRef, longest: int) -> SecretStr:
         if ref not in self._hidden:

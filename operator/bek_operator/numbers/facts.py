@@ -167,7 +167,7 @@ class NumberFacts:
         if row is None:
             at, recent = self.published.at, self.published.recent
             # The last of them is the one that is shown as such; what was turned away since has no place here.
-            earlier = [one for one in recent if one <= at][:-1] if at is not None else []
+            earlier = [one for one in recent if one <= at][:-1] if at is not None and len(recent) > 1 else ()
             row = Row(
                 number=self.target.number,
                 api=self.target.api.name,

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from bek_operator.crd.types import CloudApi, Number, OnPremisesApi, ProviderApi
-from bek_operator.net.hosts import parse_url, qualify
-from bek_operator.net.url import Url
+from bek_operator.net.hosts import qualify
+from bek_operator.net.url import Url, parse_url
 
 
 def identity_of(number: Number, namespace: str) -> str | None:

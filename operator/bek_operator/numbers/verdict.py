@@ -59,7 +59,10 @@ QUEUED: Final = Verdict(Reason.PENDING, "queued: the first number is verified, t
 
 def verdict(facts: NumberFacts) -> Verdict:
     """Return what the facts mean."""
-    return next(found for check in _CHECKS if (found := check(facts)) is not None)
+    for check in _CHECKS:
+        if found := check(facts):
+            return found
+    return _lacks_key(facts)
 
 
 def _plan_problem(facts: NumberFacts) -> Verdict | None:
@@ -164,7 +167,6 @@ _CHECKS: Final[tuple[Callable[[NumberFacts], Verdict | None], ...]] = (
     _key_changes_too_often,
     _contended,
     _signature_mismatch,
-    _lacks_key,
 )
 
 _FOUND: Final = {

@@ -1,4 +1,4 @@
-"""Calls: send one, read its answer, and tell the log how it went."""
+"""One API call: send it, parse its response, log the outcome."""
 
 import logging
 import time
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from bek_operator.http.exchange import HttpClient, HttpError, Response
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Failure, Retry
-from bek_operator.whatsapp.answer_form import form_of_answer
 from bek_operator.whatsapp.message_context import MessageContext
-from bek_operator.whatsapp.transport_errors import no_answer
+from bek_operator.whatsapp.response_shape import shape_of
+from bek_operator.whatsapp.transport_errors import transport_failure
 
 R = TypeVar("R")
 
@@ -21,35 +21,34 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What is to be sent.
+    """An API call.
 
     Attributes:
-        kind: What for.
-        lane: What the call shares a limit with; for the log.
-        peer: Whom a failure is told of.
-        query: Parameters behind the path, not encoded yet.
-        content: The body; without one and for a read there is none.
+        limiter_key: Names the limiter that the call counts against; for the log.
+        context: What messages about a failure name.
+        query: Query parameters, not encoded yet.
+        content: The request body; never with a read.
     """
 
     kind: Literal["login", "read", "publish"]
     limiter_key: str
     context: MessageContext
     url: Url
-    trust: Trust
+    trust: ServerTrust
     headers: Mapping[str, str] = field(repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     content: bytes | None = field(default=None, repr=False)
 
 
-async def make(
+async def send(
     http: HttpClient, call: Call, parse: Callable[[Response], R | Failure]
 ) -> tuple[R | Failure, Response | None]:
-    """Make one call; return what it said, and the answer itself if there was one."""
-    begun = time.monotonic()
-    answer: Response | None = None
-    found: R | Failure
+    """Make one call; return its parsed outcome, and the response if there was one."""
+    started = time.monotonic()
+    response: Response | None = None
+    outcome: R | Failure
     try:
-        answer = await http.request(
+        response = await http.request(
             "GET" if call.kind == "read" else "POST",
             call.url,
             call.trust,
@@ -58,26 +57,27 @@ async def make(
             content=call.content,
         )
     except HttpError as error:
-        found = no_answer(error, call.context, publish=call.kind == "publish")
+        outcome = transport_failure(error, call.context, publish=call.kind == "publish")
     else:
-        found = parse(answer)
-    _tell(call, answer, found if isinstance(found, Failure) else None, time.monotonic() - begun)
-    return found, answer
+        outcome = parse(response)
+    _log_call(call, response, outcome if isinstance(outcome, Failure) else None, time.monotonic() - started)
+    return outcome, response
 
 
-def _tell(call: Call, answer: Response | None, failed: Failure | None, seconds: float) -> None:
-    """Tell the log; what does not pass by itself may end at the API's support, which asks for the trace."""
-    lasting = failed is not None and failed.trace is not None and failed.retry is not Retry.TRANSIENT
-    level = logging.WARNING if lasting else logging.DEBUG
+def _log_call(call: Call, response: Response | None, failure: Failure | None, seconds: float) -> None:
+    """Log at WARNING what may need the API's support, which asks for the trace; all else at DEBUG."""
+    is_lasting = failure is not None and failure.trace is not None and failure.retry is not Retry.TRANSIENT
+    level = logging.WARNING if is_lasting else logging.DEBUG
     if _log.isEnabledFor(level):
-        told = {
-            "lane": call.limiter_key,
+        with_shape = response and failure and _log.isEnabledFor(logging.DEBUG)
+        fields = {
+            "limiter": call.limiter_key,
             "kind": call.kind,
-            "status": answer.status if answer else None,
-            "code": failed.code if failed else None,
-            "reason": failed.reason.value if failed else None,
-            "trace": failed.trace if failed else None,
-            "form": form_of_answer(answer.body) if answer and failed and _log.isEnabledFor(logging.DEBUG) else None,
+            "status": response.status if response else None,
+            "code": failure.code if failure else None,
+            "reason": failure.reason.value if failure else None,
+            "trace": failure.trace if failure else None,
+            "shape": shape_of(response.body) if response and with_shape else None,
             "ms": round(seconds * 1000),
         }
-        _log.log(level, "Called an API.", extra={name: one for name, one in told.items() if one is not None})
+        _log.log(level, "API call", extra={name: value for name, value in fields.items() if value is not None})

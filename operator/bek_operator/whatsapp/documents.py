@@ -1,4 +1,4 @@
-"""Documents: the forms that APIs are sent, and the JSON that they answer, read with suspicion: it may be anything."""
+"""Request forms, and the parsing of JSON responses, which may hold anything."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from urllib.parse import quote_plus, urlencode
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.keys.public_key import UnreadableKey, remote_fingerprint
 from bek_operator.numbers.answers import Reading
-from bek_operator.whatsapp.error_classes import CONTRADICTORY, ErrorClass
+from bek_operator.whatsapp.error_classes import VALID_WITHOUT_KEY, ErrorClass
 
 Document = Mapping[str, Any]
 
@@ -20,48 +20,47 @@ KEY: Final = "business_public_key"
 STATUS: Final = "business_public_key_signature_status"
 
 _STATUSES = frozenset(SignatureStatus)
-_KEY_WORDS = re.compile("public[ _-]?key", re.IGNORECASE)
+_MENTIONS_PUBLIC_KEY = re.compile("public[ _-]?key", re.IGNORECASE)
 
 
-def form_of(field: str, public_key: str, more: Mapping[str, str] | None = None) -> bytes:
-    """Return the body of a form that hands over a public key (PEM), and what else is to go with it."""
+def encode_form(field: str, public_key: str, more: Mapping[str, str] | None = None) -> bytes:
+    """Return a form with a public key (PEM) in `field`, and more fields."""
     rest = f"&{urlencode(more)}" if more else ""
     return f"{field}={_quoted(public_key)}{rest}".encode()
 
 
 @lru_cache(16)
 def _quoted(public_key: str) -> str:
-    # A thousand numbers get the same key, and each of its characters is looked at.
+    # Quoting is slow, and many numbers get the same key.
     return quote_plus(public_key)
 
 
-def document_of(body: bytes) -> Document | None:
-    """Return the JSON object that a body holds; `None` for anything else."""
+def parse_object(body: bytes) -> Document | None:
+    """Return the JSON object in a body; `None` for anything else."""
     try:
         document = json.loads(body)
-    # A few kilobytes of brackets are nested deeper than the parser can go.
+    # A few kilobytes of brackets exceed the parser's recursion limit.
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 
 
-def code_of(value: object, most_digits: int) -> int | None:
-    """Return an error code, which some servers write as text; longer numbers could be something that was echoed."""
+def parse_code(value: object, max_digits: int) -> int | None:
+    """Return an error code, which some servers write as text; a longer number could be an echoed credential."""
     text = str(value) if isinstance(value, int | str) else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= most_digits else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= max_digits else None
 
 
-def names_the_key(*texts: object) -> bool:
-    """Return whether one of the texts of an error speaks of the public key; no more of them is looked at."""
-    return any(isinstance(text, str) and _KEY_WORDS.search(text) for text in texts)
+def mentions_public_key(*texts: object) -> bool:
+    """Return whether one of an error's texts mentions the public key; nothing else is taken from them."""
+    return any(isinstance(text, str) and _MENTIONS_PUBLIC_KEY.search(text) for text in texts)
 
 
-def reading_of(members: Document) -> Reading | ErrorClass | None:
-    """Return what the two members tell that speak of a number's key.
+def reading_from_members(members: Document) -> Reading | ErrorClass | None:
+    """Return what the members for key and signature status say; `None` if they are malformed.
 
-    A text that is no key, such as one that was damaged on its way, is somebody's key as long as the API does not call
-    it VALID: the number lacks ours. What the members mean where they contradict each other is returned as well;
-    `None` where they are not in order.
+    A text that is no key (one that was damaged on its way, say) is a foreign key. VALID without a readable key is a
+    contradiction, returned as an error class.
     """
     key, word = members.get(KEY), members.get(STATUS)
     if not isinstance(word, str) or word not in _STATUSES or not isinstance(key, str | None):
@@ -71,10 +70,10 @@ def reading_of(members: Document) -> Reading | ErrorClass | None:
         fingerprint = remote_fingerprint(key) if key else None
     except UnreadableKey:
         if status is SignatureStatus.VALID:
-            return CONTRADICTORY
+            return VALID_WITHOUT_KEY
         return Reading(status=status, fingerprint=_fingerprint_of_text(key or ""))
     if status is SignatureStatus.VALID and fingerprint is None:
-        return CONTRADICTORY
+        return VALID_WITHOUT_KEY
     return Reading(status=status, fingerprint=fingerprint)
 
 

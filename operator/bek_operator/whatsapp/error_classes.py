@@ -1,4 +1,4 @@
-"""What errors mean to us: how one is described, and HTTP statuses where no code of the API's own is recognised."""
+"""Error classes: what an error means, and the classes of HTTP statuses where no error code is recognised."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from bek_operator.whatsapp.message_context import MessageContext
 
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
-REFUSED: Final = range(400, 500)
+CLIENT_ERROR: Final = range(400, 500)
 SUCCESS: Final = range(200, 300)
 
-_REDIRECT = range(300, 400)
-_BROKEN = range(500, 600)
+_REDIRECTION = range(300, 400)
+_SERVER_ERROR = range(500, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class ErrorClass:
     """What an error means.
 
     Attributes:
-        words: What to tell; `Peer` fills the gaps.
-        certain: A publish that met it was surely not carried out.
-        wait: Seconds to wait before the next try where the server names none.
-        at_provider: What to tell instead where a provider says it.
-        shared: It is a limit on calls, which every call with the same credentials meets.
-        credentials: Their text is what was refused, as far as anybody knows.
+        message: A template that `MessageContext` renders.
+        certain: A publish that failed with it was certainly not carried out.
+        wait: Seconds to wait before the next attempt if the server names none.
+        at_provider: The message template for a provider, if it is another one.
+        shared: It is a rate limit that applies to all calls with the same credentials.
+        credentials: The API refused the credentials, so a flaw in their text is the probable cause.
     """
 
     reason: Reason
@@ -40,9 +40,15 @@ class ErrorClass:
     shared: bool = False
     credentials: bool = False
 
+    def render(self, context: MessageContext) -> str:
+        """Return the message, which names a flaw of the credentials if that is the probable cause."""
+        if self.credentials and context.flaw:
+            return f"access denied: {context.flaw}; correct it in {context.source}"
+        return context.render((context.provider and self.at_provider) or self.message)
+
     def failure(
         self,
-        shown: str,
+        summary: str,
         context: MessageContext,
         *,
         code: int | None = None,
@@ -50,13 +56,10 @@ class ErrorClass:
         trace: str | None = None,
         unknown: bool = False,
     ) -> Failure:
-        """Make the failure of a call that met it; `shown` is what the server's own account of it was, in short."""
-        message = context.fill_in((context.provider and self.at_provider) or self.message)
-        if self.credentials and context.flaw:
-            message = f"access denied: {context.flaw}; correct it in {context.source}"
+        """Return the failure of a call; `summary` is the error code or HTTP status in short."""
         return Failure(
             reason=self.reason,
-            message=f"{message} ({shown})",
+            message=f"{self.render(context)} ({summary})",
             retry=self.retry,
             pace=self.pace,
             retry_after=self.wait if retry_after is None else retry_after,
@@ -67,57 +70,51 @@ class ErrorClass:
         )
 
 
-BUSY: Final = ErrorClass(
-    Reason.RATE_LIMITED,
-    "the API asks for fewer requests; they are repeated more slowly",
-    Retry.TRANSIENT,
-    Pace.SLOW,
-    shared=True,
+RATE_LIMITED: Final = ErrorClass(
+    Reason.RATE_LIMITED, "rate limited; retrying with back-off", Retry.TRANSIENT, Pace.SLOW, shared=True
 )
-UNRECOGNISED: Final = ErrorClass(
+UNDOCUMENTED: Final = ErrorClass(
     Reason.INVALID_ANSWER,
-    "{host}: the API refuses with an error that it does not document",
+    "{host}: the API returned an undocumented error",
     Retry.LIMITED,
     certain=False,
-    at_provider="{host}: the provider refuses with an error of its own, which it does not document; ask its support",
+    at_provider="{host}: the provider returned an undocumented error; ask its support",
 )
-CONTRADICTORY: Final = ErrorClass(
+VALID_WITHOUT_KEY: Final = ErrorClass(
     Reason.INVALID_ANSWER,
-    "{host}: the API says VALID and shows no key that can be read, so nothing is published; if that stays, ask its "
-    "support",
+    "{host}: the API reports VALID without a readable key, so nothing is published; if this persists, ask its support",
     Retry.LIMITED,
 )
-KEY_NAMED: Final = ErrorClass(
+KEY_MENTIONED: Final = ErrorClass(
     Reason.KEY_REJECTED,
-    "{host}: the API refuses the publish with an error that it does not document, and that names the public key",
-    at_provider="{host}: the provider refuses the publish with an error of its own that names the public key",
+    "{host}: the API refused the publish with an undocumented error that mentions the public key",
+    at_provider="{host}: the provider refused the publish with an undocumented error that mentions the public key",
+)
+REDIRECT: Final = ErrorClass(
+    Reason.INVALID_ANSWER, "{host}: redirects are not followed; check {url}", Retry.LIMITED, certain=False
+)
+SERVER_ERROR: Final = ErrorClass(
+    Reason.SERVICE_NOT_READY, "{host}: the API or a proxy is unavailable", Retry.TRANSIENT, certain=False
+)
+NOT_FOUND: Final = ErrorClass(
+    Reason.INVALID_ANSWER, "{host}: HTTP 404, not from the WhatsApp API; check {url}", Retry.LIMITED
+)
+NOT_THIS_API: Final = ErrorClass(
+    Reason.INVALID_ANSWER,
+    "{host}: the response is not from the WhatsApp API; check {url}",
+    Retry.LIMITED,
+    certain=False,
 )
 
-_STATUSES: Final[Mapping[int, ErrorClass]] = {
-    404: ErrorClass(
-        Reason.INVALID_ANSWER,
-        "{host}: nothing is there, and it is not the API that says so; check {url}",
-        Retry.LIMITED,
-    ),
-    429: BUSY,
-}
-_REDIRECTED = ErrorClass(
-    Reason.INVALID_ANSWER, "{host}: a redirect, which is not followed; check {url}", Retry.LIMITED, certain=False
-)
-_SERVER_FAULT = ErrorClass(
-    Reason.SERVICE_NOT_READY, "{host}: the API, or a proxy in front of it, is not ready", Retry.TRANSIENT, certain=False
-)
-_NOT_UNDERSTOOD = ErrorClass(
-    Reason.INVALID_ANSWER, "{host}: the answer is not this API's; check {url}", Retry.LIMITED, certain=False
-)
+_STATUSES: Final[Mapping[int, ErrorClass]] = {404: NOT_FOUND, 429: RATE_LIMITED}
 
 
-def class_of_status(status: int, own: Mapping[int, ErrorClass], *, told: bool) -> ErrorClass:
-    """Go by the HTTP status, `own` meanings of an API first; `told` if there was a code, though no known one."""
-    if known := own.get(status) or _STATUSES.get(status):
+def class_of_status(status: int, statuses: Mapping[int, ErrorClass], *, has_code: bool) -> ErrorClass:
+    """Return the class of an HTTP status; `statuses` of one API go first, `has_code` is whether there was any code."""
+    if known := statuses.get(status) or _STATUSES.get(status):
         return known
-    if status in _BROKEN:
-        return _SERVER_FAULT
-    if status in _REDIRECT:
-        return _REDIRECTED
-    return UNRECOGNISED if told or status in REFUSED else _NOT_UNDERSTOOD
+    if status in _SERVER_ERROR:
+        return SERVER_ERROR
+    if status in _REDIRECTION:
+        return REDIRECT
+    return UNDOCUMENTED if has_code or status in CLIENT_ERROR else NOT_THIS_API

@@ -1,4 +1,4 @@
-"""Peers: whom a call goes to, in the words by which a person finds what to look at."""
+"""What messages about an API name: its host, and the Secret and the settings that a user should check."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,22 +6,22 @@ from typing import Final
 from bek_operator.numbers.endpoint import CloudEndpoint, OnPremisesEndpoint
 from bek_operator.whatsapp.secret_text import flaw_of, flaw_of_access_token
 
-LONGEST_HOST: Final = 60
-LONGEST_SOURCE: Final = 48
+MAX_HOST: Final = 60
+MAX_SOURCE: Final = 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageContext:
-    """What messages about one API name; its members fill the gaps of their templates.
+    """The values for the placeholders of message templates.
 
     Attributes:
-        host: Where the API is, cut to `LONGEST_HOST`.
-        source: What holds the credentials, cut to `LONGEST_SOURCE`.
-        url: The setting that says where the API is.
-        authorities: The setting that says whom to trust there.
-        server_name: The setting that says for which name a certificate has to be.
-        provider: Whether it is a provider, whose customers know no token, system user or app.
-        flaw: What seems to be wrong with the text of a credential, to be told where it is refused; empty for nothing.
+        host: Host and port of the API, cut to `MAX_HOST` characters.
+        source: What holds the credentials, cut to `MAX_SOURCE` characters.
+        url: The setting for the API's URL.
+        ca_bundle: The setting for the CA bundle.
+        server_name: The setting for the name that the certificate must have.
+        provider: Whether it is a provider, whose customers have no access token, system user or app.
+        flaw: What seems to be wrong with the text of a credential, shown once the API refuses it; empty for nothing.
     """
 
     host: str
@@ -32,8 +32,8 @@ class MessageContext:
     provider: bool = False
     flaw: str = ""
 
-    def fill_in(self, template: str) -> str:
-        """Return a message; a template is our own, and what it is filled with was written by the object's owner."""
+    def render(self, template: str) -> str:
+        """Return the message of a template; its values come from the object's owner, never from a server."""
         return template.format(
             host=self.host,
             source=self.source,
@@ -44,9 +44,9 @@ class MessageContext:
 
 
 def context_of(endpoint: OnPremisesEndpoint | CloudEndpoint) -> MessageContext:
-    """Return whom calls to an endpoint go to."""
-    host = _cut(endpoint.url.authority, LONGEST_HOST)
-    source = _cut(endpoint.source, LONGEST_SOURCE)
+    """Return the context of calls to an endpoint."""
+    host = _truncate(endpoint.url.authority, MAX_HOST)
+    source = _truncate(endpoint.source, MAX_SOURCE)
     if isinstance(endpoint, OnPremisesEndpoint):
         flaw = _flaw("the password", flaw_of(endpoint.password.reveal()))
         flaw = flaw or _flaw("the user name", flaw_of(endpoint.username))
@@ -69,5 +69,5 @@ def _flaw(what: str, message: str) -> str:
     return f"{what} {message}" if message else ""
 
 
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _truncate(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,7 +1,7 @@
-r"""Texts of Secrets that can hardly be what they should be: in quotes, `NAME=value`, a placeholder, a literal `\n`.
+r"""Typical mistakes in the credentials of a Secret: quotes, `NAME=value`, a placeholder, a literal `\n`.
 
-What is wrong is said in our own words, which go behind "the access token" and the like; nothing of a text is shown.
-A password or a provider's API key may be any text, so of those it is a hint for whoever reads that it was refused.
+A flaw is a phrase that follows "the access token" and the like; it never shows any of the text. A password or a
+provider's API key may be any text, so their flaws are shown only once the API refuses them.
 """
 
 import re
@@ -13,7 +13,7 @@ _FLAWS: Final = (
     (re.compile(f"{_QUOTE}.*|.*{_QUOTE}", re.DOTALL), "begins or ends with a quotation mark"),
     (re.compile(r'\{\s*".*\}', re.DOTALL), "is a JSON object"),
     (re.compile(r"bearer\s.*", re.DOTALL | re.IGNORECASE), "begins with the word Bearer"),
-    # What is nothing but padding behind its equals sign is base64 text.
+    # Nothing but padding after the equals sign is base64.
     (
         re.compile(r"(export\s+)?[A-Za-z_][A-Za-z0-9_]{0,63}=(?!=*$).+", re.DOTALL),
         "begins with a name and an equals sign, like a line of an .env file",
@@ -28,24 +28,23 @@ _FLAWS: Final = (
         ),
         "is a placeholder",
     ),
-    (re.compile(r".*\\[nrt].*", re.DOTALL), "has a backslash and a letter for a line break or tab in it"),
+    (re.compile(r".*\\[nrt].*", re.DOTALL), "contains a literal \\n, \\r or \\t"),
     (re.compile(r".*[\r\n].*", re.DOTALL), "has more than one line"),
-    (re.compile(r"\s.*|.*\s", re.DOTALL), "has blanks around it"),
+    (re.compile(r"\s.*|.*\s", re.DOTALL), "has whitespace around it"),
 )
-_OF_META: Final = "EA"
-_OF_META_ENCODED: Final = "RUF"
-"""How base64 of such a token begins."""
+_META_PREFIX: Final = "EA"
+_META_PREFIX_BASE64: Final = "RUF"
 
 
 def flaw_of(text: str) -> str:
-    """Return what is wrong with a text that is to be a credential; empty if nothing is seen to be."""
+    """Return what is wrong with the text of a credential; empty for nothing."""
     return next((message for pattern, message in _FLAWS if pattern.fullmatch(text)), "")
 
 
 def flaw_of_access_token(text: str) -> str:
-    """Return what is, or seems to be, wrong with a text that is to be an access token of Meta; empty likewise."""
+    """Return what is, or seems to be, wrong with the text of a Meta access token; empty for nothing."""
     if flaw := flaw_of(text):
         return flaw
-    if text.startswith(_OF_META_ENCODED):
-        return "is base64 text; a Secret's `data` is decoded once, and `stringData` takes it bare"
-    return "" if text.startswith(_OF_META) else f"does not begin with {_OF_META}, as those of Meta do"
+    if text.startswith(_META_PREFIX_BASE64):
+        return "is base64 text; encode it once in `data`, or not at all in `stringData`"
+    return "" if text.startswith(_META_PREFIX) else f"does not begin with {_META_PREFIX}, as access tokens of Meta do"

@@ -1,4 +1,4 @@
-"""The client of the API server: what it sends, and that whatever goes wrong is an error of our own."""
+"""The client of the API server: what it sends, and its errors."""
 
 import asyncio
 import ssl
@@ -14,7 +14,7 @@ from aiohttp import web
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
-from bek_operator.cluster.client import Client, check_as_kubectl_does, in_pod, name_in_path
+from bek_operator.cluster.client import Client, in_pod, name_in_path, verify_like_kubectl
 from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
 from support import tls
 from support.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
@@ -32,11 +32,11 @@ async def pair() -> AsyncIterator[Pair]:
 
 async def events(client: Client, *, seconds: float = 20.0, silence: float = 20.0) -> list[dict[str, Any]]:
     """Return everything that a watch yields."""
-    return [one async for one in client.stream("/watch", query={}, headers={}, seconds=seconds, silence=silence)]
+    return [event async for event in client.stream("/watch", query={}, headers={}, seconds=seconds, silence=silence)]
 
 
-async def test_an_answer_is_a_json_object(pair: Pair) -> None:
-    """Path, query, headers and body are sent as they are given; JSON is asked for."""
+async def test_a_response_is_a_json_object(pair: Pair) -> None:
+    """Path, query, headers and body are sent unchanged; JSON is requested."""
     server, client = pair
     server.answers = [body({"kind": "Secret"})]
     found = await client.request(
@@ -47,16 +47,16 @@ async def test_an_answer_is_a_json_object(pair: Pair) -> None:
         headers={"Content-Type": "application/merge-patch+json"},
     )
     assert found == {"kind": "Secret"}
-    (check_requested,) = server.check_requested
-    assert (check_requested.method, check_requested.path, check_requested.query, check_requested.body) == (
+    (received,) = server.requests
+    assert (received.method, received.path, received.query, received.body) == (
         "PATCH",
         PATH,
         {"fieldManager": "a b"},
         {"a": ["ä"]},
     )
-    assert check_requested.headers["Content-Type"] == "application/merge-patch+json"
-    assert check_requested.headers["Accept"] == "application/json"
-    assert check_requested.headers["User-Agent"].startswith("bek-operator/")
+    assert received.headers["Content-Type"] == "application/merge-patch+json"
+    assert received.headers["Accept"] == "application/json"
+    assert received.headers["User-Agent"].startswith("bek-operator/")
 
 
 STATUSES: dict[int, type[ClusterError]] = {
@@ -74,8 +74,8 @@ STATUSES: dict[int, type[ClusterError]] = {
 
 
 @pytest.mark.parametrize(("status", "error"), STATUSES.items())
-async def test_a_status_is_an_error_of_ours(pair: Pair, status: int, error: type[ClusterError]) -> None:
-    """It names the call and the status, and nothing of what the server wrote."""
+async def test_a_status_is_a_cluster_error(pair: Pair, status: int, error: type[ClusterError]) -> None:
+    """Its message has the request and the status, and nothing of the response."""
     server, client = pair
     server.answers = [body({"message": "sesame"}, status)]
     with pytest.raises(ClusterError) as raised:
@@ -86,7 +86,7 @@ async def test_a_status_is_an_error_of_ours(pair: Pair, status: int, error: type
         await events(client)
 
 
-NO_ANSWERS: dict[str, Answer] = {
+INVALID_RESPONSES: dict[str, Answer] = {
     "a page of HTML": text("<html>sesame</html>"),
     "half of JSON": text('{"a": "sesame'),
     "nothing": text(""),
@@ -96,9 +96,9 @@ NO_ANSWERS: dict[str, Answer] = {
 }
 
 
-@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
-async def test_what_is_no_answer_is_as_good_as_none(pair: Pair, answer: Answer) -> None:
-    """A proxy's page or a broken connection; nothing of it is told."""
+@pytest.mark.parametrize("answer", INVALID_RESPONSES.values(), ids=INVALID_RESPONSES.keys())
+async def test_an_invalid_response_is_unavailable(pair: Pair, answer: Answer) -> None:
+    """Such as a proxy's page or a broken connection; the message quotes nothing of it."""
     server, client = pair
     server.answers = [answer]
     with pytest.raises(Unavailable) as raised:
@@ -106,8 +106,8 @@ async def test_what_is_no_answer_is_as_good_as_none(pair: Pair, answer: Answer) 
     assert "sesame" not in str(raised.value)
 
 
-async def test_a_server_that_is_away_is_unavailable() -> None:
-    """Nobody listens there."""
+async def test_a_refused_connection_is_unavailable() -> None:
+    """The message has the system's reason."""
     server = SmallServer()
     async with server.listening():
         url = server.url
@@ -132,10 +132,7 @@ CERTIFICATES: dict[str, tuple[tls.Certificate, str, str]] = {
 
 @pytest.mark.parametrize(("shown", "trusted", "message"), CERTIFICATES.values(), ids=CERTIFICATES.keys())
 async def test_what_kubectl_trusts_is_trusted(shown: tls.Certificate, trusted: str, message: str) -> None:
-    """On every Python, though from 3.13 on the library is stricter; what is not trusted is told with the reason.
-
-    The contexts are those of the operator's own client and of kopf.
-    """
+    """On every Python, though its default is stricter from 3.13 on; otherwise the message has the reason."""
     configuration = Configuration(host="https://localhost", ca_cert_data=shown.pem if trusted == "itself" else trusted)
     server = SmallServer()
     server.answers = [body({"kind": "Secret"})]
@@ -149,10 +146,10 @@ async def test_what_kubectl_trusts_is_trusted(shown: tls.Certificate, trusted: s
 
 
 async def test_kopf_and_the_client_trust_the_same() -> None:
-    """A context that is strict by default, as from Python 3.13 on, is strict no more once it is handed on."""
+    """Both contexts have the same flags, whatever Python's default."""
     strict = ssl.create_default_context(cadata=LAX.pem)
     strict.verify_flags |= ssl.VERIFY_X509_STRICT
-    check_as_kubectl_does(strict)
+    verify_like_kubectl(strict)
     async with client_of("https://localhost") as client:
         access = await client.access()
     assert access.context.verify_flags == strict.verify_flags
@@ -160,8 +157,8 @@ async def test_kopf_and_the_client_trust_the_same() -> None:
     assert strict.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
-async def test_a_strict_context_comes_to_accept_a_certificate_without_key_identifiers() -> None:
-    """It is refused before: this is what the library of the image does by default."""
+async def test_a_certificate_without_key_identifiers_is_accepted() -> None:
+    """Python's default from 3.13 on refuses it."""
     server = SmallServer()
     server.answers = [body({})]
     context = ssl.create_default_context(cadata=LAX.pem)
@@ -169,13 +166,13 @@ async def test_a_strict_context_comes_to_accept_a_certificate_without_key_identi
     async with server.listening(tls.lax(LAX, "localhost").server_context()), aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorCertificateError, match="Missing Authority Key Identifier"):
             await session.get(server.url, ssl=context)
-        check_as_kubectl_does(context)
+        verify_like_kubectl(context)
         async with session.get(server.url, ssl=context) as response:
             assert response.status == 200
 
 
-async def test_credentials_that_cannot_be_read_are_an_error_of_ours() -> None:
-    """A token file that is empty for a moment, as it is written, ends nothing."""
+async def test_unreadable_credentials_are_unavailable() -> None:
+    """A token file may be empty for a moment while it is written."""
 
     def refresh(_: Configuration) -> None:
         raise config.ConfigException("Token file exists but empty.")
@@ -188,11 +185,11 @@ async def test_credentials_that_cannot_be_read_are_an_error_of_ours() -> None:
 
 
 async def test_a_watch_yields_line_by_line(pair: Pair) -> None:
-    """However the lines are cut into pieces, and however long they are; what is no object is left out."""
+    """However the stream is split, and however long lines are; lines without an object are skipped."""
     server, client = pair
     long = "x" * 300_000
     server.answers = [stream('{"n": 1}\n{"n"', ": 2}\n[]\n3\n", f'{{"n": "{long}"}}\n')]
-    assert [one["n"] for one in await events(client)] == [1, 2, long]
+    assert [event["n"] for event in await events(client)] == [1, 2, long]
 
 
 BROKEN: dict[str, Answer] = {
@@ -203,8 +200,8 @@ BROKEN: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
-async def test_a_watch_that_breaks_yields_what_came_before(pair: Pair, answer: Answer) -> None:
-    """Then it is unavailable."""
+async def test_a_broken_watch_yields_the_events_before(pair: Pair, answer: Answer) -> None:
+    """Then it raises Unavailable."""
     server, client = pair
     server.answers = [answer]
     watch = client.stream("/watch", query={}, headers={}, seconds=20, silence=20)
@@ -214,8 +211,8 @@ async def test_a_watch_that_breaks_yields_what_came_before(pair: Pair, answer: A
 
 
 @pytest.mark.parametrize(("seconds", "silence"), [(20.0, 0.05), (0.05, 20.0)], ids=["in between", "in all"])
-async def test_a_watch_that_says_nothing_for_too_long_is_broken(pair: Pair, seconds: float, silence: float) -> None:
-    """A connection that was cut without a word is noticed."""
+async def test_a_silent_watch_times_out(pair: Pair, seconds: float, silence: float) -> None:
+    """A connection that was lost unnoticed is detected."""
     server, client = pair
     over = asyncio.Event()
 
@@ -228,8 +225,8 @@ async def test_a_watch_that_says_nothing_for_too_long_is_broken(pair: Pair, seco
     over.set()
 
 
-async def test_watches_leave_room_for_all_else(pair: Pair) -> None:
-    """However many are held open, as when many namespaces are named: each holds a connection of its own."""
+async def test_watches_do_not_use_up_the_connections(pair: Pair) -> None:
+    """Each watched namespace holds one."""
     server, client = pair
     over = asyncio.Event()
 
@@ -247,7 +244,7 @@ async def test_watches_leave_room_for_all_else(pair: Pair) -> None:
 
 
 def kubeconfig(folder: Path, url: str) -> Path:
-    """Write a kubeconfig for a server."""
+    """Write a kubeconfig for the server."""
     file = folder / "config"
     file.write_text(
         f"""
@@ -263,8 +260,8 @@ users: [{{name: test, user: {{token: sesame}}}}]
     return file
 
 
-async def test_credentials_come_from_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are sent to the API server, and never by way of a proxy for the internet."""
+async def test_credentials_come_from_the_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are sent to the API server, and not through a proxy of the environment."""
     server = SmallServer()
     server.answers = [body({})]
     async with server.listening():
@@ -274,7 +271,7 @@ async def test_credentials_come_from_kubeconfig(tmp_path: Path, monkeypatch: pyt
         async with await Client.connect() as client:
             await client.request("GET", PATH)
             access = await client.access()
-    assert server.check_requested[0].headers["Authorization"] == "Bearer sesame"
+    assert server.requests[0].headers["Authorization"] == "Bearer sesame"
     assert (access.server, access.scheme, access.token) == (server.url, "Bearer", "sesame")
     assert access.context.verify_mode is ssl.CERT_REQUIRED
     assert access.expires > datetime.now(UTC)
@@ -285,7 +282,7 @@ async def test_credentials_come_from_kubeconfig(tmp_path: Path, monkeypatch: pyt
 async def test_a_start_without_credentials_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
-    """No kubeconfig, or none that can be used."""
+    """No kubeconfig, or an invalid one."""
     file = tmp_path / "config"
     if content is not None:
         file.write_text(content, encoding="utf-8")
@@ -296,6 +293,6 @@ async def test_a_start_without_credentials_says_so(
         await Client.connect()
 
 
-def test_a_name_leads_nowhere_else() -> None:
-    """Whatever it is made of."""
+def test_names_are_quoted() -> None:
+    """Slashes and question marks, too."""
     assert name_in_path("../a/b?c#d%2e") == "..%2Fa%2Fb%3Fc%23d%252e"

@@ -1,4 +1,4 @@
-"""Objects and Secrets of the API server: what is asked for, and what an answer is taken for."""
+"""Objects and Secrets of the API server: requests, and how responses are parsed."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,28 +32,28 @@ def page(*names: str, token: str = "") -> dict[str, Any]:
 
 
 async def test_all_objects_are_listed_page_by_page(pair: Pair) -> None:
-    """An object is named once, however many pages there are."""
+    """Each object once."""
     server, client = pair
     server.answers = [body(page("a", "b", token="2nd")), body(page("c"))]
     found = [one.ref.name async for one in Objects(client, ()).list()]
     assert found == ["a", "b", "c"]
-    assert [check_requested.path for check_requested in server.check_requested] == [ALL, ALL]
-    assert [check_requested.query.get("continue") for check_requested in server.check_requested] == [None, "2nd"]
+    assert [one.path for one in server.requests] == [ALL, ALL]
+    assert [one.query.get("continue") for one in server.requests] == [None, "2nd"]
 
 
 async def test_the_objects_of_namespaces_are_listed_one_by_one(pair: Pair) -> None:
-    """Nothing is asked of the cluster as a whole then."""
+    """There is no cluster-wide request."""
     server, client = pair
     server.answers = [body(page("a", token="2nd")), body(page()), body(page("b"))]
     found = [one.ref.name async for one in Objects(client, ("x", "y")).list()]
     assert found == ["a", "b"]
-    assert [check_requested.path.split("/")[5] for check_requested in server.check_requested] == ["x", "x", "y"]
-    assert [check_requested.query.get("continue") for check_requested in server.check_requested] == [None, "2nd", None]
+    assert [one.path.split("/")[5] for one in server.requests] == ["x", "x", "y"]
+    assert [one.query.get("continue") for one in server.requests] == [None, "2nd", None]
 
 
 @pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": {}, "items": [{}]}, {"metadata": {}, "items": 5}])
-async def test_a_list_that_is_none_is_an_error_of_ours(pair: Pair, answer: dict[str, Any]) -> None:
-    """Nothing is yielded of a page that is not understood as a whole."""
+async def test_an_invalid_list_is_unavailable(pair: Pair, answer: dict[str, Any]) -> None:
+    """No object of an invalid page is yielded."""
     server, client = pair
     server.answers = [body(answer)]
     with pytest.raises(Unavailable):
@@ -71,19 +71,17 @@ DISCOVERIES: dict[str, tuple[list[Answer], bool]] = {
 
 
 @pytest.mark.parametrize(("answers", "served"), DISCOVERIES.values(), ids=DISCOVERIES.keys())
-async def test_objects_are_served_when_discovery_names_them(pair: Pair, answers: list[Answer], *, served: bool) -> None:
-    """As kopf will ask: for the groups first, and then for the resources of ours."""
+async def test_objects_are_served_when_discovery_has_them(pair: Pair, answers: list[Answer], *, served: bool) -> None:
+    """It reads the groups, and then the resources of ours, as kopf does."""
     server, client = pair
     server.answers = answers
     assert await Objects(client, ()).are_served() is served
-    assert [check_requested.path for check_requested in server.check_requested] == ["/apis", "/apis/bek.dev/v1alpha1"][
-        : len(server.check_requested)
-    ]
+    assert [one.path for one in server.requests] == ["/apis", "/apis/bek.dev/v1alpha1"][: len(server.requests)]
 
 
 @pytest.mark.parametrize("answers", [[body([])], [body({})], [body(GROUPS), body({"resources": 1})]])
-async def test_a_discovery_that_is_none_is_an_error_of_ours(pair: Pair, answers: list[Answer]) -> None:
-    """Whatever it is: it is not known then."""
+async def test_an_invalid_discovery_is_unavailable(pair: Pair, answers: list[Answer]) -> None:
+    """It counts neither as served nor as missing."""
     server, client = pair
     server.answers = answers
     with pytest.raises(Unavailable):
@@ -91,41 +89,41 @@ async def test_a_discovery_that_is_none_is_an_error_of_ours(pair: Pair, answers:
 
 
 async def test_an_object_is_read_by_name(pair: Pair) -> None:
-    """One that is not there is none."""
+    """None when it does not exist."""
     server, client = pair
     server.answers = [body(bek()), body({}, 404), body({"kind": "Status"})]
     objects = Objects(client, ())
     found = await objects.read("messaging", "flows")
     assert found == resource()
-    assert server.check_requested[0].path == FLOWS
+    assert server.requests[0].path == FLOWS
     assert await objects.read("messaging", "flows") is None
     with pytest.raises(Unavailable):
         await objects.read("messaging", "flows")
 
 
-async def test_a_status_is_put_onto_this_very_object(pair: Pair) -> None:
-    """Named by uid and version, so that the API server refuses it for any other."""
+async def test_a_status_is_put_with_uid_and_resource_version(pair: Pair) -> None:
+    """So that the API server refuses it for a changed or re-created object."""
     server, client = pair
     flows = resource(uid="one", resourceVersion="5")
     server.answers = [body(bek(resourceVersion="6"))]
     assert await Objects(client, ()).write_status(flows, Status(generation=2, desired=1, signed=1)) == "6"
-    (check_requested,) = server.check_requested
-    assert (check_requested.method, check_requested.path) == ("PUT", f"{FLOWS}/status")
-    assert check_requested.body["metadata"] == {
+    (received,) = server.requests
+    assert (received.method, received.path) == ("PUT", f"{FLOWS}/status")
+    assert received.body["metadata"] == {
         "namespace": "messaging",
         "name": "flows",
         "uid": "one",
         "resourceVersion": "5",
     }
-    assert check_requested.body["status"] == render_status(Status(generation=2, desired=1, signed=1))
-    assert "spec" not in check_requested.body
+    assert received.body["status"] == render_status(Status(generation=2, desired=1, signed=1))
+    assert "spec" not in received.body
 
 
 @pytest.mark.parametrize(
     ("status", "error"), [(409, Conflict), (404, NotFound), (403, Forbidden), (422, Unavailable), (200, Unavailable)]
 )
-async def test_a_status_that_is_not_taken_is_an_error(pair: Pair, status: int, error: type[Exception]) -> None:
-    """Also where the answer does not tell the new version."""
+async def test_a_refused_status_is_an_error(pair: Pair, status: int, error: type[Exception]) -> None:
+    """So is a response without the new resourceVersion."""
     server, client = pair
     server.answers = [body({}, status)]
     with pytest.raises(error):
@@ -133,7 +131,7 @@ async def test_a_status_that_is_not_taken_is_an_error(pair: Pair, status: int, e
 
 
 async def test_a_secret_is_read_with_its_entries_decoded(pair: Pair) -> None:
-    """What is not base64 is empty; nothing of it is printed."""
+    """Invalid base64 is empty; the repr shows no content."""
     server, client = pair
     data = {"password": "c2VzYW1l", "blank": "", "none": None, "odd": "%"}
     server.answers = [body({"metadata": {"resourceVersion": "7"}, "data": data})]
@@ -142,11 +140,11 @@ async def test_a_secret_is_read_with_its_entries_decoded(pair: Pair) -> None:
     assert found.version == "7"
     assert found.data == {"password": b"sesame", "blank": b"", "none": b"", "odd": b""}
     assert "sesame" not in repr(found)
-    assert server.check_requested[0].path == "/api/v1/namespaces/messaging/secrets/a%2Fb"
+    assert server.requests[0].path == "/api/v1/namespaces/messaging/secrets/a%2Fb"
 
 
-async def test_the_field_managers_of_a_secrets_entries_are_told(pair: Pair) -> None:
-    """Those that own nothing of the content are not, nor is what could not be a manager's name; four at most."""
+async def test_the_field_managers_of_a_secrets_entries_are_returned(pair: Pair) -> None:
+    """Not those that own no entries, nor unsafe names; at most four."""
     server, client = pair
 
     def owner(name: object, *owned: str) -> dict[str, Any]:
@@ -174,7 +172,7 @@ async def test_the_field_managers_of_a_secrets_entries_are_told(pair: Pair) -> N
 
 
 async def test_a_secret_without_entries_is_empty(pair: Pair) -> None:
-    """One that is not there is none, one that may not be read is an error, and so is what is no Secret."""
+    """A missing one is None; a forbidden or an invalid one is an error."""
     server, client = pair
     server.answers = [
         body({"metadata": {"resourceVersion": "7"}}),

@@ -1,4 +1,4 @@
-"""The watch on Secrets: every change is told once, and what breaks goes on where it was."""
+"""The watch on Secrets: every change is reported once, and a broken watch resumes."""
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -13,15 +13,15 @@ ALL = "/api/v1/secrets"
 
 
 class Over(Exception):
-    """The script is at its end."""
+    """The script has ended."""
 
 
 class ScriptedClient(Client):
-    """Answers lists and watches from a script; an error in it is raised where it stands. It connects to nobody."""
+    """A fake client that answers lists and watches from a script, and raises the errors in it."""
 
     def __init__(self, *script: Mapping[str, Any] | list[Any] | ClusterError) -> None:
         self.script = list(script)
-        self.check_requested: list[tuple[str, str, Mapping[str, str]]] = []
+        self.requests: list[tuple[str, str, Mapping[str, str]]] = []
         self.accepted: set[str] = set()
         self.silence = 0.0
 
@@ -55,7 +55,7 @@ class ScriptedClient(Client):
             yield event
 
     def _next(self, kind: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> object:
-        self.check_requested.append((kind, path, dict(query)))
+        self.requests.append((kind, path, dict(query)))
         self.accepted.add(headers["Accept"])
         if not self.script:
             raise Over
@@ -65,10 +65,10 @@ class ScriptedClient(Client):
         return answer
 
     def kinds(self) -> list[str]:
-        """Return what was asked, in short: the version that a watch went on from, the page of a list."""
+        """Return the requests in short: the resourceVersion of a watch, the page of a list."""
         return [
             f"watch {query['resourceVersion']}" if kind == "watch" else f"list {query.get('continue', '')}".strip()
-            for kind, _, query in self.check_requested
+            for kind, _, query in self.requests
         ]
 
 
@@ -93,22 +93,22 @@ EXPIRED = {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
 async def follow(
     client: ScriptedClient, *namespaces: str, selector: str = ""
 ) -> tuple[list[tuple[str, str, str]], list[float]]:
-    """Watch until the script is over; return the hints and the pauses that were made."""
-    event_handlers: list[tuple[str, str, str]] = []
-    pauses: list[float] = []
+    """Watch until the script ends; return the reported changes and the back-offs."""
+    changes: list[tuple[str, str, str]] = []
+    backoffs: list[float] = []
 
     async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
+        backoffs.append(seconds)
 
-    watch = SecretWatch(client, namespaces, selector, lambda *on_event: event_handlers.append(on_event))
+    watch = SecretWatch(client, namespaces, selector, lambda *change: changes.append(change))
     with pytest.raises(ExceptionGroup) as ended:
         await watch.run(sleep)
     assert ended.group_contains(Over)
-    return event_handlers, pauses
+    return changes, backoffs
 
 
-async def test_what_is_there_and_what_happens_is_told() -> None:
-    """Page by page, then event by event; a bookmark only moves on, a Secret that is gone has no version."""
+async def test_lists_and_events_are_reported() -> None:
+    """A bookmark only moves the resourceVersion; a deleted Secret has none."""
     client = ScriptedClient(
         page(secret("a", "1"), token="2nd"),
         page(secret("b", "2"), version="10"),
@@ -119,8 +119,8 @@ async def test_what_is_there_and_what_happens_is_told() -> None:
             event("DELETED", "b", "21"),
         ],
     )
-    event_handlers, _ = await follow(client)
-    assert event_handlers == [
+    changes, _ = await follow(client)
+    assert changes == [
         ("messaging", "a", "1"),
         ("messaging", "b", "2"),
         ("messaging", "c", "11"),
@@ -130,32 +130,32 @@ async def test_what_is_there_and_what_happens_is_told() -> None:
     assert client.kinds() == ["list", "list 2nd", "watch 10", "watch 21"]
 
 
-async def test_nothing_but_metadata_is_asked_for() -> None:
-    """And nothing of the types that cannot matter; bookmarks tell that the server is still there."""
+async def test_only_metadata_is_requested() -> None:
+    """Without the types that are never referenced, and with bookmarks as heartbeat."""
     client = ScriptedClient(page(), [])
     await follow(client)
     assert all("as=PartialObjectMetadata" in accept for accept in client.accepted)
-    for _, path, query in client.check_requested:
+    for _, path, query in client.requests:
         assert path == ALL
         assert "helm.sh/release.v1" in query["fieldSelector"]
         assert "labelSelector" not in query
-    assert client.check_requested[1][2]["allowWatchBookmarks"] == "true"
+    assert client.requests[1][2]["allowWatchBookmarks"] == "true"
     assert 60 < client.silence < 150
 
 
 async def test_the_watch_can_be_narrowed() -> None:
-    """To namespaces, each with a watch of its own, and to a label."""
+    """To namespaces, each with a watch of its own, and by a label selector."""
     client = ScriptedClient(page(), page())
     await follow(client, "a", "b", selector="app=flows")
-    assert {path for _, path, _ in client.check_requested} == {
+    assert {path for _, path, _ in client.requests} == {
         "/api/v1/namespaces/a/secrets",
         "/api/v1/namespaces/b/secrets",
     }
-    assert {query["labelSelector"] for _, _, query in client.check_requested} == {"app=flows"}
+    assert {query["labelSelector"] for _, _, query in client.requests} == {"app=flows"}
 
 
-async def test_a_watch_that_ends_or_breaks_goes_on_where_it_was() -> None:
-    """Nothing is listed again for that, and nothing is told twice."""
+async def test_an_ended_or_broken_watch_resumes() -> None:
+    """Without another list, and without repeated reports."""
     client = ScriptedClient(
         page(version="10"),
         [event("ADDED", "a", "11")],
@@ -163,49 +163,49 @@ async def test_a_watch_that_ends_or_breaks_goes_on_where_it_was() -> None:
         Unavailable("away"),
         [event("ADDED", "c", "13")],
     )
-    event_handlers, _ = await follow(client)
-    assert [name for _, name, _ in event_handlers] == ["a", "b", "c"]
+    changes, _ = await follow(client)
+    assert [name for _, name, _ in changes] == ["a", "b", "c"]
     assert client.kinds() == ["list", "watch 10", "watch 11", "watch 12", "watch 12", "watch 13"]
 
 
 @pytest.mark.parametrize("answer", [Gone("410"), [EXPIRED], [event("ADDED", "a", "11"), EXPIRED]])
-async def test_a_watch_that_is_too_far_behind_lists_again(answer: list[Any] | ClusterError) -> None:
-    """Whether it is told at once or in the stream."""
+async def test_an_expired_watch_lists_again(answer: list[Any] | ClusterError) -> None:
+    """Whether 410 is the status or an event."""
     client = ScriptedClient(page(version="10"), answer, page(secret("b", "30"), version="40"))
-    event_handlers, _ = await follow(client)
-    assert event_handlers[-1] == ("messaging", "b", "30")
+    changes, _ = await follow(client)
+    assert changes[-1] == ("messaging", "b", "30")
     assert client.kinds() == ["list", "watch 10", "list", "watch 40"]
 
 
-async def test_a_list_whose_pages_expire_begins_anew() -> None:
+async def test_an_expired_list_restarts() -> None:
     """From its first page."""
     client = ScriptedClient(page(token="2nd"), Gone("410"), page(version="40"))
     await follow(client)
     assert client.kinds() == ["list", "list 2nd", "list", "watch 40"]
 
 
-async def test_pauses_grow_while_nothing_is_heard() -> None:
-    """Up to five seconds; an event makes them short again, a list does not."""
+async def test_back_off_grows_until_an_event() -> None:
+    """Up to five seconds; an event resets it, a list does not."""
     away = [Unavailable("away")] * 10
     client = ScriptedClient(*away, page(), *away, [event("ADDED", "a", "11")], *away)
-    _, pauses = await follow(client)
-    assert pauses[0] == 0.5
-    assert max(pauses) == 5
-    assert pauses.count(0.5) == 2
-    assert pauses[:10] == sorted(pauses[:10])
+    _, backoffs = await follow(client)
+    assert backoffs[0] == 0.5
+    assert max(backoffs) == 5
+    assert backoffs.count(0.5) == 2
+    assert backoffs[:10] == sorted(backoffs[:10])
 
 
-async def test_a_server_that_ends_every_watch_is_not_listed_again_and_again() -> None:
-    """Only 410 says that there is no going on; what else ends a watch is tried again from where it was."""
+async def test_other_errors_do_not_list_again() -> None:
+    """Only 410 does; after any other error the watch resumes."""
     broken = {"type": "ERROR", "object": {"kind": "Status", "code": 500}}
     client = ScriptedClient(page(), *[[broken]] * 3, [EXPIRED], page(), [EXPIRED], page(), [EXPIRED])
-    _, pauses = await follow(client)
+    _, backoffs = await follow(client)
     assert client.kinds()[:5] == ["list", *["watch 10"] * 4]
-    assert pauses[:6] == [0.5, 1, 2, 4, 5, 5]
+    assert backoffs[:6] == [0.5, 1, 2, 4, 5, 5]
 
 
-async def test_a_role_that_may_list_and_not_watch_lists_once() -> None:
-    """All Secrets of a cluster are not to be listed twice a second for ever."""
+async def test_a_role_without_watch_lists_once() -> None:
+    """Listing all Secrets of a cluster is expensive."""
     client = ScriptedClient(page(), *[Forbidden("403")] * 5)
     await follow(client)
     assert client.kinds() == ["list", *["watch 10"] * 6]
@@ -223,17 +223,17 @@ ODD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("answer", ODD.values(), ids=ODD.keys())
-async def test_an_event_that_is_none_is_no_end(answer: list[Any]) -> None:
-    """Whatever stands between us and the API server writes; the watch goes on."""
+async def test_an_invalid_event_does_not_end_the_watch(answer: list[Any]) -> None:
+    """It may come from a proxy; the watch resumes."""
     client = ScriptedClient(page(), answer, [event("ADDED", "a", "11")])
-    event_handlers, _ = await follow(client)
-    assert event_handlers == [("messaging", "a", "11")]
+    changes, _ = await follow(client)
+    assert changes == [("messaging", "a", "11")]
     assert client.kinds() == ["list", "watch 10", "watch 10", "watch 11"]
 
 
 @pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": {"resourceVersion": "1"}, "items": [{}]}])
-async def test_a_list_that_is_none_is_no_end(answer: dict[str, Any]) -> None:
-    """The same for a list."""
+async def test_an_invalid_list_does_not_end_the_watch(answer: dict[str, Any]) -> None:
+    """It is repeated."""
     client = ScriptedClient(answer, page(secret("a", "1")))
-    event_handlers, _ = await follow(client)
-    assert event_handlers == [("messaging", "a", "1")]
+    changes, _ = await follow(client)
+    assert changes == [("messaging", "a", "1")]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from aiohttp import ClientSession
 from aiohttp.test_utils import unused_port
 
-from bek_operator.controller.clock import steady_clock
 from bek_operator.controller.health import Health
+from bek_operator.times import steady_clock
 
 
 async def ask(unready: Callable[[], str], path: str) -> tuple[int, str]:

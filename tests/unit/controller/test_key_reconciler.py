@@ -442,7 +442,7 @@ def test_a_write_that_is_rejected_has_the_object_read_again(*, gone: bool) -> No
         else:
             bench.objects.touch(ref)
         result = await bench.reconcile(ref)
-        assert (requeue(result), result.enqueue, bench.events.posted) == (0.0, (), [])
+        assert (requeue(result), result.enqueue, bench.events.posted) == (1.0, (), [])
         assert bench.store.take_unread(ref)
 
     run()

@@ -64,12 +64,13 @@ async def test_a_restart_over_healthy_objects_publishes_and_writes_nothing() -> 
         await until(lambda: all(world.is_ready(ref) for ref in refs))
     writes, calls = len(world.objects.writes), len(world.phones.calls)
     async with world.operator():
-        await asyncio.sleep(60)
+        await asyncio.sleep(120)
         soon = len(world.phones.calls) - calls
-        await asyncio.sleep(600)
+        await asyncio.sleep(540)
     assert len(world.objects.writes) == writes
     assert world.phones.count("publish") == 40
-    assert 0 < soon < 20
+    # Eight are to be expected; of ten thousand runs one has none.
+    assert 0 < soon < 25
     assert len(world.phones.calls) - calls >= 40
 
 

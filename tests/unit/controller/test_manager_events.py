@@ -190,7 +190,7 @@ async def test_a_secret_that_may_not_be_read_for_a_moment_is_no_event(secret: st
         await asyncio.sleep(MINUTE)
         before = (len(world.events.posted), len(world.objects.writes), len(world.phones.calls))
         world.secrets.forbidden = {secret}
-        world.secrets.tell(NAMESPACE, secret, "touched")
+        world.secrets.notify(NAMESPACE, secret, "touched")
         await asyncio.sleep(1.5)
         world.secrets.forbidden = set()
         await asyncio.sleep(10)
@@ -199,7 +199,7 @@ async def test_a_secret_that_may_not_be_read_for_a_moment_is_no_event(secret: st
         assert world.is_ready(ref)
 
         world.secrets.forbidden = {secret}
-        world.secrets.tell(NAMESPACE, secret, "touched")
+        world.secrets.notify(NAMESPACE, secret, "touched")
         await asyncio.sleep(1.5)
         assert world.is_ready(ref)
         await until(lambda: world.objects.ready(ref) == ("False", reason), 3)

@@ -34,7 +34,7 @@ HOUR, DAY = 3600.0, 86400.0
 MOVING = number(2)
 APIS = [on_premises(), cloud(), provider(url="https://bsp")]
 NOT_REGISTERED = failure(
-    Reason.NOT_REGISTERED, "the number is not registered with the Cloud API; register it there", retry=REJECTED.retry
+    Reason.NOT_REGISTERED, "the number is not registered with the Cloud API; register it", retry=REJECTED.retry
 )
 
 

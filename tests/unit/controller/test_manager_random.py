@@ -1,4 +1,4 @@
-"""A reign at the mercy of chance: whatever happens, in whatever order, it comes to rest and has kept its promises."""
+"""Random lives: whatever happens, in whatever order, the operator keeps its promises and settles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.builders import KEY_SECRET, LOGIN_SECRET
-from support.manager_life import FAILURES, Script, Step, play
+from unit.controller.random_life import FAILURES, Script, Step, play
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,37 +19,37 @@ OF_NUMBERS = ["fail", "refuse", "recover", "settle", "overwrite", "lose"]
 OF_PEOPLE = [
     "rotate",
     "flip",
-    "rotate_in_vain",
+    "rotate_to_rejected",
     "change_password",
     "check_every",
     "set_policy",
     "suspend",
-    "enlist",
+    "list_numbers",
     "request",
 ]
-OF_CLUSTER = ["take_away", "touch_secret", "clear_status", "go_away", "restart", "crash"]
+OF_CLUSTER = ["remove_secret", "touch_secret", "clear_status", "api_server_down", "restart", "crash"]
 
 PAUSES = [0.0, 0.3, 3.0, 8.0, 70.0, 700.0, 4000.0]
 SHORT_PAUSES = [0.0, 0.005, 0.05, 0.3, 1.0, 6.0]
 
 
 class Dice:
-    """Makes scripts."""
+    """Makes random scripts."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - chooses what happens, keeps no secret
 
-    def script(self, *, storm: bool) -> Script:
+    def script(self, *, burst: bool) -> Script:
         """Make a script of hours for a few numbers, or one of seconds for many."""
         pick, more = self._random.choice, range(self._random.randint(8, 23))
-        # Of few kinds of trouble more come together, and passes meet them halfway.
+        # With few kinds of faults more of them coincide, and reconciles meet them unfinished.
         acts = [*self._random.sample([*OF_NUMBERS, *OF_PEOPLE, *OF_CLUSTER], 7), "touch", "touch", "touch"]
         begin = [self._step(pick(["fail", "refuse", "refuse", "settle"]), 0, [0.0]) for _ in range(2)]
-        pauses = SHORT_PAUSES if storm else PAUSES
+        pauses = SHORT_PAUSES if burst else PAUSES
         return Script(
             seed=self._seed,
-            count=30 if storm else self._random.randint(1, 6),
+            count=30 if burst else self._random.randint(1, 6),
             interval=pick([120, 600, 3600]),
             at_once=pick([2, 8, 50]),
             call_seconds=pick([0.02, 0.5, 2.0]),
@@ -59,7 +59,7 @@ class Dice:
         )
 
     def _steps(self, act: str, index: int, pauses: list[float]) -> list[Step]:
-        before = [Step(0.0, "get_well")] if act == "rotate_in_vain" else []
+        before = [Step(0.0, "become_ready")] if act == "rotate_to_rejected" else []
         return [*before, self._step(act, index, pauses)]
 
     def _step(self, act: str, index: int, pauses: list[float]) -> Step:
@@ -77,15 +77,15 @@ class Dice:
             "lose": lambda: (which,),
             "rotate": lambda: (pick(KEYS),),
             "flip": lambda: (pick(KEYS), pick([1, 4, 15]), pick([0.1, 1.5, 4.0])),
-            "rotate_in_vain": lambda: (pick(KEYS),),
+            "rotate_to_rejected": lambda: (pick(KEYS),),
             "change_password": lambda: (pick(["first", "second"]),),
             "check_every": lambda: (pick([60, 600, 3600]),),
             "set_policy": lambda: (pick(["Never", "IfNeeded"]),),
             "suspend": lambda: (pick(["suspended", ""]),),
-            "enlist": lambda: (pick([0, 1, 3]), pick([1, 2, 5, 30])),
+            "list_numbers": lambda: (pick([0, 1, 3]), pick([1, 2, 5, 30])),
             "request": lambda: (f"request {index}",),
-            "take_away": lambda: (pick([KEY_SECRET, LOGIN_SECRET]), pick([0.5, 1.9, 3.0, 60.0]), pick([1, 1, 5])),
-            "go_away": lambda: (pick([0.3, 5.0, 90.0, 1300.0]),),
+            "remove_secret": lambda: (pick([KEY_SECRET, LOGIN_SECRET]), pick([0.5, 1.9, 3.0, 60.0]), pick([1, 1, 5])),
+            "api_server_down": lambda: (pick([0.3, 5.0, 90.0, 1300.0]),),
             "restart": lambda: (pick([0.0, 1.0, 300.0]),),
             "crash": lambda: (pick([0.3, 5.0]),),
         }
@@ -93,16 +93,16 @@ class Dice:
 
 
 @pytest.mark.parametrize("seed", [*range(50), 312])
-def test_a_few_numbers_come_to_rest_after_hours_of_trouble(seed: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Each publish had its reason, the status told all in time, and in the end nothing is left to write or publish."""
+def test_a_few_numbers_settle_after_hours_of_faults(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Each publish had its reason, the status was never late, and in the end nothing is left to write or publish."""
     caplog.set_level(logging.ERROR)
-    play(Dice(seed).script(storm=False))
+    play(Dice(seed).script(burst=False))
     assert not caplog.records
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_many_numbers_come_to_rest_after_seconds_of_trouble(seed: int, caplog: pytest.LogCaptureFixture) -> None:
-    """The same holds where all of it happens at once."""
+def test_many_numbers_settle_after_seconds_of_faults(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The same with all of it within seconds."""
     caplog.set_level(logging.ERROR)
-    play(Dice(seed).script(storm=True))
+    play(Dice(seed).script(burst=True))
     assert not caplog.records

@@ -65,7 +65,7 @@ async def watching(api: WatchedApi, *namespaces: str) -> AsyncIterator[Run]:
             on_event=run.hear,
             access=client.access,
             namespaces=namespaces,
-            keep_signals=lambda: None,
+            restore_signals=lambda: None,
             login_seconds=0.0,
         )
         run.watch = ObjectWatch(
@@ -120,7 +120,7 @@ async def test_a_discovery_that_misses_is_asked_again(caplog: pytest.LogCaptureF
         await run.until(run.watch.is_up)
         assert (api.discoveries, api.watches) == (3, 1)
     assert lines(caplog, logging.ERROR) == [
-        f"the watch on BusinessEncryptionKeys was not up for {seconds} s; it is begun anew" for seconds in (10, 20)
+        f"the watch on BusinessEncryptionKeys was down for {seconds} s; restarting it" for seconds in (10, 20)
     ]
     assert run.now < 1060
     assert run.lists == 4
@@ -135,8 +135,8 @@ async def test_a_definition_that_goes_is_waited_for(caplog: pytest.LogCaptureFix
         api.end_watches()
         await run.until(lambda: run.lists == 1)
         assert not run.watch.is_up()
-        check_requested = api.check_requested["/apis"]
-        await run.until(lambda: api.check_requested["/apis"] > check_requested + 3)
+        check_requested = api.requests["/apis"]
+        await run.until(lambda: api.requests["/apis"] > check_requested + 3)
         api.objects = [key("flows", "12")]
         api.is_served = True
         await run.until(run.watch.is_up)
@@ -169,7 +169,7 @@ async def test_a_watch_that_ends_is_begun_again_and_is_up_meanwhile(caplog: pyte
         api.end_watches()
         await run.until(lambda: api.watches == 0)
         assert run.watch.is_up()
-        await run.until(lambda: api.check_requested[f"{OBJECTS}?watch"] == 2)
+        await run.until(lambda: api.requests[f"{OBJECTS}?watch"] == 2)
         await run.until(lambda: api.watches == 1)
     assert (run.lists, lines(caplog)) == (0, [])
 
@@ -188,7 +188,7 @@ async def test_a_watch_that_stays_away_for_a_minute_is_down(caplog: pytest.LogCa
         assert not run.watch.is_up()
         api.answers_watches.set()
         await run.until(run.watch.is_up)
-    assert lines(caplog) == ["the watch on BusinessEncryptionKeys was not up for 60 s; it is begun anew"]
+    assert lines(caplog) == ["the watch on BusinessEncryptionKeys was down for 60 s; restarting it"]
 
 
 async def test_any_other_end_is_raised_with_its_cause() -> None:
@@ -207,14 +207,14 @@ async def test_kopf_that_does_what_it_never_should_ends_the_watch() -> None:
 
     async def kopf(stream: Stream) -> None:
         del stream
-        raise KopfError("kopf has ended by itself")
+        raise KopfError("kopf ended by itself")
 
     async with WatchedApi().listening() as api, client_of(api.url) as client:
         objects = Objects(client, ())
         watch = ObjectWatch(
             kopf=kopf, paths=objects.paths, discovery=objects, list_anew=lambda: None, clock=lambda: 0.0
         )
-        with pytest.raises(WatchEnded, match="ended: kopf has ended by itself"):
+        with pytest.raises(WatchEnded, match="ended: kopf ended by itself"):
             await watch.run()
 
 
@@ -248,7 +248,7 @@ async def test_a_discovery_that_fails_is_told_once(caplog: pytest.LogCaptureFixt
     api = WatchedApi()
     api.breaks = broken
     async with watching(api) as run:
-        await run.until(lambda: api.check_requested[broken] == 4)
+        await run.until(lambda: api.requests[broken] == 4)
         api.breaks = ""
         await run.until(run.watch.is_up)
-    assert lines(caplog) == [f"it is not known whether the CRD is installed: GET {broken}: HTTP 503"]
+    assert lines(caplog) == [f"cannot check whether the CRD is installed: GET {broken}: HTTP 503; retrying"]

@@ -191,7 +191,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=st.lists(STEP, max_size=25), size=st.integers(1, 3), capacity=st.integers(1, 3))
 def test_whatever_opens_and_closes_everything_gets_its_turn(
     steps: list[tuple[str, int, str, Priority, float, float]], size: int, capacity: int

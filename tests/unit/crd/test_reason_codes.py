@@ -7,7 +7,7 @@ import pytest
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.whatsapp.cloud import codes as cloud_codes
-from bek_operator.whatsapp.error_classes import BUSY
+from bek_operator.whatsapp.error_classes import RATE_LIMITED
 from bek_operator.whatsapp.on_premises import errors as on_premises_errors
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text(encoding="utf-8")
@@ -23,8 +23,8 @@ CODES = [
     (cloud_codes.PARAMETER, cloud_codes.NOT_ELIGIBLE.reason),
     (cloud_codes.PERMISSIONS[0], cloud_codes.PERMISSION.reason),
     (cloud_codes.PERMISSIONS[-1], cloud_codes.PERMISSION.reason),
-    (cloud_codes.BUSINESS_LIMITS[0], BUSY.reason),
-    (cloud_codes.BUSINESS_LIMITS[-1], BUSY.reason),
+    (cloud_codes.BUSINESS_LIMITS[0], RATE_LIMITED.reason),
+    (cloud_codes.BUSINESS_LIMITS[-1], RATE_LIMITED.reason),
 ]
 
 

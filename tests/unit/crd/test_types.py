@@ -115,7 +115,7 @@ def test_a_number_lives_on_the_api_that_it_names_or_on_the_default(
 
 
 def test_a_type_that_is_not_known_is_kept_for_the_status() -> None:
-    """An API of another type is read as one that cannot be served, and its Secrets are not looked at."""
+    """An API of another type is read as one that cannot be served, and its Secrets are not read."""
     spec = spec_of(resource(spec_body(apis=[cloud()])))
     assert spec.numbers[0].api == UnsupportedApi(name="meta", type="Carrier")
     assert spec.secrets == {"flows-key"}
@@ -251,7 +251,7 @@ def test_a_row_of_another_version_counts_as_not_there(members: dict[str, Any]) -
     ids=["negative", "true", "a text", "null", "absurd"],
 )
 def test_a_count_that_is_none_is_nought(written: Any, read: int) -> None:
-    """The brake's memory is a whole number from nought on, or else there is none."""
+    """The back-off's memory is a whole number from nought on, or else there is none."""
     row = {"phoneNumber": NUMBER, "reason": "Signed", "publishes": written}
     assert resource(status={"phoneNumbers": [row]}).status.rows[NUMBER].publishes == read
 

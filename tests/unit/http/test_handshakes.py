@@ -1,117 +1,117 @@
-"""Handshakes: a server has no more of them than its share, whatever they come to and whatever they cost."""
+"""When handshakes with a server are backed off or throttled."""
 
 import pytest
 
 from bek_operator.http.exchange import NotConnectedError
-from bek_operator.http.handshakes import FAILURES, PAUSE_SECONDS, SHARE, Handshakes
+from bek_operator.http.handshakes import BACKOFF_SECONDS, CPU_SHARE, FAILURE_THRESHOLD, HandshakeHistory
 
 FAULT = NotConnectedError("no TLS handshake")
 LATER = NotConnectedError("no TLS handshake, in another way")
 
 
-def failing(times: int = FAILURES, now: float = 0.0) -> Handshakes[str]:
-    """Return what is known after so many failures in a row with one server."""
-    known: Handshakes[str] = Handshakes()
+def failing(times: int = FAILURE_THRESHOLD, now: float = 0.0) -> HandshakeHistory[str]:
+    """Return the history after consecutive failures with one server."""
+    history: HandshakeHistory[str] = HandshakeHistory()
     for _ in range(times):
-        known.failed("pod", now, FAULT)
-    return known
+        history.record_failure("pod", now, FAULT)
+    return history
 
 
-def test_a_few_failures_hold_nobody_up() -> None:
-    """A connection that broke off by accident says nothing of the next one."""
-    known = failing(FAILURES - 1)
-    assert known.fault("pod", 0.0) is None
-    assert known.fault("pod", 0.0) is None
+def test_failures_below_the_threshold_do_not_back_off() -> None:
+    """A connection may break by accident."""
+    history = failing(FAILURE_THRESHOLD - 1)
+    assert history.backoff_error("pod", 0.0) is None
+    assert history.backoff_error("pod", 0.0) is None
 
 
-def test_a_server_that_fails_again_and_again_has_to_wait() -> None:
-    """Whoever asks meanwhile is told how it failed; other servers go on."""
-    known = failing(now=100.0)
-    assert known.fault("pod", 100.0) is FAULT
-    assert known.fault("pod", 100.0 + PAUSE_SECONDS - 0.001) is FAULT
-    assert known.fault("other", 100.0) is None
+def test_repeated_failures_back_a_server_off() -> None:
+    """Until then its last error is returned; other servers are not concerned."""
+    history = failing(now=100.0)
+    assert history.backoff_error("pod", 100.0) is FAULT
+    assert history.backoff_error("pod", 100.0 + BACKOFF_SECONDS - 0.001) is FAULT
+    assert history.backoff_error("other", 100.0) is None
 
 
-def test_after_the_pause_one_goes_ahead() -> None:
-    """The others wait for how that one ends, and for no longer than another pause."""
-    known = failing()
-    now = PAUSE_SECONDS
-    assert known.fault("pod", now) is None
-    assert known.fault("pod", now) is FAULT
-    known.failed("pod", now + 1.0, LATER)
-    assert known.fault("pod", now + PAUSE_SECONDS) is LATER
-    assert known.fault("pod", now + 1.0 + PAUSE_SECONDS) is None
-    # It was interrupted, and tells nothing.
-    assert known.fault("pod", now + 1.0 + 2 * PAUSE_SECONDS) is None
+def test_after_the_back_off_one_caller_proceeds() -> None:
+    """The others wait for its outcome, at most for another back-off."""
+    history = failing()
+    now = BACKOFF_SECONDS
+    assert history.backoff_error("pod", now) is None
+    assert history.backoff_error("pod", now) is FAULT
+    history.record_failure("pod", now + 1.0, LATER)
+    assert history.backoff_error("pod", now + BACKOFF_SECONDS) is LATER
+    assert history.backoff_error("pod", now + 1.0 + BACKOFF_SECONDS) is None
+    # That handshake was cancelled, without an outcome.
+    assert history.backoff_error("pod", now + 1.0 + 2 * BACKOFF_SECONDS) is None
 
 
-def test_a_good_one_ends_it() -> None:
+def test_a_success_resets_the_failures() -> None:
     """The next failure counts as the first."""
-    known = failing()
-    known.succeeded("pod", cheaply=True)
-    assert known.fault("pod", 0.0) is None
-    known.failed("pod", 0.0, FAULT)
-    assert known.fault("pod", 0.0) is None
+    history = failing()
+    history.record_success("pod", cheaply=True)
+    assert history.backoff_error("pod", 0.0) is None
+    history.record_failure("pod", 0.0, FAULT)
+    assert history.backoff_error("pod", 0.0) is None
 
 
 @pytest.mark.parametrize("every", [0.01, 0.06, 0.5])
-def test_how_many_begin_in_a_minute(every: float) -> None:
-    """However many numbers such a server has, and however often they ask."""
-    known: Handshakes[str] = Handshakes()
-    begun = 0
+def test_handshakes_within_a_minute_are_bounded(every: float) -> None:
+    """However often handshakes are requested."""
+    history: HandshakeHistory[str] = HandshakeHistory()
+    started = 0
     for turn in range(round(60 / every)):
-        if known.fault("pod", turn * every) is None:
-            begun += 1
-            known.failed("pod", turn * every, FAULT)
-    assert begun <= FAILURES + 60 / PAUSE_SECONDS
+        if history.backoff_error("pod", turn * every) is None:
+            started += 1
+            history.record_failure("pod", turn * every, FAULT)
+    assert started <= FAILURE_THRESHOLD + 60 / BACKOFF_SECONDS
 
 
-def pause(known: Handshakes[str], server: str, tenant: str) -> float:
-    """Return for how many seconds from 0 on a server has to wait, in steps of a tenth."""
-    return next(tenths for tenths in range(10_000) if not known.is_too_much(server, tenant, tenths / 10)) / 10
+def wait(history: HandshakeHistory[str], server: str, tenant: str) -> float:
+    """Return for how many seconds from 0 on a server is throttled, in steps of a tenth."""
+    return next(tenths for tenths in range(10_000) if not history.is_throttled(server, tenant, tenths / 10)) / 10
 
 
-def test_what_costs_much_has_to_be_waited_for() -> None:
-    """In proportion, so that no more than its share of the time goes into it."""
-    known: Handshakes[str] = Handshakes()
-    known.spent("pod", "a", 0.0, 0.1)
-    assert pause(known, "pod", "a") == pytest.approx(0.1 / SHARE)
-    known.spent("pod", "a", 0.0, 0.2)
-    assert pause(known, "pod", "a") == pytest.approx(0.3 / SHARE)
-    known.spent("pod", "a", 1000.0, 0.1)
-    assert known.is_too_much("pod", "a", 1000.0 + 0.09 / SHARE)
-    assert not known.is_too_much("pod", "a", 1000.0 + 0.11 / SHARE)
+def test_charged_cpu_throttles_a_server() -> None:
+    """In proportion, so that it takes at most its share of the time."""
+    history: HandshakeHistory[str] = HandshakeHistory()
+    history.charge("pod", "a", 0.0, 0.1)
+    assert wait(history, "pod", "a") == pytest.approx(0.1 / CPU_SHARE)
+    history.charge("pod", "a", 0.0, 0.2)
+    assert wait(history, "pod", "a") == pytest.approx(0.3 / CPU_SHARE)
+    history.charge("pod", "a", 1000.0, 0.1)
+    assert history.is_throttled("pod", "a", 1000.0 + 0.09 / CPU_SHARE)
+    assert not history.is_throttled("pod", "a", 1000.0 + 0.11 / CPU_SHARE)
 
 
-def test_the_servers_of_one_tenant_have_one_share() -> None:
-    """A thousand names for one server are no better than one; servers that are known to cost little go on."""
-    known: Handshakes[str] = Handshakes()
-    known.succeeded("good", cheaply=True)
-    known.succeeded("bad", cheaply=False)
+def test_the_servers_of_a_tenant_share_a_limit() -> None:
+    """Many names for one server gain nothing; servers that proved cheap are not throttled."""
+    history: HandshakeHistory[str] = HandshakeHistory()
+    history.record_success("good", cheaply=True)
+    history.record_success("bad", cheaply=False)
     for count in range(10):
-        known.spent(f"bad-{count}", "a", 0.0, 0.1)
-    assert pause(known, "new", "a") == pytest.approx(1.0 / SHARE)
-    assert pause(known, "bad", "a") == pytest.approx(1.0 / SHARE)
-    assert not known.is_too_much("good", "a", 0.0)
-    assert not known.is_too_much("new", "b", 0.0)
+        history.charge(f"bad-{count}", "a", 0.0, 0.1)
+    assert wait(history, "new", "a") == pytest.approx(1.0 / CPU_SHARE)
+    assert wait(history, "bad", "a") == pytest.approx(1.0 / CPU_SHARE)
+    assert not history.is_throttled("good", "a", 0.0)
+    assert not history.is_throttled("new", "b", 0.0)
 
 
-def test_a_server_that_became_costly_is_no_longer_known_to_cost_little() -> None:
-    """Until it has shown so again."""
-    known: Handshakes[str] = Handshakes()
-    known.succeeded("pod", cheaply=True)
-    known.spent("pod", "a", 0.0, 0.1)
-    known.succeeded("pod", cheaply=False)
-    known.spent("another", "a", 0.0, 1.0)
-    now = 0.5 / SHARE
-    assert known.is_too_much("pod", "a", now)
-    known.succeeded("pod", cheaply=True)
-    assert not known.is_too_much("pod", "a", now)
+def test_a_server_that_becomes_expensive_is_no_longer_cheap() -> None:
+    """Until it has proved cheap again."""
+    history: HandshakeHistory[str] = HandshakeHistory()
+    history.record_success("pod", cheaply=True)
+    history.charge("pod", "a", 0.0, 0.1)
+    history.record_success("pod", cheaply=False)
+    history.charge("another", "a", 0.0, 1.0)
+    now = 0.5 / CPU_SHARE
+    assert history.is_throttled("pod", "a", now)
+    history.record_success("pod", cheaply=True)
+    assert not history.is_throttled("pod", "a", now)
 
 
-def test_the_operators_own_servers_share_nothing() -> None:
-    """The Cloud API, which everybody calls, is judged by itself."""
-    known: Handshakes[str] = Handshakes()
-    known.spent("cloud", "", 0.0, 0.1)
-    assert known.is_too_much("cloud", "", 0.0)
-    assert not known.is_too_much("another", "", 0.0)
+def test_servers_from_the_settings_share_no_limit() -> None:
+    """The Cloud API, which every tenant calls, is throttled alone."""
+    history: HandshakeHistory[str] = HandshakeHistory()
+    history.charge("cloud", "", 0.0, 0.1)
+    assert history.is_throttled("cloud", "", 0.0)
+    assert not history.is_throttled("another", "", 0.0)

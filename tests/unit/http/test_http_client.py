@@ -1,4 +1,4 @@
-"""HTTP calls as a server sees them, over real TLS on the loopback."""
+"""The HTTP client against real TLS servers on the loopback."""
 
 import asyncio
 import ssl
@@ -26,11 +26,11 @@ from bek_operator.http.exchange import (
     TooSlowError,
     UnacceptableError,
 )
-from bek_operator.http.resolver import Addresses
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.http.resolver import Resolver
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
-from support.scripted import Script, ScriptedServer, Served, listening
 from support.tls import Certificate, self_signed, signed_by
+from unit.http.scripted_server import Script, ScriptedServer, Served, listening
 
 SECRET = "Bearer top.secret.token"
 NAME = "whatsapp-web-service"
@@ -38,7 +38,7 @@ POD = self_signed()
 
 
 class Server(ScriptedServer):
-    """A server that remembers what it was asked, and in which names."""
+    """A server that records requests and SNI names."""
 
     def __init__(self, script: Script) -> None:
         super().__init__(script)
@@ -47,7 +47,7 @@ class Server(ScriptedServer):
 
     @property
     def url(self) -> Url:
-        """Where it is, by a name that only the tests know."""
+        """Return its URL, with a name that only the tests resolve."""
         return Url(host="pod.test", port=self.port, path="/v1")
 
 
@@ -55,7 +55,7 @@ class Server(ScriptedServer):
 async def serving(
     script: Script | bytes, certificate: Certificate | None = POD, *, host: str = "127.0.0.1"
 ) -> AsyncIterator[Server]:
-    """Run a server; bytes are what it answers to every request. Without a certificate it speaks no TLS."""
+    """Run a server; bytes are its response to every request. Without a certificate it speaks no TLS."""
 
     async def answering(served: Served) -> None:
         while True:
@@ -76,14 +76,14 @@ async def serving(
 
 
 class Client:
-    """Our own side, with a name server that knows one host."""
+    """A client whose name server knows one host."""
 
     def __init__(self, limits: Limits, *addresses: str) -> None:
         self.addresses = list(addresses or ["127.0.0.1"])
         self.looked_up = 0
         allowed = {*self.addresses, "127.0.0.1"}
         self.http = HttpxClient(
-            Addresses(lambda address, _port: str(address) in allowed, lookup=self._lookup),
+            Resolver(lambda address, _port: str(address) in allowed, lookup=self._lookup),
             user_agent="bek-operator/1.2.3",
             limits=limits,
         )
@@ -103,7 +103,7 @@ class Client:
         content: bytes | None = None,
     ) -> Response:
         """Send a request that carries a secret."""
-        trust = Trust(ca_bundle=ca_bundle, server_name=name)
+        trust = ServerTrust(ca_bundle=ca_bundle, server_name=name)
         return await self.http.request(method, server.url, trust, headers={"Authorization": SECRET}, content=content)
 
 
@@ -118,23 +118,23 @@ async def calling(limits: Limits | None = None, *addresses: str) -> AsyncIterato
 
 
 def proper(body: bytes = b"{}", *headers: str, status: str = "200 OK") -> bytes:
-    """Write a proper answer."""
+    """Return a valid response."""
     lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 class TestExchange:
-    """A call that goes well."""
+    """A request that succeeds."""
 
-    async def test_whole_answer(self) -> None:
-        """Status, headers and body come back as they were sent."""
+    async def test_whole_response(self) -> None:
+        """Status, headers and body are returned as they were sent."""
         async with calling() as call, serving(proper(b'{"a": 1}', "Retry-After: 7", status="418 Ünsinn ☕")) as server:
             answer = await call(server)
         assert (answer.status, answer.body) == (418, b'{"a": 1}')
         assert answer.headers["retry-after"] == "7"
 
     async def test_request(self) -> None:
-        """The request goes to the judged address in the host's name, and carries what was asked and no more."""
+        """The request goes to the resolved address with the host's name, and carries no extra headers."""
         async with calling() as call, serving(proper()) as server:
             await call(server, "POST", content=b"x=1")
         head, _, body = server.requests[0].partition("\r\n\r\n")
@@ -151,14 +151,14 @@ class TestExchange:
         assert server.names == [NAME]
 
     async def test_connection_is_used_again(self) -> None:
-        """Calls that follow each other share a connection, and the lookup of the name."""
+        """Consecutive requests share a connection, and the lookup of the name."""
         async with calling() as call, serving(proper()) as server:
             for method in ("GET", "POST", "GET"):
                 await call(server, method)
             assert (len(server.requests), server.connections, call.looked_up) == (3, 1, 1)
 
-    async def test_connection_is_for_one_trust(self) -> None:
-        """A connection that was made under one trust carries no call under another."""
+    async def test_connection_is_for_one_tls_configuration(self) -> None:
+        """A connection is not reused for another CA bundle or server name."""
         async with calling() as call, serving(proper()) as server:
             await call(server)
             await call(server, name="localhost")
@@ -169,13 +169,13 @@ class TestExchange:
             assert server.connections == 3
 
     async def test_calls_at_once(self) -> None:
-        """Calls at the same time have connections of their own, and all are answered."""
+        """Concurrent requests have connections of their own."""
         async with calling() as call, serving(proper()) as server:
             answers = await asyncio.gather(*(call(server) for _ in range(30)))
         assert {answer.status for answer in answers} == {200}
 
     async def test_idle_connection_is_closed(self) -> None:
-        """A connection that nobody uses is closed within seconds."""
+        """An idle connection is closed within seconds."""
         async with calling(Limits(idle_seconds=0.05)) as call, serving(proper()) as server:
             await call(server)
             await asyncio.wait_for(server.gone.acquire(), 5)
@@ -196,14 +196,14 @@ class TestExchange:
 
     @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Again", "308 For ever"])
     async def test_redirect_is_not_followed(self, status: str) -> None:
-        """A redirect is an answer like any other; nobody goes there."""
+        """A redirect is returned like any other response."""
         async with calling() as call, serving(proper()) as elsewhere:
             location = f"Location: https://127.0.0.1:{elsewhere.port}/"
             async with serving(proper(b"", location, status=status)) as server:
                 assert (await call(server)).status == int(status[:3])
             assert elsewhere.connections == 0
 
-    async def test_environment_means_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_environment_is_ignored(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Proxies and certificates that the environment names are not used."""
         for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "HTTP_PROXY"):
             monkeypatch.setenv(variable, "http://127.0.0.1:1")
@@ -213,7 +213,7 @@ class TestExchange:
 
 
 class TestBounds:
-    """Answers that are more than anybody wants."""
+    """Oversized and slow responses."""
 
     async def test_body(self) -> None:
         """A body may be as large as the limit, and no larger."""
@@ -226,7 +226,7 @@ class TestBounds:
             assert fault.value.sent
 
     async def test_endless_body(self) -> None:
-        """A body without an end is read to the limit; then the connection is cut."""
+        """An endless body is read to the limit; then the connection is closed."""
 
         async def endless(served: Served) -> None:
             await served.request()
@@ -241,7 +241,7 @@ class TestBounds:
             await asyncio.wait_for(server.gone.acquire(), 5)
 
     async def test_endless_headers(self) -> None:
-        """Headers without an end are given up, by their number or their size, whatever comes first."""
+        """Endless headers are refused, by their number or their size, whatever comes first."""
 
         async def endless(served: Served) -> None:
             await served.request()
@@ -264,19 +264,19 @@ class TestBounds:
         assert headers["x-short"] == "y"
 
     @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, identity"])
-    async def test_packed_body(self, encoding: str) -> None:
-        """A packed body is refused unread: it may unfold to anything."""
+    async def test_compressed_body(self, encoding: str) -> None:
+        """A compressed body is refused unread: it could expand to any size."""
         async with calling() as call, serving(proper(b"x", f"Content-Encoding: {encoding}")) as server:
             with pytest.raises(UnacceptableError, match="Content-Encoding"):
                 await call(server)
 
-    async def test_identity_is_no_packing(self) -> None:
-        """A Content-Encoding that says that there is none does no harm."""
+    async def test_identity_encoding(self) -> None:
+        """Content-Encoding: identity is accepted."""
         async with calling() as call, serving(proper(b"{}", "Content-Encoding: Identity")) as server:
             assert (await call(server)).body == b"{}"
 
-    async def test_dripping_answer(self) -> None:
-        """An answer that comes byte by byte is bounded as a whole."""
+    async def test_dripping_response(self) -> None:
+        """A response that arrives byte by byte is bounded as a whole."""
 
         async def dripping(served: Served) -> None:
             await served.request()
@@ -286,13 +286,13 @@ class TestBounds:
                 await asyncio.sleep(0.01)
 
         async with calling(Limits(total=0.3)) as call, serving(dripping) as server:
-            with pytest.raises(TooSlowError, match=r"^no whole answer within 0.3 s$") as fault:
+            with pytest.raises(TooSlowError, match=r"^no complete response within 0.3 s$") as fault:
                 await call(server)
             assert fault.value.sent
             await asyncio.wait_for(server.gone.acquire(), 5)
 
-    async def test_no_answer(self) -> None:
-        """A server that says nothing is given up, and its connection cut."""
+    async def test_no_response(self) -> None:
+        """A silent server times out, and its connection is closed."""
 
         async def silent(served: Served) -> None:
             await served.request()
@@ -305,36 +305,36 @@ class TestBounds:
             await asyncio.wait_for(server.gone.acquire(), 5)
 
     async def test_no_handshake(self) -> None:
-        """A server that takes connections and says nothing was surely not asked."""
+        """Without a handshake the request was not sent."""
 
         async def silent(served: Served) -> None:
             await served.reader.read()
 
         async with calling(Limits(total=5.0, connect=0.2)) as call, serving(silent, None) as server:
-            with pytest.raises(NotConnectedError, match=r"^no connection with TLS within 0.2 s$") as fault:
+            with pytest.raises(NotConnectedError, match=r"^no TLS connection within 0.2 s$") as fault:
                 await call(server)
             assert not fault.value.sent
 
     async def test_lookup_hangs(self) -> None:
-        """A name server that says nothing is bounded with the rest of the call."""
+        """A lookup counts for the time limit of the request."""
 
         async def hanging(_host: str) -> list[str]:
             await asyncio.Event().wait()
             return []
 
-        http = HttpxClient(Addresses(lambda _address, _port: True, lookup=hanging), limits=Limits(total=0.1))
-        trust = Trust(ca_bundle=POD.authority, server_name=NAME)
-        with pytest.raises(TooSlowError, match=r"^the name was not looked up within 0.1 s$") as fault:
+        http = HttpxClient(Resolver(lambda _address, _port: True, lookup=hanging), limits=Limits(total=0.1))
+        trust = ServerTrust(ca_bundle=POD.authority, server_name=NAME)
+        with pytest.raises(TooSlowError, match=r"^the name was not resolved within 0.1 s$") as fault:
             await http.request("POST", Url(host="pod.test", port=443, path=""), trust, headers={})
         assert not fault.value.sent
         await http.close()
 
 
 class TestFaults:
-    """Calls that go wrong on the way."""
+    """Requests that fail on the way."""
 
     async def test_refused(self) -> None:
-        """Nobody there: the connection is refused, and the name is looked up again next time."""
+        """The connection is refused, and the name is looked up again next time."""
         async with serving(proper()) as server:
             pass
         async with calling() as call:
@@ -345,27 +345,29 @@ class TestFaults:
             assert call.looked_up == 2
 
     async def test_next_address(self) -> None:
-        """A host of several addresses answers at the first that takes a connection."""
+        """Of several addresses the first that takes a connection is used."""
         async with calling(None, "127.0.0.2", "127.0.0.1") as call, serving(proper()) as server:
             assert (await call(server, "POST", content=b"")).status == 200
 
     async def test_unreachable(self) -> None:
-        """An address that no way leads to is told apart from one that refuses."""
+        """An unreachable address has a message of its own."""
         async with calling(None, "255.255.255.255") as call, serving(proper()) as server:
             with pytest.raises(NotConnectedError, match=r"^the address cannot be reached$"):
                 await call(server)
 
-    async def test_address_off_limits(self) -> None:
-        """A host that leads to the loopback, among others, is not called at all."""
+    async def test_forbidden_address(self) -> None:
+        """A host with a loopback address, among others, is not called at all."""
         async with serving(proper()) as server:
-            http = HttpxClient(Addresses(lambda _address, _port: False, lookup=_both))
+            http = HttpxClient(Resolver(lambda _address, _port: False, lookup=_both))
             with pytest.raises(AddressRefusedError):
-                await http.request("GET", server.url, Trust(ca_bundle=POD.authority, server_name=NAME), headers={})
+                await http.request(
+                    "GET", server.url, ServerTrust(ca_bundle=POD.authority, server_name=NAME), headers={}
+                )
             await http.close()
             assert server.connections == 0
 
     async def test_no_tls(self) -> None:
-        """A port that speaks no TLS was surely not asked anything."""
+        """Without TLS the request was not sent."""
 
         async def plain(served: Served) -> None:
             served.writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -377,7 +379,7 @@ class TestFaults:
             assert not fault.value.sent
 
     async def test_old_tls(self) -> None:
-        """TLS 1.1 is not spoken."""
+        """TLS 1.1 is not supported."""
         context = POD.server_context()
         context.set_ciphers("ALL:@SECLEVEL=0")
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
@@ -390,22 +392,22 @@ class TestFaults:
         listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
         server.port = listener.sockets[0].getsockname()[1]
         async with calling() as call:
-            with pytest.raises(NotConnectedError, match=r"is this an HTTPS port, with TLS 1\.3"):
+            with pytest.raises(NotConnectedError, match=r"must serve HTTPS with TLS 1\.3"):
                 await call(server)
         listener.close()
         await listener.wait_closed()
 
     @pytest.mark.parametrize(
-        "error",
+        "sent",
         [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", b"SSH-2.0-OpenSSH\r\n", b"\x00" * 9],
         ids=["nothing", "half a head", "half a body", "SSH", "zeros"],
     )
-    async def test_cut_off(self, error: bytes) -> None:
-        """A connection that ends early, or carries no HTTP, leaves open whether the request was carried out."""
+    async def test_cut_off(self, sent: bytes) -> None:
+        """A connection that breaks, or a response that is not HTTP, counts as sent."""
 
         async def cutting(served: Served) -> None:
             await served.request()
-            served.writer.write(error)
+            served.writer.write(sent)
             served.writer.write_eof() if served.writer.can_write_eof() else served.writer.close()
 
         async with calling() as call, serving(cutting) as server:
@@ -429,7 +431,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
     async def test_closed_at_the_same_moment(self, method: Literal["GET", "POST"]) -> None:
-        """A used connection may end while a request is under way: a GET is sent again, a POST may have been done."""
+        """When an idle connection breaks during a request, a GET is repeated and a POST is not."""
 
         async def twice(served: Served) -> None:
             await served.request()
@@ -447,29 +449,29 @@ class TestFaults:
             assert server.connections == (1 if method == "POST" else 2)
 
     async def test_cancelled(self) -> None:
-        """Whoever is cancelled in the middle leaves no connection behind."""
-        check_requested = asyncio.Event()
+        """A cancelled request closes its connection."""
+        received = asyncio.Event()
 
         async def silent(served: Served) -> None:
             await served.request()
-            check_requested.set()
+            received.set()
             await served.reader.read()
 
         async with calling() as call, serving(silent) as server:
             task = asyncio.create_task(call(server))
-            await check_requested.wait()
+            await received.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             await asyncio.wait_for(server.gone.acquire(), 5)
 
-    async def test_nothing_is_told(self) -> None:
-        """No error shows what was sent or answered, neither as text nor in its traceback."""
-        error = b"HTTP/1.1 200 OK\r\nX: echo-of-a-secret\r\nContent-Length: 1\r\n\r\nHTTP/garbage echo-of-a-secret"
+    async def test_errors_reveal_nothing(self) -> None:
+        """No error shows the request or the response, neither as text nor in its traceback."""
+        head = b"HTTP/1.1 200 OK\r\nX: echo-of-a-secret\r\nContent-Length: 1\r\n\r\nHTTP/garbage echo-of-a-secret"
 
         async def cutting(served: Served) -> None:
             await served.request()
-            served.writer.write(error.replace(b": 1\r", b": 1000\r"))
+            served.writer.write(head.replace(b": 1\r", b": 1000\r"))
             await served.writer.drain()
 
         async with calling() as call, serving(cutting) as server:
@@ -481,21 +483,21 @@ class TestFaults:
 
 
 class TestCertificates:
-    """Who the server must prove to be."""
+    """How server certificates are verified."""
 
     @pytest.mark.parametrize(
         ("shown", "ca_bundle", "name", "message"),
         [
-            (POD, self_signed().pem, NAME, "not from an authority that is trusted"),
-            (POD, None, NAME, "not from an authority that is trusted"),
-            (signed_by(self_signed("ca"), NAME), POD.pem, NAME, "not from an authority that is trusted"),
+            (POD, self_signed().pem, NAME, "not signed by a trusted CA"),
+            (POD, None, NAME, "not signed by a trusted CA"),
+            (signed_by(self_signed("ca"), NAME), POD.pem, NAME, "not signed by a trusted CA"),
             (POD, POD.pem, "pod.test", "not for the name pod.test"),
             (POD, POD.pem, "192.0.2.7", "not for the name 192.0.2.7"),
         ],
         ids=["another", "system", "another CA", "another name", "another address"],
     )
     async def test_refused(self, shown: Certificate, ca_bundle: str | None, name: str, message: str) -> None:
-        """A certificate that proves nothing ends the call before anything is asked."""
+        """An untrusted certificate fails the request before it is sent."""
         async with calling() as call, serving(proper(), shown) as server:
             with pytest.raises(CertificateRefusedError, match=message) as fault:
                 await call(server, ca_bundle=ca_bundle, name=name)
@@ -507,14 +509,14 @@ class TestCertificates:
         [(timedelta(days=-60), "has expired"), (timedelta(days=1), "is not valid yet")],
     )
     async def test_out_of_date(self, start: timedelta, message: str) -> None:
-        """A certificate counts in its time only."""
+        """An expired or future certificate is refused."""
         old = self_signed(start=datetime.now(UTC) + start)
         async with calling() as call, serving(proper(), old) as server:
             with pytest.raises(CertificateRefusedError, match=message):
                 await call(server, ca_bundle=old.pem)
 
     async def test_accepted(self) -> None:
-        """A self-signed certificate, its CA, or it alone without its CA, may be what is trusted."""
+        """The CA bundle can hold a self-signed certificate, the CA, or the leaf without its CA."""
         authority = self_signed("ca")
         leaf = signed_by(authority, NAME)
         for shown, trusted in ((POD, POD.pem), (leaf, authority.pem), (leaf, leaf.pem), (leaf, POD.pem + leaf.pem)):
@@ -523,20 +525,20 @@ class TestCertificates:
 
     @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
     async def test_other_names(self, name: str) -> None:
-        """The name to check may be any of the certificate's, an address too."""
+        """The server name can be any of the certificate's, an address, too."""
         async with calling() as call, serving(proper()) as server:
             assert (await call(server, name=name)).status == 200
 
     async def test_plain_self_signed(self) -> None:
-        """A self-signed certificate that is no authority and has nothing but a common name will do."""
+        """A self-signed certificate without CA flag and with a common name only is accepted."""
         plain = _bare_certificate(NAME)
         async with calling() as call, serving(proper(), plain) as server:
             assert (await call(server, ca_bundle=plain.pem)).status == 200
             with pytest.raises(CertificateRefusedError):
                 await call(server, ca_bundle=plain.pem, name="other")
 
-    async def test_unreadable_authorities(self) -> None:
-        """Certificates that cannot be read end the call at once."""
+    async def test_unreadable_ca_bundle(self) -> None:
+        """An unreadable CA bundle fails the request at once."""
         async with calling() as call, serving(proper()) as server:
             with pytest.raises(CABundleError, match="holds no certificate in PEM form"):
                 await call(server, ca_bundle="nonsense")
@@ -544,7 +546,7 @@ class TestCertificates:
 
     @pytest.mark.parametrize("name", ["", ".", "-", "a" * 64 + ".test", "a" * 254, "nul\x00", "*.test", "é"])
     async def test_impossible_name(self, name: str) -> None:
-        """A name that cannot be checked ends the call: it never means that another name will do."""
+        """A server name that cannot be verified fails the request."""
         async with calling() as call, serving(proper()) as server:
             with pytest.raises(HttpError) as fault:
                 await call(server, name=name)
@@ -557,7 +559,7 @@ async def _both(_host: str) -> list[str]:
 
 
 def _bare_certificate(name: str) -> Certificate:
-    """Make what `openssl req -x509` makes with a minimal configuration."""
+    """Return what `openssl req -x509` makes with a minimal configuration."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""TLS handshakes over the loopback: what is offered, and what one server's may cost everybody else."""
+"""TLS handshakes over the loopback: what the client offers, and how their cost is limited."""
 
 import asyncio
 import ssl
@@ -15,12 +15,12 @@ from bek_operator.http.exchange import (
     Response,
     UnacceptableError,
 )
-from bek_operator.http.handshakes import FAILURES, FLOOD_SECONDS, PAUSE_SECONDS, SHARE
-from bek_operator.http.resolver import Addresses
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.http.handshakes import BACKOFF_SECONDS, CPU_SHARE, FAILURE_THRESHOLD, FLOOD_SECONDS
+from bek_operator.http.resolver import Resolver
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
-from support.scripted import ScriptedServer, Served, listening
 from support.tls import Certificate, dhe_only, self_signed, self_signed_by_rsa
+from unit.http.scripted_server import ScriptedServer, Served, listening
 
 POD = self_signed()
 RSA_POD = self_signed_by_rsa()
@@ -28,12 +28,12 @@ NAME = "whatsapp-web-service"
 TENANT = "messaging"
 NUMBERS = 1000
 AT_ONCE = 8
-NOTHING_IN_COMMON = "have no way of TLS in common; it needs TLS 1.3, or TLS 1.2 and ECDHE"
-TOO_MUCH = "took too much CPU"
+NO_COMMON_CIPHER = "no TLS version and cipher in common; the server must support TLS 1.3, or TLS 1.2 with ECDHE"
+THROTTLED = "used too much CPU"
 
 
 class Server(ScriptedServer):
-    """A server that counts the handshakes that were begun with it, and ends each connection after one answer."""
+    """A server that counts handshakes, and closes each connection after one response."""
 
     def __init__(self) -> None:
         super().__init__(_answer_once)
@@ -62,12 +62,12 @@ async def serving(context: ssl.SSLContext) -> AsyncIterator[Server]:
 
 
 class Client:
-    """Our own side, whose time and computing time stand still unless a test moves them."""
+    """A client whose clock and CPU time stand still unless a test moves them."""
 
     def __init__(self, cpu: Callable[[], float]) -> None:
         self.now = 0.0
         self.http = HttpxClient(
-            Addresses(lambda _address, _port: True, lookup=_loopback),
+            Resolver(lambda _address, _port: True, lookup=_loopback),
             limits=Limits(total=30.0, connect=30.0),
             clock=lambda: self.now,
             cpu=cpu,
@@ -77,7 +77,7 @@ class Client:
         self, server: ScriptedServer, certificate: Certificate = POD, *, host: str = "pod.test", tenant: str = TENANT
     ) -> Response:
         """Send a request."""
-        trust = Trust(ca_bundle=certificate.authority, server_name=NAME, tenant=tenant)
+        trust = ServerTrust(ca_bundle=certificate.authority, server_name=NAME, tenant=tenant)
         return await self.http.request("GET", Url(host=host, port=server.port, path=""), trust, headers={})
 
 
@@ -97,14 +97,14 @@ async def calling(cpu: Callable[[], float] = lambda: 0.0) -> AsyncIterator[Clien
 
 @asynccontextmanager
 async def serving_dhe() -> AsyncIterator[ScriptedServer]:
-    """Run a server that would cost each client 0.6 s of CPU, and itself nothing: it says its first words only."""
+    """Run a server whose handshake would take 0.6 s of a client's CPU, and none of its own."""
     context = dhe_only(RSA_POD, 10_000)
 
     async def script(served: Served) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         ours = context.wrap_bio(incoming, outgoing, server_side=True)
         incoming.write(await served.reader.read(0x4000))
-        # By hand, because asyncio's own servers do not tell their clients what is wrong.
+        # By hand, because asyncio's own servers send no TLS alerts.
         with suppress(ssl.SSLError):
             ours.do_handshake()
         await served.say(outgoing.read())
@@ -117,7 +117,7 @@ async def serving_dhe() -> AsyncIterator[ScriptedServer]:
 async def fault(
     call: Client, server: ScriptedServer, certificate: Certificate = POD, *, host: str = "pod.test"
 ) -> HttpError:
-    """Send a request that must fail; return how it did."""
+    """Send a request that must fail; return its error."""
     with pytest.raises(HttpError) as raised:
         await call(server, certificate, host=host)
     assert not raised.value.sent
@@ -125,14 +125,14 @@ async def fault(
 
 
 class TestOffered:
-    """What a server may choose from."""
+    """What a server can choose from."""
 
-    async def test_no_finite_field_of_the_servers_choice(self) -> None:
-        """A server that wants nothing else is refused, and told from one that speaks no TLS."""
+    async def test_dhe_is_not_offered(self) -> None:
+        """A server that supports nothing else gets a message of its own."""
         async with calling() as call, serving_dhe() as server:
             found = await fault(call, server, RSA_POD)
             assert isinstance(found, NotConnectedError)
-            assert NOTHING_IN_COMMON in found.message
+            assert NO_COMMON_CIPHER in found.message
 
     @pytest.mark.parametrize(
         ("version", "ciphers", "curve"),
@@ -146,7 +146,7 @@ class TestOffered:
             (ssl.TLSVersion.TLSv1_3, None, "secp384r1"),
         ],
     )
-    async def test_what_servers_of_this_age_speak(
+    async def test_common_servers_are_supported(
         self, version: ssl.TLSVersion, ciphers: str | None, curve: str | None
     ) -> None:
         """The pods of the On-Premises API among them."""
@@ -159,15 +159,15 @@ class TestOffered:
         async with calling() as call, serving(context) as server:
             assert (await call(server, RSA_POD)).status == 200
 
-    async def test_a_chain_without_end_is_not_read(self) -> None:
-        """It would all be parsed, and as much of it checked as leads somewhere."""
+    async def test_an_endless_chain_is_refused(self) -> None:
+        """Parsing and verifying it would take CPU."""
         other = self_signed("other").pem
         long = Certificate(pem=POD.pem + other * 90, authority=POD.authority, private=POD.private)
         async with calling() as call, serving(long.server_context()) as server:
             assert "larger than 32 KiB" in (await fault(call, server)).message
 
     async def test_a_long_chain_is_read(self) -> None:
-        """Some servers show every certificate that they have."""
+        """Some servers send every certificate that they have."""
         other = self_signed("other").pem
         long = Certificate(pem=POD.pem + other * 40, authority=POD.authority, private=POD.private)
         async with calling() as call, serving(long.server_context()) as server:
@@ -178,43 +178,43 @@ class TestFailing:
     """A server whose handshakes fail."""
 
     async def test_a_thousand_numbers_of_one_server(self) -> None:
-        """Within a minute there are few handshakes with it, and yet every number knows what is wrong there."""
+        """There are few handshakes within a minute, and every request gets the error."""
         async with calling() as call, serving_dhe() as server:
             for turn in range(0, NUMBERS, AT_ONCE):
                 found = await asyncio.gather(*(fault(call, server, RSA_POD) for _ in range(AT_ONCE)))
-                assert all(NOTHING_IN_COMMON in one.message for one in found)
+                assert all(NO_COMMON_CIPHER in one.message for one in found)
                 call.now = 60.0 * turn / NUMBERS
-            assert server.connections <= AT_ONCE + 60 / PAUSE_SECONDS
+            assert server.connections <= AT_ONCE + 60 / BACKOFF_SECONDS
 
-    async def test_whoever_trusts_otherwise_is_not_told(self) -> None:
-        """That may be all that is wrong."""
+    async def test_another_ca_bundle_has_a_history_of_its_own(self) -> None:
+        """The CA bundle may set all that is wrong."""
         async with calling() as call, serving(POD.server_context()) as server:
-            for _ in range(FAILURES + 1):
+            for _ in range(FAILURE_THRESHOLD + 1):
                 assert isinstance(await fault(call, server, self_signed()), CertificateRefusedError)
             assert (await call(server)).status == 200
 
-    async def test_it_is_tried_again(self) -> None:
-        """Once it is well, all go on at once."""
+    async def test_the_server_recovers_after_the_back_off(self) -> None:
+        """Then all requests succeed at once."""
         context = POD.server_context()
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers("PSK")
         async with calling() as call, serving(context) as server:
-            for _ in range(FAILURES + 1):
+            for _ in range(FAILURE_THRESHOLD + 1):
                 assert "the TLS handshake failed" in (await fault(call, server)).message
-            assert server.handshakes == FAILURES
+            assert server.handshakes == FAILURE_THRESHOLD
             context.set_ciphers("ECDHE")
             assert "the TLS handshake failed" in (await fault(call, server)).message
-            call.now += PAUSE_SECONDS
+            call.now += BACKOFF_SECONDS
             for _ in range(3):
                 assert (await call(server)).status == 200
 
-    async def test_a_server_that_refuses_connections_is_asked_each_time(self) -> None:
-        """That costs nothing, and there is no handshake to remember."""
+    async def test_refused_connections_do_not_back_off(self) -> None:
+        """There was no handshake."""
         async with serving(POD.server_context()) as server:
             pass
         async with calling() as call:
-            for _ in range(FAILURES + 1):
+            for _ in range(FAILURE_THRESHOLD + 1):
                 assert (await fault(call, server)).message == "connection refused"
             async with listening(server, POD.server_context()) as again:
                 assert (await call(again)).status == 200
@@ -225,7 +225,7 @@ async def _flood(served: Served, head: bytes, piece: bytes) -> None:
     await served.say(head)
     while not served.writer.transport.is_closing():
         await served.say(piece)
-        # Whoever has room to write does not wait, and nobody else would have a turn.
+        # Otherwise nothing else would run while the socket takes writes.
         await asyncio.sleep(0)
 
 
@@ -239,11 +239,11 @@ FLOODS = {
 
 
 class TestFlood:
-    """A server whose answers have no end."""
+    """A server with endless responses."""
 
     @pytest.mark.parametrize(("head", "piece"), FLOODS.values(), ids=FLOODS.keys())
-    async def test_it_is_given_up(self, head: bytes, piece: bytes) -> None:
-        """Long before the call's time is over; and the tenant pays, under whatever name it calls such a server."""
+    async def test_the_connection_is_ended(self, head: bytes, piece: bytes) -> None:
+        """Long before the time limit; and the tenant is charged, whatever name it uses for the server."""
 
         async def script(served: Served) -> None:
             await _flood(served, head, piece)
@@ -254,12 +254,12 @@ class TestFlood:
                     await call(server, host=host)
                 assert raised.value.sent
                 for again in ("pod.test", "other.test"):
-                    assert TOO_MUCH in (await fault(call, server, host=again)).message
-                call.now += FLOOD_SECONDS / SHARE
+                    assert THROTTLED in (await fault(call, server, host=again)).message
+                call.now += FLOOD_SECONDS / CPU_SHARE
             assert server.connections == 2
 
-    async def test_a_large_page_is_none(self) -> None:
-        """It is nobody's answer, but the next call is made all the same."""
+    async def test_a_large_page_does_not_throttle(self) -> None:
+        """Its body is refused, but it is not charged."""
         body = b"x" * 250_000
 
         async def script(served: Served) -> None:
@@ -271,8 +271,8 @@ class TestFlood:
                     await call(server)
             assert server.connections == 2
 
-    async def test_over_a_connection_that_was_good_before(self) -> None:
-        """That a server cost little once is no excuse."""
+    async def test_flood_on_a_reused_connection(self) -> None:
+        """A server that proved cheap is charged all the same."""
 
         async def script(served: Served) -> None:
             await served.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
@@ -282,12 +282,12 @@ class TestFlood:
             assert (await call(server)).status == 200
             with pytest.raises(UnacceptableError, match="larger than 320 KiB"):
                 await call(server)
-            assert TOO_MUCH in (await fault(call, server)).message
+            assert THROTTLED in (await fault(call, server)).message
             assert server.connections == 1
 
-    async def test_many_answers_over_one_connection_are_no_flood(self) -> None:
-        """Each request has room for its own."""
-        body = b"x" * 60_000  # five are less than there is room for, and twenty are more
+    async def test_many_responses_on_one_connection_are_fine(self) -> None:
+        """The limit is for each request."""
+        body = b"x" * 60_000  # five are below the limit, and twenty above it
 
         async def script(served: Served) -> None:
             while True:
@@ -300,65 +300,65 @@ class TestFlood:
 
 
 class Cpu:
-    """Computing time that passes as it is told: with each part of a handshake that is done."""
+    """CPU time that a test advances with each part of a handshake."""
 
     def __init__(self, *, each: float, cheap_parts: int = 0) -> None:
         self._each = each
-        self._cheap_looks = 2 * cheap_parts
-        self._looks = 0
+        self._cheap_calls = 2 * cheap_parts
+        self._calls = 0
         self._passed = 0.0
 
     def __call__(self) -> float:
-        """Return the seconds so far; a look is the beginning of a part or its end."""
-        self._looks += 1
-        if self._looks > self._cheap_looks and self._looks % 2 == 0:
+        """Return the seconds so far; it is called at the start and at the end of each part."""
+        self._calls += 1
+        if self._calls > self._cheap_calls and self._calls % 2 == 0:
             self._passed += self._each
         return self._passed
 
-    def be(self, *, each: float) -> None:
-        """Let a part cost that from now on."""
+    def set(self, *, each: float) -> None:
+        """Set what a part takes from now on."""
         self._each = each
 
 
 class TestCostly:
-    """Servers whose handshakes take more computing time than is free."""
+    """Servers whose handshakes exceed the free CPU."""
 
-    async def test_usual_ones_are_never_in_the_way(self) -> None:
+    async def test_usual_handshakes_are_never_throttled(self) -> None:
         """However many there are."""
         async with calling(Cpu(each=0.002)) as call, serving(POD.server_context()) as server:
             for turn in range(50):
                 assert (await call(server, host=f"pod-{turn % 10}.test")).status == 200
 
-    async def test_the_next_one_has_to_wait(self) -> None:
-        """Its own answers count all the same."""
+    async def test_the_next_handshake_has_to_wait(self) -> None:
+        """The request that was charged gets its response."""
         async with calling(Cpu(each=0.1)) as call:
             async with serving(POD.server_context()) as server:
                 assert (await call(server)).status == 200
-                assert TOO_MUCH in (await fault(call, server)).message
-                call.now += 0.5 / SHARE
+                assert THROTTLED in (await fault(call, server)).message
+                call.now += 0.5 / CPU_SHARE
                 assert (await call(server)).status == 200
                 assert server.connections == server.handshakes == 2
-            # Nobody is there any more, which only a connection would show.
-            assert TOO_MUCH in (await fault(call, server, host="other.test")).message
+            # The server is gone, which only a connection would show.
+            assert THROTTLED in (await fault(call, server, host="other.test")).message
 
-    async def test_names_without_number_for_one_server(self) -> None:
-        """They share what the tenant has, and others feel nothing of it."""
+    async def test_many_names_for_one_server(self) -> None:
+        """They share the tenant's limit; other tenants are not affected."""
         cpu = Cpu(each=0.0)
         async with calling(cpu) as call, serving(POD.server_context()) as server:
             assert (await call(server, host="good.test")).status == 200
-            cpu.be(each=0.1)
+            cpu.set(each=0.1)
             found = await asyncio.gather(
                 *(call(server, host=f"bad-{count}.test") for count in range(NUMBERS)), return_exceptions=True
             )
             assert [one for one in found if not isinstance(one, HttpError)] == found[:1]
-            assert all(TOO_MUCH in str(one) for one in found[1:])
+            assert all(THROTTLED in str(one) for one in found[1:])
             assert server.handshakes == 2
-            cpu.be(each=0.0)
+            cpu.set(each=0.0)
             assert (await call(server, host="good.test")).status == 200
             assert (await call(server, host="bad-1.test", tenant="another")).status == 200
 
-    async def test_those_under_way_end_before_they_cost_anything(self) -> None:
-        """They had begun when nothing was known of the cost."""
+    async def test_handshakes_under_way_stop_before_they_cost_anything(self) -> None:
+        """They started before the cost was known."""
         async with (
             calling(Cpu(each=0.1, cheap_parts=AT_ONCE)) as call,
             serving(POD.server_context()) as server,
@@ -368,4 +368,4 @@ class TestCostly:
             )
             assert server.handshakes == AT_ONCE
             assert len([one for one in found if isinstance(one, Response)]) == 1
-            assert len([one for one in found if TOO_MUCH in str(one)]) == AT_ONCE - 1
+            assert len([one for one in found if THROTTLED in str(one)]) == AT_ONCE - 1

@@ -1,4 +1,4 @@
-"""Calls through a proxy, as it and the server behind it see them."""
+"""Requests through a proxy, as the proxy and the server behind it see them."""
 
 import asyncio
 import base64
@@ -22,18 +22,18 @@ from bek_operator.http.exchange import (
     TooSlowError,
     UnacceptableError,
 )
-from bek_operator.http.handshakes import FAILURES
-from bek_operator.http.resolver import Addresses
-from bek_operator.http.routes import Routes
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.http.handshakes import FAILURE_THRESHOLD
+from bek_operator.http.resolver import Resolver
+from bek_operator.http.routes import ProxyRoutes
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.proxy import parse_proxy
 from bek_operator.net.url import Url
 from support import faults
 from support.cloud import Cloud
 from support.cloud_number import CloudNumber
-from support.scripted import ScriptedServer, Served, listening
 from support.tls import self_signed
-from support.tunnel import tunnel
+from unit.http.scripted_server import ScriptedServer, Served, listening
+from unit.http.tunnel import tunnel
 
 HOST = "graph.facebook.com"
 SECRET = "Bearer top.secret.token"
@@ -42,28 +42,28 @@ OTHER_AUTHORITY = self_signed().authority
 
 @pytest.fixture(name="cloud", scope="module")
 def cloud_fixture() -> Iterator[Cloud]:
-    """An API that only the proxy finds."""
+    """Provide an API that only the proxy can resolve."""
     with Cloud(["+15550001111"]) as cloud:
         yield cloud
 
 
 @pytest.fixture(name="number")
 def number_fixture(cloud: Cloud) -> CloudNumber:
-    """Its number, without records."""
+    """Provide its number, without recorded requests."""
     cloud.heal()
     cloud.forget_requests()
     return cloud["+15550001111"]
 
 
 async def nowhere(host: str) -> list[str]:
-    """Look up no name: that is the proxy's part."""
+    """Fail: the proxy resolves names."""
     raise AssertionError(host)
 
 
 @asynccontextmanager
 async def calling(url: str, limits: Limits | None = None) -> AsyncIterator[HttpxClient]:
     """Make a client that goes through a proxy."""
-    addresses = Addresses(lambda _address, _port: False, lookup=nowhere)
+    addresses = Resolver(lambda _address, _port: False, lookup=nowhere)
     http = HttpxClient(addresses, limits=limits or Limits(total=5.0, connect=5.0), proxy=parse_proxy(url))
     try:
         yield http
@@ -84,7 +84,7 @@ async def call(
     return await http.request(
         method,
         Url(host=host, port=cloud.port, path=cloud.path("+15550001111")),
-        Trust(ca_bundle=authority or cloud.certificate.authority, server_name=server_name),
+        ServerTrust(ca_bundle=authority or cloud.certificate.authority, server_name=server_name),
         headers={"Authorization": SECRET},
         query={"appsecret_proof": "top secret & proof"},
         content=b"" if method == "POST" else None,
@@ -92,11 +92,11 @@ async def call(
 
 
 async def test_tunnel(cloud: Cloud, number: CloudNumber) -> None:
-    """The proxy is asked for a tunnel to the name, and sees nothing of what goes through; calls share it."""
+    """The proxy opens a tunnel to the name, and does not see the request; requests share the tunnel."""
     async with tunnel() as proxy, calling(proxy.url) as http:
         for method in ("GET", "POST", "GET"):
             assert (await call(http, cloud, method)).status == 401
-        assert proxy.check_requested == [f"{HOST}:{cloud.port}"]
+        assert proxy.targets == [f"{HOST}:{cloud.port}"]
         assert "secret" not in "".join(proxy.heads)
         assert "proxy-authorization" not in proxy.heads[0].lower()
     assert [(one.method, one.host, one.server_name) for one in number.requests] == [
@@ -106,14 +106,14 @@ async def test_tunnel(cloud: Cloud, number: CloudNumber) -> None:
 
 
 async def test_query(cloud: Cloud, number: CloudNumber, caplog: pytest.LogCaptureFixture) -> None:
-    """Parameters arrive as they are meant, and are in no log."""
+    """Query parameters arrive, and are not logged."""
     caplog.set_level(logging.DEBUG)
     token = cloud.token()
     async with tunnel() as proxy, calling(proxy.url) as http:
         answer = await http.request(
             "GET",
             Url(host=HOST, port=cloud.port, path=cloud.path(number.number)),
-            Trust(ca_bundle=cloud.certificate.authority, server_name=HOST),
+            ServerTrust(ca_bundle=cloud.certificate.authority, server_name=HOST),
             headers={"Authorization": f"Bearer {token.text}"},
             query={"appsecret_proof": token.proof, "fields": "business_public_key, business_public_key"},
         )
@@ -123,7 +123,7 @@ async def test_query(cloud: Cloud, number: CloudNumber, caplog: pytest.LogCaptur
 
 
 async def test_login(cloud: Cloud) -> None:
-    """The proxy is told who asks."""
+    """The proxy gets the credentials of its URL."""
     async with tunnel() as proxy, calling(proxy.url.replace("//", "//user:p%40ss@")) as http:
         await call(http, cloud)
         assert f"proxy-authorization: basic {base64.b64encode(b'user:p@ss').decode()}".lower() in proxy.heads[0].lower()
@@ -133,14 +133,14 @@ async def test_login(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (b"HTTP/1.1 407 secret\r\nContent-Length: 0\r\n\r\n", "the proxy refuses the way there (HTTP 407)"),
-        (b"HTTP/1.1 503 secret\r\nContent-Length: 0\r\n\r\n", "the proxy refuses the way there (HTTP 503)"),
-        (b"", "the proxy: the connection broke off, or what came over it was not HTTP"),
-        (b"SSH-2.0-secret\r\n\r\n", "the proxy: the connection broke off, or what came over it was not HTTP"),
+        (b"HTTP/1.1 407 secret\r\nContent-Length: 0\r\n\r\n", "the proxy refused the tunnel (HTTP 407)"),
+        (b"HTTP/1.1 503 secret\r\nContent-Length: 0\r\n\r\n", "the proxy refused the tunnel (HTTP 503)"),
+        (b"", "the proxy: the connection broke, or the response was not HTTP"),
+        (b"SSH-2.0-secret\r\n\r\n", "the proxy: the connection broke, or the response was not HTTP"),
     ],
 )
 async def test_no_tunnel(cloud: Cloud, method: Literal["GET", "POST"], answer: bytes, message: str) -> None:
-    """A proxy that does not open a tunnel is named, and surely nothing was sent; what it wrote is not repeated."""
+    """The message names the proxy and does not quote it; the request was not sent."""
     async with tunnel() as proxy, calling(proxy.url.replace("//", "//user:top-secret@")) as http:
         proxy.answer = answer
         with pytest.raises(NotConnectedError) as fault:
@@ -152,17 +152,17 @@ async def test_no_tunnel(cloud: Cloud, method: Literal["GET", "POST"], answer: b
 
 
 async def test_silent_proxy(cloud: Cloud) -> None:
-    """A proxy that says nothing is given up, and surely nothing was sent."""
+    """A silent proxy times out; the request was not sent."""
     async with tunnel() as proxy, calling(proxy.url, Limits(total=0.2)) as http:
         proxy.silent = True
-        with pytest.raises(TooSlowError, match=r"^no way through the proxy within 0.2 s$") as fault:
+        with pytest.raises(TooSlowError, match=r"^no tunnel through the proxy within 0.2 s$") as fault:
             await call(http, cloud, "POST")
         assert not fault.value.sent
         await asyncio.wait_for(proxy.gone.acquire(), 5)
 
 
 async def test_no_proxy(cloud: Cloud) -> None:
-    """A proxy that is not there is told from a server that is not."""
+    """The message says that the proxy refused the connection."""
     async with tunnel() as proxy:
         pass
     async with calling(proxy.url) as http:
@@ -172,7 +172,7 @@ async def test_no_proxy(cloud: Cloud) -> None:
 
 
 async def test_server_behind(cloud: Cloud, number: CloudNumber) -> None:
-    """What the server behind the proxy does counts as ever."""
+    """Faults of the server behind the proxy are reported as without one."""
     async with tunnel() as proxy, calling(proxy.url) as http:
         number.fail("publish", faults.CutOff())
         with pytest.raises(BrokenOffError) as fault:
@@ -187,9 +187,9 @@ async def test_server_behind(cloud: Cloud, number: CloudNumber) -> None:
 
 
 async def test_certificate_behind(cloud: Cloud, number: CloudNumber) -> None:
-    """The server behind the proxy must prove who it is, for the name that it is called by and no other."""
+    """The certificate of the server behind the proxy is verified, for the host of the URL only."""
     async with tunnel() as proxy, calling(proxy.url) as http:
-        with pytest.raises(CertificateRefusedError, match="not from an authority that is trusted"):
+        with pytest.raises(CertificateRefusedError, match="not signed by a trusted CA"):
             await call(http, cloud, authority=self_signed().authority)
         with pytest.raises(CertificateRefusedError, match=f"is not for the name other\\.{HOST}"):
             await call(http, cloud, host=f"other.{HOST}", server_name=f"other.{HOST}")
@@ -199,16 +199,16 @@ async def test_certificate_behind(cloud: Cloud, number: CloudNumber) -> None:
 
 
 async def test_handshakes_behind(cloud: Cloud) -> None:
-    """Handshakes that fail again and again are limited through a proxy, too: it is not asked for the next tunnel."""
+    """A server that is backed off is not called through a proxy, either."""
     async with tunnel() as proxy, calling(proxy.url) as http:
-        for _ in range(FAILURES + 2):
-            with pytest.raises(CertificateRefusedError, match="not from an authority that is trusted"):
+        for _ in range(FAILURE_THRESHOLD + 2):
+            with pytest.raises(CertificateRefusedError, match="not signed by a trusted CA"):
                 await call(http, cloud, authority=OTHER_AUTHORITY)
-        assert len(proxy.check_requested) == FAILURES
+        assert len(proxy.targets) == FAILURE_THRESHOLD
 
 
 async def test_flood_behind() -> None:
-    """An answer without end is given up there as well."""
+    """An endless response is ended there as well."""
 
     async def script(served: Served) -> None:
         await served.request()
@@ -223,22 +223,22 @@ async def test_flood_behind() -> None:
         calling(proxy.url) as http,
     ):
         url = Url(host=HOST, port=server.port, path="")
-        trust = Trust(ca_bundle=certificate.authority, server_name=HOST)
+        trust = ServerTrust(ca_bundle=certificate.authority, server_name=HOST)
         with pytest.raises(UnacceptableError, match="larger than 320 KiB") as fault:
             await http.request("GET", url, trust, headers={})
         assert fault.value.sent
 
 
 async def test_literal_address(cloud: Cloud) -> None:
-    """Where no name hides it, an address is judged before the proxy is asked."""
+    """A literal address is checked before the proxy is called."""
     async with tunnel() as proxy, calling(proxy.url) as http:
         with pytest.raises(AddressRefusedError, match="loopback"):
             await call(http, cloud, host="127.0.0.1", server_name="127.0.0.1")
-        assert proxy.check_requested == []
+        assert proxy.targets == []
 
 
 async def test_tls_to_the_proxy(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy may be spoken to by TLS; its certificate must be one that the system trusts, for its own name."""
+    """The certificate of a proxy with TLS is verified with the system's CAs, for the proxy's name."""
     certificate = self_signed("localhost")
     authority = tmp_path / "ca.pem"
     authority.write_text(certificate.authority)
@@ -252,11 +252,11 @@ async def test_tls_to_the_proxy(cloud: Cloud, tmp_path: Path, monkeypatch: pytes
         async with calling(proxy.url) as http:
             for _ in range(2):
                 assert (await call(http, cloud)).status == 401
-            assert len(proxy.check_requested) == 1
+            assert len(proxy.targets) == 1
 
 
-class Named:
-    """A caller that answers with a status of its own."""
+class FakeClient:
+    """A fake client with a status of its own."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -285,11 +285,13 @@ class Named:
     ],
 )
 async def test_routes(host: str, direct: bool) -> None:  # noqa: FBT001 - an expectation
-    """Services of the cluster are called directly; no proxy knows them."""
-    here, there = Named(1), Named(2)
-    routes = Routes(here, there)
+    """Services of the cluster are called directly; no proxy can resolve them."""
+    here, there = FakeClient(1), FakeClient(2)
+    routes = ProxyRoutes(here, there)
     url = Url(host=host, port=443, path="")
-    answer = await routes.request("GET", url, Trust(ca_bundle=None, server_name=host), headers={}, query={"a": "b"})
+    answer = await routes.request(
+        "GET", url, ServerTrust(ca_bundle=None, server_name=host), headers={}, query={"a": "b"}
+    )
     assert answer.status == (1 if direct else 2)
     assert (here if direct else there).query == {"a": "b"}
     await routes.close()
@@ -298,7 +300,7 @@ async def test_routes(host: str, direct: bool) -> None:  # noqa: FBT001 - an exp
 
 
 def test_proxy_is_not_shown() -> None:
-    """Whoever looks at the client does not see the proxy's password."""
-    http = HttpxClient(Addresses(lambda _address, _port: False), proxy=parse_proxy("http://user:hunter2@proxy.test"))
+    """The client's repr does not show the proxy's password."""
+    http = HttpxClient(Resolver(lambda _address, _port: False), proxy=parse_proxy("http://user:hunter2@proxy.test"))
     assert "hunter2" not in repr(vars(http))
     assert issubclass(NotConnectedError, HttpError)

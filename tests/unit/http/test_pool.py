@@ -1,77 +1,77 @@
-"""What is idle is used again soon or closed."""
+"""Idle connections are reused soon or closed."""
 
 import asyncio
 
 from bek_operator.http.pool import IdlePool
 
 
-class Bench:
-    """Somewhere to keep things, with a clock and a record of what was closed."""
+class Harness:
+    """A pool with a clock that tests set, and a record of what was closed."""
 
     def __init__(self, *, seconds: float = 4.0, size: int = 10) -> None:
         self.now = 0.0
-        self.looked = asyncio.Semaphore(0)
+        self.clock_reads = asyncio.Semaphore(0)
         self.closed: list[str] = []
-        self.idle: IdlePool[str, str] = IdlePool(self._close, seconds=seconds, size=size, clock=self._clock)
+        self.pool: IdlePool[str, str] = IdlePool(self._close, seconds=seconds, size=size, clock=self._clock)
 
     def _clock(self) -> float:
-        self.looked.release()
+        self.clock_reads.release()
         return self.now
 
-    async def _close(self, thing: str) -> None:
-        self.closed.append(thing)
+    async def _close(self, item: str) -> None:
+        self.closed.append(item)
 
 
 async def test_last_kept_is_taken_first() -> None:
-    """A key's things come back once each, the warmest first; another key's never."""
-    bench = Bench()
-    for thing in ("one", "two"):
-        await bench.idle.keep("lane", thing)
-    assert [bench.idle.take(key) for key in ("other", "lane", "lane", "lane")] == [None, "two", "one", None]
-    await bench.idle.close()
-    assert bench.closed == []
+    """Each item of a key is returned once, the last one first; another key's never."""
+    harness = Harness()
+    for item in ("one", "two"):
+        await harness.pool.keep("key", item)
+    assert [harness.pool.take(key) for key in ("other", "key", "key", "key")] == [None, "two", "one", None]
+    await harness.pool.close()
+    assert harness.closed == []
 
 
-async def test_too_old() -> None:
-    """A thing that waited for too long is not handed out."""
-    bench = Bench()
-    await bench.idle.keep("lane", "old")
-    bench.now = 4.0
-    assert bench.idle.take("lane") is None
-    await bench.idle.close()
-    assert bench.closed == ["old"]
+async def test_expired_item_is_not_returned() -> None:
+    """Its connection may be closed at the other end."""
+    harness = Harness()
+    await harness.pool.keep("key", "old")
+    harness.now = 4.0
+    assert harness.pool.take("key") is None
+    await harness.pool.close()
+    assert harness.closed == ["old"]
 
 
 async def test_bounded() -> None:
-    """Beyond the bound the oldest is closed, whatever its key."""
-    bench = Bench(size=2)
-    for key, thing in (("a", "one"), ("b", "two"), ("a", "three")):
-        await bench.idle.keep(key, thing)
-    assert bench.closed == ["one"]
-    assert bench.idle.take("a") == "three"
-    await bench.idle.close()
-    assert bench.closed == ["one", "two"]
+    """Beyond the size the oldest is closed, whatever its key."""
+    harness = Harness(size=2)
+    for key, item in (("a", "one"), ("b", "two"), ("a", "three")):
+        await harness.pool.keep(key, item)
+    assert harness.closed == ["one"]
+    assert harness.pool.take("a") == "three"
+    await harness.pool.close()
+    assert harness.closed == ["one", "two"]
 
 
-async def test_not_swept_early() -> None:
-    """What is not due yet survives the sweeps until then."""
-    bench = Bench(seconds=0.01)
-    await bench.idle.keep("lane", "one")
+async def test_unexpired_item_is_kept() -> None:
+    """It survives the expiry checks before its time."""
+    harness = Harness(seconds=0.01)
+    await harness.pool.keep("key", "one")
     for _ in range(4):
-        await asyncio.wait_for(bench.looked.acquire(), 5)
-    assert bench.closed == []
-    assert bench.idle.take("lane") == "one"
-    await bench.idle.close()
+        await asyncio.wait_for(harness.clock_reads.acquire(), 5)
+    assert harness.closed == []
+    assert harness.pool.take("key") == "one"
+    await harness.pool.close()
 
 
-async def test_swept() -> None:
-    """What nobody takes is closed without anybody asking, again and again."""
-    bench = Bench(seconds=0.01)
-    for thing in ("one", "two"):
-        await bench.idle.keep("lane", thing)
+async def test_expired_items_are_closed() -> None:
+    """They are closed in the background."""
+    harness = Harness(seconds=0.01)
+    for item in ("one", "two"):
+        await harness.pool.keep("key", item)
         async with asyncio.timeout(5):
-            while thing not in bench.closed:
-                bench.now += 0.01
+            while item not in harness.closed:
+                harness.now += 0.01
                 await asyncio.sleep(0.001)
-    await bench.idle.close()
-    assert bench.closed == ["one", "two"]
+    await harness.pool.close()
+    assert harness.closed == ["one", "two"]

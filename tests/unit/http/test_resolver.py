@@ -1,4 +1,4 @@
-"""The address that is connected to counts, not the name that led there."""
+"""Addresses are checked, not the names that resolve to them."""
 
 import asyncio
 import socket
@@ -8,31 +8,31 @@ from ipaddress import ip_address
 import pytest
 
 from bek_operator.http.exchange import AddressRefusedError, NotConnectedError
-from bek_operator.http.resolver import REMEMBERED_SECONDS, Addresses, Lookup, kind_off_limits
+from bek_operator.http.resolver import CACHE_SECONDS, Lookup, Resolver, forbidden_kind
 from bek_operator.net.hosts import AllowedHosts
 
 
-class Names:
-    """Name servers of our own making, and a clock."""
+class FakeDNS:
+    """A fake name server, and a clock."""
 
     def __init__(self, **answers: list[str] | Exception) -> None:
         self.answers = answers
-        self.check_requested: list[str] = []
+        self.lookups: list[str] = []
         self.now = 0.0
 
     async def lookup(self, host: str) -> list[str]:
-        """Answer as told."""
-        self.check_requested.append(host)
+        """Return or raise the answer for the host."""
+        self.lookups.append(host)
         await asyncio.sleep(0)
         answer = self.answers[host]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def addresses(self, *allowed: str) -> Addresses:
-        """Make what asks here, under an allow list."""
-        named = AllowedHosts.parse(allowed).names_address
-        return Addresses(named, lookup=self.lookup, clock=lambda: self.now)
+    def resolver(self, *allowed: str) -> Resolver:
+        """Return a resolver that uses it, with an allow list."""
+        is_allowed = AllowedHosts.parse(allowed).names_address
+        return Resolver(is_allowed, lookup=self.lookup, clock=lambda: self.now)
 
 
 @pytest.mark.parametrize(
@@ -63,17 +63,17 @@ class Names:
         ("240.0.0.1", "reserved"),
     ],
 )
-async def test_off_limits(address: str, kind: str) -> None:
-    """A name that leads to the machine itself or its surroundings is refused.
+async def test_forbidden(address: str, kind: str) -> None:
+    """A name that resolves to such an address is refused.
 
-    The flag that allows it is named, but for a cloud's metadata: there is no API.
+    The message names the flag that would allow it, except for a cloud's metadata service.
     """
-    names = Names(service=["192.0.2.7", address])
-    with pytest.raises(AddressRefusedError, match=rf"leads to an? .*{kind} address; ") as refused:
-        await names.addresses("service:*").of("service", 443)
+    dns = FakeDNS(service=["192.0.2.7", address])
+    with pytest.raises(AddressRefusedError, match=rf"resolves to an? .*{kind} address; ") as refused:
+        await dns.resolver("service:*").resolve("service", 443)
     assert not refused.value.sent
     assert ("--allow-host" in refused.value.message) == (kind != "metadata")
-    assert ("no API is there" in refused.value.message) == (kind == "metadata")
+    assert ("it must not be called" in refused.value.message) == (kind == "metadata")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ async def test_off_limits(address: str, kind: str) -> None:
     ["10.96.0.7", "172.16.0.1", "192.168.1.1", "192.0.2.7", "100.64.0.1", "2001:db8::1", "fd12::1", "64:ff9b::a00:1"],
 )
 def test_ordinary(address: str) -> None:
-    """Cluster, private and public addresses may be called."""
-    assert kind_off_limits(ip_address(address)) is None
+    """Cluster, private and public addresses can be called."""
+    assert forbidden_kind(ip_address(address)) is None
 
 
 @pytest.mark.parametrize(
@@ -94,37 +94,37 @@ def test_ordinary(address: str) -> None:
         ("169.254.169.254:8443", "169.254.169.254"),
     ],
 )
-async def test_named_by_the_operator(entry: str, address: str) -> None:
-    """An address that the operator's list names is meant, whatever it is."""
-    names = Names(service=[address])
-    assert await names.addresses(entry).of("service", 8443) == (str(ip_address(address)),)
+async def test_allowed_by_the_operator(entry: str, address: str) -> None:
+    """An address that `--allow-host` names is allowed, whatever its kind."""
+    dns = FakeDNS(service=[address])
+    assert await dns.resolver(entry).resolve("service", 8443) == (str(ip_address(address)),)
 
 
-async def test_named_for_another_port() -> None:
-    """An entry names an address on its own port only."""
+async def test_allowed_for_another_port() -> None:
+    """An entry allows an address on its own port only."""
     with pytest.raises(AddressRefusedError):
-        await Names(service=["127.0.0.1"]).addresses("127.0.0.1:9443").of("service", 8443)
+        await FakeDNS(service=["127.0.0.1"]).resolver("127.0.0.1:9443").resolve("service", 8443)
 
 
-async def test_name_that_turns_inwards() -> None:
-    """A name that led elsewhere at first is judged anew whenever it is looked up, and what is judged is called."""
-    names = Names(service=["192.0.2.7"])
-    addresses = names.addresses("service:*")
-    assert await addresses.of("service", 443) == ("192.0.2.7",)
-    names.answers["service"] = ["127.0.0.1"]
-    assert await addresses.of("service", 443) == ("192.0.2.7",)
-    names.now += REMEMBERED_SECONDS
+async def test_name_that_changes_to_a_forbidden_address() -> None:
+    """A name is checked at every lookup, and the addresses that were checked are the ones called (DNS rebinding)."""
+    dns = FakeDNS(service=["192.0.2.7"])
+    resolver = dns.resolver("service:*")
+    assert await resolver.resolve("service", 443) == ("192.0.2.7",)
+    dns.answers["service"] = ["127.0.0.1"]
+    assert await resolver.resolve("service", 443) == ("192.0.2.7",)
+    dns.now += CACHE_SECONDS
     with pytest.raises(AddressRefusedError):
-        await addresses.of("service", 443)
+        await resolver.resolve("service", 443)
 
 
 async def test_literal() -> None:
-    """An address needs no lookup and is judged all the same."""
-    names = Names()
-    assert await names.addresses().of("192.0.2.7", 443) == ("192.0.2.7",)
+    """An address needs no lookup and is checked all the same."""
+    dns = FakeDNS()
+    assert await dns.resolver().resolve("192.0.2.7", 443) == ("192.0.2.7",)
     with pytest.raises(AddressRefusedError):
-        await names.addresses().of("127.0.0.1", 443)
-    assert not names.check_requested
+        await dns.resolver().resolve("127.0.0.1", 443)
+    assert not dns.lookups
 
 
 @pytest.mark.parametrize(
@@ -132,78 +132,78 @@ async def test_literal() -> None:
     [
         (socket.gaierror(socket.EAI_NONAME, "?"), "the name does not resolve"),
         (socket.gaierror(socket.EAI_AGAIN, "?"), "the name servers do not answer"),
-        (OSError("?"), "the name cannot be looked up"),
-        (UnicodeError("?"), "the name cannot be looked up"),
-        (["nonsense"], "the name cannot be looked up"),
+        (OSError("?"), "the name cannot be resolved"),
+        (UnicodeError("?"), "the name cannot be resolved"),
+        (["nonsense"], "the name cannot be resolved"),
         ([], "the name does not resolve"),
     ],
 )
 async def test_no_address(answer: list[str] | Exception, message: str) -> None:
-    """A lookup that finds nothing is no connection, and is tried again the next time."""
-    names = Names(service=answer)
-    addresses = names.addresses()
+    """A failed lookup is NotConnectedError, and is not cached."""
+    dns = FakeDNS(service=answer)
+    resolver = dns.resolver()
     for _ in range(2):
         with pytest.raises(NotConnectedError) as fault:
-            await addresses.of("service", 443)
+            await resolver.resolve("service", 443)
         assert fault.value.message == message
-    assert names.check_requested == ["service", "service"]
+    assert dns.lookups == ["service", "service"]
 
 
-async def test_remembered_for_seconds() -> None:
-    """A name is looked up once for calls that follow each other, and again after seconds, or when it was no good."""
-    names = Names(service=["192.0.2.7", "192.0.2.8", "192.0.2.7"])
-    addresses = names.addresses()
+async def test_cached_for_seconds() -> None:
+    """A lookup is cached for seconds, or until the resolver is told to forget it."""
+    dns = FakeDNS(service=["192.0.2.7", "192.0.2.8", "192.0.2.7"])
+    resolver = dns.resolver()
     for _ in range(3):
-        assert await addresses.of("service", 443) == ("192.0.2.7", "192.0.2.8")
-    assert len(names.check_requested) == 1
-    names.now += REMEMBERED_SECONDS
-    await addresses.of("service", 443)
-    assert len(names.check_requested) == 2
-    addresses.forget("service", 443)
-    await addresses.of("service", 443)
-    assert len(names.check_requested) == 3
+        assert await resolver.resolve("service", 443) == ("192.0.2.7", "192.0.2.8")
+    assert len(dns.lookups) == 1
+    dns.now += CACHE_SECONDS
+    await resolver.resolve("service", 443)
+    assert len(dns.lookups) == 2
+    resolver.forget("service", 443)
+    await resolver.resolve("service", 443)
+    assert len(dns.lookups) == 3
 
 
 async def test_one_lookup_for_all() -> None:
-    """Callers that want the same name at once share one lookup; other names are looked up beside it."""
-    names = Names(one=["192.0.2.1"], two=["192.0.2.2"])
-    addresses = names.addresses()
-    found = await asyncio.gather(*(addresses.of(host, 443) for host in ["one", "two"] * 20))
+    """Callers that want the same name at once share one lookup; other names are looked up concurrently."""
+    dns = FakeDNS(one=["192.0.2.1"], two=["192.0.2.2"])
+    resolver = dns.resolver()
+    found = await asyncio.gather(*(resolver.resolve(host, 443) for host in ["one", "two"] * 20))
     assert set(found) == {("192.0.2.1",), ("192.0.2.2",)}
-    assert sorted(names.check_requested) == ["one", "two"]
+    assert sorted(dns.lookups) == ["one", "two"]
 
 
 async def test_hanging_lookup_is_shared() -> None:
-    """A caller that gives up leaves the lookup running for the next one to join."""
+    """A caller that is cancelled leaves the lookup running for the next caller."""
     release = asyncio.Event()
-    check_requested = []
+    lookups = []
 
     async def hanging(host: str) -> list[str]:
-        check_requested.append(host)
+        lookups.append(host)
         await release.wait()
         return ["192.0.2.7"]
 
-    addresses = make(hanging)
+    resolver = make(hanging)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(addresses.of("service", 443), 0.01)
-    again = asyncio.create_task(addresses.of("service", 443))
+        await asyncio.wait_for(resolver.resolve("service", 443), 0.01)
+    again = asyncio.create_task(resolver.resolve("service", 443))
     await asyncio.sleep(0)
     release.set()
     assert await again == ("192.0.2.7",)
-    assert check_requested == ["service"]
+    assert lookups == ["service"]
 
 
 async def test_system_lookup() -> None:
     """Without a lookup of our own the system's is used."""
-    addresses = Addresses(lambda _address, _port: True)
+    resolver = Resolver(lambda _address, _port: True)
     try:
-        assert set(await addresses.of("localhost", 443)) <= {"127.0.0.1", "::1"}
+        assert set(await resolver.resolve("localhost", 443)) <= {"127.0.0.1", "::1"}
         with pytest.raises(NotConnectedError):
-            await addresses.of("a" * 64, 443)
+            await resolver.resolve("a" * 64, 443)
     finally:
-        await addresses.close()
+        await resolver.close()
 
 
-def make(lookup: Lookup, named: Callable[..., bool] = lambda _address, _port: False) -> Addresses:
-    """Make addresses that are found by a lookup."""
-    return Addresses(named, lookup=lookup)
+def make(lookup: Lookup, is_allowed: Callable[..., bool] = lambda _address, _port: False) -> Resolver:
+    """Return a resolver that uses a lookup."""
+    return Resolver(is_allowed, lookup=lookup)

@@ -1,4 +1,4 @@
-"""How long a server may ask to be left alone."""
+"""Retry-After is parsed and bounded."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -44,7 +44,7 @@ def test_understood(value: str, seconds: float) -> None:
     ],
 )  # fmt: skip
 def test_nonsense(value: str | None) -> None:
-    """What is no time to come is ignored."""
+    """Anything but a time in the future is ignored."""
     assert retry_after(value, NOW) is None
 
 

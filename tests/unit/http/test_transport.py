@@ -1,4 +1,4 @@
-"""One connection as a hostile server uses it; what ordinary calls see of the transport is in the tests of HTTP."""
+"""The transport against hostile servers; ordinary requests are in test_http_client.py."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 
 from bek_operator.http.tls_contexts import TLSContexts
 from bek_operator.http.transport import CONNECTING, SENDING, Transport
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.net.ca_bundle import ServerTrust
 from support.background import BackgroundLoop
-from support.scripted import Script, ScriptedServer, Served, listening
 from support.tls import self_signed
+from unit.http.scripted_server import Script, ScriptedServer, Served, listening
 
 POD = self_signed()
 NAME = "whatsapp-web-service"
@@ -38,7 +38,7 @@ def serving(script: Script, *, tls: bool = True) -> AbstractAsyncContextManager[
 
 @asynccontextmanager
 async def serving_elsewhere(script: Script, *, tls: bool) -> AsyncIterator[tuple[Server, BackgroundLoop]]:
-    """Run a server on a loop in another thread: our own stands still while we wait for what that one runs."""
+    """Run a server on an event loop in another thread, so that it runs while ours is blocked."""
     loop = BackgroundLoop("scripted-server")
     stack = AsyncExitStack()
     try:
@@ -52,7 +52,7 @@ async def serving_elsewhere(script: Script, *, tls: bool) -> AsyncIterator[tuple
 @asynccontextmanager
 async def transporting() -> AsyncIterator[Transport]:
     """Make a transport and close it."""
-    context = TLSContexts().of(Trust(ca_bundle=POD.authority, server_name=NAME))
+    context = TLSContexts().of(ServerTrust(ca_bundle=POD.authority, server_name=NAME))
     transport = Transport(context, idle_seconds=60.0)
     try:
         yield transport
@@ -63,7 +63,7 @@ async def transporting() -> AsyncIterator[Transport]:
 async def ask(
     transport: Transport, server: Server, method: str = "GET", *, tls: bool = True, steps: list[str] | None = None
 ) -> tuple[int, bytes]:
-    """Send a request; return the status and the body of its answer, and add the steps that were told."""
+    """Send a request; return the status and the body of its response, and append its trace events to `steps`."""
 
     async def trace(step: str, _details: dict[str, Any]) -> None:
         if steps is not None:
@@ -81,17 +81,17 @@ async def ask(
 
 
 def proper(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
-    """Write a proper answer."""
+    """Return a valid response."""
     return b"\r\n".join([b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *headers, b"", body])
 
 
 async def until_the_end(served: Served) -> None:
-    """Listen, and say nothing any more."""
+    """Read until the connection ends."""
     while await served.reader.read(1024):
         pass
 
 
-UNASKED = {
+UNSOLICITED = {
     "an answer": proper(b"evil"),
     "a refusal": proper(b"", status=b"408 Request Timeout"),
     "half an answer": b"HTTP/1.1 200 OK\r\nContent-Le",
@@ -100,17 +100,17 @@ UNASKED = {
 }
 
 
-@pytest.mark.parametrize("error", UNASKED.values(), ids=UNASKED.keys())
+@pytest.mark.parametrize("data", UNSOLICITED.values(), ids=UNSOLICITED.keys())
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_what_nobody_asked_for_ends_a_connection(method: str, error: bytes) -> None:
-    """It would be taken for the answer to the next request: to a publish, say, that was never looked at."""
+async def test_unsolicited_input_closes_an_idle_connection(method: str, data: bytes) -> None:
+    """It would be taken for the response to the next request, to a publish, say."""
     talking = asyncio.Event()
 
     async def script(served: Served) -> None:
         if server.connections == 1:
             await served.answer(proper(b"first"))
             await talking.wait()
-            await served.say(error)
+            await served.say(data)
             await until_the_end(served)
         await served.answer(proper(b"own"))
 
@@ -122,50 +122,50 @@ async def test_what_nobody_asked_for_ends_a_connection(method: str, error: bytes
         assert server.connections == 2
 
 
-async def speak_unasked(served: Served) -> None:
-    """Say what would be taken for the next answer."""
+async def send_unsolicited(served: Served) -> None:
+    """Send what would be taken for the next response."""
     await served.say(proper(b"evil"))
 
 
 async def hang_up(served: Served) -> None:
-    """Cut the line, without TLS's goodbye."""
+    """Reset the connection, without close_notify."""
     served.writer.transport.abort()
     await served.writer.wait_closed()
 
 
-async def say_goodbye(served: Served) -> None:
-    """Close as TLS would have it: with a message first, whose answer is waited for."""
+async def close_properly(served: Served) -> None:
+    """Close with close_notify."""
     served.writer.close()
 
 
-@pytest.mark.parametrize("event", [speak_unasked, hang_up, say_goodbye])
+@pytest.mark.parametrize("event", [send_unsolicited, hang_up, close_properly])
 @pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
-async def test_what_happened_while_we_were_busy_ends_a_connection(
+async def test_input_while_the_event_loop_was_busy_closes_a_connection(
     *, tls: bool, event: Callable[[Served], Coroutine[Any, Any, None]]
 ) -> None:
-    """The next request has another one, and that costs it nothing: it is sent once."""
+    """The next request is sent once, on a new connection."""
     lines: list[Served] = []
-    check_requested: list[str] = []
+    methods: list[str] = []
     steps: list[str] = []
 
     async def script(served: Served) -> None:
         lines.append(served)
         while True:
-            check_requested.append((await served.request()).split()[0])
+            methods.append((await served.request()).split()[0])
             await served.say(proper(b"own"))
 
     async with serving_elsewhere(script, tls=tls) as (server, loop), transporting() as transport:
         assert await ask(transport, server, tls=tls) == (200, b"own")
         loop.run(event(lines[0]))
         assert await ask(transport, server, "POST", tls=tls, steps=steps) == (200, b"own")
-        assert check_requested == ["GET", "POST"]
+        assert methods == ["GET", "POST"]
         assert server.connections == 2
         assert steps == [CONNECTING, SENDING]
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
-async def test_a_silent_connection_is_used_again_however_busy_we_were(*, tls: bool) -> None:
-    """Only a reason costs a handshake."""
+async def test_a_silent_connection_is_reused_after_a_busy_event_loop(*, tls: bool) -> None:
+    """There is no second handshake."""
 
     async def script(served: Served) -> None:
         while True:
@@ -180,8 +180,8 @@ async def test_a_silent_connection_is_used_again_however_busy_we_were(*, tls: bo
 
 @pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
 @pytest.mark.parametrize("own", [b"own", b"own" * 35_000], ids=["read at once", "read in parts"])
-async def test_a_second_answer_in_one_breath_is_not_kept(*, tls: bool, own: bytes) -> None:
-    """Nor is the connection that it came over."""
+async def test_a_second_response_in_the_same_read_is_dropped(*, tls: bool, own: bytes) -> None:
+    """And the connection is not reused."""
 
     async def script(served: Served) -> None:
         await served.answer(proper(own), proper(b"evil"))
@@ -193,7 +193,7 @@ async def test_a_second_answer_in_one_breath_is_not_kept(*, tls: bool, own: byte
 
 
 @pytest.mark.parametrize(
-    "error",
+    "data",
     [
         pytest.param(
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + proper(b"{}"), id="1xx"
@@ -206,13 +206,13 @@ async def test_a_second_answer_in_one_breath_is_not_kept(*, tls: bool, own: byte
         pytest.param(proper(b"{}", b'Set-Cookie: a b;="evil";\x01=3', b"Set-Cookie: ="), id="odd cookies"),
     ],
 )
-async def test_odd_but_proper_answers_are_read(error: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unusual_valid_responses_are_read(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """Their connection is used again, and nothing of them is logged."""
     caplog.set_level(logging.DEBUG)
 
     async def script(served: Served) -> None:
         while True:
-            await served.answer(error)
+            await served.answer(data)
 
     async with serving(script) as server, transporting() as transport:
         assert [await ask(transport, server) for _ in range(3)] == [(200, b"{}")] * 3
@@ -222,9 +222,9 @@ async def test_odd_but_proper_answers_are_read(error: bytes, caplog: pytest.LogC
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
 BROKEN = {
-    "headers without number": b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 500 + b"\r\n",
+    "endless headers": b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 500 + b"\r\n",
     "a header of absurd length": proper(b"{}", b"X-Long: " + b"x" * 100_000),
-    "trailers without number": CHUNKED + b"\r\n0\r\n" + b"X-Y: z\r\n" * 100_000,
+    "endless trailers": CHUNKED + b"\r\n0\r\n" + b"X-Y: z\r\n" * 100_000,
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
     "a length and chunks": CHUNKED + b"Content-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "a length below zero": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
@@ -235,13 +235,13 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("error", BROKEN.values(), ids=BROKEN.keys())
-async def test_what_is_no_http_is_given_up(error: bytes) -> None:
-    """It raises what httpx would; the next request has another connection."""
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_response_that_is_not_http_is_an_error(data: bytes) -> None:
+    """It is httpx's RemoteProtocolError; the next request has another connection."""
 
     async def script(served: Served) -> None:
         if server.connections == 1:
-            await served.answer(error)
+            await served.answer(data)
             await until_the_end(served)
         await served.answer(proper(b"{}"))
 
@@ -252,8 +252,8 @@ async def test_what_is_no_http_is_given_up(error: bytes) -> None:
         assert server.connections == 2
 
 
-async def test_another_protocol_is_not_spoken() -> None:
-    """A server that switches has answered; what it says from then on is nobody's answer."""
+async def test_switching_protocols_closes_the_connection() -> None:
+    """The input after status 101 is no response."""
 
     async def script(served: Served) -> None:
         await served.answer(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", b"evil" * 10_000)
@@ -266,8 +266,8 @@ async def test_another_protocol_is_not_spoken() -> None:
             assert server.connections == count
 
 
-async def test_an_error_of_the_api_leaves_the_connection_in_order() -> None:
-    """Whatever the status: the exchange itself went well."""
+async def test_an_error_status_keeps_the_connection() -> None:
+    """The exchange itself succeeded."""
 
     async def script(served: Served) -> None:
         await served.answer(proper(b"no", status=b"503 Busy"))
@@ -278,8 +278,8 @@ async def test_an_error_of_the_api_leaves_the_connection_in_order() -> None:
         assert server.connections == 1
 
 
-async def test_a_connection_whose_end_is_announced_is_left() -> None:
-    """Even where the server does not end it: they do not pile up."""
+async def test_connection_close_is_obeyed() -> None:
+    """Even if the server does not close it."""
 
     async def script(served: Served) -> None:
         await served.answer(proper(b"{}", b"Connection: close"))
@@ -294,8 +294,8 @@ async def test_a_connection_whose_end_is_announced_is_left() -> None:
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["answering", "in the handshake"])
-async def test_whoever_is_cancelled_leaves_no_connection(*, tls: bool) -> None:
-    """However far it was."""
+async def test_a_cancelled_request_closes_its_connection(*, tls: bool) -> None:
+    """At any stage."""
     reached = asyncio.Event()
 
     async def script(served: Served) -> None:

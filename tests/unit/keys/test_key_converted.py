@@ -1,4 +1,4 @@
-"""What is no key in a form that is read: it is named, with the command that makes one of it."""
+"""Unsupported formats: the message names the format and the command that converts it."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ NEEDED = "an RSA key of 2048 bits is needed"
 
 
 def pkcs12(folder: Path) -> bytes:
-    """Return a keystore with the pair and its certificate, open to the passphrase x."""
+    """Return a keystore with the pair and its certificate, with the passphrase x."""
     store = folder / "keystore.p12"
     command = ("pkcs12", "-export", "-passout", "pass:x", "-out", str(store))
     keys.openssl(*command, text=plain().private + certificate())
@@ -36,7 +36,7 @@ def openssh(folder: Path) -> str:
 
 
 def trusted(_: Path) -> str:
-    """Return the pair's certificate as OpenSSL marks one as trusted."""
+    """Return the pair's certificate in OpenSSL's trusted format."""
     return keys.openssl("x509", "-trustout", "-addtrust", "serverAuth", text=certificate())
 
 
@@ -60,10 +60,10 @@ CONVERTED: dict[str, tuple[Callable[[Path], str], str, Sequence[str]]] = {
 
 
 @pytest.mark.parametrize(("make", "error", "command"), CONVERTED.values(), ids=CONVERTED.keys())
-def test_what_can_be_converted_is_told_with_the_command(
+def test_a_convertible_format_is_refused_with_the_command(
     make: Callable[[Path], str], error: str, command: Sequence[str], tmp_path: Path
 ) -> None:
-    """And what the command writes is read."""
+    """The output of the command is accepted."""
     content = make(tmp_path)
     assert refusal({"private.pem": content}) == f"private.pem {error}; {NEEDED}"
     assert converted(content, command, tmp_path) == plain().public
@@ -94,17 +94,17 @@ MISLABELLED: dict[str, tuple[Callable[[Path], str], str, str, str, Sequence[str]
 
 
 @pytest.mark.parametrize(("make", "right", "wrong", "error", "command"), MISLABELLED.values(), ids=MISLABELLED.keys())
-def test_a_label_that_denies_its_content_is_told_with_the_command(
+def test_a_wrong_label_is_refused_with_the_command(
     make: Callable[[Path], str], right: str, wrong: str, error: str, command: Sequence[str], tmp_path: Path
 ) -> None:
-    """What no PEM reader takes under that label is named, and becomes a key as the message says."""
+    """Following the message gives an accepted key."""
     content = make(tmp_path)
     assert refusal({"private.pem": content.replace(right, wrong)}) == f"private.pem {error}; {NEEDED}"
     assert converted(content, command, tmp_path) == plain().public
 
 
 def converted(content: str, command: Sequence[str], folder: Path) -> str:
-    """Have a command convert a content, in place or to its standard output, and return the public key of that."""
+    """Return the public key of a content that a command has converted, in place or to standard output."""
     file = folder / "converted"
     file.write_text(content, encoding="ascii")
     file.chmod(0o600)
@@ -114,16 +114,16 @@ def converted(content: str, command: Sequence[str], folder: Path) -> str:
     return read({"private.pem": file.read_text(encoding="ascii") if in_place else ran.stdout}).pem
 
 
-def test_a_certificate_request_under_another_label_is_named() -> None:
-    """It holds the public key, but signed for another purpose: the certificate is still to come."""
+def test_a_certificate_request_under_another_label_is_refused() -> None:
+    """The message names it."""
     content = certificate_request().replace("CERTIFICATE REQUEST", "CERTIFICATE")
     assert refusal({"tls.crt": content}) == (
         f"tls.crt holds a certificate request under the label CERTIFICATE; change that to CERTIFICATE REQUEST; {NEEDED}"
     )
 
 
-def test_a_pkcs12_file_is_refused_by_its_name(tmp_path: Path) -> None:
-    """A keystore is told from other DER, as a file and as PEM, and the command extracts the key."""
+def test_a_pkcs12_file_is_refused_with_the_command(tmp_path: Path) -> None:
+    """As DER and as PEM; the command extracts the key."""
     store = pkcs12(tmp_path)
     assert refusal({"keystore.p12": store}, entry="keystore.p12") == (
         f"keystore.p12 is a PKCS#12 file (openssl pkcs12 -nocerts extracts the key); {NEEDED}"

@@ -1,4 +1,4 @@
-"""Encrypted private keys: what opens them, and what is not even tried."""
+"""Encrypted private keys: supported encryption, passphrases, and bounded cost."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ from support.key_samples import (
 
 
 def without_newlines(pem: str, *, around: str = "") -> str:
-    """Join the header lines of the classic encryption, and the body, with something else than newlines."""
+    """Join the header lines of the classic encryption, and the body, with another separator than newlines."""
     head, _, rest = pem.partition("-----\n")
     body, _, end = rest.partition("-----END")
     return f"{head}-----\n{around.join(body.split(chr(10)))}\n-----END{end}"
@@ -35,7 +35,7 @@ LEGACY = ("-provider", "legacy", "-provider", "default")
 
 
 def classic_around_pkcs8() -> str:
-    """Encrypt PKCS#8 as OpenSSL 1 encrypted PKCS#1, which OpenSSL itself never did."""
+    """Encrypt PKCS#8 as OpenSSL 1 encrypted PKCS#1, which no version of OpenSSL does."""
     iv, key = bytes(range(16)), b""
     while len(key) < 32:
         key += hashlib.md5(key[-16:] + PASSPHRASE.encode() + iv[:8], usedforsecurity=False).digest()
@@ -85,36 +85,36 @@ OPENED: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("private", OPENED.values(), ids=OPENED.keys())
-def test_an_encrypted_key_is_opened_with_its_passphrase(private: Callable[[], str]) -> None:
-    """The passphrase entry opens what OpenSSL writes, now and earlier."""
+def test_an_encrypted_key_is_decrypted_with_its_passphrase(private: Callable[[], str]) -> None:
+    """In the formats that OpenSSL writes and has written."""
     key = read({"private.pem": private(), "passphrase": PASSPHRASE}, passphrase="passphrase")
     assert key.pem == plain().public
 
 
 @pytest.mark.parametrize("pair", [keys.encrypted, keys.encrypted_classic], ids=["OpenSSL 3", "OpenSSL 1"])
-def test_what_genrsa_des3_writes_is_opened(pair: Callable[[], keys.KeyPair]) -> None:
-    """The first command of the API's documentation makes a key that is accepted."""
+def test_output_of_genrsa_des3_is_decrypted(pair: Callable[[], keys.KeyPair]) -> None:
+    """It is the first command of the API's documentation."""
     secret = {"private.pem": pair().private, "passphrase": pair().passphrase or ""}
     assert read(secret, passphrase="passphrase").fingerprint == pair().fingerprint
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_a_newline_after_the_passphrase_does_not_count(ending: str) -> None:
-    """A passphrase that was put in a file by an editor opens the key, too."""
+def test_a_newline_after_the_passphrase_is_ignored(ending: str) -> None:
+    """Editors add one."""
     secret = {"private.pem": encrypted_with(), "passphrase": PASSPHRASE + ending}
     assert read(secret, passphrase="passphrase").pem == plain().public
 
 
-def test_a_passphrase_may_end_in_a_newline() -> None:
-    """A newline that does belong to the passphrase is tried first."""
+def test_a_passphrase_can_end_with_a_newline() -> None:
+    """The unchanged passphrase is tried first."""
     private = encrypted_with("-passout", f"pass:{PASSPHRASE}\n")
     secret = {"private.pem": private, "passphrase": f"{PASSPHRASE}\n"}
     assert read(secret, passphrase="passphrase").pem == plain().public
 
 
 @pytest.mark.parametrize("passphrase", [None, "passphrase"])
-def test_a_passphrase_is_not_looked_for_when_nothing_is_encrypted(passphrase: str | None) -> None:
-    """A passphrase entry that is missing, or for nothing, is no fault of a plain key."""
+def test_the_passphrase_entry_is_not_read_for_a_plain_key(passphrase: str | None) -> None:
+    """It can be missing or unused."""
     assert read({"private.pem": plain().private}, passphrase=passphrase).pem == plain().public
     secret = {"private.pem": plain().private, "passphrase": "for nothing"}
     assert read(secret, passphrase=passphrase).pem == plain().public
@@ -127,21 +127,21 @@ def test_an_encrypted_key_beside_its_public_part_needs_no_passphrase() -> None:
     assert read({"private.pem": private + public}).pem == public
 
 
-def test_a_wrong_passphrase_is_told_even_beside_a_public_part() -> None:
-    """A key that nobody can open is not published: what answers the Flows could not open it either."""
+def test_a_wrong_passphrase_is_refused_even_beside_a_public_part() -> None:
+    """The business's Flows endpoint could not decrypt the key, either."""
     secret = {"private.pem": encrypted_with(), "public.pem": plain().public, "passphrase": "wrong"}
     assert refusal(secret, passphrase="passphrase") == f"private.pem {WRONG}"
 
 
-def test_an_opened_key_must_agree_with_the_public_part() -> None:
-    """With a passphrase the private key is held against the public part beside it."""
+def test_a_decrypted_key_must_match_the_public_part() -> None:
+    """With a passphrase both are compared."""
     secret = {"private.pem": encrypted_with(), "public.pem": keys.rsa("second").public, "p": PASSPHRASE}
-    assert refusal(secret, passphrase="p") == ("public.pem and private.pem belong to different keys; they must agree")
+    assert refusal(secret, passphrase="p") == ("public.pem and private.pem are different keys; they must be the same")
 
 
 @pytest.mark.parametrize("private", [encrypted_with, lambda: classic_with("-des3")], ids=["PKCS#8", "PKCS#1"])
 def test_an_encrypted_key_alone_needs_a_passphrase(private: Callable[[], str]) -> None:
-    """Without a passphrase entry the message says which field names one."""
+    """The message names the field for it."""
     expected = "private.pem is encrypted; keySecretRef.passphraseKey must name its passphrase's entry"
     assert refusal({"private.pem": private()}) == expected
 
@@ -149,7 +149,7 @@ def test_an_encrypted_key_alone_needs_a_passphrase(private: Callable[[], str]) -
 BAD_PASSPHRASES: dict[str, tuple[Secret, str]] = {
     "missing": (
         {"other": ""},
-        "the Secret has no entry passphrase to take the passphrase from; it has other, private.pem",
+        "the Secret has no entry passphrase, which keySecretRef.passphraseKey names; it has other, private.pem",
     ),
     "empty": ({"passphrase": ""}, "passphrase is empty; the passphrase of the private key is needed"),
     "a newline": ({"passphrase": "\r\n"}, "passphrase is empty; the passphrase of the private key is needed"),
@@ -158,15 +158,15 @@ BAD_PASSPHRASES: dict[str, tuple[Secret, str]] = {
 
 
 @pytest.mark.parametrize(("entries", "expected"), BAD_PASSPHRASES.values(), ids=BAD_PASSPHRASES.keys())
-def test_a_passphrase_entry_that_holds_none_is_told(entries: Secret, expected: str) -> None:
-    """A named passphrase entry has to be there and to hold a passphrase."""
+def test_an_unusable_passphrase_entry_is_refused(entries: Secret, expected: str) -> None:
+    """Missing, empty or too long."""
     secret = {"private.pem": encrypted_with(), **entries}
     assert refusal(secret, passphrase="passphrase") == expected
 
 
 @pytest.mark.parametrize("passphrase", [b"\xff\xfe", b"x" * 1024, b"\0"])
-def test_a_passphrase_may_be_any_bytes(passphrase: bytes) -> None:
-    """Bytes that are no text are tried like any others, with every scheme."""
+def test_a_passphrase_can_be_any_bytes(passphrase: bytes) -> None:
+    """Also bytes that are not text, with every scheme."""
     for private in (encrypted_with(), encrypted_with("-v1", "PBE-SHA1-3DES"), classic_with("-aes128")):
         secret: Secret = {"private.pem": private, "p": passphrase}
         assert refusal(secret, passphrase="p") == f"private.pem {WRONG}"
@@ -177,56 +177,55 @@ PKCS12 = "1.2.840.113549.1.12.1.3"
 
 
 def derivation(oid: str, costs: tuple[int, ...]) -> bytes:
-    """Return the AlgorithmIdentifier of a derivation that asks for these costs."""
+    """Return the AlgorithmIdentifier of a derivation with these costs."""
     parameters = der.sequence(der.octets(bytes(8)), *map(der.integer, costs)) if costs else b""
     return der.sequence(der.oid(oid), parameters)
 
 
 def asking(oid: str, *costs: int) -> str:
-    """Return an encrypted key that asks for this work under PBES2, and holds nothing that any passphrase opens."""
+    """Return an undecryptable PBES2 key with this derivation."""
     cipher = der.sequence(der.oid(der.AES_256), der.octets(bytes(16)))
     algorithm = der.sequence(der.oid(der.PBES2), der.sequence(derivation(oid, costs), cipher))
     return armored(LABEL, der.sequence(algorithm, der.octets(bytes(16))))
 
 
 def asking_other(oid: str, *costs: int) -> str:
-    """Return an encrypted key that asks for this work under another scheme."""
+    """Return an undecryptable key of another scheme with this cost."""
     return armored(LABEL, der.sequence(derivation(oid, costs), der.octets(bytes(16))))
 
 
 LABEL = "ENCRYPTED PRIVATE KEY"
 NEEDED = "an RSA key of 2048 bits is needed"
-UNREADABLE = f"is no readable private key: damaged, cut off or of an unknown kind; {NEEDED}"
+UNREADABLE = f"is not a readable private key: damaged, truncated or of an unknown kind; {NEEDED}"
 ACCEPTED_INSTEAD = "openssl rsa -aes256 writes one that is accepted"
-TOO_MUCH = f"asks for too much work to be decrypted; {ACCEPTED_INSTEAD}"
-NO_WORK = f"asks for no work to be decrypted; {ACCEPTED_INSTEAD}"
+COST = f"declares an unsupported key-derivation cost; {ACCEPTED_INSTEAD}"
 UNSUPPORTED = f"is encrypted in a way that is not supported; {ACCEPTED_INSTEAD}"
-WRONG = "cannot be opened: the passphrase is wrong, or the key is damaged or encrypted in a way that is not supported"
+WRONG = "cannot be decrypted: the passphrase is wrong, or the key is damaged or its encryption is not supported"
 
 NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "another passphrase": (lambda: encrypted_with("-passout", "pass:another"), WRONG),
     "another passphrase, OpenSSL 1": (lambda: keys.encrypted_classic(passphrase="another").private, WRONG),
     "as many rounds as are accepted": (lambda: asking(der.PBKDF2, 1_000_000), WRONG),
-    "one round more": (lambda: asking(der.PBKDF2, 1_000_001), TOO_MUCH),
-    "2^31 rounds": (lambda: asking(der.PBKDF2, 2**31), TOO_MUCH),
-    "as many rounds as can be written": (lambda: asking(der.PBKDF2, 2**64 - 1), TOO_MUCH),
-    "more rounds than a machine word": (lambda: asking(der.PBKDF2, 2**64), TOO_MUCH),
-    "more rounds than anybody counts": (lambda: asking(der.PBKDF2, 2**300_000), TOO_MUCH),
-    "no rounds": (lambda: asking(der.PBKDF2, 0), NO_WORK),
-    "less than no rounds": (lambda: asking(der.PBKDF2, -1), NO_WORK),
+    "one round more": (lambda: asking(der.PBKDF2, 1_000_001), COST),
+    "2^31 rounds": (lambda: asking(der.PBKDF2, 2**31), COST),
+    "as many rounds as can be written": (lambda: asking(der.PBKDF2, 2**64 - 1), COST),
+    "more rounds than a machine word": (lambda: asking(der.PBKDF2, 2**64), COST),
+    "an enormous number of rounds": (lambda: asking(der.PBKDF2, 2**300_000), COST),
+    "no rounds": (lambda: asking(der.PBKDF2, 0), COST),
+    "less than no rounds": (lambda: asking(der.PBKDF2, -1), COST),
     "as much of scrypt as is accepted": (lambda: asking(SCRYPT, 2**16, 8, 1), WRONG),
-    "twice as much of scrypt": (lambda: asking(SCRYPT, 2**17, 8, 1), TOO_MUCH),
-    "wide blocks in scrypt": (lambda: asking(SCRYPT, 2, 2**30, 1), TOO_MUCH),
-    "many lanes in scrypt": (lambda: asking(SCRYPT, 2, 1, 2**30), TOO_MUCH),
-    "enormous numbers in scrypt": (lambda: asking(SCRYPT, *[2**100_000] * 3), TOO_MUCH),
-    "negative numbers in scrypt": (lambda: asking(SCRYPT, -2, -8, 1), NO_WORK),
-    "no blocks in scrypt": (lambda: asking(SCRYPT, 2**60, 0, 1), NO_WORK),
+    "twice as much of scrypt": (lambda: asking(SCRYPT, 2**17, 8, 1), COST),
+    "wide blocks in scrypt": (lambda: asking(SCRYPT, 2, 2**30, 1), COST),
+    "many lanes in scrypt": (lambda: asking(SCRYPT, 2, 1, 2**30), COST),
+    "enormous numbers in scrypt": (lambda: asking(SCRYPT, *[2**100_000] * 3), COST),
+    "negative numbers in scrypt": (lambda: asking(SCRYPT, -2, -8, 1), COST),
+    "no blocks in scrypt": (lambda: asking(SCRYPT, 2**60, 0, 1), COST),
     "scrypt with a cost that is no power of two": (lambda: asking(SCRYPT, 1000, 8, 1), WRONG),
-    "an older scheme with 2^31 rounds": (lambda: asking_other(PKCS12, 2**31), TOO_MUCH),
+    "an older scheme with 2^31 rounds": (lambda: asking_other(PKCS12, 2**31), COST),
     "a scheme that is not known": (lambda: asking_other(der.NOBODY, 2048), UNSUPPORTED),
     "a scheme that is not known, without parameters": (
         lambda: asking_other(der.NOBODY),
-        "is damaged or cut off: how it was encrypted cannot be read",
+        "is damaged or truncated: how it was encrypted cannot be read",
     ),
     "a derivation that is not known": (lambda: asking(der.NOBODY, 2048), UNSUPPORTED),
     "a hash that is not known": (lambda: encrypted_with("-v2prf", "hmacWithSHA512-256"), UNSUPPORTED),
@@ -280,7 +279,7 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
 
 
 @pytest.mark.parametrize(("content", "expected"), NOT_OPENED.values(), ids=NOT_OPENED.keys())
-def test_an_encrypted_key_that_does_not_open_is_refused(content: Callable[[], str], expected: str) -> None:
-    """The message says why the key cannot be opened, and absurd work is not even begun."""
+def test_an_undecryptable_key_is_refused(content: Callable[[], str], expected: str) -> None:
+    """The message says why; an excessive cost is refused before deriving a key."""
     secret = {"private.pem": content(), "passphrase": PASSPHRASE}
     assert refusal(secret, passphrase="passphrase") == f"private.pem {expected}"

@@ -1,4 +1,4 @@
-"""What is refused as a key, and with which words."""
+"""Unusable keys, and their messages."""
 
 import base64
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class Pkcs1:
 
 
 def numbers() -> rsa.RSAPrivateNumbers:
-    """Return the numbers of the pair that most tests use."""
+    """Return the numbers of the default pair."""
     key = load_pem_private_key(plain().private.encode(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
     return key.private_numbers()
@@ -79,11 +79,11 @@ def with_lines(pem: str, *, first: int) -> str:
 
 NEEDED = "an RSA key of 2048 bits is needed"
 SIGNS = f"is an RSA-PSS key, which can only sign; {NEEDED}"
-NONE_OF_RSA = "is damaged: its modulus and exponent are none of an RSA key"
-UNPAIRED = "is cut off or garbled: its BEGIN and END lines do not pair up"
-UNREADABLE = f"damaged, cut off or of an unknown kind; {NEEDED}"
+NONE_OF_RSA = "is damaged: its modulus and exponent are not those of an RSA key"
+UNPAIRED = "is truncated or garbled: its BEGIN and END lines do not match"
+UNREADABLE = f"damaged, truncated or of an unknown kind; {NEEDED}"
 SEVERAL = "holds parts of different keys; one key is needed"
-UNRELATED = "is damaged: its private and public halves do not belong together"
+UNRELATED = "is damaged: its private and public halves do not match"
 
 REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "nothing": (lambda: "", f"is empty; {NEEDED}"),
@@ -138,7 +138,7 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
         lambda: keys.openssl("genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:modp_2048"),
         f"holds Diffie-Hellman parameters; {NEEDED}",
     ),
-    "a key of an algorithm that nobody knows": (
+    "a key of an unknown algorithm": (
         lambda: armored("PUBLIC KEY", der.public_key_info(der.NOBODY, 2048)),
         f"is a key of another algorithm; {NEEDED}",
     ),
@@ -170,7 +170,7 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     ),
     "DER of nothing that is known": (
         lambda: der.sequence(der.octets(b"milk")),
-        f"is binary, and of no kind that is known; {NEEDED}",
+        f"is binary data of an unknown kind; {NEEDED}",
     ),
     "base64 of something else": (
         lambda: base64.b64encode(b"hello, world"),
@@ -189,7 +189,7 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     ),
     "a PEM that lacks some lines": (
         lambda: with_lines(plain().private, first=9),
-        f"is no readable private key: {UNREADABLE}",
+        f"is not a readable private key: {UNREADABLE}",
     ),
     "a PEM with other characters in it": (
         lambda: plain().public.replace("A", "*"),
@@ -197,11 +197,11 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     ),
     "a PEM with nothing in it": (
         lambda: armored("PUBLIC KEY", b""),
-        f"is no readable public key: {UNREADABLE}",
+        f"is not a readable public key: {UNREADABLE}",
     ),
     "a certificate that is damaged": (
         lambda: armored("CERTIFICATE", der_of(certificate())[:-9]),
-        f"is no readable certificate: {UNREADABLE}",
+        f"is not a readable certificate: {UNREADABLE}",
     ),
     "several private keys": (
         lambda: plain().private + keys.rsa("second").private,
@@ -236,11 +236,11 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "a negative factor": (lambda: tampered_private(p=-numbers().p, q=-numbers().q), UNRELATED),
     "an algorithm without a key": (
         lambda: armored("PUBLIC KEY", der.sequence(der.sequence(der.oid(der.RSA), der.NULL), der.bits(b"0"))),
-        f"is no readable RSA key: damaged or cut off; {NEEDED}",
+        f"is not a readable RSA key: damaged or truncated; {NEEDED}",
     ),
     "a key without an algorithm": (
         lambda: armored("PUBLIC KEY", der.sequence(der.sequence(), der.bits(b"0"))),
-        f"is no readable public key: {UNREADABLE}",
+        f"is not a readable public key: {UNREADABLE}",
     ),
     "an even modulus": (
         lambda: public_of_numbers(n=numbers().public_numbers.n + 1, e=65537),
@@ -250,12 +250,12 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
 
 
 @pytest.mark.parametrize(("content", "expected"), REFUSED.values(), ids=REFUSED.keys())
-def test_an_unusable_key_is_refused_with_what_was_found(content: Callable[[], str | bytes], expected: str) -> None:
+def test_an_unusable_key_is_refused(content: Callable[[], str | bytes], expected: str) -> None:
     """The message names the entry, what it holds and what is needed."""
     assert refusal({"private.pem": content()}) == f"private.pem {expected}"
 
 
-def test_a_large_key_of_another_algorithm_is_refused_by_its_header() -> None:
-    """Reading this DSA key takes the library minutes, in which nothing else runs."""
+def test_a_large_key_of_another_algorithm_is_not_loaded() -> None:
+    """Loading this DSA key would take `cryptography` minutes."""
     content = armored("PRIVATE KEY", der.private_key_info(der.DSA, 90_000))
     assert refusal({"private.pem": content}) == f"private.pem is a DSA key; {NEEDED}"

@@ -1,4 +1,4 @@
-"""Which key an API reports, as far as its answer is one."""
+"""The fingerprint of the public key that an API reports."""
 
 import hashlib
 from collections.abc import Callable
@@ -42,7 +42,7 @@ REPORTED: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("text", REPORTED.values(), ids=REPORTED.keys())
-def test_our_key_is_recognised_however_it_is_written(text: Callable[[], str]) -> None:
+def test_our_key_is_recognised_in_any_form(text: Callable[[], str]) -> None:
     """Fingerprints are compared, not texts."""
     assert remote_fingerprint(text()) == plain().fingerprint
 
@@ -58,20 +58,20 @@ FOREIGN: dict[str, Callable[[], str]] = {
 
 @pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN.keys())
 def test_any_other_public_key_has_a_fingerprint(text: Callable[[], str]) -> None:
-    """Somebody else's key is somebody else's, whatever its kind."""
+    """Of any algorithm and size."""
     assert remote_fingerprint(text()) == keys.fingerprint(text()) != plain().fingerprint
 
 
 @pytest.mark.parametrize("algorithm", [der.RSA_PSS, der.DSA, der.DIFFIE_HELLMAN, der.X942, der.EC])
-def test_a_large_key_of_another_algorithm_is_not_opened(algorithm: str) -> None:
-    """Its fingerprint is that of the DER, as it came."""
+def test_a_large_key_of_another_algorithm_is_not_loaded(algorithm: str) -> None:
+    """Its fingerprint is that of its DER, unchanged."""
     info = der.public_key_info(algorithm, 6_000)
     assert remote_fingerprint(armored("PUBLIC KEY", info)) == f"sha256:{hashlib.sha256(info).hexdigest()}"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\r\n", "\\n"])
 def test_a_blank_key_is_no_key(text: str) -> None:
-    """What an API answers before a key was ever set has no fingerprint."""
+    """An API returns it before a key was ever set."""
     assert remote_fingerprint(text) is None
 
 
@@ -87,7 +87,7 @@ OTHER: dict[str, Callable[[], str]] = {
     "a block of something else": lambda: armored("PUBLIC KEY", b"not DER"),
     "base64 of something else": lambda: "aGVsbG8=",
     "half a character": lambda: "\ud800",
-    "a key of an algorithm that nobody knows": lambda: armored("PUBLIC KEY", der.public_key_info(der.NOBODY, 2048)),
+    "a key of an unknown algorithm": lambda: armored("PUBLIC KEY", der.public_key_info(der.NOBODY, 2048)),
     "RSA without numbers": lambda: armored(
         "PUBLIC KEY", der.sequence(der.sequence(der.oid(der.RSA), der.NULL), der.bits(b"0"))
     ),
@@ -98,7 +98,7 @@ OTHER: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("text", OTHER.values(), ids=OTHER.keys())
-def test_an_answer_that_is_no_public_key_is_told_apart(text: Callable[[], str]) -> None:
-    """Anything but one public key is not understood, and not quoted."""
-    with pytest.raises(UnreadableKey, match=r"^the answer is (no readable|too large for a) public key$"):
+def test_anything_else_is_unreadable(text: Callable[[], str]) -> None:
+    """The message does not quote it."""
+    with pytest.raises(UnreadableKey, match=r"^the public key in the response (is too large|cannot be parsed)$"):
         remote_fingerprint(text())

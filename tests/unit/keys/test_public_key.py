@@ -1,4 +1,4 @@
-"""Which public key a Secret holds, in which of its entries and in which form."""
+"""The public key of a Secret: entries and forms."""
 
 import base64
 import re
@@ -13,7 +13,7 @@ from support.key_samples import Secret, armored, certificate, der_of, elliptic_c
 
 
 def relabelled(pem: str, label: str) -> str:
-    """Return what a PEM holds under another label."""
+    """Return a PEM with another label."""
     return armored(label, der_of(pem))
 
 
@@ -65,7 +65,7 @@ ACCEPTED: dict[str, Callable[[], str]] = {
     "a private key under the label of a public one": lambda: relabelled(plain().private, "PUBLIC KEY"),
     "a certificate under the label of a private key": lambda: relabelled(certificate(), "PRIVATE KEY"),
     "an RSA key under the label of an EC key": lambda: relabelled(plain().private, "EC PRIVATE KEY"),
-    "a key under a label that nobody knows": lambda: relabelled(plain().public, "KEY"),
+    "a key with an unknown label": lambda: relabelled(plain().public, "KEY"),
     "base64 of the PEM, as of data for stringData": lambda: base64_of(plain().private),
     "base64 of the PEM on one line, in quotes": lambda: f'"{base64_of(plain().private)}"'.replace("\n", ""),
     "base64 of base64 of the PEM": lambda: base64_of(base64_of(plain().private)),
@@ -77,7 +77,7 @@ ACCEPTED: dict[str, Callable[[], str]] = {
 
 @pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_every_form_of_a_key_gives_the_same_public_key(text: Callable[[], str]) -> None:
-    """However a key was written down, the same SubjectPublicKeyInfo is published."""
+    """It is published as SubjectPublicKeyInfo."""
     key = read({"private.pem": text()})
     assert key == PublicKey(pem=plain().public, fingerprint=plain().fingerprint)
 
@@ -93,19 +93,19 @@ BINARY: dict[str, Callable[[], str]] = {
 
 @pytest.mark.parametrize("pem", BINARY.values(), ids=BINARY.keys())
 def test_binary_der_is_read(pem: Callable[[], str]) -> None:
-    """What cert-manager writes as key.der needs no conversion."""
+    """Such as key.der of cert-manager."""
     assert read({"key.der": der_of(pem())}, entry="key.der").pem == plain().public
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1"])
 def test_other_encodings_of_the_text_are_read(encoding: str) -> None:
-    """UTF-16, which a PowerShell redirection writes, and Latin-1 around the blocks do no harm."""
+    """UTF-16, as PowerShell writes it, and Latin-1 around the blocks."""
     mark = "\ufeff" if encoding == "utf-16-be" else ""
     assert read({"public.pem": f"{mark}Schlüssel\n{plain().public}".encode(encoding)}).pem == plain().public
 
 
-def test_what_is_published_has_plain_newlines() -> None:
-    """The published PEM is SubjectPublicKeyInfo with LF and one newline at the end."""
+def test_the_published_pem_has_lf_newlines() -> None:
+    """With one at the end."""
     pem = read({"tls.crt": certificate().replace("\n", "\r\n")}).pem
     assert pem.startswith("-----BEGIN PUBLIC KEY-----\n")
     assert pem.endswith("-----END PUBLIC KEY-----\n")
@@ -113,20 +113,20 @@ def test_what_is_published_has_plain_newlines() -> None:
 
 
 def test_the_key_id_is_the_beginning_of_the_fingerprint() -> None:
-    """People see the first twelve digits of the fingerprint's sixty-four."""
+    """Its first twelve of 64 hex digits."""
     key = read({"public.pem": plain().public})
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", key.fingerprint)
     assert key.key_id == key.fingerprint[7:19]
 
 
 def test_a_public_key_shows_its_fingerprint_only() -> None:
-    """The repr of a public key identifies it without the PEM."""
+    """Its repr does not show the PEM."""
     key = read({"public.pem": plain().public})
     assert repr(key) == f"PublicKey(fingerprint='{key.fingerprint}')"
 
 
 def test_the_secret_of_a_cert_manager_certificate_is_read() -> None:
-    """Key, chain and CA as cert-manager writes them give the key; ca.crt is not looked at."""
+    """From key and chain; ca.crt is not read."""
     chain = certificate() + keys.certificate_of(keys.rsa("second").private)
     for private in (plain().private, keys.classic(plain().private)):
         secret = {"tls.key": private, "tls.crt": chain, "ca.crt": elliptic_certificate()}
@@ -135,12 +135,12 @@ def test_the_secret_of_a_cert_manager_certificate_is_read() -> None:
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_each_of_the_known_entries_is_enough(name: str) -> None:
-    """Any one of the entries that are looked for may hold the key."""
+    """Any one can hold the key."""
     assert read({name: plain().private, "other.pem": "no key"}).pem == plain().public
 
 
-def test_all_of_the_known_entries_may_be_there() -> None:
-    """Entries that agree are one key."""
+def test_all_of_the_known_entries_can_be_present() -> None:
+    """If they hold the same key."""
     secret = {
         "public.pem": plain().public,
         "private.pem": plain().private,
@@ -150,25 +150,25 @@ def test_all_of_the_known_entries_may_be_there() -> None:
     assert read(secret).pem == plain().public
 
 
-def test_a_blank_entry_beside_a_key_does_not_count() -> None:
-    """A Secret of type kubernetes.io/tls has both entries even while one of them has nothing to hold."""
+def test_a_blank_entry_beside_a_key_is_ignored() -> None:
+    """A Secret of type kubernetes.io/tls always has both entries."""
     assert read({"tls.key": plain().private, "tls.crt": ""}).pem == plain().public
 
 
-def test_a_named_entry_is_the_only_one_looked_at() -> None:
-    """With a named entry the others may hold anything."""
+def test_only_a_named_entry_is_read() -> None:
+    """The others can hold anything."""
     secret = {"flows.pem": plain().private, "public.pem": "no key", "tls.crt": elliptic_certificate()}
     assert read(secret, entry="flows.pem").pem == plain().public
 
 
 def test_entries_that_disagree_are_refused() -> None:
-    """A key and a certificate of different pairs are named, not chosen from."""
+    """The message names both entries."""
     secret = {"tls.key": keys.rsa("second").private, "tls.crt": certificate()}
-    assert refusal(secret) == "tls.crt and tls.key belong to different keys; they must agree"
+    assert refusal(secret) == "tls.crt and tls.key are different keys; they must be the same"
 
 
 def test_one_unusable_entry_of_several_is_refused() -> None:
-    """A known entry of another kind is not passed over in favour of a usable one."""
+    """The others are not used instead."""
     secret = {"public.pem": plain().public, "tls.crt": elliptic_certificate()}
     assert refusal(secret) == "tls.crt is an EC key; an RSA key of 2048 bits is needed"
 
@@ -201,26 +201,26 @@ MISSING: dict[str, tuple[Secret, str | None, str]] = {
 
 
 @pytest.mark.parametrize(("secret", "entry", "expected"), MISSING.values(), ids=MISSING.keys())
-def test_a_missing_entry_is_told_with_those_that_are_there(secret: Secret, entry: str | None, expected: str) -> None:
-    """The names of some entries help to find the right one."""
+def test_a_missing_entry_is_refused_with_the_present_ones(secret: Secret, entry: str | None, expected: str) -> None:
+    """The message lists some entries."""
     assert refusal(secret, entry=entry) == expected
 
 
 @pytest.mark.parametrize("entry", [None, "y" * 253])
 def test_a_message_stays_within_its_bound(entry: str | None) -> None:
-    """However long the names are, a message fits into a status."""
+    """It fits into a status row, however long the names are."""
     message = refusal({f"{number}{'x' * 250}": "" for number in range(9)}, entry=entry)
     assert len(message) <= 256
     assert message.endswith(" and 5 more")
 
 
-def test_a_longer_message_is_cut() -> None:
-    """A message of any other making is cut at its bound, and shows it."""
+def test_a_longer_message_is_truncated() -> None:
+    """It ends with an ellipsis."""
     assert str(InvalidKey("x" * 257)) == "x" * 255 + "…"
 
 
-def test_a_refusal_shows_nothing_of_the_material() -> None:
-    """Neither message nor traceback holds a piece of the key or the passphrase, or a cause that might."""
+def test_a_refusal_shows_no_key_material() -> None:
+    """Neither message nor traceback quotes the key or the passphrase, and there is no cause."""
     private = keys.encrypted().private
     secret = {"private.pem": private.encode(), "passphrase": b"hunter2"}
     with pytest.raises(InvalidKey) as caught:

@@ -1,4 +1,4 @@
-"""How a proxy is written."""
+"""URLs of proxies."""
 
 import pytest
 
@@ -23,14 +23,14 @@ from bek_operator.secret_str import SecretStr
         ("http://user@proxy.test", Proxy(scheme="http", host="proxy.test", port=80, username="user")),
     ],
 )
-def test_understood(text: str, proxy: Proxy) -> None:
-    """A proxy is a host and a port, and who may use it."""
+def test_valid(text: str, proxy: Proxy) -> None:
+    """Scheme, host, port and credentials."""
     assert parse_proxy(text) == proxy
 
 
 @pytest.mark.parametrize("text", ["http://proxy.test:3128", "https://[2001:db8::7]:443"])
-def test_a_proxy_is_shown_without_who_may_use_it(text: str) -> None:
-    """As it is written, but for user and password."""
+def test_str_has_no_credentials(text: str) -> None:
+    """The URL without user and password."""
     assert str(parse_proxy(text)) == text
     assert str(parse_proxy(text.replace("://", "://user:sesame@"))) == text
 
@@ -55,8 +55,8 @@ def test_a_proxy_is_shown_without_who_may_use_it(text: str) -> None:
         "http://proxy\n.test",
     ],
 )
-def test_refused(text: str) -> None:
-    """Anything else is refused, and not repeated: it may hold a password."""
+def test_invalid(text: str) -> None:
+    """The message does not quote it: it may hold a password."""
     secret = text.replace("http://", "http://user:hunter2@") if "://" in text else text
     for one in (text, secret):
         with pytest.raises(ValueError, match=r"^must be http://host:port") as fault:
@@ -65,8 +65,8 @@ def test_refused(text: str) -> None:
         assert fault.value.__cause__ is None
 
 
-def test_not_shown() -> None:
-    """Neither the user nor the password is shown."""
+def test_repr_has_no_credentials() -> None:
+    """Neither user nor password."""
     shown = repr(parse_proxy("http://someone:hunter2@proxy.test"))
     assert "someone" not in shown
     assert "hunter2" not in shown

@@ -1,4 +1,4 @@
-"""The brake: how often one key, and how often any, may be published to one number."""
+"""The back-offs: how often one key, and how often any, may be published to one number."""
 
 from collections.abc import Sequence
 

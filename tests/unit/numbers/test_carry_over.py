@@ -67,7 +67,7 @@ def recovered(written: dict[str, Any], aim: Target | None = None, generation: in
 
 
 def test_a_signed_number_is_signed_after_a_restart() -> None:
-    """It is known to be signed as it was, and is looked at when told, not at once."""
+    """It is known to be signed as it was, and is checked when told, not at once."""
     known = recovered(status(lastPublishTime="2026-11-22T09:00:00Z", publishes=2))
     assert (known.reason, known.message, known.observed, known.verdict.retry) == (Reason.SIGNED, "", True, None)
     assert (known.reading.status, known.reading.fingerprint) == (SignatureStatus.VALID, OURS)
@@ -102,7 +102,7 @@ def test_a_number_that_the_status_does_not_show_is_new(written: dict[str, Any]) 
 
 
 def test_after_a_rotation_meanwhile_the_new_key_is_looked_for() -> None:
-    """What the API held is still shown, but it says nothing about the new key, nor does the brake."""
+    """What the API held is still shown, but it says nothing about the new key, nor does the back-off."""
     known = recovered(status(publishes=3, lastPublishTime="2026-11-22T09:59:00Z"), target(key=public_key("new")))
     assert (known.reason, known.observed, known.publishes) == (Reason.PENDING, False, 0)
     assert (known.reading.status, known.reading.fingerprint, known.published_at) == (
@@ -120,7 +120,7 @@ def test_after_a_rotation_meanwhile_no_refusal_of_the_old_key_holds_the_new_one(
 
 @pytest.mark.parametrize("row", [{"observedFingerprint": OTHER}, {"signatureStatus": "MISMATCH"}], ids=str)
 def test_a_row_that_contradicts_itself_is_not_believed(row: dict[str, Any]) -> None:
-    """Signed means VALID for the status' own key; a row that says otherwise is looked at anew."""
+    """Signed means VALID for the status' own key; a row that says otherwise is checked anew."""
     known = recovered(status(**row))
     assert (known.reason, known.observed) == (Reason.PENDING, False)
 
@@ -145,7 +145,7 @@ def test_a_number_that_was_not_looked_at_since_the_last_change_is_not_claimed_to
 
 
 @pytest.mark.parametrize(("request_", "publishes"), [("then", 2), ("", 2), ("now", 0)])
-def test_the_brake_remembers_unless_a_check_was_asked_for(request_: str, publishes: int) -> None:
+def test_the_back_off_remembers_unless_a_check_was_asked_for(request_: str, publishes: int) -> None:
     """A new request clears the count, one that was met already does not."""
     written = status("NotPublished", reason="NotPublished", publishes=2)
     assert recovered(written, target(request=request_)).publishes == publishes
@@ -196,7 +196,7 @@ def test_a_refused_key_is_not_tried_at_once_after_a_restart() -> None:
     ],
 )
 def test_who_must_act_is_known_after_a_restart(stalled: str, reason: str, retry: Retry | None) -> None:
-    """A reason that time may heal is a person's where the object is stalled for it."""
+    """A reason that time may heal is the user's where the object is stalled for it."""
     assert recovered(status(stalled or reason, stalled, reason=reason)).verdict.retry is retry
 
 
@@ -207,21 +207,23 @@ def test_a_stalled_number_stays_so_when_it_fails_again_after_a_restart() -> None
     assert after_failure(known, BROKEN, NOW, 0.5).verdict.retry is Retry.TERMINAL
 
 
-def test_tries_begin_anew_where_a_person_has_done_something_meanwhile() -> None:
-    """After an edit, or where nobody was asked yet, none are used up."""
+def test_tries_begin_anew_where_the_user_has_done_something_meanwhile() -> None:
+    """After an edit or a request, or where nobody was asked yet, none are used up."""
     edited = recovered(status("InvalidAnswer", "InvalidAnswer", reason="InvalidAnswer"), generation=2)
     waiting = recovered(status("InvalidAnswer", reason="InvalidAnswer"))
-    assert (edited.failing.limited, waiting.failing.limited) == (0, 0)
+    stalled = recovered(status("InvalidAnswer", "InvalidAnswer", reason="InvalidAnswer"))
+    requested = with_target(stalled, target(request="now"), NOW)
+    assert (edited.failing.limited, waiting.failing.limited, requested.failing.limited) == (0, 0, 0)
 
 
 def test_a_publish_that_is_still_to_come_was_now() -> None:
-    """A clock that went wrong cannot make the brake hold for longer than ever."""
+    """A clock that went wrong cannot make the back-off hold for longer than ever."""
     row = {"reason": "Contended", "publishes": 3, "lastPublishTime": "2031-01-01T00:00:00Z"}
     assert recovered(status("Contended", "Contended", **row)).publish_due == NOW + 3600
 
 
 def test_a_publish_that_the_status_does_not_date_holds_nothing_back() -> None:
-    """A count alone, without a time, is no brake."""
+    """A count alone, without a time, is no back-off."""
     known = recovered(status("NotPublished", reason="NotPublished", publishes=9, lastPublishTime="once"))
     assert (known.published_at, known.publish_due) == (None, 0.0)
 
@@ -315,7 +317,7 @@ def test_a_number_that_another_object_had_is_looked_at() -> None:
 
 
 def test_a_rest_is_not_forgotten_for_a_problem() -> None:
-    """A number that was suspended meanwhile is looked at when its problem is over."""
+    """A number that was suspended meanwhile is checked when its problem is over."""
     blocked = expired(with_target(signed(), BLOCKED, NOW), NOW)
     assert (blocked.reason, blocked.observed, blocked.due) == (GONE.reason, True, math.inf)
     assert not with_target(blocked, target(), NOW).observed
@@ -338,7 +340,7 @@ def test_what_changes_beside_a_problem_counts_when_it_is_over() -> None:
 
 
 def test_a_problem_is_shown_after_a_restart_and_leaves_what_the_status_told() -> None:
-    """Whether the status spoke of it already or not, the number is looked at once it is over."""
+    """Whether the status spoke of it already or not, the number is checked once it is over."""
     row: dict[str, Any] = {"lastPublishTime": "2026-11-22T09:00:00Z", "publishes": 2}
     for before in (status(**row), status("CredentialsNotFound", reason="CredentialsNotFound", **row)):
         blocked = recovered(before, BLOCKED)
@@ -386,7 +388,7 @@ def test_another_address_is_another_number_as_far_as_one_can_tell() -> None:
 
 
 def test_another_login_keeps_what_is_known_but_not_what_was_read() -> None:
-    """The brake stays, the row too; the next decision needs a new read, which is due now."""
+    """The publish back-off stays, the row too; the next decision needs a new read, which is due now."""
     aim = target(endpoint=endpoint(password="new"))
     after = with_target(known(), aim, NOW)
     assert after.shown == known().shown
@@ -394,7 +396,7 @@ def test_another_login_keeps_what_is_known_but_not_what_was_read() -> None:
 
 
 def test_any_change_ends_a_back_off() -> None:
-    """A number that is failing is looked at anew, with all of its tries."""
+    """A number that is failing is checked anew, with all of its tries."""
     failing = known(failures=4, limited=4)
     after = with_target(failing, target(interval=60.0), NOW)
     assert (after.failures, after.failing.limited, after.due) == (0, 0, NOW)
@@ -418,7 +420,7 @@ def test_another_login_may_publish_what_the_last_one_could_not(refusal: Any, kep
 
 
 def test_a_new_key_goes_out_on_what_was_read_before() -> None:
-    """No second read is needed, no brake holds, and the row speaks of the new key."""
+    """No second read is needed, no back-off holds, and the row speaks of the new key."""
     after = with_target(known(), target(key=public_key("new")), NOW + 20)
     assert (after.reason, after.observed, after.publishes, after.cause) == (Reason.PENDING, False, 0, None)
     assert (after.reading.status, after.reading.fingerprint, after.published_at) == (
@@ -438,7 +440,7 @@ def test_a_new_key_needs_a_read_where_the_last_one_failed() -> None:
 
 
 def test_a_new_key_is_nobodys_failure_yet() -> None:
-    """Whatever a person was asked to do about the last one."""
+    """Whatever the user was asked to do about the last one."""
     rejected = facts(reason=Reason.KEY_REJECTED, observed=True, needs_user=True)
     assert with_target(rejected, target(key=public_key("new")), NOW).verdict.retry is None
 
@@ -455,8 +457,8 @@ def test_a_new_key_waits_for_a_server_that_asked_to_be_left_alone() -> None:
     assert with_target(hidden, aim, NOW).reason is Reason.PENDING
 
 
-def test_a_request_clears_the_brake_and_the_back_off() -> None:
-    """Everything is looked at anew, but for what the server asked for."""
+def test_a_request_clears_publishes_and_failures() -> None:
+    """Everything is checked anew, but for what the server asked for."""
     before = known(failures=2, refusal=BUSY, refusals=3, accepted=True)
     after = with_target(before, target(request="now"), NOW)
     assert (after.publishes, after.published.accepted, after.refusal, after.failures) == (0, False, None, 0)
@@ -467,7 +469,7 @@ def test_a_request_clears_the_brake_and_the_back_off() -> None:
 
 
 def test_an_edit_that_comes_with_a_request_is_an_edit_all_the_same() -> None:
-    """The number is not said to have been looked at since, which a request alone would leave as it was."""
+    """The number is not said to have been checked since, which a request alone would leave as it was."""
     after = with_target(known(), target(request="now", api=api(url="https://whatsapp-{digits}/")), NOW)
     assert (after.observed, after.check_requested, after.publishes) == (False, True, 0)
 
@@ -476,7 +478,7 @@ def test_an_edit_that_comes_with_a_request_is_an_edit_all_the_same() -> None:
     "aim", [target(publish=False), target(api=api(url="https://whatsapp-{digits}/"))], ids=["policy", "api"]
 )
 def test_an_edit_that_may_matter_has_the_number_looked_at(aim: Target) -> None:
-    """The brake stays where key and address do."""
+    """The publish back-off stays where key and address do."""
     after = with_target(known(needs_user=True), aim, NOW + 10)
     assert (after.observed, after.verdict.needs_user, after.publishes) == (False, False, 2)
 

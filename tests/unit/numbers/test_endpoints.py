@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.net.hosts import AllowedHosts, parse_url
+from bek_operator.net.hosts import AllowedHosts
+from bek_operator.net.url import parse_url
 from bek_operator.numbers.answers import Failure, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint, OnPremisesEndpoint
 from bek_operator.numbers.endpoints import DEFAULT_CLOUD_VERSION, EgressPolicy, Endpoints, Missing
@@ -253,7 +254,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], Mapping[str, Mapping[str, bytes] | Mis
         provider(url="https://169.254.169.254"),
         FOUND,
         Reason.HOST_NOT_ALLOWED,
-        "host 169.254.169.254 is a cloud's metadata service; no API is there, and nobody should be made to call it",
+        "host 169.254.169.254 is a cloud's metadata service; it must not be called",
     ),
     "what is no URL": (
         provider(url="https://{phoneNumberID}"),

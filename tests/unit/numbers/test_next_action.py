@@ -29,7 +29,7 @@ def rotated(interval: float = 600.0, **more: Any) -> NumberFacts:
 
 
 CASES: dict[str, tuple[NumberFacts, Action]] = {
-    "a number that was never looked at is read": (facts(), Read()),
+    "a number that was never checked is read": (facts(), Read()),
     "a signed number is left alone until its check is due": (signed(due=NOW + 60), Wait(NOW + 60)),
     "a signed number is read when its check is due": (signed(due=NOW), Read()),
     "a number with another key is published to": (seen(), Publish()),
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[NumberFacts, Action]] = {
     "even where a key is to be published": (seen(retry_at=NOW + 30), Wait(NOW + 30)),
     "and no longer than it asked": (facts(retry_at=NOW), Read()),
     "a policy of never publishing only reads": (seen(target=target(publish=False), due=NOW + 5), Wait(NOW + 5)),
-    "the brake holds a fourth publish": (
+    "the back-off holds a fourth publish": (
         seen(publishes=3, published_at=NOW - HOUR + 1, due=NOW + 1),
         Wait(NOW + 1),
     ),
@@ -100,7 +100,7 @@ CASES: dict[str, tuple[NumberFacts, Action]] = {
         seen(refusal=REJECTED, refused_at=NOW - 1199, refusals=2, due=NOW + 1),
         Wait(NOW + 1),
     ),
-    "a person's long absence spaces refused publishes by a day at most": (
+    "a user's long absence spaces refused publishes by a day at most": (
         seen(refusal=DENIED, refused_at=NOW - 24 * HOUR, refusals=40),
         Publish(),
     ),

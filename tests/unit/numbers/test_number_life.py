@@ -29,7 +29,7 @@ from support.builders import (
     target,
     valid,
 )
-from support.rehearsal import Rehearsal, VirtualApi
+from unit.numbers.rehearsal import Rehearsal, VirtualApi
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 READY = ("True", "Succeeded", "")
@@ -54,7 +54,7 @@ def test_a_new_number_is_read_published_and_read_back() -> None:
 
 def test_a_number_that_holds_the_key_is_not_published_to() -> None:
     """Adopting what is right already takes a single read."""
-    life = Rehearsal(VirtualApi(paused=public_key(), valid_from=NOW)).run()
+    life = Rehearsal(VirtualApi(held=public_key(), valid_from=NOW)).run()
     assert (life.ready, life.api.publishes, life.api.reads) == (READY, [], [0])
     assert "lastPublishTime" not in life.row
 
@@ -89,8 +89,8 @@ def test_a_fight_that_is_over_is_forgotten_after_an_hour() -> None:
     assert life.run(MINUTE).row["publishes"] == 1
 
 
-def test_an_accepted_key_that_never_becomes_valid_is_a_persons() -> None:
-    """It is published at 0, 5 and 10 minutes, each time looked at ever more slowly; then the brake holds."""
+def test_an_accepted_key_that_never_becomes_valid_is_the_users() -> None:
+    """It is published at 0, 5 and 10 minutes, each time checked ever more slowly; then the back-off holds."""
     life = Rehearsal(VirtualApi(settles=None)).run(1)
     assert life.ready == ("False", "Progressing", "Reconciling")
     assert life.row["reason"] == "Pending"
@@ -124,7 +124,7 @@ def test_a_passing_fault_is_neither_shown_nor_written() -> None:
 
 @pytest.mark.parametrize("fault", [UNREACHABLE, BUSY, BROKEN], ids=["unreachable", "busy", "not understood"])
 def test_a_fault_that_lasts_is_shown_once(fault: Failure) -> None:
-    """The row keeps the status last read and names the failure; hours of it are one write, or two if a person must."""
+    """The row keeps the status last read and names the failure; hours of it are one write, or two if the user must."""
     life = healthy()
     writes, row = life.writes, dict(life.row)
     life.api.read_fault = fault
@@ -138,7 +138,7 @@ def test_a_fault_that_lasts_is_shown_once(fault: Failure) -> None:
     assert life.run(HOUR).row == row
 
 
-def test_what_is_not_sure_to_pass_ends_with_a_person() -> None:
+def test_what_is_not_sure_to_pass_ends_with_the_user() -> None:
     """A few tries, then Stalled with the same reason, and a check each interval that may still find it healed."""
     life = Rehearsal(VirtualApi(read_fault=BROKEN)).run(20)
     assert life.ready == ("False", "InvalidAnswer", "Reconciling")
@@ -151,8 +151,8 @@ def test_what_is_not_sure_to_pass_ends_with_a_person() -> None:
     assert life.run(10 * MINUTE).ready == READY
 
 
-def test_a_publish_that_is_never_understood_ends_with_a_person() -> None:
-    """Where the key may have arrived the brake counts it: three tries, and then ever fewer."""
+def test_a_publish_that_is_never_understood_ends_with_the_user() -> None:
+    """Where the key may have arrived the back-off counts it: three tries, and then ever fewer."""
     life = Rehearsal(VirtualApi(publish_fault=replace(BROKEN, unknown=True))).run(HOUR)
     assert life.ready == ("False", "InvalidAnswer", "Stalled")
     life.run(DAY)
@@ -193,7 +193,7 @@ def test_a_refused_key_stays_rare_over_restarts() -> None:
 
 @pytest.mark.parametrize("carries_out", [False, True], ids=["lost on the way", "carried out"])
 def test_a_publish_of_unknown_outcome_is_followed_by_reads(*, carries_out: bool) -> None:
-    """If the key has arrived all is well; if not it is tried again, but slowly, and the brake counts every try."""
+    """If the key has arrived all is well; if not it is tried again, but slowly, and the back-off counts every try."""
     life = Rehearsal(VirtualApi(publish_fault=LOST_ANSWER, carries_out=carries_out)).run(MINUTE)
     assert life.api.publishes == ([0] if carries_out else [0, 30])
     life.run(2 * HOUR)
@@ -206,7 +206,7 @@ def test_a_publish_of_unknown_outcome_is_followed_by_reads(*, carries_out: bool)
     "fault", [UNREACHABLE, BUSY, failure(Reason.SERVICE_NOT_READY)], ids=["down", "busy", "starting"]
 )
 def test_a_publish_that_is_turned_away_for_the_moment_comes_right(fault: Failure) -> None:
-    """It does not count for the brake, is shown once, and reaches the number soon after the fault is over."""
+    """It does not count for the back-off, is shown once, and reaches the number soon after the fault is over."""
     life = Rehearsal(VirtualApi(publish_fault=fault)).run(2 * HOUR)
     assert life.ready == ("False", str(fault.reason), "Reconciling")
     assert (life.writes, "publishes" in life.row) == (2, False)
@@ -224,7 +224,7 @@ def test_a_new_key_needs_no_read_before_it() -> None:
     assert life.status["publicKeyFingerprint"] == public_key("new").fingerprint
 
 
-def test_a_new_key_is_not_held_up_by_the_brake() -> None:
+def test_a_new_key_is_not_held_up_by_the_back_off() -> None:
     """Nor by a refusal of the last one."""
     for api in (VirtualApi(settles=None), VirtualApi(publish_fault=REJECTED)):
         life = Rehearsal(api).run(HOUR)
@@ -249,7 +249,7 @@ def test_a_publish_that_ends_after_an_edit_waits_for_its_record() -> None:
     assert invalidated(edited, before.target, NOW).publishes == after_publish(before, Accepted(), NOW).publishes == 1
 
 
-def test_a_request_clears_brake_and_back_off() -> None:
+def test_a_request_clears_publishes_and_failures() -> None:
     """The annotation has a number tried at once that would not be for an hour."""
     life = Rehearsal(VirtualApi(settles=None)).run(30 * MINUTE)
     assert len(life.api.publishes) == 3
@@ -260,7 +260,7 @@ def test_a_request_clears_brake_and_back_off() -> None:
 
 
 def test_a_request_ends_a_back_off() -> None:
-    """A number that is failing is looked at as soon as somebody asks."""
+    """A number that is failing is checked as soon as somebody asks."""
     life = Rehearsal(VirtualApi(read_fault=UNREACHABLE)).run(HOUR)
     life.api.read_fault = None
     assert life.request("now").run().ready == READY
@@ -281,7 +281,7 @@ def test_a_request_does_not_override_what_the_server_asked_for(*, on_publish: bo
 
 
 def test_where_nothing_is_to_be_published_nothing_is() -> None:
-    """The policy Never reads and reports: a lost key is a person's, a signed number is well."""
+    """The policy Never reads and reports: a lost key is the user's, a signed number is well."""
     life = Rehearsal(publishPolicy="Never").run(DAY)
     assert (life.api.publishes, life.ready) == ([], ("False", "NotPublished", "Stalled"))
     life.api.hold(public_key(), life.now)
@@ -387,7 +387,7 @@ def test_a_server_that_takes_no_writes_costs_no_further_publishes() -> None:
     assert life.run(MINUTE).ready == READY
 
 
-def test_a_clock_that_was_wrong_does_not_hold_the_brake() -> None:
+def test_a_clock_that_was_wrong_does_not_hold_the_back_off() -> None:
     """A publish that the status dates years ahead is taken for one of now."""
     life = Rehearsal(VirtualApi(settles=None))
     life.now += 365 * DAY

@@ -26,10 +26,10 @@ from support.builders import (
     on_premises,
     public_key,
 )
-from support.rehearsal import Rehearsal
+from unit.numbers.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
-    from support.rehearsal import Call
+    from unit.numbers.rehearsal import Call
 
 HOUR = 3600.0
 
@@ -47,7 +47,7 @@ class NumberLife(RuleBasedStateMachine):
         super().__init__()
         self.life = Rehearsal()
         self.begun = 0
-        """From which call on a person's act, or another address, has the brake count anew."""
+        """From which call on a user's act, or another address, has the back-off count anew."""
         self.lifted = 0
         """From which call on a request, another address, or a process that does not know of them has all count anew."""
         self.moved = 0
@@ -121,7 +121,7 @@ class NumberLife(RuleBasedStateMachine):
 
     @rule()
     def the_process_ends(self) -> None:
-        """Begin anew with what the status remembers, which says the same again if it spoke of a number looked at."""
+        """Begin anew with what the status remembers, which says the same again if it spoke of a number checked."""
         before, looked_at = self.life.status, self.life.resource.status.complete and self.life.seen.observed
         self.process = len(self.life.api.calls)
         if not self.life.recorded or not self.life.is_request_met:
@@ -154,7 +154,7 @@ class NumberLife(RuleBasedStateMachine):
                 assert call.at >= before.at + before.answer.retry_after
 
     @invariant()
-    def the_brake_holds(self) -> None:
+    def the_back_off_holds(self) -> None:
         """No hour sees more than three publishes of a key, and one more for each crash that went unrecorded."""
         counted = [call.at for call in self.life.api.calls[self.begun :] if call.publishes and counts(call)]
         for first in counted:
@@ -195,4 +195,4 @@ def counts(call: Call) -> bool:
 
 
 TestNumberLife = NumberLife.TestCase
-TestNumberLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestNumberLife.settings = settings(max_examples=60, stateful_step_count=25)

@@ -30,7 +30,7 @@ TAKEN = failure(Reason.DUPLICATE_NUMBER, "is managed by another", retry=Retry.TE
 
 
 def old(number: str, **more: Any) -> NumberFacts:
-    """Return what is known of a number that holds another key as VALID, and was looked at."""
+    """Return what is known of a number that holds another key as VALID, and was checked."""
     known = {"status": VALID, "fingerprint": FORMER, "read_at": None, **more}
     return checked(known.pop("target", None) or target(number), **known)
 
@@ -42,7 +42,7 @@ def new(number: str, **more: Any) -> NumberFacts:
 
 
 def not_observed(number: str, **more: Any) -> NumberFacts:
-    """Return what is known of a number that was not looked at since the key was changed."""
+    """Return what is known of a number that was not checked since the key was changed."""
     return old(number, observed=False, reason=Reason.PENDING, **more)
 
 
@@ -72,7 +72,7 @@ def refused(number: str, refusal: Failure = REJECTED, **more: Any) -> NumberFact
     return old(number, **{"publishes": 1, "refusal": refusal, "refused_at": NOW, "refusals": 1, **more})
 
 
-def braked(number: str, **more: Any) -> NumberFacts:
+def held_back(number: str, **more: Any) -> NumberFacts:
     """Return what is known of a number that was published to too often, whatever the key."""
     return old(number, reason=Reason.KEY_CHANGES_TOO_OFTEN, needs_user=True, **more)
 
@@ -104,13 +104,13 @@ FAILED_OVER_IT = failure(Reason.SERVICE_NOT_READY, retry=Retry.LIMITED, unknown=
 
 TABLE: dict[str, tuple[Iterable[NumberFacts], Rollout, list[str]]] = {
     "a first publication waits for nobody": ((none(A), none(B)), FIRST_NUMBER, ["1", "2"]),
-    "nor do numbers that were not looked at at all": ((facts(target(A)),), FIRST_NUMBER, ["1"]),
+    "nor do numbers that were not checked at all": ((facts(target(A)),), FIRST_NUMBER, ["1"]),
     "nor does one that lost the signature of this very key": ((given_it(A), new(B)), FIRST_NUMBER, ["1", "2"]),
     "with AllAtOnce nobody waits": ((old(A), old(B)), ALL_AT_ONCE, ["1", "2"]),
     "a single number goes first": ((old(A),), FIRST_NUMBER, ["1"]),
     "the lowest number goes first": ((old(C), old(A), old(B)), FIRST_NUMBER, ["1"]),
     "though others hold no key at all": ((none(A), old(B), none(C)), FIRST_NUMBER, ["1"]),
-    "whether it was looked at or not": ((not_observed(A), old(B)), FIRST_NUMBER, ["1"]),
+    "whether it was checked or not": ((not_observed(A), old(B)), FIRST_NUMBER, ["1"]),
     "unless it never answered at all": ((facts(target(A)), old(B)), FIRST_NUMBER, ["2"]),
     "the named number goes first": ((old(A), old(B), old(C)), NAMED, ["2"]),
     "and no other though it fails": ((old(A), failing(B), old(C)), NAMED, ["2"]),
@@ -168,8 +168,8 @@ TABLE: dict[str, tuple[Iterable[NumberFacts], Rollout, list[str]]] = {
         FIRST_NUMBER,
         ["1"],
     ),
-    "one that was given too many keys of late is waited for": ((old(A), braked(B), old(C)), FIRST_NUMBER, ["2"]),
-    "and the lowest of them": ((old(A), braked(C), braked(B)), FIRST_NUMBER, ["2"]),
+    "one that was given too many keys of late is waited for": ((old(A), held_back(B), old(C)), FIRST_NUMBER, ["2"]),
+    "and the lowest of them": ((old(A), held_back(C), held_back(B)), FIRST_NUMBER, ["2"]),
     "one that accepted the key is waited for": ((old(A), given_it(B), old(C)), FIRST_NUMBER, ["2"]),
     "though it still shows the former key": (
         (old(A), given_it(B, fingerprint=FORMER, status=VALID), old(C)),
@@ -185,7 +185,7 @@ TABLE: dict[str, tuple[Iterable[NumberFacts], Rollout, list[str]]] = {
     ),
     "one that fails hands over to the next": ((failing(A), old(B), old(C)), FIRST_NUMBER, ["2"]),
     "so does one that failed before a restart": ((old(A, reason=Reason.UNREACHABLE), old(B)), FIRST_NUMBER, ["2"]),
-    "and one that a person must see to": ((failing(A, Reason.TOKEN_EXPIRED), old(B)), FIRST_NUMBER, ["2"]),
+    "and one that the user must see to": ((failing(A, Reason.TOKEN_EXPIRED), old(B)), FIRST_NUMBER, ["2"]),
     "and one that did not take the key for a passing reason": ((refused(A, BUSY), old(B)), FIRST_NUMBER, ["2"]),
     "and one that the API knows a reason for": (
         (refused(A, replace(DENIED, code=10), publishes=0), old(B)),
@@ -220,7 +220,7 @@ def test_who_may_be_published_to(known: Iterable[NumberFacts], rollout: Rollout,
 
 
 def test_a_number_that_is_asked_in_vain_hands_over_after_ten_seconds() -> None:
-    """The gate is looked at again just then, and again for the next one, and for the first when all were silent."""
+    """The gate is reviewed just then, and again for the next one, and for the first when all were silent."""
     known = [not_observed(number) for number in (A, B, C)]
     gate = judged(*known)
     assert (gate.canary, gate.review_at) == (A, NOW + CANARY_SECONDS)
@@ -257,7 +257,7 @@ def test_a_number_that_has_answered_has_another_ten_seconds() -> None:
 
 
 def test_a_single_silent_number_stays_first() -> None:
-    """Nobody could take its place, so nothing is looked at again by the clock."""
+    """Nobody could take its place, so the gate is not reviewed by the clock."""
     gate = judged(not_observed(A), failing(B), before=led(A, seconds=600))
     assert (gate.canary, gate.review_at) == (A, None)
 
@@ -270,7 +270,7 @@ def test_whoever_took_over_stays_first() -> None:
 
 
 def test_what_waits_is_told_for_what_and_what_to_do() -> None:
-    """The words name the number on trial and the way out, or the time at which they go on."""
+    """The words name the number pending and the way out, or the time at which they go on."""
     undecided, trial = judged(old(A), old(B)), judged(refused(A), old(B))
     assert undecided.message.startswith("another number gets the new key first; ")
     assert A in trial.message
@@ -296,7 +296,7 @@ KINDS = st.sampled_from([old, new, not_observed, none, given_it, failing, refuse
 def test_in_a_rotation_one_number_goes_first(
     kinds: list[Any], pause: float, before: int | None, first: int | None
 ) -> None:
-    """Whatever is known: before one is VALID exactly one is admitted, and one that has the key on trial above all."""
+    """Whatever is known: before one is VALID exactly one is admitted, and one that has the key pending above all."""
     known = [kind(f"+1555000000{index}") for index, kind in enumerate(kinds)]
     named = None if first is None or first >= len(known) else known[first].target.number
     gate = judged(

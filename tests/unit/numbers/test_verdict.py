@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bek_operator.numbers.facts import NumberFacts
 
 HOUR = 3600.0
+RETRY, USER = Retry.TRANSIENT, Retry.TERMINAL
 OURS, FOREIGN = public_key().fingerprint, public_key("other").fingerprint
 BLOCKED = target(endpoint=None, problem=failure(Reason.CREDENTIALS_NOT_FOUND, "Secret is gone"))
 NEVER = target(publish=False)
@@ -50,95 +51,71 @@ CASES: dict[str, tuple[NumberFacts, Reason, Retry | None]] = {
     "a problem of the target goes before everything": (
         failing(signed(BLOCKED), last=DENIED),
         Reason.CREDENTIALS_NOT_FOUND,
-        Retry.TRANSIENT,
+        RETRY,
     ),
     "a number that was never checked is pending": (facts(), Reason.PENDING, None),
     "what was shown before a change is shown until more is known": (
         checked(fingerprint=FOREIGN, carried=verdict_of(Reason.TOKEN_EXPIRED)),
         Reason.TOKEN_EXPIRED,
-        Retry.TERMINAL,
+        USER,
     ),
-    "a failed check of a number that was never checked is shown": (
-        failing(facts()),
-        Reason.UNREACHABLE,
-        Retry.TRANSIENT,
-    ),
+    "a failed check of a number that was never checked is shown": (failing(facts()), Reason.UNREACHABLE, RETRY),
     "one of a number that is well is not": (failing(signed()), Reason.SIGNED, None),
     "nor are many within five minutes": (failing(signed(), count=9, seconds=299.0), Reason.SIGNED, None),
     "nor two in a longer time": (failing(signed(), count=2, seconds=HOUR), Reason.SIGNED, None),
-    "three in five minutes are": (failing(signed(), count=3, seconds=300.0), Reason.UNREACHABLE, Retry.TRANSIENT),
-    "and one where something had changed": (
-        failing(signed(), tolerated=False),
-        Reason.UNREACHABLE,
-        Retry.TRANSIENT,
-    ),
-    "and one that needs the user": (
-        failing(signed(), last=DENIED, passing=False),
-        Reason.ACCESS_DENIED,
-        Retry.TERMINAL,
-    ),
-    "and one that does not, after one that did": (
-        failing(signed(), passing=False),
-        Reason.UNREACHABLE,
-        Retry.TRANSIENT,
-    ),
+    "three in five minutes are": (failing(signed(), count=3, seconds=300.0), Reason.UNREACHABLE, RETRY),
+    "and one where something had changed": (failing(signed(), tolerated=False), Reason.UNREACHABLE, RETRY),
+    "and one that needs the user": (failing(signed(), last=DENIED, passing=False), Reason.ACCESS_DENIED, USER),
+    "and one that does not, after one that did": (failing(signed(), passing=False), Reason.UNREACHABLE, RETRY),
     "a number that waits for the rollout is given the same time": (
         failing(checked(fingerprint=FOREIGN, hold="not yet")),
         Reason.WAITING_FOR_ROLLOUT,
         None,
     ),
-    "one that is about to be published to is not": (failing(checked()), Reason.UNREACHABLE, Retry.TRANSIENT),
+    "one that is about to be published to is not": (failing(checked()), Reason.UNREACHABLE, RETRY),
     "what was found wrong with the key stands": (
         failing(checked(**REFUSED), count=9, seconds=HOUR),
         Reason.KEY_REJECTED,
-        Retry.TERMINAL,
+        USER,
     ),
     "the fifth failure that is not sure to pass needs the user": (
         failing(facts(), last=BROKEN, limited=5),
         Reason.INVALID_ANSWER,
-        Retry.TERMINAL,
+        USER,
     ),
     "our key, VALID, is signed": (signed(NEVER, hold="not yet", **HELD, **REFUSED), Reason.SIGNED, None),
-    "where nothing is published the user must": (checked(NEVER, hold="not yet"), Reason.NOT_PUBLISHED, Retry.TERMINAL),
+    "where nothing is published the user must": (checked(NEVER, hold="not yet"), Reason.NOT_PUBLISHED, USER),
     "a number waits for the rollout though its publish was refused": (
         checked(hold="not yet", **REFUSED),
         Reason.WAITING_FOR_ROLLOUT,
         None,
     ),
-    "a refused publish is shown until the next one is due": (checked(**REFUSED), Reason.KEY_REJECTED, Retry.TERMINAL),
-    "and no longer": (
-        checked(**{**REFUSED, "refused_at": NOW - 600}),
-        Reason.NOT_PUBLISHED,
-        Retry.TRANSIENT,
-    ),
+    "a refused publish is shown until the next one is due": (checked(**REFUSED), Reason.KEY_REJECTED, USER),
+    "and no longer": (checked(**{**REFUSED, "refused_at": NOW - 600}), Reason.NOT_PUBLISHED, RETRY),
     "one that is not sure to pass has few tries under the back-off": (
         checked(**HELD, refusal=BROKEN, refused_at=NOW, refusals=1),
         Reason.INVALID_ANSWER,
-        Retry.TERMINAL,
+        USER,
     ),
     "one that passes is retried": (
         checked(**HELD, refusal=BUSY, refused_at=NOW, refusals=9),
         Reason.RATE_LIMITED,
-        Retry.TRANSIENT,
+        RETRY,
     ),
     "an accepted key is waited for": (checked(**ACCEPTED), Reason.PENDING, None),
-    "for five minutes": (
-        checked(**{**ACCEPTED, "published_at": NOW - 300}),
-        Reason.NOT_PUBLISHED,
-        Retry.TRANSIENT,
-    ),
+    "for five minutes": (checked(**{**ACCEPTED, "published_at": NOW - 300}), Reason.NOT_PUBLISHED, RETRY),
     "somebody else's key while the back-off holds is a fight": (
         checked(fingerprint=FOREIGN, **HELD),
         Reason.CONTENDED,
-        Retry.TERMINAL,
+        USER,
     ),
-    "ours, never VALID, is a mismatch": (checked(fingerprint=OURS, **HELD), Reason.SIGNATURE_MISMATCH, Retry.TERMINAL),
-    "so is none": (checked(**HELD), Reason.SIGNATURE_MISMATCH, Retry.TERMINAL),
-    "another key is about to be replaced": (checked(fingerprint=FOREIGN), Reason.FOREIGN_KEY, Retry.TRANSIENT),
+    "ours, never VALID, is a mismatch": (checked(fingerprint=OURS, **HELD), Reason.SIGNATURE_MISMATCH, USER),
+    "so is none": (checked(**HELD), Reason.SIGNATURE_MISMATCH, USER),
+    "another key is about to be replaced": (checked(fingerprint=FOREIGN), Reason.FOREIGN_KEY, RETRY),
     "a lost signature is about to be repaired": (
         checked(fingerprint=OURS, status=SignatureStatus.MISMATCH),
         Reason.STALE_SIGNATURE,
-        Retry.TRANSIENT,
+        RETRY,
     ),
 }
 
@@ -158,8 +135,8 @@ def test_a_verdict_does_not_change_by_itself() -> None:
 
 def test_what_is_not_known_any_more_to_need_the_user_does_not() -> None:
     """The reason and the message stay."""
-    assert Verdict(Reason.TOKEN_EXPIRED, "renew it", Retry.TERMINAL).without_user() == Verdict(
-        Reason.TOKEN_EXPIRED, "renew it", Retry.TRANSIENT
+    assert Verdict(Reason.TOKEN_EXPIRED, "renew it", USER).without_user() == Verdict(
+        Reason.TOKEN_EXPIRED, "renew it", RETRY
     )
     assert NOT_CHECKED.without_user() is NOT_CHECKED
     assert verdict_of(Reason.TOKEN_EXPIRED).without_user().severity < verdict_of(Reason.UNSUPPORTED).severity

@@ -18,6 +18,7 @@ from support.builders import (
     NOW,
     NUMBER,
     OTHER_NUMBER,
+    REJECTED,
     body,
     facts,
     public_key,
@@ -37,7 +38,7 @@ TRANSIENT = Severity.TRANSIENT
 
 
 def seen(reason: Reason, number: str = NUMBER, *, needs_user: bool | None = None, **more: Any) -> NumberFacts:
-    """Return what is known of a number that was looked at, with this reason."""
+    """Return what is known of a number that was checked, with this reason."""
     if reason is Reason.SIGNED:
         return signed(target(number), **more)
     members = {"message": f"a sentence about {reason}", "observed": True, **more}
@@ -76,7 +77,7 @@ TABLE: dict[str, tuple[dict[str, Any], tuple[str, str, str, str]]] = {
         told(seen(Reason.SIGNED), UNTRIED),
         ("False", "Progressing", "Reconciling", "InProgress"),
     ),
-    "some number was not tried, and for another a person must act": (
+    "some number was not tried, and for another the user must act": (
         told(seen(Reason.ACCESS_DENIED), UNTRIED),
         ("False", "Progressing", "Reconciling", "InProgress"),
     ),
@@ -108,11 +109,11 @@ TABLE: dict[str, tuple[dict[str, Any], tuple[str, str, str, str]]] = {
         told(seen(Reason.SERVICE_NOT_READY, needs_user=True)),
         ("False", "ServiceNotReady", "Stalled", "Failed"),
     ),
-    "for one number a person must act": (
+    "for one number the user must act": (
         told(seen(Reason.SIGNED), seen(Reason.ACCESS_DENIED, OTHER_NUMBER)),
         ("False", "AccessDenied", "Stalled", "Failed"),
     ),
-    "for one a person must act, for another time heals": (
+    "for one the user must act, for another time heals": (
         told(seen(Reason.UNREACHABLE), seen(Reason.UNSUPPORTED, OTHER_NUMBER)),
         ("False", "Unsupported", "Stalled", "Failed"),
     ),
@@ -137,7 +138,7 @@ TABLE: dict[str, tuple[dict[str, Any], tuple[str, str, str, str]]] = {
         told(seen(Reason.SIGNED), spec=SUSPENDED),
         ("True", "Succeeded", "", "Current"),
     ),
-    "suspended, and a number was not looked at": (
+    "suspended, and a number was not checked": (
         told(seen(Reason.SIGNED), UNTRIED, spec=SUSPENDED),
         ("False", "Suspended", "", "InProgress"),
     ),
@@ -205,8 +206,8 @@ def test_the_whole_status_of_a_healthy_object() -> None:
     }
 
 
-def test_the_gravest_number_speaks_and_the_others_are_counted() -> None:
-    """A person's matter goes before time, a later reason before an earlier one; three numbers are named."""
+def test_the_most_severe_number_speaks_and_the_others_are_counted() -> None:
+    """What needs the user goes before what does not, a later reason before an earlier one; three numbers are named."""
     denied = [seen(Reason.ACCESS_DENIED, f"+1555000444{i}") for i in range(5)]
     status = told(
         seen(Reason.SIGNED), seen(Reason.KEY_REJECTED, OTHER_NUMBER), *denied, seen(Reason.UNREACHABLE, THIRD)
@@ -220,7 +221,30 @@ def test_the_gravest_number_speaks_and_the_others_are_counted() -> None:
     assert status["signed"] == "1/8"
 
 
-def test_a_number_that_needs_a_person_speaks_for_its_reason() -> None:
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (seen(Reason.UNREACHABLE), "waiting for the rollout (first number not verified yet)"),
+        (seen(Reason.KEY_REJECTED), f"waiting for the rollout until {NUMBER} is verified: put a key that works"),
+        (seen(Reason.PENDING, refusal=REJECTED), f"until {NUMBER} (Pending) is verified: put a key that works"),
+    ],
+    ids=["the first that can", "one that refuses the key", "one that refused it"],
+)
+def test_what_waits_for_the_rollout_says_for_whom(first: NumberFacts, words: str) -> None:
+    """And how to go on, where that may not come by itself."""
+    waiting = seen(Reason.WAITING_FOR_ROLLOUT, THIRD)
+    assert words in told(first, seen(Reason.UNREACHABLE, OTHER_NUMBER), waiting)["conditions"][0]["message"]
+
+
+def test_a_named_number_that_fails_is_named() -> None:
+    """Nobody else goes first."""
+    spec = {"rollout": {"type": "FirstNumber", "firstNumber": {"phoneNumber": NUMBER}}}
+    status = told(seen(Reason.TOKEN_EXPIRED), seen(Reason.WAITING_FOR_ROLLOUT, OTHER_NUMBER), spec=spec)
+    message = status["conditions"][0]["message"]
+    assert f"1 waiting for the rollout until {NUMBER} is verified: repair that number" in message
+
+
+def test_a_number_that_needs_the_user_speaks_for_its_reason() -> None:
     """Of two with the same reason, the one that was tried too often gives the words."""
     status = told(
         seen(Reason.SERVICE_NOT_READY, message="will pass"),
@@ -230,7 +254,7 @@ def test_a_number_that_needs_a_person_speaks_for_its_reason() -> None:
 
 
 def test_what_is_known_does_not_wait_for_what_is_not() -> None:
-    """While numbers are still looked at, the gravest of the others is told; what comes right by itself is not."""
+    """While numbers are still checked, the most severe of the others is told; what comes right by itself is not."""
 
     def message(*known: NumberFacts) -> str:
         message: str = told(*known, UNTRIED)["conditions"][0]["message"]
@@ -261,7 +285,7 @@ def test_rows_are_in_the_order_of_the_spec() -> None:
 
 @pytest.mark.parametrize("blocked", [MISSING, INVALID], ids=["no Secret", "no key"])
 def test_without_a_key_the_rows_stay_as_last_seen(blocked: Blocked) -> None:
-    """So does the fingerprint; a number that is new is shown as not looked at, one that went is not shown."""
+    """So does the fingerprint; a number that is new is shown as not checked, one that went is not shown."""
     before = told(seen(Reason.SIGNED), seen(Reason.UNREACHABLE, THIRD), request="then")
     one = resource(spec_body([OTHER_NUMBER, NUMBER]), before, generation=3, request="now")
     status = checked(one, blocked, {NUMBER: seen(Reason.ACCESS_DENIED)})

@@ -82,7 +82,7 @@ CHANGES = Event("KeyChangesTooOften", f"changes too often ({NUMBER})", warning=T
 
 
 @pytest.mark.parametrize(
-    "graver", [[], [row(OTHER_NUMBER, "AccessDenied")]], ids=["the gravest", "beside a graver one"]
+    "worse", [[], [row(OTHER_NUMBER, "AccessDenied")]], ids=["the most severe", "beside a worse one"]
 )
 @pytest.mark.parametrize(
     ("writers", "who"),
@@ -90,12 +90,12 @@ CHANGES = Event("KeyChangesTooOften", f"changes too often ({NUMBER})", warning=T
     ids=["nobody is named", "two are"],
 )
 def test_a_key_that_changes_too_often_is_told_with_who_writes_the_secret(
-    graver: list[dict[str, Any]], writers: tuple[str, ...], who: str
+    worse: list[dict[str, Any]], writers: tuple[str, ...], who: str
 ) -> None:
     """Once, when the first numbers begin to wait, whatever else is wrong."""
-    reason = "AccessDenied" if graver else "KeyChangesTooOften"
-    before = status(row(), *graver, ready="False" if graver else "True", reason=reason if graver else "Succeeded")
-    after = status(WAITING, *graver, ready="False", reason=reason)
+    reason = "AccessDenied" if worse else "KeyChangesTooOften"
+    before = status(row(), *worse, ready="False" if worse else "True", reason=reason if worse else "Succeeded")
+    after = status(WAITING, *worse, ready="False", reason=reason)
     assert events(before, after, {}, writers) == [Event(CHANGES.reason, CHANGES.note + who, warning=True)]
     assert events(after, after, {}, writers) == []
     more = status(WAITING, {**WAITING, "phoneNumber": OTHER_NUMBER}, ready="False", reason="KeyChangesTooOften")
@@ -103,7 +103,7 @@ def test_a_key_that_changes_too_often_is_told_with_who_writes_the_secret(
 
 
 def stalled(*rows: dict[str, Any], reason: str = "AccessDenied") -> dict[str, Any]:
-    """Return a status of an object that waits for a person."""
+    """Return a status of an object that waits for the user."""
     found = status(*rows, ready="False", reason=reason)
     return {
         **found,
@@ -117,7 +117,7 @@ def told(message: str, number: str = NUMBER, reason: str = "AccessDenied") -> di
 
 
 def test_another_cause_under_the_same_reason_is_told() -> None:
-    """A person who has seen to the first one would otherwise wait for nothing."""
+    """The user who has seen to the first one would otherwise wait for nothing."""
     before = stalled(told("withdrawn"), told("withdrawn", OTHER_NUMBER))
     after = stalled(told("no permission"), told("no permission", OTHER_NUMBER))
     note = f"no permission ({NUMBER}, {OTHER_NUMBER})"

@@ -1,4 +1,4 @@
-"""The Cloud backend: against the simulators over TLS, and against answers that no server would think of."""
+"""The Cloud backend, against the simulators over TLS and against arbitrary responses."""
 
 import asyncio
 import hashlib
@@ -18,15 +18,15 @@ from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.http.client import HttpxClient, Limits
 from bek_operator.http.exchange import BrokenOffError, HttpError, NotConnectedError, Response, TooSlowError
-from bek_operator.http.resolver import Addresses
-from bek_operator.net.ca_bundle import Trust
-from bek_operator.net.hosts import AllowedHosts, parse_url
-from bek_operator.net.url import Url
+from bek_operator.http.resolver import Resolver
+from bek_operator.net.ca_bundle import ServerTrust
+from bek_operator.net.hosts import AllowedHosts
+from bek_operator.net.url import Url, parse_url
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint
 from bek_operator.secret_str import SecretStr
 from bek_operator.whatsapp.backend import Backend
-from bek_operator.whatsapp.cloud.backend import ENCRYPTION, Cloud
+from bek_operator.whatsapp.cloud.backend import ENCRYPTION_PATH, Cloud
 from bek_operator.whatsapp.ratelimit.limiter import UNLIMITED, RateLimiters
 from support import faults, keys
 from support.cloud import Cloud as Simulator
@@ -47,27 +47,27 @@ VALID = Reading(status=SignatureStatus.VALID, fingerprint=KEY.fingerprint)
 
 @pytest.fixture(name="simulator", scope="module")
 def simulator_fixture() -> Iterator[Simulator]:
-    """A simulator with an open port; each test adds a number of its own."""
+    """A simulator with an open port; each test adds its own number."""
     with Simulator() as simulator:
         yield simulator
 
 
 @pytest.fixture(name="number")
 def number_fixture(simulator: Simulator) -> CloudNumber:
-    """One fresh number."""
+    """One new number."""
     simulator.oddities.clear()
     return simulator.add(NUMBER)
 
 
 @pytest.fixture(name="token")
 def token_fixture(simulator: Simulator) -> Token:
-    """A fresh token, of a fresh app."""
+    """A new token, of a new app."""
     return simulator.token(app=simulator.app())
 
 
 @pytest.fixture(name="endpoint")
 def endpoint_fixture(simulator: Simulator, number: CloudNumber, token: Token) -> CloudEndpoint:
-    """Where the number is, and what opens it."""
+    """The number's endpoint."""
     return at(simulator, token, f"/v25.0/{number.id}")
 
 
@@ -82,14 +82,14 @@ def at(simulator: Simulator | Provider, token: Token | str, path: str = "", **mo
     """Make an endpoint."""
     return CloudEndpoint(
         url=parse_url(simulator.origin + path),
-        trust=Trust(ca_bundle=simulator.certificate.authority, server_name="localhost"),
+        trust=ServerTrust(ca_bundle=simulator.certificate.authority, server_name="localhost"),
         token=SecretStr(token if isinstance(token, str) else token.text),
         **more,
     )
 
 
 class Client(Cloud):
-    """A backend, its budgets, and a clock that stands."""
+    """A backend, its rate limiters, and a clock that stands still."""
 
     def __init__(self, http: Any, now: float = NOW) -> None:
         self.rate_limiters = RateLimiters()
@@ -98,9 +98,9 @@ class Client(Cloud):
 
 @asynccontextmanager
 async def backend(*, total: float = 5.0) -> AsyncIterator[Client]:
-    """Make a backend and close it."""
+    """Yield a backend and close it."""
     hosts = AllowedHosts.parse(["127.0.0.1:*"])
-    made = Client(HttpxClient(Addresses(hosts.names_address), limits=Limits(total=total, connect=total)))
+    made = Client(HttpxClient(Resolver(hosts.names_address), limits=Limits(total=total, connect=total)))
     try:
         yield made
     finally:
@@ -108,16 +108,16 @@ async def backend(*, total: float = 5.0) -> AsyncIterator[Client]:
 
 
 def failed(found: object) -> Failure:
-    """Make sure that a call failed."""
+    """Return the failure of a call that must have failed."""
     assert isinstance(found, Failure)
     return found
 
 
-class TestJob:
+class TestReadAndPublish:
     """Read, publish, read again."""
 
     async def test_round(self, simulator: Simulator, number: CloudNumber, endpoint: CloudEndpoint) -> None:
-        """A number without a key is given one and is VALID: one connection, a form, nothing superfluous."""
+        """A number without a key is published to and becomes VALID: one connection, a form, no superfluous call."""
         async with backend() as api:
             assert await api.read(endpoint) == BLANK
             assert await api.publish(endpoint, KEY.public) == Accepted()
@@ -126,9 +126,9 @@ class TestJob:
         assert [record.encoding for record in number.requests] == ["", "form", ""]
         assert {record.status for record in number.requests} == {200}
         assert {record.parameters for record in number.requests} == {()}
-        assert len({record.context for record in number.requests}) == 1
+        assert len({record.client_port for record in number.requests}) == 1
         assert number.published == [KEY.fingerprint]
-        assert not number.scandals
+        assert not number.violations
         assert not simulator.oddities
 
     @pytest.mark.parametrize("envelope", ["list", "object", "flat"])
@@ -139,7 +139,7 @@ class TestJob:
     async def test_envelopes(
         self, number: CloudNumber, endpoint: CloudEndpoint, envelope: Envelope, unset: Unset, reading: Reading
     ) -> None:
-        """However a key, or that there is none, is wrapped, it is understood; but for an object without anything."""
+        """Every known envelope of a key, or of no key, is understood, except an empty object."""
         number.envelope, number.unset = envelope, unset
         async with backend() as api:
             found = await api.read(endpoint)
@@ -151,7 +151,7 @@ class TestJob:
             assert found == (BLANK if (envelope, unset) == ("flat", "no data") else reading)
 
     async def test_lost_signature_and_foreign_key(self, number: CloudNumber, endpoint: CloudEndpoint) -> None:
-        """The key that the API shows is reported whatever its status, and whatever its owner."""
+        """The API's key is reported whatever its status and its owner."""
         async with backend() as api:
             await api.publish(endpoint, KEY.public)
             number.re_register()
@@ -160,21 +160,21 @@ class TestJob:
             assert await api.read(endpoint) == replace(VALID, fingerprint=OTHER.fingerprint)
 
     async def test_rejected_key(self, number: CloudNumber, endpoint: CloudEndpoint) -> None:
-        """A key that the API does not accept was not published."""
+        """A key that the API rejects was not published."""
         async with backend() as api:
             refused = failed(await api.publish(endpoint, keys.rsa("short", 1024).public))
         assert (refused.reason, refused.retry, refused.unknown) == (Reason.KEY_REJECTED, Retry.TERMINAL, False)
         assert number.published == []
 
-    async def test_no_success(self, number: CloudNumber, endpoint: CloudEndpoint) -> None:
-        """An answer that denies its success is none."""
+    async def test_success_false(self, number: CloudNumber, endpoint: CloudEndpoint) -> None:
+        """A publish that is answered with `success: false` is not accepted."""
         number.succeeds = False
         async with backend() as api:
             refused = failed(await api.publish(endpoint, KEY.public))
         assert (refused.reason, refused.retry, refused.unknown) == (Reason.SERVICE_NOT_READY, Retry.LIMITED, True)
 
     async def test_provider(self, provider: Provider) -> None:
-        """A provider is called at its own address, with the bare key in its own header."""
+        """A provider is called at its own URL, with the bare API key in its own header."""
         number = provider[NUMBER]
         endpoint = at(provider, provider.key(NUMBER), f"/v2/{number.id}", header="D360-API-KEY")
         async with backend() as api:
@@ -185,15 +185,15 @@ class TestJob:
         assert wrong.reason is Reason.TOKEN_EXPIRED
         assert number.published == [KEY.fingerprint]
         assert not any("authorization" in record.headers for record in number.requests)
-        assert not provider.scandals
+        assert not provider.violations
         assert not provider.oddities
 
 
 class TestAccess:
-    """What opens the API, and what it says when something does not."""
+    """Access to the API, and the failures without it."""
 
     async def test_proof(self, simulator: Simulator, number: CloudNumber) -> None:
-        """Where an app demands a proof of its secret, it is sent; without the secret, that is what is missing."""
+        """The proof is sent if there is an app secret; without one, an app that requires it has a reason of its own."""
         token = simulator.token(app=simulator.app(demands_proof=True))
         bare = at(simulator, token, f"/v25.0/{number.id}")
         proving = replace(bare, app_secret=SecretStr(token.app.secret))
@@ -206,7 +206,7 @@ class TestAccess:
             assert await api.publish(proving, KEY.public) == Accepted()
             assert await api.read(proving) == VALID
         assert [record.parameters for record in number.requests[-2:]] == [(), ("appsecret_proof",)]
-        assert not number.scandals
+        assert not number.violations
         assert not simulator.oddities
 
     @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ class TestAccess:
         [("expired", Reason.TOKEN_EXPIRED), ("revoked", Reason.TOKEN_EXPIRED), ("unknown", Reason.TOKEN_EXPIRED)],
     )
     async def test_token(self, simulator: Simulator, endpoint: CloudEndpoint, state: str, reason: Reason) -> None:
-        """A token that does not count any more is a person's matter, for one reason however it ended."""
+        """Every invalid, expired or revoked token leads to the same reason."""
         token = simulator.token(life=timedelta(days=60))
         if state == "expired":
             token.expire()
@@ -226,7 +226,7 @@ class TestAccess:
         assert (found.reason, found.retry, found.code) == (reason, Retry.TERMINAL, 190)
 
     async def test_permission(self, simulator: Simulator, number: CloudNumber, endpoint: CloudEndpoint) -> None:
-        """A missing permission, or a business account that is not assigned, says what to grant."""
+        """A missing permission and an account that is not assigned each say what to grant."""
         async with backend() as api:
             for token, code in (
                 (simulator.token(permissions=[MANAGEMENT]), 10),
@@ -247,10 +247,10 @@ class TestAccess:
             ("/v25.0", Reason.UNSUPPORTED),
         ],
     )
-    async def test_elsewhere(
+    async def test_unknown_id_or_version(
         self, simulator: Simulator, number: CloudNumber, token: Token, path: str, reason: Reason
     ) -> None:
-        """An id that is no number's, and a version that has ended, are told apart."""
+        """An unknown id and an unsupported version have different reasons."""
         async with backend() as api:
             for _ in range(2):
                 found = failed(await api.read(at(simulator, token, path.format(id=number.id))))
@@ -273,7 +273,7 @@ class TestAccess:
         value: bool,  # noqa: FBT001 - a state
         reason: Reason,
     ) -> None:
-        """What is wrong with the number itself has its own reason, when it is read and when it is published to."""
+        """Each state of the number has its own reason, in a read and in a publish."""
         setattr(number, member, value)
         async with backend() as api:
             for found in (await api.read(endpoint), await api.publish(endpoint, KEY.public)):
@@ -281,7 +281,7 @@ class TestAccess:
 
 
 class TestMisbehaviour:
-    """Servers that do what they should not."""
+    """Servers that violate the protocol."""
 
     @pytest.mark.parametrize(
         ("fault", "reason", "unknown"),
@@ -302,7 +302,7 @@ class TestMisbehaviour:
             (faults.Answer(Reply(status=204)), Reason.INVALID_ANSWER, True),
         ],
     )
-    async def test_told_apart(
+    async def test_failures(
         self,
         number: CloudNumber,
         endpoint: CloudEndpoint,
@@ -310,7 +310,7 @@ class TestMisbehaviour:
         reason: Reason,
         unknown: bool,  # noqa: FBT001 - a table's expectation
     ) -> None:
-        """Each way to fail has its reason; a publish says whether it may have been carried out."""
+        """Each way to fail has its reason; the failure of a publish says whether its outcome is unknown."""
         async with backend() as api:
             number.fail("publish", fault)
             at_publish = failed(await api.publish(endpoint, KEY.public))
@@ -320,7 +320,7 @@ class TestMisbehaviour:
         assert [failure.unknown for failure in (at_publish, at_read)] == [unknown, False]
 
     async def test_too_slow(self, number: CloudNumber, endpoint: CloudEndpoint) -> None:
-        """A server that hangs is given up; a publish that it may have carried out is reported as such."""
+        """A server that hangs runs into the time limit; a publish that may have been carried out is unknown."""
         async with backend(total=0.5) as api:
             await api.read(endpoint)
             number.fail("publish", faults.Hang(carried_out=True))
@@ -330,7 +330,7 @@ class TestMisbehaviour:
 
     @pytest.mark.parametrize("shape", [*SHAPES, *faults.SHAPES])
     async def test_odd_shapes(self, number: CloudNumber, endpoint: CloudEndpoint, shape: str) -> None:
-        """JSON that is not what the API documents is neither a reading nor a success."""
+        """JSON of another form than documented is neither a reading nor a success."""
         text = {**SHAPES, **faults.SHAPES}[shape]
         async with backend() as api:
             number.fail("any", faults.text(text), times=2)
@@ -353,10 +353,10 @@ class TestMisbehaviour:
         trace: Any,
         shown: str | None,
     ) -> None:
-        """What Meta's support asks for is in the log and in the failure, if it looks like what it should be."""
+        """The trace for Meta's support is in the log and in the failure, if it has the form of one."""
         caplog.set_level(logging.WARNING, "bek_operator")
         fault = graph_error(131000, fbtrace_id=trace)
-        # Whatever is in the body, the header tells it, too.
+        # The header has it, too, whatever is in the body.
         number.fail("read", replace(fault, headers={"x-fb-trace-id": "from header", "x-fb-request-id": "r-e-q"}))
         async with backend() as api:
             found = failed(await api.read(endpoint))
@@ -365,7 +365,7 @@ class TestMisbehaviour:
         assert (record["levelname"], record["trace"], record["code"]) == ("WARNING", found.trace, 131000)
 
     async def test_log(self, number: CloudNumber, endpoint: CloudEndpoint, caplog: pytest.LogCaptureFixture) -> None:
-        """One line tells of each call; what passes by itself is nobody's worry."""
+        """Each call is logged in one line, and only a failure that is not transient at WARNING."""
         caplog.set_level(logging.DEBUG, "bek_operator")
         number.fail("read", graph_error(131016))
         async with backend() as api:
@@ -376,12 +376,12 @@ class TestMisbehaviour:
             ("read", 500, 131016, "DEBUG"),
             ("publish", 200, None, "DEBUG"),
         ]
-        assert {one["lane"] for one in ours} == {endpoint.limiter_key}
+        assert {one["limiter"] for one in ours} == {endpoint.limiter_key}
 
-    async def test_nothing_is_told(
+    async def test_secrecy(
         self, simulator: Simulator, number: CloudNumber, token: Token, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Neither token, secret, proof nor what the server wrote is in any log at any level, or in an outcome."""
+        """Token, app secret, proof and the server's texts are in no log at any level, and in no outcome."""
         caplog.set_level(logging.DEBUG)
         endpoint = at(simulator, token, f"/v25.0/{number.id}", app_secret=SecretStr(token.app.secret))
         outcomes: list[object] = []
@@ -395,7 +395,7 @@ class TestMisbehaviour:
                 if fault:
                     number.fail("any", fault, times=2)
                 outcomes += [await api.read(endpoint), await api.publish(endpoint, KEY.public)]
-        # The library would print the headers that it received; where logging is set up it is kept from that.
+        # The library would log the headers that it received; the operator's logging setup prevents that.
         records = [record for record in caplog.records if not record.name.startswith("httpcore")]
         shown = "".join(repr(vars(one)) for one in records) + repr(outcomes) + repr(endpoint)
         for secret in (token.text, token.app.secret, token.proof, "echo of"):
@@ -405,10 +405,10 @@ class TestMisbehaviour:
 
 
 class TestLimits:
-    """What is learnt of limits."""
+    """Rate limits."""
 
-    async def test_usage_is_told(self, simulator: Simulator, endpoint: CloudEndpoint) -> None:
-        """What an answer's headers say of limits is known to the budget of the token, and to no other."""
+    async def test_usage(self, simulator: Simulator, endpoint: CloudEndpoint) -> None:
+        """The usage in the headers counts for the token's rate limiter, and for no other."""
         limit = simulator.limit(20, "token")
         try:
             async with backend() as api:
@@ -423,7 +423,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("per", ["token", "app+waba"])
     async def test_refused(self, simulator: Simulator, endpoint: CloudEndpoint, per: Any) -> None:
-        """A call that is refused for a limit says when to come back, and nobody else with this token tries before."""
+        """A call refused because of a limit says when to retry, and no other call with the token precedes that."""
         limit = simulator.limit(1, per, retry_after="90" if per == "token" else None)
         try:
             async with backend() as api:
@@ -437,7 +437,7 @@ class TestLimits:
             simulator.limits.remove(limit)
 
     async def test_limit_of_a_number(self, number: CloudNumber, endpoint: CloudEndpoint) -> None:
-        """A number that is called too often does not hold up the others."""
+        """A limit of one number does not delay others."""
         number.fail("read", graph_error(130429))
         async with backend() as api:
             found = failed(await api.read(endpoint))
@@ -445,7 +445,7 @@ class TestLimits:
             assert api.rate_limiters.capacity(endpoint.limiter_key, NOW, urgent=False) == 10
 
     async def test_provider_without_headers(self, simulator: Simulator, endpoint: CloudEndpoint) -> None:
-        """Where answers tell nothing of limits, none is kept."""
+        """Without usage headers there is no limit."""
         simulator.show_usage = False
         try:
             async with backend() as api:
@@ -456,17 +456,17 @@ class TestLimits:
             simulator.show_usage = True
 
 
-# Answers of any kind, without a server.
+# Arbitrary responses, without a server.
 
 ENDPOINT = CloudEndpoint(
     url=Url(host="graph.facebook.com", port=443, path="/v25.0/106540352242922"),
-    trust=Trust(ca_bundle=None, server_name="graph.facebook.com"),
+    trust=ServerTrust(ca_bundle=None, server_name="graph.facebook.com"),
     token=SecretStr("t.o.k"),
 )
 
 
 class Script:
-    """A caller that answers from a list; the last answer stays."""
+    """An HTTP client that returns responses from a list; the last one is repeated."""
 
     def __init__(self, *answers: Response | HttpError) -> None:
         self._answers = list(answers)
@@ -476,41 +476,42 @@ class Script:
         self,
         method: str,
         url: Url,
-        trust: Trust,
+        trust: ServerTrust,
         *,
         headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> Response:
-        """Answer, or fail."""
+        """Return the next response, or raise the next error."""
         assert trust == ENDPOINT.trust
         self.calls.append((method, str(url), headers, query or {}, content))
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if isinstance(answer, HttpError):
-            raise answer
-        return answer
+        response = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(response, HttpError):
+            raise response
+        return response
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
 
 def ok(document: object, status: int = 200, **headers: str) -> Response:
-    """Make an answer of a document."""
+    """Return a response with a document."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status=status, headers=named, body=json.dumps(document).encode())
 
 
 def text_reading(text: str) -> Reading:
-    """Make what is read where a text that is no key has no VALID signature."""
+    """Return the reading of a text that is no key, with a status other than VALID."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Reading(status=SignatureStatus.MISMATCH, fingerprint=f"sha256:{digest}")
 
 
-DAMAGED = KEY.public.replace("+", " ")
+# A character is lost, as where blanks take the place of "+".
+DAMAGED = KEY.public[:100] + KEY.public[101:]
 
 
 def members(key: object, status: object = "VALID", **more: object) -> dict[str, object]:
-    """Make what tells of a key."""
+    """Return a document with a key and its status."""
     return {"business_public_key": key, "business_public_key_signature_status": status, **more}
 
 
@@ -525,7 +526,7 @@ async def publish(*answers: Response | HttpError) -> Accepted | Failure:
 
 
 async def test_requests() -> None:
-    """What is sent is what the API documents: a bearer token, a form, the proof where parameters belong."""
+    """Requests are as documented: a bearer token, a form, the proof in the query or in the form."""
     script = Script(ok({"data": [members("")]}), ok({"success": True}))
     api: Backend[CloudEndpoint] = Client(script)
     proving = replace(ENDPOINT, app_secret=SecretStr("shh"))
@@ -534,7 +535,7 @@ async def test_requests() -> None:
     await api.read(replace(proving, header="X-Key"))
     await api.publish(proving, "K")
     await api.close()
-    url = f"https://graph.facebook.com/v25.0/106540352242922{ENCRYPTION}"
+    url = f"https://graph.facebook.com/v25.0/106540352242922{ENCRYPTION_PATH}"
     bearer = {"Authorization": "Bearer t.o.k"}
     form = {**bearer, "Content-Type": "application/x-www-form-urlencoded"}
     # printf t.o.k | openssl dgst -sha256 -hmac shh
@@ -554,7 +555,7 @@ async def test_requests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reading"),
+    ("response", "reading"),
     [
         (ok({"data": [members(KEY.public)]}), VALID),
         (ok({"data": [members(KEY.public), members(OTHER.public)], "paging": {}}), VALID),
@@ -574,13 +575,13 @@ async def test_requests() -> None:
         (ok(members("x" * 9000, "MISMATCH")), text_reading("x" * 9000)),
     ],
 )
-async def test_understood(answer: Response, reading: Reading) -> None:
-    """An answer in one of the API's own forms is a reading."""
-    assert await read(answer) == reading
+async def test_reading(response: Response, reading: Reading) -> None:
+    """A response in one of the API's own forms is a reading."""
+    assert await read(response) == reading
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         ok({}),
         ok([]),
@@ -620,25 +621,25 @@ async def test_understood(answer: Response, reading: Reading) -> None:
         Response(status=200, body=b'{"data": ' + b"9" * 60_000 + b"}"),
     ],
 )
-async def test_not_understood(answer: Response) -> None:
-    """Anything else is none, so that it never leads to a publish."""
-    assert isinstance(await read(answer), Failure)
+async def test_no_reading(response: Response) -> None:
+    """Any other response is none, so that it never leads to a publish."""
+    assert isinstance(await read(response), Failure)
 
 
 @pytest.mark.parametrize("key", ["", " \n", None, "YOUR_PUBLIC_KEY", KEY.private, DAMAGED])
 async def test_valid_without_a_key_contradicts_itself(key: str | None) -> None:
-    """What was understood is said: it is the API's own answer, and no proxy's."""
+    """The message says so, as it is the API's own response and not a proxy's."""
     found = failed(await read(ok({"data": [members(key)]})))
     assert (found.reason, found.retry) == (Reason.INVALID_ANSWER, Retry.LIMITED)
-    assert "says VALID and shows no key that can be read" in found.message
+    assert "reports VALID without a readable key" in found.message
 
 
 @pytest.mark.parametrize(
-    "answer", [ok({}), ok([]), ok({"success": "true"}), ok({"success": 1}), ok({"meta": {}}), Response(status=204)]
+    "response", [ok({}), ok([]), ok({"success": "true"}), ok({"success": 1}), ok({"meta": {}}), Response(status=204)]
 )
-async def test_perhaps_accepted(answer: Response) -> None:
-    """A success that is not the API's own leaves open whether the key was published."""
-    found = failed(await publish(answer))
+async def test_unknown_outcome(response: Response) -> None:
+    """A success that is not the API's own leaves the outcome of the publish unknown."""
+    found = failed(await publish(response))
     assert (found.reason, found.unknown) == (Reason.INVALID_ANSWER, True)
 
 
@@ -659,15 +660,15 @@ async def test_perhaps_accepted(answer: Response) -> None:
     ],
 )
 async def test_codes(code: object, shown: int | None) -> None:
-    """A code is a short whole number, as such or as text; whatever else is there is not repeated."""
+    """A code is a short whole number, as such or as text; anything else is not shown."""
     found = failed(await read(ok({"error": {"code": code, "message": "m", "error_subcode": "x"}}, 400)))
     assert found.code == shown
     assert found.message.endswith(f"(code {shown})" if shown else "(HTTP 400)")
 
 
 @pytest.mark.parametrize("token", ["a\r\nX-Evil: yes", "a b", "", "é", "a\n", "a" * 10_000, "\ud800"])
-async def test_evil_token(token: str) -> None:
-    """A token that could break out of its header is not used; nothing is sent."""
+async def test_unusable_token(token: str) -> None:
+    """A token that could end its header is not sent."""
     script = Script(ok({}))
     endpoint = replace(ENDPOINT, token=SecretStr(token), app_secret=SecretStr("\ud800"))
     for found in (await Client(script).read(endpoint), await Client(script).publish(endpoint, KEY.public)):
@@ -684,8 +685,8 @@ async def test_evil_token(token: str) -> None:
         ("changeme", "is a placeholder"),
     ],
 )
-async def test_a_token_that_can_be_none(text: str, message: str) -> None:
-    """What is wrong with the text is said before any call, of the app's secret as well."""
+async def test_flaw_of_a_token(text: str, message: str) -> None:
+    """A flaw in the text of the token or the app secret is reported before any call."""
     script = Script(ok({}))
     for endpoint in (replace(ENDPOINT, token=SecretStr(text)), replace(ENDPOINT, app_secret=SecretStr(text))):
         for found in (await Client(script).read(endpoint), await Client(script).publish(endpoint, KEY.public)):
@@ -696,8 +697,8 @@ async def test_a_token_that_can_be_none(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "a b", "a:b", "a\r\nb", "é", "x" * 200])
-async def test_evil_header(header: str) -> None:
-    """A header that cannot be one is not sent."""
+async def test_invalid_header_name(header: str) -> None:
+    """An invalid header name is not sent."""
     script = Script(ok({}))
     found = failed(await Client(script).read(replace(ENDPOINT, header=header)))
     assert found.reason is Reason.INVALID_CREDENTIALS
@@ -707,15 +708,15 @@ async def test_evil_header(header: str) -> None:
 @pytest.mark.parametrize(
     "error", [NotConnectedError("w"), TooSlowError("w", sent=True), BrokenOffError("w", sent=True)]
 )
-async def test_no_answer(error: HttpError) -> None:
-    """Where there is no answer, the host is named, and a publish that may have arrived is said to."""
+async def test_no_response(error: HttpError) -> None:
+    """Without a response the host is named, and a publish that may have arrived has an unknown outcome."""
     expected = Failure(reason=Reason.UNREACHABLE, message="graph.facebook.com: w", retry=Retry.TRANSIENT)
     assert await read(error) == expected
     assert await publish(error) == replace(expected, unknown=error.sent)
 
 
 @pytest.mark.parametrize(
-    ("answer", "wait"),
+    ("response", "wait"),
     [
         (ok({"error": {"code": 4}}, 400, retry_after="7"), 7.0),
         (ok({"error": {"code": 4}}, 400, retry_after="99999"), 3600.0),
@@ -735,14 +736,14 @@ async def test_no_answer(error: HttpError) -> None:
         ),
     ],
 )
-async def test_patience(answer: Response, wait: float | None) -> None:
-    """How long a server asks to be left alone is passed on, whichever way it says so, bounded."""
-    assert failed(await read(answer)).retry_after == wait
-    assert failed(await publish(answer)).retry_after == wait
+async def test_retry_after(response: Response, wait: float | None) -> None:
+    """The wait that a server asks for is passed on, however it says so, and bounded."""
+    assert failed(await read(response)).retry_after == wait
+    assert failed(await publish(response)).retry_after == wait
 
 
-async def test_page_says_nothing_of_limits() -> None:
-    """What a proxy answers is no sign that the API behind it has no limits."""
+async def test_page_does_not_count_for_limits() -> None:
+    """A proxy's response is no sign that the API has no limits."""
     api = Client(Script(Response(status=502)))
     for _ in range(5):
         await api.read(ENDPOINT)
@@ -795,14 +796,14 @@ ANSWERS = st.builds(
 
 
 @given(ANSWERS)
-def test_any_answer(answer: Response) -> None:
-    """Whatever a server answers becomes a value; a reading is one only under a good status."""
-    api = Client(Script(answer))
+def test_any_response(response: Response) -> None:
+    """Any response becomes a value, and a reading only with a 2xx status."""
+    api = Client(Script(response))
     found = asyncio.run(api.read(ENDPOINT))
     done = asyncio.run(api.publish(ENDPOINT, KEY.public))
     assert isinstance(found, Reading | Failure)
     assert isinstance(done, Accepted | Failure)
-    if answer.status not in range(200, 300):
+    if response.status not in range(200, 300):
         assert isinstance(found, Failure)
         assert isinstance(done, Failure)
     for failure in (found, done):

@@ -1,4 +1,4 @@
-"""What each error of the Cloud API means to us."""
+"""The class of each error of the Cloud API."""
 
 import re
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bek_operator.crd.reasons import SEVERITY, Reason, Severity
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Failure, Pace, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint
@@ -20,11 +20,11 @@ from bek_operator.whatsapp.cloud.codes import (
     LIMIT_SUBCODE,
     PERMISSIONS,
     SUBCODES,
-    meaning_of_code,
+    class_of_code,
 )
-from bek_operator.whatsapp.cloud.errors import ApiError, no_success
+from bek_operator.whatsapp.cloud.errors import ApiError, success_false
 from bek_operator.whatsapp.cloud.provider_errors import DOCUMENTED
-from bek_operator.whatsapp.message_context import LONGEST_HOST, LONGEST_SOURCE, MessageContext, context_of
+from bek_operator.whatsapp.message_context import MAX_HOST, MAX_SOURCE, MessageContext, context_of
 from support.graph_errors import MESSAGES
 
 TIME, BOUNDED, PERSON = Retry.TRANSIENT, Retry.LIMITED, Retry.TERMINAL
@@ -32,7 +32,7 @@ NORMAL, SLOW = Pace.NORMAL, Pace.SLOW
 
 ENDPOINT = CloudEndpoint(
     url=Url(host="h" * 99, port=443, path="/v25.0/1"),
-    trust=Trust(ca_bundle=None, server_name="h"),
+    trust=ServerTrust(ca_bundle=None, server_name="h"),
     token=SecretStr("EAAGt"),
     source="s" * 99,
 )
@@ -42,19 +42,19 @@ FLAWED = context_of(replace(ENDPOINT, token=SecretStr("NAME=EA")))
 
 
 def failure(status: int, error: ApiError, context: MessageContext = META, **more: Any) -> Failure:
-    """Say what an answer means, of the Cloud API unless told, where host and Secret have the longest names."""
+    """Return the failure for a response, by default of the Cloud API with the longest names of host and Secret."""
     return cloud_errors.failure(status, error, context, **more)
 
 
 EXAMPLES = [
-    # The examples that are given for this edge: HTTP status, code, subcode, is_transient, and what they are to us.
+    # The documented examples of this edge: HTTP status, code, subcode, is_transient, reason, retry, pace.
     (401, 190, 463, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
     (403, 200, 1349174, False, Reason.ACCESS_DENIED, PERSON, NORMAL),
     (404, 803, None, False, Reason.NUMBER_UNKNOWN, PERSON, NORMAL),
     (422, 100, None, False, Reason.NOT_ELIGIBLE, PERSON, NORMAL),
     (429, 4, 2446079, True, Reason.RATE_LIMITED, TIME, SLOW),
     (500, 2, None, True, Reason.SERVICE_NOT_READY, TIME, NORMAL),
-    # Others that clients met.
+    # Other responses that were seen.
     (400, 190, 460, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
     (400, 190, 458, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
     (400, 190, 459, False, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
@@ -65,7 +65,7 @@ EXAMPLES = [
 ]
 
 TABLE = [
-    # code, HTTP status, reason, cure, pace
+    # code, HTTP status, reason, retry, pace
     (0, 401, Reason.TOKEN_EXPIRED, PERSON, NORMAL),
     (1, 400, Reason.SERVICE_NOT_READY, BOUNDED, NORMAL),
     (2, 503, Reason.SERVICE_NOT_READY, TIME, NORMAL),
@@ -131,7 +131,7 @@ def test_code_counts_first(
     pace: Pace,
     publish: bool,  # noqa: FBT001 - a table's column
 ) -> None:
-    """A documented code says what is wrong, with its own HTTP status as with any other."""
+    """A documented code counts before any HTTP status."""
     expected = ON_PUBLISH.get(code, reason) if publish else reason
     for any_status in (status, 200, 400, 401, 404, 429, 500, 503):
         found = failure(any_status, ApiError(code=code, subcode=17), publish=publish)
@@ -151,30 +151,30 @@ def test_examples(
     pace: Pace,
     publish: bool,  # noqa: FBT001 - a table's column
 ) -> None:
-    """Subcode and status tell apart what the code alone does not."""
+    """Subcode and status distinguish what the code alone does not."""
     found = failure(status, ApiError(code=code, subcode=subcode, transient=transient), publish=publish)
     assert (found.reason, found.retry, found.pace) == (reason, retry, pace)
 
 
 def test_key_rejected() -> None:
-    """A refused parameter is the key where one was published, and the number where none was."""
+    """A refused parameter is the key in response to a publish, and the number in response to a read."""
     assert failure(400, ApiError(code=100), publish=True).reason is Reason.KEY_REJECTED
     assert failure(400, ApiError(code=100)).reason is Reason.NUMBER_UNKNOWN
 
 
 @pytest.mark.parametrize("publish", [False, True])
 def test_proof(publish: bool) -> None:  # noqa: FBT001 - either way
-    """Where the app demands a proof of its secret, that is said; one that was sent and refused is something else."""
-    error = ApiError(code=100, names_proof=True)
+    """A missing proof has a reason of its own; a proof that was sent and refused has another."""
+    error = ApiError(code=100, mentions_proof=True)
     assert failure(400, error, publish=publish).reason is Reason.APP_SECRET_PROOF_REQUIRED
     refused = failure(400, error, publish=publish, proof_sent=True)
     assert (refused.reason, refused.retry) == (Reason.ACCESS_DENIED, PERSON)
     assert "appSecretRef" in refused.message
-    assert failure(401, ApiError(code=190, names_proof=True)).reason is Reason.TOKEN_EXPIRED
+    assert failure(401, ApiError(code=190, mentions_proof=True)).reason is Reason.TOKEN_EXPIRED
 
 
 def test_what_to_do() -> None:
-    """What a person must act upon says how."""
+    """The message of a terminal error says what to do."""
     message = {
         190: "system user",
         200: "whatsapp_business_messaging",
@@ -191,8 +191,8 @@ def test_what_to_do() -> None:
 def test_every_code_is_known() -> None:
     """The table has every code that is documented for these calls."""
     assert {code for code, *_ in TABLE} - set(PERMISSIONS) - set(BUSINESS_LIMITS) == set(CODES)
-    assert all(meaning_of_code(code) for code in MESSAGES)
-    assert not any(meaning_of_code(code) for code in (199, 300, 79999, 80015))
+    assert all(class_of_code(code) for code in MESSAGES)
+    assert not any(class_of_code(code) for code in (199, 300, 79999, 80015))
 
 
 UNKNOWN = [
@@ -212,7 +212,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("status", "reason", "retry", "pace"), UNKNOWN)
 def test_status_without_code(status: int, reason: Reason, retry: Retry, pace: Pace) -> None:
-    """Without a code the HTTP status says what is wrong."""
+    """Without a code the HTTP status counts."""
     found = failure(status, ApiError())
     assert (found.reason, found.retry, found.pace, found.code) == (reason, retry, pace, None)
     assert found.message.endswith(f" (HTTP {status})")
@@ -227,7 +227,7 @@ def test_unknown_code(
     pace: Pace,
     transient: bool,  # noqa: FBT001 - either way
 ) -> None:
-    """A code that nobody documents is tried a few times, then reported; what says that it will pass may be a limit."""
+    """An undocumented code is retried a few times, then reported; one marked as transient may be a rate limit."""
     found = failure(status, ApiError(code=4711, transient=transient))
     if status == 429:
         assert (found.reason, found.retry, found.pace) == (reason, retry, pace)
@@ -239,7 +239,7 @@ def test_unknown_code(
 
 
 def test_transient() -> None:
-    """What says that it will pass is given time; a person's matter is tried some more times first."""
+    """An error that is marked as transient is retried longer; a terminal one at least some more times."""
     assert failure(500, ApiError(code=131000, transient=True)).retry is TIME
     assert failure(400, ApiError(code=1, transient=True)).retry is TIME
     assert failure(400, ApiError(code=133010, transient=True)).retry is BOUNDED
@@ -274,19 +274,19 @@ def test_transient() -> None:
     ],
 )
 def test_outcome_of_publish(status: int, code: int | None, unknown: bool) -> None:  # noqa: FBT001 - an expectation
-    """A publish that was clearly refused did not happen; an error of the API's own leaves that open."""
+    """A publish with a definite refusal was not carried out; an internal error leaves its outcome unknown."""
     assert failure(status, ApiError(code=code), publish=True).unknown is unknown
     assert failure(status, ApiError(code=code)).unknown is False
 
 
-def test_no_success() -> None:
-    """A success that is denied without a reason leaves open what became of the key."""
-    found = no_success(200, ApiError(trace="abc"), META)
+def test_success_false() -> None:
+    """`success: false` leaves the outcome of the publish unknown."""
+    found = success_false(200, ApiError(trace="abc"), META)
     assert (found.reason, found.retry, found.unknown, found.trace) == (Reason.SERVICE_NOT_READY, BOUNDED, True, "abc")
 
 
 def test_waits() -> None:
-    """What is known to take its time is left alone that long, unless the server names a time itself."""
+    """Some errors have a known duration, which counts unless the server names one itself."""
     assert failure(400, ApiError(code=133015)).retry_after == 300.0
     assert failure(400, ApiError(code=133016)).retry_after == 3600.0
     assert failure(400, ApiError(code=133016), retry_after=7.0).retry_after == 7.0
@@ -294,11 +294,11 @@ def test_waits() -> None:
 
 
 def test_over_limit() -> None:
-    """A refusal that everybody with the same token will meet is told from one that is of a number alone."""
+    """A rate limit of the token is distinguished from one of a single number."""
     for limit in (4, 17, 32, 613, *BUSINESS_LIMITS):
         assert failure(400, ApiError(code=limit)).shared
-    for status, code, over in ((429, None, True), (429, 4711, True), (400, None, False), (429, 133016, False)):
-        assert failure(status, ApiError(code=code)).shared is over
+    for status, code, shared in ((429, None, True), (429, 4711, True), (400, None, False), (429, 133016, False)):
+        assert failure(status, ApiError(code=code)).shared is shared
     assert not failure(400, ApiError(code=130429)).shared
 
 
@@ -306,14 +306,14 @@ def test_over_limit() -> None:
     ("status", "error", "limit"),
     [
         (400, ApiError(code=4711, subcode=LIMIT_SUBCODE), True),
-        (400, ApiError(code=4711, used_up=True), True),
-        (403, ApiError(code=4711, used_up=True), True),
-        (500, ApiError(code=4711, used_up=True), True),
-        (400, ApiError(used_up=True), True),
-        (400, ApiError(code=4711, used_up=True, names_key=True), True),
-        (502, ApiError(used_up=True), False),
-        (200, ApiError(used_up=True), False),
-        (400, ApiError(code=133010, used_up=True), False),
+        (400, ApiError(code=4711, limit_reached=True), True),
+        (403, ApiError(code=4711, limit_reached=True), True),
+        (500, ApiError(code=4711, limit_reached=True), True),
+        (400, ApiError(limit_reached=True), True),
+        (400, ApiError(code=4711, limit_reached=True, mentions_key=True), True),
+        (502, ApiError(limit_reached=True), False),
+        (200, ApiError(limit_reached=True), False),
+        (400, ApiError(code=133010, limit_reached=True), False),
         (400, ApiError(code=133010, subcode=LIMIT_SUBCODE), False),
     ],
 )
@@ -324,7 +324,7 @@ def test_a_limit_without_a_known_code(
     limit: bool,  # noqa: FBT001 - an expectation
     publish: bool,  # noqa: FBT001 - either way
 ) -> None:
-    """Usage that is told beside an error nobody knows, and the subcode of limits, tell what it is."""
+    """Without a known code, the usage headers or the subcode of rate limits identify a limit."""
     found = failure(status, error, publish=publish)
     assert (found.reason is Reason.RATE_LIMITED, found.shared) == (limit, limit)
     if limit:
@@ -334,31 +334,31 @@ def test_a_limit_without_a_known_code(
 @pytest.mark.parametrize(
     ("status", "error", "reason"),
     [
-        (400, ApiError(code=4711, names_key=True), Reason.KEY_REJECTED),
-        (400, ApiError(names_key=True), Reason.KEY_REJECTED),
+        (400, ApiError(code=4711, mentions_key=True), Reason.KEY_REJECTED),
+        (400, ApiError(mentions_key=True), Reason.KEY_REJECTED),
         (400, ApiError(code=4711), Reason.INVALID_ANSWER),
-        (403, ApiError(code=4711, names_key=True), Reason.ACCESS_DENIED),
-        (500, ApiError(code=4711, names_key=True), Reason.SERVICE_NOT_READY),
-        (200, ApiError(code=4711, names_key=True), Reason.INVALID_ANSWER),
-        (400, ApiError(code=4711, names_key=True, transient=True), Reason.SERVICE_NOT_READY),
-        (400, ApiError(code=133010, names_key=True), Reason.NOT_REGISTERED),
+        (403, ApiError(code=4711, mentions_key=True), Reason.ACCESS_DENIED),
+        (500, ApiError(code=4711, mentions_key=True), Reason.SERVICE_NOT_READY),
+        (200, ApiError(code=4711, mentions_key=True), Reason.INVALID_ANSWER),
+        (400, ApiError(code=4711, mentions_key=True, transient=True), Reason.SERVICE_NOT_READY),
+        (400, ApiError(code=133010, mentions_key=True), Reason.NOT_REGISTERED),
     ],
 )
-def test_an_unknown_error_is_of_the_key_where_it_says_so(status: int, error: ApiError, reason: Reason) -> None:
-    """It has to be an answer to a publish that was surely not carried out."""
+def test_undocumented_error_that_mentions_the_key(status: int, error: ApiError, reason: Reason) -> None:
+    """It must be the response to a publish with a definite refusal."""
     assert failure(status, error, publish=True).reason is reason
     assert failure(status, error).reason is not Reason.KEY_REJECTED
 
 
 def test_messages() -> None:
-    """Every message is short enough for a status row, and says the same every time."""
+    """Every message fits into a status row, and is the same every time."""
     codes = [None, 0, 200, 80008, 9_999_999, *CODES]
     for status in (100, 200, 302, 400, 401, 403, 404, 422, 429, 500, 999):
         for code in codes:
             for error in (
-                ApiError(code=code, subcode=9_999_999, names_proof=True, names_key=True),
+                ApiError(code=code, subcode=9_999_999, mentions_proof=True, mentions_key=True),
                 ApiError(code=code, transient=True),
-                *(ApiError(code=code, own=own) for _, own in DOCUMENTED),
+                *(ApiError(code=code, provider_class=own) for _, own in DOCUMENTED),
             ):
                 for publish, context in product((False, True), (META, PROVIDER, FLAWED)):
                     found = failure(status, error, context, publish=publish, proof_sent=publish)
@@ -367,27 +367,27 @@ def test_messages() -> None:
                     assert found == failure(status, error, context, publish=publish, proof_sent=publish)
     for (code, subcode), error_class in SUBCODES.items():
         found = failure(400, ApiError(code=code, subcode=subcode))
-        assert found.message.startswith(META.fill_in(error_class.message))
+        assert found.message.startswith(META.render(error_class.message))
         assert len(found.message) <= 200
 
 
-def test_peers_are_named_in_short() -> None:
-    """Whatever the length of their names."""
-    assert (len(META.host), len(META.source)) == (LONGEST_HOST, LONGEST_SOURCE)
+def test_long_names_are_truncated() -> None:
+    """Long names of hosts and Secrets are truncated."""
+    assert (len(META.host), len(META.source)) == (MAX_HOST, MAX_SOURCE)
     assert META.host.endswith("h…")
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [(401, 190), (400, 0), (401, 102), (401, None), (403, None), (403, 10), (403, 200), (403, 3)]
 )
-def test_what_opens_the_api_is_named(status: int, code: int | None) -> None:
-    """Whoever is refused reads in which Secret to look; a provider's customers also in which field."""
+def test_refusal_names_the_secret(status: int, code: int | None) -> None:
+    """A refusal names the Secret of the credentials; for a provider also the field."""
     assert META.source in failure(status, ApiError(code=code)).message
     assert f"{PROVIDER.source} (`apiKeySecretRef`)" in failure(status, ApiError(code=code), PROVIDER).message
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "told"),
+    ("status", "error", "shown"),
     [
         (401, ApiError(code=190), True),
         (401, ApiError(code=0), True),
@@ -397,65 +397,65 @@ def test_what_opens_the_api_is_named(status: int, code: int | None) -> None:
         (403, ApiError(code=200), False),
     ],
 )
-def test_what_a_token_looks_like_is_told_where_it_is_refused(
+def test_flaw_is_shown_with_a_refusal(
     status: int,
     error: ApiError,
-    told: bool,  # noqa: FBT001 - an expectation
+    shown: bool,  # noqa: FBT001 - an expectation
 ) -> None:
-    """Not where the API knows what became of it: it was one."""
+    """A flaw is shown unless the API says that the token was valid once."""
     odd = context_of(replace(ENDPOINT, token=SecretStr("15550001111")))
-    message = "access denied: the access token does not begin with EA, as those of Meta do; correct it in s"
-    assert failure(status, error, odd).message.startswith(message) is told
+    message = "access denied: the access token does not begin with EA, as access tokens of Meta do; correct it in s"
+    assert failure(status, error, odd).message.startswith(message) is shown
     assert not failure(status, error).message.startswith("access denied: the access token")
 
 
 @pytest.mark.parametrize("subcode", [None, 458, 459, 460, 463, 464, 467, 999])
 def test_a_provider_refuses_the_api_key(subcode: int | None) -> None:
-    """Of tokens and system users nobody knows there."""
+    """A message for a provider's customer mentions no token and no system user."""
     found = failure(401, ApiError(code=190, subcode=subcode), PROVIDER)
     assert found.reason is Reason.TOKEN_EXPIRED
-    assert found.message.startswith("the provider refuses the API key; put a valid one into ")
+    assert found.message.startswith("the provider rejects the API key; put a valid one into ")
 
 
-def test_a_provider_is_spoken_of_in_words_of_its_own() -> None:
-    """Nothing names a field, a token or a user that its customers lack."""
+def test_messages_for_providers() -> None:
+    """No message for a provider mentions a field, a token or a user that its customers do not have."""
     codes = [None, 0, 200, 9_999_999, *CODES]
     for status in (200, 302, 400, 401, 403, 404, 422, 429, 500):
         for code, publish in product(codes, (False, True)):
-            message = failure(status, ApiError(code=code, names_proof=True), PROVIDER, publish=publish).message
+            message = failure(status, ApiError(code=code, mentions_proof=True), PROVIDER, publish=publish).message
             found = re.search(r"system user|access token|the token|`version`|appSecretRef|--cloud", message)
             assert found is None, message
 
 
 @pytest.mark.parametrize("error", [ApiError(), ApiError(code=4711)], ids=["no code", "unknown code"])
-def test_a_providers_own_error_is_told_as_such(error: ApiError) -> None:
-    """Whoever reads it knows whom to ask, and of which HTTP status it was."""
+def test_undocumented_error_of_a_provider(error: ApiError) -> None:
+    """The message says whose support to ask, and shows the HTTP status."""
     message = failure(400, error, PROVIDER).message
-    assert "the provider refuses with an error of its own" in message
+    assert "the provider returned an undocumented error" in message
     assert "(HTTP 400" in message
 
 
-def test_a_providers_documented_words_count_after_a_code() -> None:
-    """And before the HTTP status, which says less."""
+def test_documented_message_of_a_provider_counts_after_a_code() -> None:
+    """A documented message of a provider counts before the HTTP status."""
     for _, own in DOCUMENTED:
-        assert failure(400, ApiError(own=own), PROVIDER).reason is own.reason
-        assert failure(400, ApiError(own=own, code=133010), PROVIDER).reason is Reason.NOT_REGISTERED
+        assert failure(400, ApiError(provider_class=own), PROVIDER).reason is own.reason
+        assert failure(400, ApiError(provider_class=own, code=133010), PROVIDER).reason is Reason.NOT_REGISTERED
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 2500), (400, 2635), (404, None), (404, 803)])
-def test_a_providers_address_is_to_be_checked(status: int, code: int | None) -> None:
-    """Where the path may be wrong, the field that has it is named."""
+def test_url_of_a_provider_is_named(status: int, code: int | None) -> None:
+    """If the path may be wrong, the message names the field of the URL."""
     assert "check `provider.url`" in failure(status, ApiError(code=code), PROVIDER).message
 
 
 @pytest.mark.parametrize("context", [META, PROVIDER], ids=["Cloud", "Provider"])
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 418, 500])
 def test_the_host_is_named_where_another_may_have_answered(status: int, context: MessageContext) -> None:
-    """Without a code of the API's own it may be a proxy, or the wrong address."""
+    """Without a code it may be a proxy or the wrong address, so the host is named."""
     assert failure(status, ApiError(), context).message.startswith(context.host)
 
 
-def test_cure_fits_the_reason() -> None:
-    """What a person must cure has a reason of that group, and the other way round."""
+def test_retry_matches_the_reason() -> None:
+    """An error is terminal if, and only if, its reason needs a user."""
     for error_class in (*CODES.values(), *SUBCODES.values()):
         assert (error_class.retry is PERSON) == (SEVERITY[error_class.reason][0] is Severity.USER_ACTION)

@@ -1,4 +1,4 @@
-"""The On-Premises backend: against the simulator over TLS, and against answers that no server would think of."""
+"""The On-Premises backend, against the simulator over TLS and against arbitrary responses."""
 
 import asyncio
 import json
@@ -27,15 +27,15 @@ from bek_operator.http.exchange import (
     TooSlowError,
     UnacceptableError,
 )
-from bek_operator.http.resolver import Addresses
-from bek_operator.net.ca_bundle import Trust
-from bek_operator.net.hosts import AllowedHosts, parse_url
-from bek_operator.net.url import Url
+from bek_operator.http.resolver import Resolver
+from bek_operator.net.ca_bundle import ServerTrust
+from bek_operator.net.hosts import AllowedHosts
+from bek_operator.net.url import Url, parse_url
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry
 from bek_operator.numbers.endpoint import OnPremisesEndpoint
 from bek_operator.secret_str import SecretStr
 from bek_operator.whatsapp.backend import Backend
-from bek_operator.whatsapp.on_premises.backend import ENCRYPTION, LOGIN, OnPremises
+from bek_operator.whatsapp.on_premises.backend import ENCRYPTION_PATH, LOGIN_PATH, OnPremises
 from support import faults, keys
 from support.exchange import Fault, Reply
 from support.on_premises import OnPremises as Simulator
@@ -54,23 +54,23 @@ VALID = Reading(status=SignatureStatus.VALID, fingerprint=KEY.fingerprint)
 
 @pytest.fixture(name="simulator", scope="module")
 def simulator_fixture() -> Iterator[Simulator]:
-    """A simulator; each test adds a pod of its own."""
+    """A simulator; each test adds its own pod."""
     with Simulator() as simulator:
         yield simulator
 
 
 @pytest.fixture(name="pod")
 def pod_fixture(simulator: Simulator) -> Pod:
-    """One fresh pod at a port of its own."""
+    """One new pod with its own port."""
     return simulator.add(NUMBER)
 
 
 @asynccontextmanager
 async def backend(*, total: float = 5.0) -> AsyncIterator[OnPremises]:
-    """Make a backend and close it."""
+    """Yield a backend and close it."""
     hosts = AllowedHosts.parse(["127.0.0.1:*"])
     limits = Limits(total=total, connect=total)
-    made = OnPremises(HttpxClient(Addresses(hosts.names_address), limits=limits))
+    made = OnPremises(HttpxClient(Resolver(hosts.names_address), limits=limits))
     try:
         yield made
     finally:
@@ -79,30 +79,30 @@ async def backend(*, total: float = 5.0) -> AsyncIterator[OnPremises]:
 
 @pytest.fixture(name="endpoint")
 def endpoint_fixture(simulator: Simulator, pod: Pod) -> OnPremisesEndpoint:
-    """Where the pod is, and who we are there."""
+    """The pod's endpoint."""
     return OnPremisesEndpoint(
         url=parse_url(pod.url),
-        trust=Trust(ca_bundle=simulator.certificate.authority, server_name="whatsapp-web-service"),
+        trust=ServerTrust(ca_bundle=simulator.certificate.authority, server_name="whatsapp-web-service"),
         username=pod.username,
         password=SecretStr(pod.password),
     )
 
 
-class TestJob:
+class TestReadAndPublish:
     """Read, publish, read again."""
 
     async def test_round(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """A number without a key is given one and is VALID: one login, one connection, nothing superfluous."""
+        """A number without a key is published to and becomes VALID: one login, one connection, no superfluous call."""
         async with backend() as api:
             assert await api.read(endpoint) == Reading(status=SignatureStatus.MISMATCH, fingerprint=None)
             assert await api.publish(endpoint, KEY.public) == Accepted()
             assert await api.read(endpoint) == VALID
         assert [record.kind for record in pod.requests] == ["login", "read", "publish", "read"]
         assert {record.status for record in pod.requests} == {200}
-        assert len({record.context for record in pod.requests}) == 1
+        assert len({record.client_port for record in pod.requests}) == 1
         assert not any(record.cookies for record in pod.requests)
         assert pod.published == [KEY.fingerprint]
-        assert pod.scandals == []
+        assert pod.violations == []
 
     @pytest.mark.parametrize(
         ("unset", "reading"),
@@ -114,13 +114,13 @@ class TestJob:
         ],
     )
     async def test_no_key_yet(self, pod: Pod, endpoint: OnPremisesEndpoint, unset: Any, reading: Reading) -> None:
-        """However the API says that it holds no key, it is understood."""
+        """Every way to report that there is no key is understood."""
         pod.unset = unset
         async with backend() as api:
             assert await api.read(endpoint) == reading
 
     async def test_lost_signature_and_foreign_key(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """The key that the API shows is reported whatever its status, and whatever its owner."""
+        """The API's key is reported whatever its status and its owner."""
         async with backend() as api:
             await api.publish(endpoint, KEY.public)
             pod.re_register()
@@ -129,7 +129,7 @@ class TestJob:
             assert await api.read(endpoint) == replace(VALID, fingerprint=OTHER.fingerprint)
 
     async def test_text_that_is_no_key(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """MISMATCH of it is a number without our key; VALID of it, or of nothing, contradicts itself."""
+        """With MISMATCH the number lacks our key; with VALID the response contradicts itself."""
         async with backend() as api:
             pod.hold("YOUR_PUBLIC_KEY", valid=False)
             assert await api.read(endpoint) == replace(BLANK, fingerprint=YOUR_PUBLIC_KEY)
@@ -140,14 +140,14 @@ class TestJob:
             assert await api.read(endpoint) == VALID
 
     async def test_path(self, simulator: Simulator, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """An API below a path is called there."""
+        """The path of the URL precedes those of the API."""
         below = replace(endpoint, url=parse_url(simulator.url.replace("{digits}", pod.digits)))
         async with backend() as api:
             assert await api.publish(below, KEY.public) == Accepted()
         assert pod.holds(KEY.public)
 
     async def test_old_client(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """A client that is too old for the endpoint seems to hold no key, and says so when it is given one."""
+        """A client that is too old for the endpoint seems to hold no key, and its response to a publish says so."""
         pod.version = "v2.45.2"
         async with backend() as api:
             assert await api.read(endpoint) == NOTHING
@@ -156,7 +156,7 @@ class TestJob:
         assert (refused.reason, refused.code, refused.unknown) == (Reason.UNSUPPORTED, 1006, False)
 
     async def test_rejected_key(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """A key that the API does not accept was not published."""
+        """A key that the API rejects was not published."""
         async with backend() as api:
             refused = await api.publish(endpoint, keys.rsa("short", 1024).public)
         assert isinstance(refused, Failure)
@@ -165,10 +165,10 @@ class TestJob:
 
 
 class TestLogin:
-    """The way in, and the way in again."""
+    """Logins."""
 
-    async def test_shared_by_all(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """Fifty reads at once need one login."""
+    async def test_shared_login(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
+        """Fifty concurrent reads share one login."""
         async with backend() as api:
             readings = await asyncio.gather(*(api.read(endpoint) for _ in range(50)))
         assert len(set(readings)) == 1
@@ -176,7 +176,7 @@ class TestLogin:
 
     @pytest.mark.parametrize("kind", ["read", "publish"])
     async def test_expired_token(self, pod: Pod, endpoint: OnPremisesEndpoint, kind: str) -> None:
-        """A token that the API knows no longer is replaced by one more login, and the call is made again."""
+        """A token that the API no longer accepts is replaced by a second login, and the call is repeated."""
         async with backend() as api:
             await api.read(endpoint)
             pod.expire_tokens()
@@ -185,8 +185,8 @@ class TestLogin:
         assert pod.logins == 2
         assert len(pod.published) == (kind == "publish")
 
-    async def test_expired_for_all(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """Twenty who find out at once that the token is gone need no more than one login again."""
+    async def test_shared_login_after_expiry(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
+        """Twenty concurrent calls with an invalidated token share one login."""
         async with backend() as api:
             await api.read(endpoint)
             pod.expire_tokens()
@@ -194,8 +194,8 @@ class TestLogin:
         assert not any(isinstance(reading, Failure) for reading in readings)
         assert pod.logins == 2
 
-    async def test_denied_all_the_same(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """A fresh token that is refused as well is a person's matter; there is no third login."""
+    async def test_new_token_is_refused(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
+        """A new token that is refused as well needs a user; there is no third login."""
         async with backend() as api:
             await api.read(endpoint)
             pod.fail("read", faults.error(1005), times=None)
@@ -205,24 +205,24 @@ class TestLogin:
             assert (pod.logins, pod.reads) == (2, 3)
 
     async def test_wrong_password(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """A wrong password is tried once for each call, and nothing is asked without a token."""
+        """A wrong password is tried once for each call, and no call is made without a token."""
         async with backend() as api:
             denied = await api.publish(replace(endpoint, password=SecretStr("wrong")), KEY.public)
         assert isinstance(denied, Failure)
         assert (denied.reason, denied.unknown) == (Reason.ACCESS_DENIED, False)
         assert (pod.logins, pod.publishes) == (1, 0)
 
-    async def test_first_password(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """The first password is never changed by us."""
+    async def test_initial_password(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
+        """The operator never changes the initial password."""
         pod.username, pod.password = "admin", "secret"
         async with backend() as api:
             found = await api.read(replace(endpoint, username="admin", password=SecretStr("secret")))
         assert isinstance(found, Failure)
         assert found.reason is Reason.PASSWORD_CHANGE_REQUIRED
-        assert pod.scandals == []
+        assert pod.violations == []
 
     async def test_cancelled_reader(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """A read that is cancelled during the login does not take it away from another."""
+        """A read that is cancelled during the login does not cancel the login of another."""
         hang = pod.fail("login", faults.Hang())
         async with backend() as api:
             readers = [asyncio.create_task(api.read(endpoint)) for _ in range(2)]
@@ -235,8 +235,8 @@ class TestLogin:
         assert pod.logins == 1
 
     @pytest.mark.parametrize("expires_after", ["nonsense", "1999-01-01T00:00:00.000Z"])
-    async def test_odd_end(self, pod: Pod, endpoint: OnPremisesEndpoint, expires_after: str) -> None:
-        """A token whose end makes no sense is used all the same."""
+    async def test_invalid_expiry(self, pod: Pod, endpoint: OnPremisesEndpoint, expires_after: str) -> None:
+        """A token with an invalid expiry is used all the same."""
         pod.expires_after = expires_after
         async with backend() as api:
             for _ in range(2):
@@ -245,7 +245,7 @@ class TestLogin:
 
 
 class TestMisbehaviour:
-    """Servers that do what they should not."""
+    """Servers that violate the protocol."""
 
     @pytest.mark.parametrize(
         ("fault", "reason", "unknown"),
@@ -265,7 +265,7 @@ class TestMisbehaviour:
             (faults.Answer(Reply(status=204)), Reason.INVALID_ANSWER, True),
         ],
     )
-    async def test_told_apart(
+    async def test_failures(
         self,
         pod: Pod,
         endpoint: OnPremisesEndpoint,
@@ -273,7 +273,7 @@ class TestMisbehaviour:
         reason: Reason,
         unknown: bool,  # noqa: FBT001 - a table's expectation
     ) -> None:
-        """Each way to fail has its reason; a publish says whether it may have been carried out."""
+        """Each way to fail has its reason; the failure of a publish says whether its outcome is unknown."""
         async with backend() as api:
             pod.fail("any", fault)
             at_login = await api.publish(endpoint, KEY.public)
@@ -287,18 +287,18 @@ class TestMisbehaviour:
         assert [failure.unknown for failure in found] == [False, unknown, False]
 
     async def test_too_slow(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """A server that hangs is given up; a publish that it may have carried out is reported as such."""
+        """A server that hangs runs into the time limit; a publish that may have been carried out is unknown."""
         async with backend(total=0.5) as api:
             await api.read(endpoint)
             pod.fail("publish", faults.Hang(carried_out=True))
             found = await api.publish(endpoint, KEY.public)
         assert isinstance(found, Failure)
         assert (found.reason, found.unknown) == (Reason.UNREACHABLE, True)
-        assert found.message == f"127.0.0.1:{endpoint.url.port}: no whole answer within 0.5 s"
+        assert found.message == f"127.0.0.1:{endpoint.url.port}: no complete response within 0.5 s"
         assert pod.published == [KEY.fingerprint]
 
     async def test_retry_after(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """The server's own wish for a pause is passed on, bounded."""
+        """The Retry-After of a server is passed on, bounded."""
         async with backend() as api:
             await api.read(endpoint)
             waits = []
@@ -311,11 +311,11 @@ class TestMisbehaviour:
         assert waits == [7.0, 3600.0, None, 3600.0]
 
     async def test_down_and_up(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
-        """A pod that is down is unreachable; when it is back, the token still counts."""
+        """A pod that is down is unreachable; when it is up again, the token is still used."""
         async with backend() as api:
             await api.read(endpoint)
             await asyncio.to_thread(pod.stop)
-            for _ in range(10):  # a connection ends for its owner when the loop has come round to it
+            for _ in range(10):  # the event loop needs some rounds to close the connection
                 await asyncio.sleep(0)
             down = await api.publish(endpoint, KEY.public)
             assert isinstance(down, Failure)
@@ -328,12 +328,12 @@ class TestMisbehaviour:
     @pytest.mark.parametrize(
         ("trust", "reason"),
         [
-            (Trust(ca_bundle=self_signed().pem, server_name="localhost"), Reason.CERTIFICATE_NOT_TRUSTED),
-            (Trust(ca_bundle=None, server_name="localhost"), Reason.CERTIFICATE_NOT_TRUSTED),
-            (Trust(ca_bundle="nonsense", server_name="localhost"), Reason.INVALID_CREDENTIALS),
+            (ServerTrust(ca_bundle=self_signed().pem, server_name="localhost"), Reason.CERTIFICATE_NOT_TRUSTED),
+            (ServerTrust(ca_bundle=None, server_name="localhost"), Reason.CERTIFICATE_NOT_TRUSTED),
+            (ServerTrust(ca_bundle="nonsense", server_name="localhost"), Reason.INVALID_CREDENTIALS),
         ],
     )
-    async def test_trust(self, pod: Pod, endpoint: OnPremisesEndpoint, trust: Trust, reason: Reason) -> None:
+    async def test_trust(self, pod: Pod, endpoint: OnPremisesEndpoint, trust: ServerTrust, reason: Reason) -> None:
         """The password is not sent to a server that does not prove who it is."""
         async with backend() as api:
             found = await api.publish(replace(endpoint, trust=trust), KEY.public)
@@ -343,7 +343,7 @@ class TestMisbehaviour:
 
     @pytest.mark.parametrize("shape", faults.SHAPES)
     async def test_odd_shapes(self, pod: Pod, endpoint: OnPremisesEndpoint, shape: str) -> None:
-        """JSON that is not what the API documents is no reading, wherever it comes."""
+        """JSON of another form than documented is no reading, in a login or a read."""
         async with backend() as api:
             pod.fail("login", faults.text(faults.SHAPES[shape]))
             outcomes = [await api.read(endpoint)]
@@ -353,10 +353,8 @@ class TestMisbehaviour:
         assert isinstance(outcomes[0], Failure)
         assert outcomes[1] == NOTHING if shape == "errors that are none" else isinstance(outcomes[1], Failure)
 
-    async def test_nothing_is_told(
-        self, pod: Pod, endpoint: OnPremisesEndpoint, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Neither password nor token, nor what the server wrote, is in any log at any level, or in an outcome."""
+    async def test_secrecy(self, pod: Pod, endpoint: OnPremisesEndpoint, caplog: pytest.LogCaptureFixture) -> None:
+        """Password, token and the server's texts are in no log at any level, and in no outcome."""
         caplog.set_level(logging.DEBUG)
         outcomes: list[object] = []
         async with backend() as api:
@@ -371,7 +369,7 @@ class TestMisbehaviour:
             assert secret not in shown
 
     async def test_log(self, pod: Pod, endpoint: OnPremisesEndpoint, caplog: pytest.LogCaptureFixture) -> None:
-        """One line tells of each call: where, what for, and how it ended."""
+        """Each call is logged in one line: its limiter, its kind and its outcome."""
         caplog.set_level(logging.DEBUG, "bek_operator")
         pod.fail("read", faults.error(1011))
         async with backend() as api:
@@ -381,14 +379,14 @@ class TestMisbehaviour:
             ("login", 200, None),
             ("read", 503, 1011),
         ]
-        assert {one["lane"] for one in ours} == {endpoint.limiter_key}
+        assert {one["limiter"] for one in ours} == {endpoint.limiter_key}
 
 
-# Answers of any kind, without a server.
+# Arbitrary responses, without a server.
 
 ENDPOINT = OnPremisesEndpoint(
     url=Url(host="whatsapp.messaging.svc", port=443, path="/below"),
-    trust=Trust(ca_bundle=None, server_name="whatsapp"),
+    trust=ServerTrust(ca_bundle=None, server_name="whatsapp"),
     username="flows",
     password=SecretStr(PASSWORD),
 )
@@ -397,7 +395,7 @@ META = {"meta": {"api_status": "stable", "version": "v2.53.3"}}
 
 
 class Script:
-    """A caller that answers from lists, by path; the last answer stays."""
+    """An HTTP client that returns responses from lists, by path; the last one is repeated."""
 
     def __init__(self, *settings: Response | HttpError, login: Response | HttpError | None = None) -> None:
         self._login = login or ok(TOKEN)
@@ -408,30 +406,30 @@ class Script:
         self,
         method: str,
         url: Url,
-        trust: Trust,
+        trust: ServerTrust,
         *,
         headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> Response:
-        """Answer, or fail."""
+        """Return the next response, or raise the next error."""
         assert trust == ENDPOINT.trust
         assert not query
         self.calls.append((method, str(url), headers, content))
-        if url.path.endswith(LOGIN):
-            answer = self._login
+        if url.path.endswith(LOGIN_PATH):
+            response = self._login
         else:
-            answer = self._settings.pop(0) if len(self._settings) > 1 else self._settings[0]
-        if isinstance(answer, HttpError):
-            raise answer
-        return answer
+            response = self._settings.pop(0) if len(self._settings) > 1 else self._settings[0]
+        if isinstance(response, HttpError):
+            raise response
+        return response
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
 
 def ok(document: object, status: int = 200) -> Response:
-    """Make an answer of a document."""
+    """Return a response with a document."""
     return Response(status=status, body=json.dumps(document).encode())
 
 
@@ -446,23 +444,23 @@ async def publish(*answers: Response | HttpError, login: Response | None = None)
 
 
 def key_answer(key: object, status: object = "VALID", **more: object) -> Response:
-    """Make the answer to a read."""
+    """Return the response to a read."""
     return ok({"business_public_key": key, "business_public_key_signature_status": status, **more})
 
 
 async def test_requests() -> None:
-    """What is sent is what the API documents: Basic login, Bearer token, a form; below the configured path."""
+    """Requests are as documented: Basic login, Bearer token, a form, below the configured path."""
     script = Script(key_answer(""), ok(META))
     api: Backend[OnPremisesEndpoint] = OnPremises(script)
     await api.read(ENDPOINT)
     await api.publish(ENDPOINT, "-----BEGIN PUBLIC KEY-----\nM+/=\n-----END PUBLIC KEY-----\n")
     await api.close()
-    settings = f"https://whatsapp.messaging.svc/below{ENCRYPTION}"
+    settings = f"https://whatsapp.messaging.svc/below{ENCRYPTION_PATH}"
     bearer = {"Authorization": "Bearer t.o.k"}
     assert script.calls == [
         (
             "POST",
-            f"https://whatsapp.messaging.svc/below{LOGIN}",
+            f"https://whatsapp.messaging.svc/below{LOGIN_PATH}",
             {"Authorization": "Basic Zmxvd3M6Q29ycmVjdC1Ib3JzZS03", "Content-Type": "application/json"},
             b"",
         ),
@@ -477,7 +475,7 @@ async def test_requests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reading"),
+    ("response", "reading"),
     [
         (key_answer(KEY.public), VALID),
         (key_answer(KEY.public, **META, more=[{"unknown": 1}]), VALID),
@@ -494,13 +492,13 @@ async def test_requests() -> None:
         (ok({"errors": [{"code": "1006", "title": "Resource not found"}], **META}, 404), NOTHING),
     ],
 )
-async def test_understood(answer: Response, reading: Reading) -> None:
-    """An answer in the API's own form is a reading."""
-    assert await read(answer) == reading
+async def test_reading(response: Response, reading: Reading) -> None:
+    """A response in the API's own form is a reading."""
+    assert await read(response) == reading
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         ok({}),
         ok([META]),
@@ -534,25 +532,28 @@ async def test_understood(answer: Response, reading: Reading) -> None:
         replace(key_answer(KEY.public), status=500),
     ],
 )
-async def test_not_understood(answer: Response) -> None:
-    """Anything else is none, so that it never leads to a publish."""
-    assert isinstance(await read(answer), Failure)
+async def test_no_reading(response: Response) -> None:
+    """Any other response is none, so that it never leads to a publish."""
+    assert isinstance(await read(response), Failure)
 
 
 @pytest.mark.parametrize("key", ["", " \n", None, "YOUR_PUBLIC_KEY", KEY.private])
 async def test_valid_without_a_key_contradicts_itself(key: str | None) -> None:
-    """What was understood is said: it is the API's own answer, and no proxy's."""
+    """The message says so, as it is the API's own response and not a proxy's."""
     found = await read(key_answer(key, **META))
     assert isinstance(found, Failure)
     assert (found.reason, found.retry) == (Reason.INVALID_ANSWER, Retry.LIMITED)
-    assert "says VALID and shows no key that can be read" in found.message
+    assert "reports VALID without a readable key" in found.message
 
 
 @pytest.mark.parametrize("member", ["title", "details"])
-async def test_an_unknown_error_is_of_the_key_where_it_says_so(member: str) -> None:
-    """In answer to a publish; otherwise it says nothing of it."""
-    answer = ok({"errors": [{"code": 4711, member: "Bad public_key"}], **META}, 400)
-    for found, reason in ((await publish(answer), Reason.KEY_REJECTED), (await read(answer), Reason.INVALID_ANSWER)):
+async def test_undocumented_error_that_mentions_the_key(member: str) -> None:
+    """An undocumented error that mentions the key counts against it only in response to a publish."""
+    response = ok({"errors": [{"code": 4711, member: "Bad public_key"}], **META}, 400)
+    for found, reason in (
+        (await publish(response), Reason.KEY_REJECTED),
+        (await read(response), Reason.INVALID_ANSWER),
+    ):
         assert isinstance(found, Failure)
         assert (found.reason, found.unknown) == (reason, False)
 
@@ -567,10 +568,8 @@ async def test_an_unknown_error_is_of_the_key_where_it_says_so(member: str) -> N
     ],
 )
 @pytest.mark.parametrize("codes", [[1005], [1013], [1021], []])
-async def test_a_login_that_is_refused_says_what_its_text_looks_like(
-    user: str, password: str, flaw: str, codes: list[int]
-) -> None:
-    """A password may be any text, so it is sent as it is; a token that is refused says nothing of it."""
+async def test_flaw_is_shown_with_a_refused_login(user: str, password: str, flaw: str, codes: list[int]) -> None:
+    """A password may be any text, so it is sent as it is; a refused token is not blamed on it."""
     refused = ok({"errors": [{"code": code} for code in codes], **META}, 401)
     endpoint = replace(ENDPOINT, username=user, password=SecretStr(password))
     found = await OnPremises(Script(refused, login=refused)).read(endpoint)
@@ -600,7 +599,7 @@ async def test_a_login_that_is_refused_says_what_its_text_looks_like(
     ],
 )
 async def test_codes(code: object, shown: int | None) -> None:
-    """A code is a short whole number, as such or as text; whatever else is there is not repeated."""
+    """A code is a short whole number, as such or as text; anything else is not shown."""
     found = await read(ok({"errors": [{"code": code, "details": "d"}, 1005, "1005", [1005]]}, 400))
     assert isinstance(found, Failure)
     assert found.code == shown
@@ -608,13 +607,13 @@ async def test_codes(code: object, shown: int | None) -> None:
 
 @pytest.mark.parametrize("document", [META, {**META, "errors": []}, {**META, "errors": None, "x": 1}])
 async def test_accepted(document: object) -> None:
-    """A publish is accepted where the API's own envelope says nothing against it."""
+    """A publish is accepted if the API's own envelope reports no error."""
     assert await publish(ok(document)) == Accepted()
     assert await publish(ok(document, 201)) == Accepted()
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         ok({}),
         ok([]),
@@ -625,9 +624,9 @@ async def test_accepted(document: object) -> None:
         Response(status=204),
     ],
 )
-async def test_perhaps_accepted(answer: Response) -> None:
-    """A success that is not the API's own leaves open whether the key was published."""
-    found = await publish(answer)
+async def test_unknown_outcome(response: Response) -> None:
+    """A success that is not the API's own leaves the outcome of the publish unknown."""
+    found = await publish(response)
     assert isinstance(found, Failure)
     assert (found.reason, found.unknown) == (Reason.INVALID_ANSWER, True)
 
@@ -640,8 +639,8 @@ async def test_error_under_success() -> None:
 
 
 @pytest.mark.parametrize("token", ["a\r\nX-Evil: yes", "a b", "", "é", "a" * 10_000, 17, None, ["t"]])
-async def test_evil_token(token: object) -> None:
-    """A token that could break out of its header is not used; nothing more is sent."""
+async def test_unusable_token(token: object) -> None:
+    """A token that could end its header is not sent."""
     script = Script(key_answer(""), login=ok({"users": [{"token": token}]}))
     found = await OnPremises(script).read(ENDPOINT)
     assert isinstance(found, Failure)
@@ -661,8 +660,8 @@ async def test_evil_token(token: object) -> None:
         (CABundleError("w"), Reason.INVALID_CREDENTIALS, Retry.TERMINAL),
     ],
 )
-async def test_no_answer(error: HttpError, reason: Reason, retry: Retry) -> None:
-    """Each way to get no answer has its reason and its words, and names the host."""
+async def test_no_response(error: HttpError, reason: Reason, retry: Retry) -> None:
+    """Each way to get no response has its reason and its message, which names the host."""
     message = "whatsapp.messaging.svc: w"
     assert await read(error) == Failure(reason=reason, message=message, retry=retry)
     assert await publish(error) == Failure(reason=reason, message=message, retry=retry, unknown=error.sent)
@@ -693,8 +692,8 @@ ANSWERS = st.builds(
 
 
 @given(login=ANSWERS | st.just(ok(TOKEN)), answers=st.lists(ANSWERS, min_size=1, max_size=2))
-def test_any_answer(login: Response, answers: list[Response]) -> None:
-    """Whatever a server answers becomes a value, within few calls; a reading is one only under a good status."""
+def test_any_response(login: Response, answers: list[Response]) -> None:
+    """Any response becomes a value after a few calls, and a reading only with a 2xx status."""
     script = Script(*answers, login=login)
     api = OnPremises(script)
     found = asyncio.run(api.read(ENDPOINT))
@@ -703,7 +702,7 @@ def test_any_answer(login: Response, answers: list[Response]) -> None:
     assert isinstance(done, Accepted | Failure)
     assert len(script.calls) <= 8
     if isinstance(found, Reading):
-        assert any(answer.status in range(200, 300) or answer.status == 404 for answer in answers)
+        assert any(response.status in range(200, 300) or response.status == 404 for response in answers)
     for failure in (found, done):
         if isinstance(failure, Failure):
             assert len(failure.message) <= 200

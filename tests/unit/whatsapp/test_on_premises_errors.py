@@ -1,4 +1,4 @@
-"""What each error of the On-Premises API means to us."""
+"""The class of each error of the On-Premises API."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from bek_operator.crd.reasons import SEVERITY, Reason, Severity
 from bek_operator.numbers.answers import Failure, Pace, Retry
-from bek_operator.whatsapp.message_context import LONGEST_HOST, LONGEST_SOURCE, context_of
+from bek_operator.whatsapp.message_context import MAX_HOST, MAX_SOURCE, context_of
 from bek_operator.whatsapp.on_premises import errors as on_premises_errors
 from bek_operator.whatsapp.on_premises.errors import CODES, is_expired_token
 from support.builders import endpoint
@@ -16,12 +16,12 @@ from support.envelope import TITLES
 
 TIME, BOUNDED, PERSON = Retry.TRANSIENT, Retry.LIMITED, Retry.TERMINAL
 
-PEER = replace(context_of(endpoint()), host="h" * LONGEST_HOST, source="s" * LONGEST_SOURCE)
+CONTEXT = replace(context_of(endpoint()), host="h" * MAX_HOST, source="s" * MAX_SOURCE)
 
 
 def failure(status: int, codes: Sequence[int] = (), **more: Any) -> Failure:
-    """Say what an answer of a pod means whose host and Secret have the longest names."""
-    return on_premises_errors.failure(status, codes, PEER, **more)
+    """Return the failure for a response of a pod whose host and Secret have the longest names."""
+    return on_premises_errors.failure(status, codes, CONTEXT, **more)
 
 
 TABLE = [
@@ -55,7 +55,7 @@ TABLE = [
 @pytest.mark.parametrize(("code", "reason", "retry", "pace"), TABLE)
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500, 503])
 def test_code_counts_first(status: int, code: int, reason: Reason, retry: Retry, pace: Pace) -> None:
-    """A documented code says what is wrong, under whatever HTTP status it comes."""
+    """A documented code counts before any HTTP status."""
     found = failure(status, [code])
     assert (found.reason, found.retry, found.pace, found.code) == (reason, retry, pace, code)
     assert found.message.endswith(f"(code {code})")
@@ -89,7 +89,7 @@ def test_every_code_is_known() -> None:
 )
 @pytest.mark.parametrize("codes", [[], [4711]])
 def test_status_without_known_code(codes: list[int], status: int, reason: Reason, retry: Retry, pace: Pace) -> None:
-    """Where no code is recognised the HTTP status says what is wrong; the unknown code is shown all the same."""
+    """Without a recognised code the HTTP status counts; the code is shown all the same."""
     found = failure(status, codes)
     assert (found.reason, found.retry, found.pace) == (reason, retry, pace)
     assert found.code == (codes[0] if codes else None)
@@ -97,7 +97,7 @@ def test_status_without_known_code(codes: list[int], status: int, reason: Reason
 
 
 def test_first_recognised() -> None:
-    """Of several errors the first that is documented counts."""
+    """Of several errors the first documented one counts."""
     assert failure(400, [4711, 1017, 1005]).code == 1017
     assert failure(400, [4711, 4712]).code == 4711
 
@@ -124,13 +124,13 @@ def test_first_recognised() -> None:
     ],
 )
 def test_outcome_of_publish(status: int, codes: list[int], unknown: bool) -> None:  # noqa: FBT001 - an expectation
-    """A publish that was clearly refused did not happen; any other error leaves that open."""
+    """A publish with a definite refusal was not carried out; any other error leaves its outcome unknown."""
     assert failure(status, codes, publish=True).unknown is unknown
     assert failure(status, codes).unknown is False
 
 
 def test_messages() -> None:
-    """Every message is short enough for a status row, and says the same every time."""
+    """Every message fits into a status row, and is the same every time."""
     for status in range(100, 600):
         for codes in ([], [999_999], *([code] for code in CODES)):
             found = failure(status, codes)
@@ -140,33 +140,33 @@ def test_messages() -> None:
 
 
 @pytest.mark.parametrize("code", [1005, 1013, 1021, 1024, 1031])
-def test_what_opens_the_api_is_named(code: int) -> None:
-    """Whoever is refused reads in which Secret to look."""
-    assert PEER.source in failure(400, [code]).message
+def test_refusal_names_the_secret(code: int) -> None:
+    """A refused login names the Secret."""
+    assert CONTEXT.source in failure(400, [code]).message
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 418, 500])
 def test_the_host_is_named_where_another_may_have_answered(status: int) -> None:
-    """Without a code of the API's own it may be a proxy, or the wrong address; the setting to check is named."""
+    """Without a code it may be a proxy or the wrong address, so the host and its setting are named."""
     message = failure(status).message
-    assert message.startswith(f"{PEER.host}: ")
+    assert message.startswith(f"{CONTEXT.host}: ")
     if status in {200, 302, 404}:
         assert "check `onPremises.url`" in message
 
 
-def test_a_path_too_many_is_told() -> None:
-    """A URL that ends with the endpoint's own path is a typical mistake."""
-    assert "`onPremises.url`, which ends before /v1" in failure(404, [1006]).message
+def test_url_with_the_path_of_the_endpoint() -> None:
+    """A URL that includes the endpoint's own path is a typical mistake."""
+    assert "`onPremises.url` (it must end before /v1)" in failure(404, [1006]).message
 
 
-def test_cure_fits_the_reason() -> None:
-    """What a person must cure has a reason of that group, and the other way round."""
+def test_retry_matches_the_reason() -> None:
+    """An error is terminal if, and only if, its reason needs a user."""
     for error_class in CODES.values():
         assert (error_class.retry is PERSON) == (SEVERITY[error_class.reason][0] is Severity.USER_ACTION)
 
 
 def test_retry_after_is_passed_on() -> None:
-    """What the server asks for is kept."""
+    """The wait that the server asks for is kept."""
     assert failure(503, retry_after=7.0).retry_after == 7.0
 
 
@@ -186,7 +186,7 @@ def test_retry_after_is_passed_on() -> None:
     ],
 )
 def test_login_may_help(status: int, codes: list[int], expired: bool) -> None:  # noqa: FBT001 - an expectation
-    """Only where the token may be the fault is another login worth its while."""
+    """A login is repeated only if the token may be the cause."""
     found = failure(status, codes)
     assert isinstance(found, Failure)
     assert is_expired_token(status, found) is expired

@@ -1,4 +1,4 @@
-"""What headers tell of limits."""
+"""Parsing of the headers that report the usage of rate limits."""
 
 import json
 from typing import Any
@@ -7,29 +7,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bek_operator.whatsapp.ratelimit.usage import Usage, usage_from
+from bek_operator.whatsapp.ratelimit.usage import Usage, parse_usage
 
 MANAGEMENT = "whatsapp_business_management"
 
 
-def app(**shares: Any) -> dict[str, str]:
-    """Make the header of an app."""
-    return {"x-app-usage": json.dumps(shares)}
+def app(**percentages: Any) -> dict[str, str]:
+    """Return the header of an app."""
+    return {"x-app-usage": json.dumps(percentages)}
 
 
 def business(*entries: Any, identity: str = "102290129340398") -> dict[str, str]:
-    """Make the header of one business account."""
+    """Return the header of one business account."""
     return {"x-business-use-case-usage": json.dumps({identity: entries})}
 
 
 def entry(kind: Any = MANAGEMENT, **members: Any) -> dict[str, Any]:
-    """Make an entry of a business account."""
-    shares = {"call_count": 1, "total_cputime": 2, "total_time": 3}
-    return {"type": kind, **shares, "estimated_time_to_regain_access": 0, **members}
+    """Return an entry of a business account."""
+    percentages = {"call_count": 1, "total_cputime": 2, "total_time": 3}
+    return {"type": kind, **percentages, "estimated_time_to_regain_access": 0, **members}
 
 
 @pytest.mark.parametrize(
-    ("shares", "percent"),
+    ("percentages", "percent"),
     [
         ({"call_count": 12, "total_cputime": 3, "total_time": 4}, 12.0),
         ({"call_count": 1, "total_cputime": 30, "total_time": 4}, 30.0),
@@ -40,23 +40,23 @@ def entry(kind: Any = MANAGEMENT, **members: Any) -> dict[str, Any]:
         ({"call_count": 7, "total_cputime": "90", "total_time": None, "more": 99}, 7.0),
     ],
 )
-def test_app(shares: dict[str, Any], percent: float) -> None:
-    """The share that is used most counts, whichever that is."""
-    assert usage_from(app(**shares)) == (Usage(meter="app", percent=percent),)
+def test_app(percentages: dict[str, Any], percent: float) -> None:
+    """The highest percentage counts."""
+    assert parse_usage(app(**percentages)) == (Usage(meter="app", percent=percent),)
 
 
 def test_business() -> None:
-    """A business account has a meter for each kind of use, and tells when calls are answered again."""
+    """A business account has a meter for each kind of use, with the time until calls are allowed again."""
     headers = business(entry(call_count=90), entry("whatsapp", estimated_time_to_regain_access=7), entry("pages"))
-    assert usage_from(headers) == (
+    assert parse_usage(headers) == (
         Usage(meter=f"102290129340398/{MANAGEMENT}", percent=90.0),
-        Usage(meter="102290129340398/whatsapp", percent=3.0, regain=420.0),
+        Usage(meter="102290129340398/whatsapp", percent=3.0, regain_seconds=420.0),
     )
 
 
 def test_both() -> None:
-    """The limits of app and business account are told side by side."""
-    assert [told.meter for told in usage_from(app(call_count=1) | business(entry()))] == [
+    """The limits of app and business account are reported side by side."""
+    assert [usage.meter for usage in parse_usage(app(call_count=1) | business(entry()))] == [
         "app",
         f"102290129340398/{MANAGEMENT}",
     ]
@@ -64,16 +64,16 @@ def test_both() -> None:
 
 @pytest.mark.parametrize(("minutes", "seconds"), [(0, 0.0), (1, 60.0), (60, 3600.0), (61, 3600.0), (10**400, 3600.0)])
 def test_time_to_regain_access(minutes: int, seconds: float) -> None:
-    """The time until calls are answered again comes in minutes, and is an hour at most."""
-    (told,) = usage_from(business(entry(estimated_time_to_regain_access=minutes)))
-    assert told.regain == seconds
+    """The time until calls are allowed again is in minutes, and bounded to an hour."""
+    (usage,) = parse_usage(business(entry(estimated_time_to_regain_access=minutes)))
+    assert usage.regain_seconds == seconds
 
 
 @pytest.mark.parametrize("minutes", [-1, "5", None, True, [], 0.0])
 def test_nonsense_to_regain_access(minutes: Any) -> None:
-    """A time that is none is no time."""
-    (told,) = usage_from(business(entry(estimated_time_to_regain_access=minutes)))
-    assert told.regain == 0.0
+    """A malformed time counts as none."""
+    (usage,) = parse_usage(business(entry(estimated_time_to_regain_access=minutes)))
+    assert usage.regain_seconds == 0.0
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_nonsense_to_regain_access(minutes: Any) -> None:
     ],
 )
 def test_nonsense(headers: dict[str, str]) -> None:
-    """What is no usage is left out."""
-    assert usage_from(headers) == ()
+    """Malformed usage is left out."""
+    assert parse_usage(headers) == ()
 
 
 def test_number_of_meters_is_bounded() -> None:
-    """However many limits a header tells of, no more than some are kept."""
+    """The number of meters in a header is bounded."""
     header = json.dumps({str(index): [{"type": "whatsapp", "call_count": 1}] for index in range(80)})
-    assert len(usage_from({"x-business-use-case-usage": header})) == 32
+    assert len(parse_usage({"x-business-use-case-usage": header})) == 32
 
 
 JSON = st.recursive(
@@ -134,7 +134,7 @@ HEADER = (SHARES | st.dictionaries(st.text(max_size=5), st.lists(SHARES | JSON, 
 
 @given(st.fixed_dictionaries({}, optional={"x-app-usage": HEADER, "x-business-use-case-usage": HEADER}))
 def test_any_header(headers: dict[str, str]) -> None:
-    """Whatever a header says, usage is a percentage and the time to wait an hour at most."""
-    for told in usage_from(headers):
-        assert 0 <= told.percent <= 100
-        assert 0 <= told.regain <= 3600
+    """Whatever a header says, usage is a percentage and the time to wait is at most an hour."""
+    for usage in parse_usage(headers):
+        assert 0 <= usage.percent <= 100
+        assert 0 <= usage.regain_seconds <= 3600

@@ -1,1 +1,1 @@
-"""The Cloud API, also as a provider passes it on."""
+"""The Cloud API, also at providers that speak its protocol."""

@@ -1,4 +1,4 @@
-"""The Cloud API, also as a provider passes it on under an address of its own: ask for the key, hand over the key."""
+"""The backend for the Cloud API, also at providers that speak its protocol."""
 
 import hashlib
 import hmac
@@ -12,28 +12,27 @@ from bek_operator.crd.reasons import Reason
 from bek_operator.http.exchange import HttpClient, Response
 from bek_operator.numbers.answers import Accepted, Failure, Reading, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint
-from bek_operator.whatsapp.calls import Call, make
+from bek_operator.whatsapp.calls import Call, send
 from bek_operator.whatsapp.cloud.responses import acceptance_from, reading_from
-from bek_operator.whatsapp.documents import FORM, form_of
+from bek_operator.whatsapp.documents import FORM, encode_form
 from bek_operator.whatsapp.message_context import context_of
 from bek_operator.whatsapp.on_premises.tokens import is_token
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 from bek_operator.whatsapp.secret_text import flaw_of
 
-ENCRYPTION: Final = "/whatsapp_business_encryption"
+ENCRYPTION_PATH: Final = "/whatsapp_business_encryption"
 
 R = TypeVar("R")
 
 _BEARER = "authorization"
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-_BARE = "; put the bare token or API key there"
-_UNUSABLE = "must be one line of ASCII characters without blanks, of 8192 at most"
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_UNUSABLE = "must be one line of at most 8192 ASCII characters without spaces"
 
 
 class Cloud:
-    """The backend for Cloud endpoints; what its answers tell of limits goes to the budgets.
+    """The backend for Cloud endpoints; it passes the usage headers of responses on to the rate limiters.
 
-    `clock` tells the seconds since the epoch, by the clock that the budgets are asked by.
+    `clock` returns seconds since the epoch, as in the other calls of the rate limiters.
     """
 
     def __init__(self, http: HttpClient, rate_limiters: RateLimiters, clock: Callable[[], float]) -> None:
@@ -42,18 +41,18 @@ class Cloud:
         self._clock = clock
 
     async def read(self, endpoint: CloudEndpoint) -> Reading | Failure:
-        """Ask which key the number holds, and whether its signature is valid."""
+        """Return which key the number holds, and the status of its signature."""
         proof = _proof(endpoint)
         call = _call(endpoint)
         if isinstance(call, Failure):
             return call
-        return await self._make(
+        return await self._send(
             replace(call, query=proof),
-            lambda answer: reading_from(answer, self._now(), call.context, proof_sent=bool(proof)),
+            lambda response: reading_from(response, self._now(), call.context, proof_sent=bool(proof)),
         )
 
     async def publish(self, endpoint: CloudEndpoint, public_key: str) -> Accepted | Failure:
-        """Hand over the public key (SPKI PEM) to be signed; a `Failure` says whether that is certain."""
+        """Publish a public key (SPKI PEM) to be signed; with `Failure.unknown` it may have been published."""
         proof = _proof(endpoint)
         call = _call(endpoint)
         if isinstance(call, Failure):
@@ -62,49 +61,50 @@ class Cloud:
             call,
             kind="publish",
             headers={**call.headers, "Content-Type": FORM},
-            content=form_of("business_public_key", public_key, proof),
+            content=encode_form("business_public_key", public_key, proof),
         )
-        return await self._make(
-            form, lambda answer: acceptance_from(answer, self._now(), call.context, proof_sent=bool(proof))
+        return await self._send(
+            form, lambda response: acceptance_from(response, self._now(), call.context, proof_sent=bool(proof))
         )
 
     async def close(self) -> None:
-        """End every connection."""
+        """Close all connections."""
         await self._http.close()
 
-    async def _make(self, call: Call, parse: Callable[[Response], R | Failure]) -> R | Failure:
-        found, answer = await make(self._http, call, parse)
-        if answer is None:
-            return found
-        failed = found if isinstance(found, Failure) else None
-        refused = failed is not None and failed.shared
-        # A proxy's page says nothing about the API's limits.
-        if failed is None or failed.code is not None or refused:
-            self._rate_limiters.record(call.limiter_key, answer.headers, refused, self._clock())
-        return found
+    async def _send(self, call: Call, parse: Callable[[Response], R | Failure]) -> R | Failure:
+        outcome, response = await send(self._http, call, parse)
+        if response is None:
+            return outcome
+        failure = outcome if isinstance(outcome, Failure) else None
+        limited = failure is not None and failure.shared
+        # A proxy's own response says nothing about the API's limits.
+        if failure is None or failure.code is not None or limited:
+            self._rate_limiters.record(call.limiter_key, response.headers, limited, self._clock())
+        return outcome
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
 def _call(endpoint: CloudEndpoint) -> Call | Failure:
-    """Prepare a call; nothing that could end a header, or is endless, is put into one."""
+    """Return the call of a read, or the failure if a credential cannot be a header's value."""
     context = context_of(endpoint)
     token = endpoint.token.reveal()
     flaw = flaw_of(token)
-    # Whatever a provider takes for a key is none of ours to refuse, as long as it can be sent.
+    # An API key may have any form, as long as it can be sent.
     if not is_token(token) or (flaw and not endpoint.provider):
-        return _unusable(f"{context.source} {flaw or _UNUSABLE}{_BARE if flaw else ''}")
+        name = "API key" if endpoint.provider else "access token"
+        return _unusable(f"the {name} in {context.source} {flaw or _UNUSABLE}; put only the {name} there")
     if endpoint.app_secret and (flaw := flaw_of(endpoint.app_secret.reveal())):
-        return _unusable(f"the app secret in the entry of `appSecretRef` {flaw}; put the bare secret there")
-    if not _HEADER.fullmatch(endpoint.header):
-        return _unusable("`apiKeyHeader` is no proper name of a header")
+        return _unusable(f"the app secret in the entry of `appSecretRef` {flaw}; put only the app secret there")
+    if not _HEADER_NAME.fullmatch(endpoint.header):
+        return _unusable("`apiKeyHeader` is not a valid header name")
     bearer = endpoint.header.lower() == _BEARER
     return Call(
         kind="read",
         limiter_key=endpoint.limiter_key,
         context=context,
-        url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION),
+        url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION_PATH),
         trust=endpoint.trust,
         headers={endpoint.header: f"Bearer {token}" if bearer else token},
     )
@@ -115,8 +115,8 @@ def _unusable(message: str) -> Failure:
 
 
 def _proof(endpoint: CloudEndpoint) -> dict[str, str]:
-    """Return the parameter that proves to be in possession of the app's secret, where there is one."""
+    """Return the parameter that proves possession of the app secret, if there is one."""
     if endpoint.app_secret is None:
         return {}
-    secret, token = (one.reveal().encode("utf-8", "surrogatepass") for one in (endpoint.app_secret, endpoint.token))
+    secret, token = (text.reveal().encode("utf-8", "surrogatepass") for text in (endpoint.app_secret, endpoint.token))
     return {"appsecret_proof": hmac.new(secret, token, hashlib.sha256).hexdigest()}

@@ -1,7 +1,7 @@
-"""What each error of the Cloud API means, as tables: by code, by subcode, and by HTTP status where no code is known.
+"""The error classes of the Cloud API: by code, by subcode, and by HTTP status where no code is recognised.
 
-Providers that speak its protocol say the same for other reasons: they know no access token, system user or app, only an
-API key. What Meta's words would say wrongly of them has words of its own, `at_provider`.
+Providers that speak its protocol have no access tokens, system users or apps, only API keys. Where the message for
+Meta would be wrong for them, the class has a message `at_provider`.
 """
 
 from collections.abc import Mapping
@@ -9,135 +9,132 @@ from typing import Final
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.numbers.answers import Pace, Retry
-from bek_operator.whatsapp.error_classes import BUSY, FORBIDDEN, UNAUTHORIZED, ErrorClass
+from bek_operator.whatsapp.error_classes import FORBIDDEN, RATE_LIMITED, UNAUTHORIZED, ErrorClass
 
 PARAMETER: Final = 100
 PERMISSIONS: Final = range(200, 300)
 BUSINESS_LIMITS: Final = range(80000, 80015)
-"""Limits on calls by what a business calls for, each with a code of its own: 80007 and 80008 are those of WhatsApp.
+"""Business use case rate limits; 80007 and 80008 are those of WhatsApp.
 
 https://developers.facebook.com/docs/graph-api/overview/rate-limiting and the references of single edges; some of the
-codes in between are documented nowhere, and none of them for anything else.
+codes in between are undocumented, and none of them is documented for anything else.
 """
 LIMIT_SUBCODE: Final = 2446079
-"""What limits say beside their code, whatever that is: seen with 4, 17, 80000 and 80004."""
+"""The subcode of a rate limit, whatever its code: seen with 4, 17, 80000 and 80004."""
 
 
-def _new_token(message: str, *, was_one: bool = False) -> ErrorClass:
-    """Return that only another token helps; an alert on `TokenExpired` is to catch every way in which one has ended.
+def _new_token(message: str, *, was_valid: bool = False) -> ErrorClass:
+    """Return the class of a token that must be replaced, whatever ended it, so that one alert catches all.
 
-    `was_one` tells that the API knows what became of it, so that its text is none to wonder about.
+    `was_valid` if the API says that the token was valid once, so that its text has no flaw.
     """
     return ErrorClass(
         Reason.TOKEN_EXPIRED,
         f"{message}; generate another one for the system user and put it into {{source}}",
-        at_provider="the provider refuses the API key; put a valid one into {source} (`apiKeySecretRef`)",
-        credentials=not was_one,
+        at_provider="the provider rejects the API key; put a valid one into {source} (`apiKeySecretRef`)",
+        credentials=not was_valid,
     )
 
 
-_INVALID = _new_token("the access token does not count, or no longer")
-_EXPIRED = _new_token("the access token has expired or is not valid")
-_WITHDRAWN = _new_token("the access token was withdrawn, by a password change or the like", was_one=True)
-_NOT_ALLOWED = "the provider does not let this API key do that; ask it, and check {source} (`apiKeySecretRef`)"
+_INVALID = _new_token("the access token is invalid or was revoked")
+_EXPIRED = _new_token("the access token has expired or is invalid")
+_REVOKED = _new_token("the access token was revoked, by a password change or the like", was_valid=True)
+_NOT_ALLOWED = "the API key lacks a permission; ask the provider, and check {source} (`apiKeySecretRef`)"
 PERMISSION = ErrorClass(
     Reason.ACCESS_DENIED,
-    "the token in {source} needs whatsapp_business_messaging, and its system user the number's business account "
-    "among its assets",
+    "grant the token in {source} whatsapp_business_messaging, and assign the number's business account to its system "
+    "user",
     at_provider=_NOT_ALLOWED,
 )
-_NUMBER = "put the phone number id there, not the phone number or the id of a business account"
+_NUMBER = "it must be a phone number id, not a phone number or the id of a business account"
 _NO_NUMBER = (
-    "the provider knows no such number for this API key; check {url}, phoneNumberID and {source} (`apiKeySecretRef`)"
+    "the API key does not give access to this number; check {url}, phoneNumberID and {source} (`apiKeySecretRef`)"
 )
 _UNKNOWN_NUMBER = ErrorClass(
-    Reason.NUMBER_UNKNOWN, f"the token sees no number of the id in phoneNumberID; {_NUMBER}", at_provider=_NO_NUMBER
+    Reason.NUMBER_UNKNOWN,
+    f"no phone number with this phoneNumberID is visible to the token; {_NUMBER}",
+    at_provider=_NO_NUMBER,
 )
 _WRONG_PARAMETER = ErrorClass(
-    Reason.NUMBER_UNKNOWN, f"the API knows no key of the id in phoneNumberID; {_NUMBER}", at_provider=_NO_NUMBER
+    Reason.NUMBER_UNKNOWN, f"the API refuses this phoneNumberID; {_NUMBER}", at_provider=_NO_NUMBER
 )
 _KEY_REJECTED = ErrorClass(
     Reason.KEY_REJECTED,
-    "the API does not accept the public key (RSA with 2048 bits is needed), or phoneNumberID is not this number's",
+    "the API rejects the public key (it must be RSA with 2048 bits), or phoneNumberID belongs to another number",
     at_provider=(
-        "the provider does not accept the public key (RSA with 2048 bits is needed), or the API key in {source} is "
-        "not this number's"
+        "the provider rejects the public key (it must be RSA with 2048 bits), or the API key in {source} belongs to "
+        "another number"
     ),
 )
-_LOCKED = ErrorClass(
-    Reason.ACCESS_DENIED, "the business account is restricted or locked; Meta's Business Support tells why"
-)
+_LOCKED = ErrorClass(Reason.ACCESS_DENIED, "the business account is restricted or locked; ask Meta's Business Support")
 _UNAVAILABLE = ErrorClass(
-    Reason.SERVICE_NOT_READY, "the API is not available at the moment", Retry.TRANSIENT, certain=False
+    Reason.SERVICE_NOT_READY, "the API is temporarily unavailable", Retry.TRANSIENT, certain=False
 )
 _UNVERIFIED = ErrorClass(
-    Reason.NOT_REGISTERED, "the number's verification or PIN is not in order; verify and register it anew"
+    Reason.NOT_REGISTERED, "the number's verification or PIN is invalid; verify and register it again"
 )
-_OF_FLOWS = ErrorClass(
-    Reason.INVALID_ANSWER, "an error of sending or editing Flows, which makes no sense here", Retry.LIMITED
-)
+_OF_FLOWS = ErrorClass(Reason.INVALID_ANSWER, "unexpected error code (belongs to the Flows API)", Retry.LIMITED)
 _MAINTENANCE = ErrorClass(
-    Reason.MAINTENANCE, "the number is under maintenance for some minutes", Retry.TRANSIENT, Pace.SLOW
+    Reason.MAINTENANCE, "the number is under maintenance, usually for a few minutes", Retry.TRANSIENT, Pace.SLOW
 )
 _VERSION = ErrorClass(
     Reason.UNSUPPORTED,
-    "the API does not know this version or path; it may have ended: set `version` to a current one",
-    at_provider="the provider does not know this path; check {url}, which ends before /whatsapp_business_encryption",
+    "the API does not know this path or version; set `version` to a supported one",
+    at_provider="the provider does not know this path; check {url} (it must end before /whatsapp_business_encryption)",
 )
 
 CODES: Final[Mapping[int, ErrorClass]] = {
     0: _INVALID,
     1: ErrorClass(
         Reason.SERVICE_NOT_READY,
-        "the API failed for a reason that it does not tell; its support may, by the trace in the operator's log",
+        "the API failed without a reason; if this persists, ask its support with the trace in the operator's log",
         Retry.LIMITED,
         certain=False,
     ),
     2: _UNAVAILABLE,
     3: PERMISSION,
-    4: BUSY,
+    4: RATE_LIMITED,
     10: ErrorClass(
         Reason.ACCESS_DENIED,
-        "the token in {source} lacks the permission whatsapp_business_messaging, or the number must be allowed by "
-        "Meta first",
+        "the token in {source} lacks the permission whatsapp_business_messaging, or Meta must allow the number first",
         at_provider=_NOT_ALLOWED,
     ),
-    17: BUSY,
-    32: BUSY,
+    17: RATE_LIMITED,
+    32: RATE_LIMITED,
     33: _UNKNOWN_NUMBER,
     PARAMETER: _WRONG_PARAMETER,
     102: _INVALID,
     104: ErrorClass(
         Reason.ACCESS_DENIED,
-        "no access token arrived; check {source}, and any proxy in between",
-        at_provider="no API key arrived; check `apiKeyHeader`, and any proxy in between",
+        "the API received no access token; check {source}, and any proxy in between",
+        at_provider="the provider received no API key; check `apiKeyHeader`, and any proxy in between",
     ),
     190: _EXPIRED,
     368: _LOCKED,
-    613: BUSY,
+    613: RATE_LIMITED,
     803: _UNKNOWN_NUMBER,
     2500: _VERSION,
     2635: _VERSION,
-    130429: ErrorClass(Reason.RATE_LIMITED, "too many calls for this number at once", Retry.TRANSIENT),
+    130429: ErrorClass(Reason.RATE_LIMITED, "too many calls for this number; retrying with back-off", Retry.TRANSIENT),
     130497: _LOCKED,
     131000: ErrorClass(
         Reason.SERVICE_NOT_READY,
-        "the API could not compute the signature; if it goes on, ask its support, with the trace in the operator's log",
+        "the API cannot compute the signature; if this persists, ask its support with the trace in the operator's log",
         Retry.LIMITED,
         certain=False,
     ),
     131005: PERMISSION,
-    131008: ErrorClass(Reason.UNSUPPORTED, "a parameter is missing: the API does not take this request"),
+    131008: ErrorClass(Reason.UNSUPPORTED, "unexpected error: a parameter is missing"),
     131009: _WRONG_PARAMETER,
     131016: _UNAVAILABLE,
     131031: _LOCKED,
-    131045: ErrorClass(Reason.NOT_REGISTERED, "the number's registration failed; register it anew with the Cloud API"),
+    131045: ErrorClass(Reason.NOT_REGISTERED, "the number's registration failed; register it again with the Cloud API"),
     131057: _MAINTENANCE,
     132068: _OF_FLOWS,
     132069: _OF_FLOWS,
     133000: ErrorClass(
         Reason.SERVICE_NOT_READY,
-        "the number was deregistered, and not completely; deregister it again if that does not pass",
+        "the number's deregistration is incomplete; if this persists, deregister it again",
         Retry.LIMITED,
     ),
     133004: _UNAVAILABLE,
@@ -145,13 +142,13 @@ CODES: Final[Mapping[int, ErrorClass]] = {
     133006: _UNVERIFIED,
     133008: _UNVERIFIED,
     133009: _UNVERIFIED,
-    133010: ErrorClass(Reason.NOT_REGISTERED, "the number is not registered with the Cloud API; register it there"),
+    133010: ErrorClass(Reason.NOT_REGISTERED, "the number is not registered with the Cloud API; register it"),
     133015: ErrorClass(
         Reason.SERVICE_NOT_READY, "the number was deleted a few minutes ago", Retry.TRANSIENT, Pace.SLOW, wait=300.0
     ),
     133016: ErrorClass(
         Reason.RATE_LIMITED,
-        "the number was registered too often, and is locked for up to 72 hours; do not register it again meanwhile",
+        "the number was registered too often and is locked for up to 72 hours; do not register it again until then",
         Retry.TRANSIENT,
         Pace.SLOW,
         wait=3600.0,
@@ -167,17 +164,17 @@ CODES: Final[Mapping[int, ErrorClass]] = {
 
 SUBCODES: Final[Mapping[tuple[int, int], ErrorClass]] = {
     (PARAMETER, 33): _UNKNOWN_NUMBER,
-    (190, 458): _WITHDRAWN,  # the app was removed
-    (190, 459): _WITHDRAWN,  # the user must log in somewhere first
-    (190, 460): _WITHDRAWN,  # the password was changed
-    (190, 463): _new_token("the access token has expired", was_one=True),
-    (190, 464): _WITHDRAWN,  # the user is not confirmed
-    (190, 467): _WITHDRAWN,  # logged out
+    (190, 458): _REVOKED,  # the app was removed
+    (190, 459): _REVOKED,  # the user must log in at Facebook first
+    (190, 460): _REVOKED,  # the password was changed
+    (190, 463): _new_token("the access token has expired", was_valid=True),
+    (190, 464): _REVOKED,  # the user is not confirmed
+    (190, 467): _REVOKED,  # logged out
 }
-"""Where a subcode says more than its code; all others say the same."""
+"""The subcodes that say more than their code."""
 
-RANGES: Final = ((PERMISSIONS, PERMISSION), (BUSINESS_LIMITS, BUSY))
-"""Codes that mean the same as all others in between."""
+RANGES: Final = ((PERMISSIONS, PERMISSION), (BUSINESS_LIMITS, RATE_LIMITED))
+"""Ranges of codes with one meaning."""
 
 ON_PUBLISH: Final[Mapping[int, ErrorClass]] = {PARAMETER: _KEY_REJECTED, 131009: _KEY_REJECTED}
 NOT_ELIGIBLE = ErrorClass(
@@ -185,30 +182,30 @@ NOT_ELIGIBLE = ErrorClass(
 )
 PROOF_REQUIRED = ErrorClass(
     Reason.APP_SECRET_PROOF_REQUIRED,
-    "the app demands a proof of its secret with every call; name a Secret that holds it in appSecretRef",
-    at_provider="the provider demands a proof of an app's secret, which only apis of type Cloud can give",
+    "the app requires appsecret_proof; set appSecretRef to a Secret with the app secret",
+    at_provider="the provider requires appsecret_proof, which only apis of type Cloud support",
 )
 PROOF_REFUSED = ErrorClass(
-    Reason.ACCESS_DENIED, "the app secret is not that of the app which the token is of; check the entry of appSecretRef"
+    Reason.ACCESS_DENIED, "the app secret does not belong to the token's app; check the Secret of appSecretRef"
 )
-NO_SUCCESS = ErrorClass(
+SUCCESS_FALSE = ErrorClass(
     Reason.SERVICE_NOT_READY,
-    "the API answers that it did not take the key, without a reason",
+    "the API reports that the publish did not succeed, without a reason",
     Retry.LIMITED,
     certain=False,
 )
-PASSING = ErrorClass(
+API_FAILURE = ErrorClass(
     Reason.SERVICE_NOT_READY,
-    "the API fails with an error that it does not document",
+    "the API fails with an undocumented error",
     Retry.LIMITED,
     certain=False,
-    at_provider="the provider fails with an error of its own; if it goes on, ask its support",
+    at_provider="the provider fails with an undocumented error; if this persists, ask its support",
 )
 STATUSES: Final[Mapping[int, ErrorClass]] = {
     UNAUTHORIZED: ErrorClass(
         Reason.ACCESS_DENIED,
         "{host}: access denied: check the token in {source}, and any proxy in between",
-        at_provider="{host} refuses the API key; check {source} (`apiKeySecretRef`) and `apiKeyHeader`",
+        at_provider="{host} rejects the API key; check {source} (`apiKeySecretRef`) and `apiKeyHeader`",
         credentials=True,
     ),
     FORBIDDEN: ErrorClass(
@@ -219,6 +216,6 @@ STATUSES: Final[Mapping[int, ErrorClass]] = {
 }
 
 
-def meaning_of_code(code: int) -> ErrorClass | None:
-    """Return what a code means; `None` for one that nobody documents."""
+def class_of_code(code: int) -> ErrorClass | None:
+    """Return the class of a code; `None` if it is undocumented."""
     return CODES.get(code) or next((error_class for codes, error_class in RANGES if code in codes), None)

@@ -1,6 +1,6 @@
-"""What an error of the Cloud API means: by code, sometimes by subcode, and by HTTP status where no code is recognised.
+"""The class of a Cloud API error: by code, sometimes by subcode, and by HTTP status where no code is recognised.
 
-The status alone misleads: rate limits come as 400, and errors that no repetition cures as 500.
+The status alone misleads: rate limits come as 400, and permanent errors as 500.
 """
 
 from dataclasses import dataclass, replace
@@ -8,19 +8,26 @@ from dataclasses import dataclass, replace
 from bek_operator.crd.reasons import Reason
 from bek_operator.numbers.answers import Failure, Pace, Retry
 from bek_operator.whatsapp.cloud.codes import (
+    API_FAILURE,
     LIMIT_SUBCODE,
-    NO_SUCCESS,
     NOT_ELIGIBLE,
     ON_PUBLISH,
     PARAMETER,
-    PASSING,
     PROOF_REFUSED,
     PROOF_REQUIRED,
     STATUSES,
     SUBCODES,
-    meaning_of_code,
+    SUCCESS_FALSE,
+    class_of_code,
 )
-from bek_operator.whatsapp.error_classes import BUSY, KEY_NAMED, REFUSED, UNRECOGNISED, ErrorClass, class_of_status
+from bek_operator.whatsapp.error_classes import (
+    CLIENT_ERROR,
+    KEY_MENTIONED,
+    RATE_LIMITED,
+    UNDOCUMENTED,
+    ErrorClass,
+    class_of_status,
+)
 from bek_operator.whatsapp.message_context import MessageContext
 
 _NOT_ELIGIBLE_STATUS = 422
@@ -28,24 +35,24 @@ _NOT_ELIGIBLE_STATUS = 422
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiError:
-    """What is used of an answer's error; of its texts no more than whether they have certain words.
+    """What is used of an error response; of its texts only whether they contain certain words.
 
     Attributes:
-        transient: It says that it will pass.
-        names_proof: Its text has the word `appsecret_proof`.
-        names_key: Its text speaks of the public key.
-        used_up: The headers beside it tell that a limit on calls is used up.
-        own: What words of a provider's own mean, where they are documented.
+        transient: The response says that the error is transient.
+        mentions_proof: Its text has the word `appsecret_proof`.
+        mentions_key: Its text mentions the public key.
+        limit_reached: The usage headers report a rate limit as reached.
+        provider_class: The class of a provider's documented message.
         trace: The API's id of the call.
     """
 
     code: int | None = None
     subcode: int | None = None
     transient: bool = False
-    names_proof: bool = False
-    names_key: bool = False
-    used_up: bool = False
-    own: ErrorClass | None = None
+    mentions_proof: bool = False
+    mentions_key: bool = False
+    limit_reached: bool = False
+    provider_class: ErrorClass | None = None
     trace: str | None = None
 
 
@@ -58,25 +65,25 @@ def failure(
     proof_sent: bool = False,
     retry_after: float | None = None,
 ) -> Failure:
-    """Say what an answer means that is not a success."""
+    """Return the failure for a response that is no success."""
     error_class = _error_class(status, error, publish=publish, proof_sent=proof_sent)
     return error_class.failure(
-        _shown(status, error),
+        _summary(status, error),
         context,
         code=error.code,
         retry_after=retry_after,
         trace=error.trace,
-        unknown=publish and not error_class.certain and (_is_known(error.code) or status not in REFUSED),
+        unknown=publish and not error_class.certain and (_is_known(error.code) or status not in CLIENT_ERROR),
     )
 
 
-def no_success(status: int, error: ApiError, context: MessageContext) -> Failure:
-    """Say what it means that the answer to a publish denies its success; only a read tells what became of it."""
-    return NO_SUCCESS.failure(f"HTTP {status}", context, trace=error.trace, unknown=True)
+def success_false(status: int, error: ApiError, context: MessageContext) -> Failure:
+    """Return the failure for a publish that was answered with `success: false`; only a read shows its effect."""
+    return SUCCESS_FALSE.failure(f"HTTP {status}", context, trace=error.trace, unknown=True)
 
 
-def _shown(status: int, error: ApiError) -> str:
-    """Return the server's own account in short; a code that nobody documents says little without the HTTP status."""
+def _summary(status: int, error: ApiError) -> str:
+    """Return the error code in short; with an undocumented code, or without one, the HTTP status."""
     if error.code is None:
         return f"HTTP {status}"
     if not _is_known(error.code):
@@ -85,13 +92,13 @@ def _shown(status: int, error: ApiError) -> str:
 
 
 def _error_class(status: int, error: ApiError, *, publish: bool, proof_sent: bool) -> ErrorClass:
-    error_class = _by_code(status, error, publish=publish, proof_sent=proof_sent) or error.own
+    error_class = _by_code(status, error, publish=publish, proof_sent=proof_sent) or error.provider_class
     if error_class is None:
         return _by_status(status, error, publish=publish)
     if error.transient:
-        # Whoever says that time will do is given it; what a person should look at is tried some more times at least.
-        cures = {Retry.TERMINAL: Retry.LIMITED, Retry.LIMITED: Retry.TRANSIENT}
-        return replace(error_class, retry=cures.get(error_class.retry, error_class.retry))
+        # The API says that it is transient: retried one step longer than its class says.
+        longer = {Retry.TERMINAL: Retry.LIMITED, Retry.LIMITED: Retry.TRANSIENT}
+        return replace(error_class, retry=longer.get(error_class.retry, error_class.retry))
     return error_class
 
 
@@ -99,7 +106,7 @@ def _by_code(status: int, error: ApiError, *, publish: bool, proof_sent: bool) -
     if error.code is None:
         return None
     if error.code == PARAMETER:
-        if error.names_proof:
+        if error.mentions_proof:
             return PROOF_REFUSED if proof_sent else PROOF_REQUIRED
         if status == _NOT_ELIGIBLE_STATUS:
             return NOT_ELIGIBLE
@@ -107,29 +114,30 @@ def _by_code(status: int, error: ApiError, *, publish: bool, proof_sent: bool) -
         return found
     if publish and (found := ON_PUBLISH.get(error.code)):
         return found
-    return meaning_of_code(error.code) or (BUSY if error.subcode == LIMIT_SUBCODE else None)
+    return class_of_code(error.code) or (RATE_LIMITED if error.subcode == LIMIT_SUBCODE else None)
 
 
 def _by_status(status: int, error: ApiError, *, publish: bool) -> ErrorClass:
-    """Go by the HTTP status and what is beside it.
+    """Return the class by the HTTP status, the usage headers and the error's flags.
 
-    A code that nobody documents may stand for anything. What it says of the key is bounded to a publish, and to an
-    error that names the key; where it says that it will pass, it may be one more limit, and is met as slowly.
+    An undocumented error says something about the key only in response to a publish, and if it mentions the key. If it
+    is marked as transient it may be a rate limit, and is retried as slowly.
     """
-    refused = status in REFUSED
-    if error.used_up and (refused or error.code is not None):
-        return BUSY
-    error_class = class_of_status(status, STATUSES, told=error.code is not None)
-    if error_class is BUSY or (error.code is None and error_class.retry is Retry.TRANSIENT):
+    is_client_error = status in CLIENT_ERROR
+    if error.limit_reached and (is_client_error or error.code is not None):
+        return RATE_LIMITED
+    error_class = class_of_status(status, STATUSES, has_code=error.code is not None)
+    if error_class is RATE_LIMITED or (error.code is None and error_class.retry is Retry.TRANSIENT):
         return error_class
     if error.transient:
-        return replace(PASSING, retry=Retry.TRANSIENT, pace=Pace.SLOW)
+        return replace(API_FAILURE, retry=Retry.TRANSIENT, pace=Pace.SLOW)
     if error_class.retry is Retry.TRANSIENT:
-        return PASSING
+        return API_FAILURE
     if error.code is not None and error_class.reason is Reason.INVALID_ANSWER:
-        error_class = UNRECOGNISED
-    return KEY_NAMED if error_class is UNRECOGNISED and publish and error.names_key and refused else error_class
+        error_class = UNDOCUMENTED
+    blames_key = publish and is_client_error and error.mentions_key
+    return KEY_MENTIONED if error_class is UNDOCUMENTED and blames_key else error_class
 
 
 def _is_known(code: int | None) -> bool:
-    return code is not None and meaning_of_code(code) is not None
+    return code is not None and class_of_code(code) is not None

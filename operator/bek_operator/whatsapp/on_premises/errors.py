@@ -1,4 +1,4 @@
-"""What the On-Premises API's errors mean: the documented codes, and HTTP statuses where no code is recognised."""
+"""The error classes of the On-Premises API: by code, and by HTTP status where no code is recognised."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from bek_operator.crd.reasons import Reason
 from bek_operator.numbers.answers import Failure, Pace, Retry
 from bek_operator.whatsapp.error_classes import (
-    BUSY,
+    CLIENT_ERROR,
     FORBIDDEN,
-    KEY_NAMED,
-    REFUSED,
+    KEY_MENTIONED,
+    RATE_LIMITED,
     UNAUTHORIZED,
-    UNRECOGNISED,
+    UNDOCUMENTED,
     ErrorClass,
     class_of_status,
 )
@@ -20,77 +20,71 @@ from bek_operator.whatsapp.message_context import MessageContext
 ACCESS_DENIED: Final = 1005
 NOT_FOUND: Final = 1006
 
-_UNREGISTERED = "the number must be registered anew with this API deployment"
-_MISUNDERSTOOD = "the API does not take this request; it takes client version 2.51 or newer"
+_REGISTER = "register the number again with this API deployment"
+_OLD_CLIENT = "the API client must be version 2.51 or newer"
 
 CODES: Final[Mapping[int, ErrorClass]] = {
-    429: BUSY,
-    430: ErrorClass(Reason.NOT_REGISTERED, f"the number's certificate is not signed; {_UNREGISTERED}"),
-    432: ErrorClass(Reason.NOT_REGISTERED, f"the number's certificate has another id; {_UNREGISTERED}"),
-    433: ErrorClass(Reason.NOT_REGISTERED, f"the number's identity changed by a registration; {_UNREGISTERED}"),
+    429: RATE_LIMITED,
+    430: ErrorClass(Reason.NOT_REGISTERED, f"the number's certificate is not signed; {_REGISTER}"),
+    432: ErrorClass(Reason.NOT_REGISTERED, f"the number's certificate has another ID; {_REGISTER}"),
+    433: ErrorClass(Reason.NOT_REGISTERED, f"the number's identity changed with a registration; {_REGISTER}"),
     1000: ErrorClass(
         Reason.SERVICE_NOT_READY,
-        "the API failed for a reason of its own; if it goes on, look at the pods' logs",
+        "internal error of the API; if this persists, look at the logs of its pods",
         Retry.LIMITED,
         certain=False,
     ),
-    1004: ErrorClass(Reason.UNSUPPORTED, "the API says that it exists already, which makes no sense here"),
+    1004: ErrorClass(Reason.UNSUPPORTED, "unexpected error: resource already exists"),
     ACCESS_DENIED: ErrorClass(
         Reason.ACCESS_DENIED,
-        "access denied: check user name and password ({source}), the number's certificate, and whether the client "
-        "expired (the last did on 23 Oct 2025)",
+        "access denied: check user name and password ({source}), the number's certificate, and whether the API client "
+        "expired (the last one on 23 Oct 2025)",
         credentials=True,
     ),
     NOT_FOUND: ErrorClass(
-        Reason.UNSUPPORTED,
-        "the API does not know this path; check {url}, which ends before /v1, and for client version 2.51 or newer",
+        Reason.UNSUPPORTED, f"the API does not know this path; check {{url}} (it must end before /v1); {_OLD_CLIENT}"
     ),
-    1008: ErrorClass(Reason.UNSUPPORTED, f"a parameter is missing: {_MISUNDERSTOOD}"),
-    1009: ErrorClass(Reason.KEY_REJECTED, "the API does not accept the public key; RSA with 2048 bits is needed"),
-    1010: ErrorClass(Reason.UNSUPPORTED, f"a parameter is not known: {_MISUNDERSTOOD}"),
-    1011: ErrorClass(Reason.SERVICE_NOT_READY, "the API is up, its core is not ready yet", Retry.TRANSIENT),
-    1013: ErrorClass(
-        Reason.ACCESS_DENIED,
-        "the API does not know this user; check user name and password ({source})",
-        credentials=True,
-    ),
+    1008: ErrorClass(Reason.UNSUPPORTED, f"unexpected error: a parameter is missing; {_OLD_CLIENT}"),
+    1009: ErrorClass(Reason.KEY_REJECTED, "the API rejects the public key; it must be RSA with 2048 bits"),
+    1010: ErrorClass(Reason.UNSUPPORTED, f"unexpected error: unknown parameter; {_OLD_CLIENT}"),
+    1011: ErrorClass(Reason.SERVICE_NOT_READY, "the API is up, but its core is not ready yet", Retry.TRANSIENT),
+    1013: ErrorClass(Reason.ACCESS_DENIED, "unknown user; check user name and password ({source})", credentials=True),
     1014: ErrorClass(
         Reason.SERVICE_NOT_READY,
-        "internal error of the API: its core may be down, or the client older than version 2.51",
+        f"internal error of the API: its core may be down; {_OLD_CLIENT}",
         Retry.LIMITED,
         certain=False,
     ),
-    1015: BUSY,
+    1015: RATE_LIMITED,
     1016: ErrorClass(
         Reason.RATE_LIMITED,
-        "the API is overloaded, usually by callbacks that its webhook does not take",
+        "the API is overloaded, usually because its webhook does not accept callbacks",
         Retry.TRANSIENT,
         Pace.SLOW,
     ),
     1017: ErrorClass(Reason.SERVICE_NOT_READY, "the API is electing its primary master", Retry.TRANSIENT, Pace.SOON),
     1018: ErrorClass(Reason.SERVICE_NOT_READY, "the API is electing its primary core", Retry.TRANSIENT, Pace.SOON),
     1021: ErrorClass(
-        Reason.ACCESS_DENIED, "the API refuses this user; check user name and password ({source})", credentials=True
+        Reason.ACCESS_DENIED, "invalid credentials; check user name and password ({source})", credentials=True
     ),
-    1022: ErrorClass(Reason.UNSUPPORTED, "the API wants a webhook URL, which makes no sense here"),
+    1022: ErrorClass(Reason.UNSUPPORTED, "unexpected error: webhook URL required"),
     1023: ErrorClass(
-        Reason.SERVICE_NOT_READY, "the API cannot use its database at the moment", Retry.TRANSIENT, certain=False
+        Reason.SERVICE_NOT_READY, "the API's database is temporarily unavailable", Retry.TRANSIENT, certain=False
     ),
     1024: ErrorClass(
         Reason.PASSWORD_CHANGE_REQUIRED,
-        "the user's first password must be changed by hand, then put into {source}",
+        "the user still has its initial password; change it by hand, then put the new one into {source}",
     ),
-    1025: ErrorClass(Reason.UNSUPPORTED, f"the request is not valid: {_MISUNDERSTOOD}"),
-    1031: ErrorClass(Reason.ACCESS_DENIED, "the user is locked; unlock it, or log in as another ({source})"),
+    1025: ErrorClass(Reason.UNSUPPORTED, f"unexpected error: invalid request; {_OLD_CLIENT}"),
+    1031: ErrorClass(Reason.ACCESS_DENIED, "the user is locked; unlock it, or use another one ({source})"),
 }
 
-_STATUSES: Final[Mapping[int, ErrorClass]] = {
+STATUSES: Final[Mapping[int, ErrorClass]] = {
     UNAUTHORIZED: ErrorClass(
         Reason.ACCESS_DENIED, "{host}: access denied: check user name and password ({source})", credentials=True
     ),
     FORBIDDEN: ErrorClass(
-        Reason.ACCESS_DENIED,
-        "{host}: access denied: check user name and password ({source}), and any proxy in between",
+        Reason.ACCESS_DENIED, "{host}: access denied: check user name and password ({source}), and any proxy in between"
     ),
 }
 
@@ -102,26 +96,26 @@ def failure(
     *,
     retry_after: float | None = None,
     publish: bool = False,
-    names_key: bool = False,
+    mentions_key: bool = False,
 ) -> Failure:
-    """Say what an answer means that is not a success: the first code that is recognised, or else its HTTP status.
+    """Return the failure for a response that is no success, by the first recognised code or by the HTTP status.
 
-    `names_key` tells that its text speaks of the public key, which is what an error is for that nobody documents.
+    `mentions_key` is whether its text mentions the public key; it counts only with an undocumented error.
     """
     codes = tuple(codes)
     code = next((code for code in codes if code in CODES), codes[0] if codes else None)
-    error_class = CODES.get(code or 0) or class_of_status(status, _STATUSES, told=bool(codes))
-    if error_class is UNRECOGNISED and publish and names_key and status in REFUSED:
-        error_class = KEY_NAMED
+    error_class = CODES.get(code or 0) or class_of_status(status, STATUSES, has_code=bool(codes))
+    if error_class is UNDOCUMENTED and publish and mentions_key and status in CLIENT_ERROR:
+        error_class = KEY_MENTIONED
     return error_class.failure(
         f"HTTP {status}" if code is None else f"code {code}",
         context,
         code=code,
         retry_after=retry_after,
-        unknown=publish and not error_class.certain and status not in REFUSED,
+        unknown=publish and not error_class.certain and status not in CLIENT_ERROR,
     )
 
 
-def is_expired_token(status: int, found: Failure) -> bool:
-    """Tell whether a new login may help."""
-    return found.code == ACCESS_DENIED or (found.code not in CODES and status == UNAUTHORIZED)
+def is_expired_token(status: int, failure: Failure) -> bool:
+    """Return whether a new login may help."""
+    return failure.code == ACCESS_DENIED or (failure.code not in CODES and status == UNAUTHORIZED)

@@ -1,1 +1,1 @@
-"""How much may be asked of an API with one token."""
+"""Client-side rate limits for access tokens."""

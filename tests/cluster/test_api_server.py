@@ -1,4 +1,4 @@
-"""The kit's API server is a real one, and ours alone."""
+"""The API server of the tests is a real one, and used by them alone."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_audit_log_shows_who_wrote_what(api_server: ApiServer, namespace: str) -
 
 
 def test_audit_log_shows_refused_requests(api_server: ApiServer, namespace: str) -> None:
-    """A request without permission is told apart from one that was granted."""
+    """A request without permission is distinguished from one that was granted."""
     api_server.kubectl("create", "serviceaccount", "nobody", f"--namespace={namespace}")
     token = api_server.service_account_token(namespace, "nobody")
     config = api_server.kubeconfig(token, name=f"refused-{namespace}", namespace=namespace)
@@ -81,7 +81,7 @@ def test_audit_log_shows_refused_requests(api_server: ApiServer, namespace: str)
 
 
 def test_outage_loses_no_data(api_server: ApiServer, namespace: str) -> None:
-    """While the server is away nobody answers; afterwards the same address, tokens and objects are good."""
+    """During an outage nothing answers; afterwards address, tokens and objects are the same."""
     url = api_server.url
     api_server.kubectl("create", "configmap", "kept", f"--namespace={namespace}")
     config = api_server.kubeconfig(name=f"before-{namespace}", namespace=namespace)
@@ -109,7 +109,7 @@ def test_foreign_kubeconfig_is_ignored(
 
 
 def test_pods_need_no_controller_manager(api_server: ApiServer, namespace: str) -> None:
-    """A Pod is accepted though nobody made its service account."""
+    """A Pod is accepted although its service account does not exist."""
     assert (
         api_server.kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=POD).stdout == "pod/pod created\n"
     )
@@ -123,7 +123,7 @@ def test_pod_security_is_enforced(api_server: ApiServer, namespace: str) -> None
 
 
 def test_failed_start_is_explained_and_leaves_nothing(stand_in: Callable[[str], Binaries], tmp_path: Path) -> None:
-    """A server that ends at once is reported with its last words, and etcd and all files are gone."""
+    """A server that ends at once is reported with its last output, and etcd and all files are removed."""
     server = ApiServer(stand_in(f"pwd > {tmp_path}/seen; echo bad flag; exit 3"))
     with pytest.raises(ApiServerError, match=r"kube-apiserver ended with exit status 3:\nbad flag"):
         server.start()

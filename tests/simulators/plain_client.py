@@ -1,4 +1,4 @@
-"""A client of the On-Premises API that does no more than it is told to."""
+"""A minimal client of the On-Premises API: one request for each method."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from support.pod_api import ENCRYPTION, LOGIN
 
 
 class Client:
-    """A client of one pod that does no more than each test asks for."""
+    """A client of one pod."""
 
     def __init__(self, pod: Pod, verify: ssl.SSLContext, url: str) -> None:
         self.pod = pod
@@ -23,7 +23,7 @@ class Client:
         self.token = ""
 
     def __enter__(self) -> Self:
-        """Change nothing."""
+        """Return the client."""
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -40,11 +40,11 @@ class Client:
         return answer
 
     def read(self, token: str | None = None) -> httpx.Response:
-        """Ask for the key."""
+        """Read the key."""
         return self.http.get(self.url + ENCRYPTION, headers=self.bearer(token))
 
     def publish(self, public: str, **more: Any) -> httpx.Response:
-        """Publish a key as the documentation says."""
+        """Publish a key as documented."""
         headers = {**self.bearer(), **more.pop("headers_too", {})}
         arguments: dict[str, Any] = {"data": {"public_key": public}, "headers": headers, **more}
         return self.http.post(self.url + ENCRYPTION, **arguments)
@@ -55,7 +55,7 @@ class Client:
 
 
 Connect = Callable[..., Client]
-"""Makes a client: `(number, url=…, login=True)`, of the pod's own port unless told otherwise."""
+"""Makes a client: `(number, url=…, login=True)`, by default of the pod's own port."""
 
 
 @contextmanager

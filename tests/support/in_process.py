@@ -1,4 +1,4 @@
-"""A line to a simulator without a port, for whole reigns in virtual time."""
+"""An HTTP client that calls a simulator in the same process, without a port, in virtual time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from support.fakes import now
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bek_operator.net.ca_bundle import Trust
+    from bek_operator.net.ca_bundle import ServerTrust
     from bek_operator.net.url import Url
     from support.edge_core import EdgeCore
 
 
-class Line:
-    """Carries calls to a simulator that has no port, each of which takes its time."""
+class InProcessClient:
+    """Calls a simulator directly; every call takes some virtual time."""
 
     def __init__(self, api: EdgeCore) -> None:
         self.calls: list[tuple[float, str, str]] = []
@@ -30,7 +30,7 @@ class Line:
         self,
         method: Literal["GET", "POST"],
         url: Url,
-        trust: Trust,
+        trust: ServerTrust,
         *,
         headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
@@ -42,9 +42,9 @@ class Line:
         self.calls.append((now(), method, url.path.split("/")[-2]))
         reply = self._api.ask(method, url.path, query=urlencode(query or {}), headers=headers, body=content or b"")
         await asyncio.sleep(self._random.uniform(0.05, 0.3))
-        told = {"Content-Type": reply.content_type, **reply.headers}
+        headers = {"Content-Type": reply.content_type, **reply.headers}
         return Response(
-            status=reply.status, headers={name.lower(): text for name, text in told.items()}, body=reply.body
+            status=reply.status, headers={name.lower(): text for name, text in headers.items()}, body=reply.body
         )
 
     async def close(self) -> None:

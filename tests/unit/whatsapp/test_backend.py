@@ -1,61 +1,60 @@
-"""Each endpoint is spoken to by the backend of its kind; what a lane can take depends on its kind, too."""
+"""Each endpoint is served by the backend of its kind, and limited by the limiter of its kind."""
 
 import json
 
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Accepted, Failure, Reading
 from bek_operator.numbers.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint
 from bek_operator.secret_str import SecretStr
-from bek_operator.whatsapp.backend import Backend
-from bek_operator.whatsapp.backends import Backends
+from bek_operator.whatsapp.backend import Backend, Backends
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 
 URL = Url(host="api.test", port=443, path="")
-TRUST = Trust(ca_bundle=None, server_name="api.test")
+TRUST = ServerTrust(ca_bundle=None, server_name="api.test")
 POD = OnPremisesEndpoint(url=URL, trust=TRUST, username="admin", password=SecretStr("secret"))
 NUMBER = CloudEndpoint(url=URL, trust=TRUST, token=SecretStr("t"))
 NOW = 1_795_000_000.0
 
 
 class Recorder:
-    """A backend that only remembers what it was asked."""
+    """A backend that records its calls."""
 
     def __init__(self) -> None:
-        self.check_requested: list[tuple[Endpoint, str | None]] = []
+        self.calls: list[tuple[Endpoint, str | None]] = []
         self.closed = False
 
     async def read(self, endpoint: Endpoint) -> Reading | Failure:
-        """Answer that nothing is there."""
-        self.check_requested.append((endpoint, None))
+        """Return that there is no key."""
+        self.calls.append((endpoint, None))
         return Reading(status=None, fingerprint=None)
 
     async def publish(self, endpoint: Endpoint, public_key: str) -> Accepted | Failure:
-        """Take the key."""
-        self.check_requested.append((endpoint, public_key))
+        """Accept the key."""
+        self.calls.append((endpoint, public_key))
         return Accepted()
 
     async def close(self) -> None:
-        """Remember that it was closed."""
+        """Record the close."""
         self.closed = True
 
 
-async def test_each_by_its_kind() -> None:
-    """A pod is asked by the one backend, a Cloud number by the other, and both are closed."""
+async def test_backend_of_an_endpoint() -> None:
+    """A pod is served by one backend, a Cloud number by the other, and both are closed."""
     pods, cloud = Recorder(), Recorder()
     backends: Backend[Endpoint] = Backends(pods, cloud, RateLimiters(), per_host=8)
     for endpoint in (POD, NUMBER):
         assert isinstance(await backends.read(endpoint), Reading)
         assert await backends.publish(endpoint, "key") == Accepted()
     await backends.close()
-    assert pods.check_requested == [(POD, None), (POD, "key")]
-    assert cloud.check_requested == [(NUMBER, None), (NUMBER, "key")]
+    assert pods.calls == [(POD, None), (POD, "key")]
+    assert cloud.calls == [(NUMBER, None), (NUMBER, "key")]
     assert pods.closed
     assert cloud.closed
 
 
-def test_lanes() -> None:
-    """A host always takes so many numbers at once; what a token takes is in its budget, though the host is the same."""
+def test_limiters() -> None:
+    """The limiter of a host is a constant, that of a token follows its usage, even on the same host."""
     rate_limiters = RateLimiters()
     backends = Backends(Recorder(), Recorder(), rate_limiters, per_host=8)
     for limiter_key, capacity in ((POD.limiter_key, 8), (NUMBER.limiter_key, 10)):

@@ -1,4 +1,4 @@
-"""BusinessEncryptionKeys to build a test on: a small one, and the largest that the schema lets through.
+"""BusinessEncryptionKeys for tests of the schema: a small one, and the largest that it admits.
 
 Both begin with an On-Premises and a Provider entry and a number on each, and end with a Cloud entry and a number
 on that one, so that one change breaks either of them in the same place.
@@ -166,12 +166,12 @@ def _number(index: int, api: str) -> dict[str, Any]:
 
 
 def _rollout() -> dict[str, Any]:
-    # The last number is the dearest to find.
+    # The last number is the most expensive to find.
     return {"type": "FirstNumber", "firstNumber": {"phoneNumber": "+15550002222", "pauseSeconds": 604800}}
 
 
 def _name(index: int) -> str:
-    # Names that differ only at their end are the dearest to compare.
+    # Names that differ only at their end are the most expensive to compare.
     return f"{'n' * 60}{index:03}"
 
 

@@ -1,4 +1,4 @@
-"""The ways to a pod, and how they are shut and opened again."""
+"""Take the connections of a simulated server away, and bring them back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,10 +9,10 @@ from support.listener import Listener
 from support.tls import Certificate
 
 
-class Door:
-    """The ways to one pod: its own port, if it has one, and what comes through the front.
+class PortSwitch:
+    """The connections of one pod: its own port, if it has one, and those through the shared front.
 
-    The methods that are not coroutines are for any thread but the loop's, and end when all is done.
+    Methods that are no coroutines are for any thread but the loop's, and block until done.
     """
 
     def __init__(self, background: BackgroundLoop, listener: Listener | None) -> None:
@@ -21,11 +21,11 @@ class Door:
         self._transports: set[asyncio.Transport] = set()
 
     def close(self) -> None:
-        """Refuse connections, end those that exist, keep the port."""
+        """Refuse connections, end existing ones, keep the port."""
         self._background.run(self._move(Listener.close))
 
     def freeze(self) -> None:
-        """Take connections and say nothing on them; end those that exist."""
+        """Accept connections without answering on them; end existing ones."""
         self._background.run(self._move(Listener.freeze))
 
     def open(self) -> None:
@@ -39,13 +39,13 @@ class Door:
         self._background.run(self._listener.show(certificate))
 
     async def end(self) -> None:
-        """Give up the port."""
+        """Release the port."""
         if self._listener is not None:
             await self._listener.end()
 
     @contextmanager
     def holding(self, transport: asyncio.Transport | None) -> Iterator[None]:
-        """Know a connection while it is used, so that it can be cut."""
+        """Track a connection while it is in use, so that it can be cut."""
         if transport is None:
             yield
             return

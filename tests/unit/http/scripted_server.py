@@ -1,4 +1,4 @@
-"""Servers that follow a script on each connection, however odd, and know when connections begin and end."""
+"""Servers that run a script on each connection, and count connections and their ends."""
 
 import asyncio
 import re
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 
 class Served:
-    """One connection at a server: its streams, and its place among the connections."""
+    """One connection at a server: its streams, and its index among the connections."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: int) -> None:
         self.reader = reader
@@ -22,22 +22,22 @@ class Served:
         length = re.search(r"(?im)^content-length: (\d+)", head)
         return head + (await self.reader.readexactly(int(length[1])) if length else b"").decode()
 
-    async def say(self, *error: bytes) -> None:
-        """Send something."""
-        self.writer.write(b"".join(error))
+    async def say(self, *parts: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(b"".join(parts))
         await self.writer.drain()
 
-    async def answer(self, *error: bytes) -> None:
+    async def answer(self, *parts: bytes) -> None:
         """Answer a request."""
         await self.request()
-        await self.say(*error)
+        await self.say(*parts)
 
 
 Script = Callable[[Served], Awaitable[None]]
 
 
 class ScriptedServer:
-    """A server that follows a script on each connection; `gone` is released when one has ended."""
+    """A server that runs a script on each connection; `gone` is released when one has ended."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -47,7 +47,7 @@ class ScriptedServer:
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a connection until its script or the other side ends it."""
+        """Serve a connection until its script or the client ends it."""
         task = asyncio.current_task()
         if task:
             self._tasks.add(task)
@@ -69,7 +69,7 @@ S = TypeVar("S", bound=ScriptedServer)
 
 @asynccontextmanager
 async def listening(server: S, context: ssl.SSLContext | None, *, host: str = "127.0.0.1") -> AsyncIterator[S]:
-    """Have a server listen; without a context it speaks no TLS."""
+    """Let a server listen inside the block; without a context it has no TLS."""
     listener = await asyncio.start_server(server.serve, host, 0, ssl=context)
     server.port = listener.sockets[0].getsockname()[1]
     try:

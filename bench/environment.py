@@ -1,4 +1,4 @@
-"""The stage that every scenario plays on: an API server, simulated numbers, keys, and operators to be started."""
+"""The environment of every scenario: an API server, simulated numbers, keys, and operators to start."""
 
 import itertools
 import sys
@@ -20,8 +20,8 @@ _KEYS = 8
 
 
 @dataclass(slots=True, kw_only=True)
-class Stage:
-    """What a scenario works with; `quick` asks for as little as shows that everything works."""
+class Environment:
+    """What a scenario works with; with `quick` only as much as shows that everything works."""
 
     api_server: ApiServer
     cluster: Cluster
@@ -33,11 +33,11 @@ class Stage:
 
     @property
     def repeats(self) -> int:
-        """How often something is measured."""
+        """How often each thing is measured."""
         return 1 if self.quick else 3
 
     def fewer(self, numbers: int) -> int:
-        """Return how many numbers to take instead of so many."""
+        """Return the number of numbers for this run."""
         return max(numbers // 20, 10) if self.quick else numbers
 
     def next_key(self) -> KeyPair:
@@ -46,18 +46,18 @@ class Stage:
 
     @property
     def elapsed(self) -> float:
-        """The seconds since the beginning of it all."""
+        """The seconds since the start."""
         return time.monotonic() - self.begun
 
     def say(self, text: str) -> None:
-        """Tell how far it is, in one line."""
+        """Report progress, in one line."""
         sys.stdout.write(f"[{self.elapsed:5.0f} s] {text}\n")
         sys.stdout.flush()
 
 
 @asynccontextmanager
-async def stage(*, quick: bool) -> AsyncIterator[Stage]:
-    """Set everything up, and leave nothing behind."""
+async def environment(*, quick: bool) -> AsyncIterator[Environment]:
+    """Set everything up, and remove it in the end."""
     begun = time.monotonic()
     with ApiServer() as api_server:
         api_server.kubectl("apply", "--kustomize", str(DEPLOY / "default"))
@@ -65,7 +65,7 @@ async def stage(*, quick: bool) -> AsyncIterator[Stage]:
         pairs = [keys.rsa(f"bench-{place}") for place in range(_KEYS)]
         phones = Phones(api_server.keeper, pairs)
         async with Cluster(api_server) as cluster:
-            yield Stage(
+            yield Environment(
                 api_server=api_server,
                 cluster=cluster,
                 phones=phones,

@@ -1,19 +1,19 @@
-"""The form of an answer that was not understood, for the log: names, types and lengths, and none of its words."""
+"""The shape of an unexpected response body, for the log: names of members, types and lengths, but no values."""
 
 import json
 import re
 from itertools import islice
 from typing import Any, Final
 
-_LONGEST: Final = 500
-_MOST_MEMBERS: Final = 12
-_DEPTH: Final = 3
-# Names of members are written by the server as well; nothing that could be a token is repeated.
+_MAX_LENGTH: Final = 500
+_MAX_MEMBERS: Final = 12
+_MAX_DEPTH: Final = 3
+# The server chooses the names of members, too: nothing that could be a token is repeated.
 _NAME: Final = re.compile(r"[A-Za-z_-]{1,32}")
 
 
-def form_of_answer(body: bytes) -> str:
-    """Return of which form a body is, in up to 500 characters: `{"meta": {…}}` is told as `{meta: {…}}`."""
+def shape_of(body: bytes) -> str:
+    """Return the shape of a body in at most 500 characters, such as `27 bytes, {meta: {success: bool}}`."""
     size = f"{len(body)} bytes"
     if not body.strip():
         return f"{size}, blank"
@@ -21,24 +21,24 @@ def form_of_answer(body: bytes) -> str:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return f"{size}, markup" if body.lstrip().startswith(b"<") else f"{size}, no JSON"
-    form = f"{size}, {_form(document, _DEPTH)}"
-    return form if len(form) <= _LONGEST else f"{form[: _LONGEST - 1]}…"
+    shape = f"{size}, {_shape(document, _MAX_DEPTH)}"
+    return shape if len(shape) <= _MAX_LENGTH else f"{shape[: _MAX_LENGTH - 1]}…"
 
 
-def _form(value: Any, depth: int) -> str:
+def _shape(value: Any, depth: int) -> str:
     match value:
         case str():
             return f"text({len(value)})"
         case list():
-            items = ", ".join(_form(item, depth - 1) for item in value[:1]) if depth else ""
+            items = ", ".join(_shape(item, depth - 1) for item in value[:1]) if depth else ""
             return f"list({len(value)})[{items}]" if items else f"list({len(value)})"
         case dict():
             if not depth:
                 return f"object({len(value)})"
             members = ", ".join(
-                f"{_name(name)}: {_form(member, depth - 1)}" for name, member in islice(value.items(), _MOST_MEMBERS)
+                f"{_name(name)}: {_shape(member, depth - 1)}" for name, member in islice(value.items(), _MAX_MEMBERS)
             )
-            return f"{{{members}{', …' if len(value) > _MOST_MEMBERS else ''}}}"
+            return f"{{{members}{', …' if len(value) > _MAX_MEMBERS else ''}}}"
         case None:
             return "null"
         case _:

@@ -1,7 +1,7 @@
-"""The tools that people keep a key with, each writing the key's Secret the way that tool does.
+"""Tools that manage a key's Secret; each class writes the Secret the way that the tool does.
 
 Of the same Secret some replace all, some apply with a field manager of their own, some delete and create it anew.
-`put` writes a key, `touch` changes nothing but metadata, as each of them does at times of its own choosing.
+`put` writes a key; `touch` changes only metadata, as each of them does from time to time.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class SecretTool(ABC):
 
     @abstractmethod
     def _write(self, body: dict[str, Any]) -> None:
-        """Bring it to the cluster."""
+        """Write it to the cluster."""
 
     def _secret(self, **more: Any) -> dict[str, Any]:
         body = secret(self.reference["name"], self._entries, **more)
@@ -79,7 +79,7 @@ class CertManager(SecretTool):
     encoding = "PKCS1"
 
     def put(self, pair: KeyPair) -> None:
-        """Keep the next key in a Secret of its own, as long as the certificate is being issued."""
+        """Keep the next key in a Secret of its own while the certificate is issued."""
         staged = secret(f"{self.reference['name']}-staged", {"tls.key": self._encoded(pair)})
         staged["metadata"]["labels"] = {"cert-manager.io/next-private-key": "true"}
         self.scene.kubectl("create", "--filename=-", stdin=json.dumps(staged))
@@ -93,12 +93,12 @@ class CertManager(SecretTool):
 
     def metadata(self, turn: int) -> Mapping[str, Any]:
         """Return the names of the certificate and its issuer, and a label of the Secret's template."""
-        annotations = {"cert-manager.io/certificate-name": "flows", "cert-manager.io/issuer-name": "company"}
+        annotations = {"cert-manager.io/certificate-name": "flows", "cert-manager.io/issuer-name": "internal"}
         labels = {"controller.cert-manager.io/fao": "true", "example.com/template": str(turn)}
         return {"annotations": annotations, "labels": labels}
 
     def renew_with_the_same_key(self, pair: KeyPair) -> None:
-        """Do what `rotationPolicy: Never` asks for: another certificate for the key that there is."""
+        """Renew as with `rotationPolicy: Never`: another certificate for the same key."""
         issued, authority = keys.issued_certificate(pair.private, keys.rsa(AUTHORITY).private, serial=2)
         self._entries = {**self._entries, "tls.crt": issued + authority}
         self._write(self._secret())
@@ -142,7 +142,7 @@ class SealedSecrets(SecretTool):
     """A SealedSecret, whose Secret is replaced as a whole."""
 
     def metadata(self, turn: int) -> Mapping[str, Any]:
-        """Return the owner, and whatever the template has at the time."""
+        """Return the owner, and the template's present labels."""
         owners = [_owner("bitnami.com/v1alpha1", "SealedSecret")]
         return {"labels": {"example.com/template": str(turn)}, "ownerReferences": owners}
 
@@ -151,10 +151,10 @@ class SealedSecrets(SecretTool):
 
 
 class SealedSecretsImmutable(SealedSecrets):
-    """The same with `immutable` in its template: somebody deletes the Secret, and it is created anew."""
+    """The same with `immutable` in its template: a user deletes the Secret, and it is created again."""
 
     def put(self, pair: KeyPair) -> None:
-        """Write a key where there was another one."""
+        """Delete the Secret, then write it with the new key."""
         self._delete()
         super().put(pair)
 
@@ -166,7 +166,7 @@ class FluxWithSops(SecretTool):
     """A Kustomization of Flux that decrypts with SOPS, and then applies by force."""
 
     def metadata(self, turn: int) -> Mapping[str, Any]:
-        """Return the labels of the Kustomization, and of whoever edits it."""
+        """Return the labels of the Kustomization, and one that was edited."""
         names = {"kustomize.toolkit.fluxcd.io/name": "flows", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
         return {"labels": {**names, "example.com/edited": str(turn)}}
 
@@ -178,7 +178,7 @@ class FluxWithSopsReplacing(FluxWithSops):
     """The same with an immutable Secret that is marked to be replaced by force: deleted, then applied."""
 
     def put(self, pair: KeyPair) -> None:
-        """Write a key where there was another one."""
+        """Delete the Secret, then write it with the new key."""
         self._delete()
         super().put(pair)
 
@@ -191,10 +191,10 @@ class FluxWithSopsReplacing(FluxWithSops):
 
 
 class KubectlApply(SecretTool):
-    """A person with a file and `kubectl apply`."""
+    """A user with a file and `kubectl apply`."""
 
     def metadata(self, turn: int) -> Mapping[str, Any]:
-        """Return a note of the person's own."""
+        """Return an annotation of the user."""
         return {"annotations": {"example.com/note": str(turn)}}
 
     def _write(self, body: dict[str, Any]) -> None:

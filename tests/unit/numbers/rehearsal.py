@@ -1,7 +1,7 @@
-"""One number's life, played by the rules of the model alone: no cluster, no calls, and time passes at will.
+"""One number's life by the pure rules alone: no cluster, no calls, and time as an argument.
 
-What the rooms of the controller do between two awaits is done here in a few lines, so that hours of fighting,
-failing and restarting take milliseconds.
+What the reconcilers do between two awaits is done here in a few lines, so that hours of competing writers,
+failures and restarts take milliseconds.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from bek_operator.numbers.target import Target
 
 MOST_CALLS_AT_ONCE = 4
-"""A read, a publish, the read after it, and the wait: whatever goes on longer at one instant goes on forever."""
+"""Read, publish, read again, wait: more than that at one time would go on for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that was made, and what came of it."""
+    """A call and its result."""
 
     at: float
     publishes: bool
@@ -45,16 +45,16 @@ class Call:
 
 @dataclass(kw_only=True)
 class VirtualApi:
-    """The API of one number, which does what it is told to.
+    """The API of one number.
 
     Attributes:
         settles: Seconds from an accepted publish until it is VALID; `None` for never.
-        overwritten: Seconds between two publishes of somebody else's key; `None` for nobody.
-        read_fault: What every read is answered with instead.
+        overwritten: Seconds between two publishes of another client's key; `None` for never.
+        read_fault: The result of every read instead.
         publish_fault: The same for publishes; one of an unknown outcome is carried out where `carries_out`.
     """
 
-    paused: PublicKey | None = None
+    held: PublicKey | None = None
     valid_from: float | None = None
     settles: float | None = 0.0
     overwritten: float | None = None
@@ -65,15 +65,15 @@ class VirtualApi:
     _held_since: float = NOW
 
     def hold(self, key: PublicKey | None, now: float, *, valid: bool = True) -> None:
-        """Have a key put there by whomever."""
-        self.paused, self.valid_from, self._held_since = key, now if valid else None, now
+        """Hold a key, whoever published it."""
+        self.held, self.valid_from, self._held_since = key, now if valid else None, now
 
     def read(self, now: float) -> Reading | Failure:
         """Answer a read."""
         self._be_overwritten(now)
-        valid = self.paused is not None and self.valid_from is not None and now >= self.valid_from
+        valid = self.held is not None and self.valid_from is not None and now >= self.valid_from
         status = SignatureStatus.VALID if valid else SignatureStatus.MISMATCH
-        reading = Reading(status=status, fingerprint=self.paused.fingerprint if self.paused else None)
+        reading = Reading(status=status, fingerprint=self.held.fingerprint if self.held else None)
         answer = self.read_fault or reading
         self.calls.append(Call(now, publishes=False, answer=answer))
         return answer
@@ -90,12 +90,12 @@ class VirtualApi:
 
     @property
     def publishes(self) -> list[float]:
-        """Return when publishes were tried, in seconds since the beginning."""
+        """The times of publishes, in seconds since the start."""
         return [call.at - NOW for call in self.calls if call.publishes]
 
     @property
     def reads(self) -> list[float]:
-        """Return when was read, in seconds since the beginning."""
+        """The times of reads, in seconds since the start."""
         return [call.at - NOW for call in self.calls if not call.publishes]
 
     def _be_overwritten(self, now: float) -> None:
@@ -106,7 +106,7 @@ class VirtualApi:
 
 
 class Rehearsal:
-    """An object with one number, its API, and the operator that looks after them."""
+    """An object with one number, its API, and the operator's rules for them."""
 
     def __init__(self, api: VirtualApi | None = None, *, jitter: float = 0.5, **spec: Any) -> None:
         self.api = api or VirtualApi()
@@ -154,14 +154,14 @@ class Rehearsal:
 
     @property
     def recorded(self) -> bool:
-        """Tell whether the status that the API server holds shows the last publish."""
+        """Whether the stored status shows the last publish."""
         row = self._resource.status.rows.get(NUMBER)
         shown = row.published_at if row else None
         return self.seen.published_at is None or (shown is not None and shown >= int(self.seen.published_at))
 
     @property
     def is_request_met(self) -> bool:
-        """Return whether the status says that the last request for a check was met, if there was one."""
+        """Whether the status shows that the last request for a check was handled, if there was one."""
         return self._resource.request in {"", self._resource.status.request}
 
     def plan(self) -> None:
@@ -183,7 +183,7 @@ class Rehearsal:
         return aim
 
     def work(self) -> float | None:
-        """Do what is to be done at this instant; return when there is more, `None`: once the status is written."""
+        """Do what is due now; return when more is due, `None`: once the status is written."""
         for _ in range(MOST_CALLS_AT_ONCE):
             aim = self.seen.target
             if aim.problem:
@@ -199,7 +199,7 @@ class Rehearsal:
                     self._seen = after_reuse(self.seen, self.now)
                 case Publish():
                     self._seen = after_publish(self.seen, self.api.publish(aim.key, self.now), self.now)
-        raise AssertionError(f"calls go on at one instant: {self.api.calls[-MOST_CALLS_AT_ONCE:]}")
+        raise AssertionError(f"calls do not end at one time: {self.api.calls[-MOST_CALLS_AT_ONCE:]}")
 
     def _read(self) -> None:
         answer = self.api.read(self.now)
@@ -209,7 +209,7 @@ class Rehearsal:
             self._seen = after_read(self.seen, answer, self.now, self.jitter)
 
     def report(self) -> None:
-        """Write the status if it says something new, and see to it that the API server would take it."""
+        """Write the status if it differs, and check that the API server would accept it."""
         status = status_of(self._resource, self.key, {NUMBER: self.seen}, self.now)
         if status == self._resource.status:
             return
@@ -223,7 +223,7 @@ class Rehearsal:
             self.writes += 1
 
     def run(self, seconds: float = 0.0) -> Rehearsal:
-        """Let time pass, and do what there is to do meanwhile."""
+        """Let time pass, and do what becomes due."""
         end = self.now + seconds
         while True:
             until = self.work()
@@ -236,7 +236,7 @@ class Rehearsal:
             self.now = max(until, self.now)
 
     def restart(self) -> Rehearsal:
-        """Begin anew with what the status remembers."""
+        """Restart with what the status holds."""
         self.restarts_unseen += not self.recorded
         self._seen = None
         self.plan()
@@ -249,7 +249,7 @@ class Rehearsal:
         return self
 
     def request(self, value: str) -> Rehearsal:
-        """Ask for a check, as a person does with the annotation."""
+        """Ask for a check, as the user does with the annotation."""
         self._body["metadata"]["annotations"][REQUESTED_AT] = value
         self.plan()
         return self

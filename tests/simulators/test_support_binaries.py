@@ -1,4 +1,4 @@
-"""Where the kit looks for the real servers, and how it lets them be built once."""
+"""Where the real servers are looked for, and how they are built once."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_no_go_is_no_error_yet(tmp_path: Path) -> None:
 
 
 def test_servers_are_told_their_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both servers are built, reproducibly and stamped, and the person in front is told so."""
+    """Both servers are built, reproducibly and stamped, and progress is reported."""
     env = put_go(tmp_path / "bin")
     (tmp_path / "part").mkdir()
     build_servers(tmp_path / "part", env)
@@ -244,14 +244,14 @@ def test_failed_compilation_is_explained(tmp_path: Path) -> None:
 
 
 def test_long_work_is_reported_while_it_lasts() -> None:
-    """Whoever waits hears of it again and again, and at the end how long it took."""
+    """Progress is reported repeatedly, and at the end the duration."""
     out = io.StringIO()
     with progress("building", every=0.01, out=out):
         again = threading.Event()
         while out.getvalue().count("so far") < 2:
             again.wait(0.01)
-    assert out.getvalue().startswith("kit: building ...\n")
-    assert out.getvalue().endswith("kit: building: done after 0 s\n")
+    assert out.getvalue().startswith("setup: building ...\n")
+    assert out.getvalue().endswith("setup: building: done after 0 s\n")
 
 
 @pytest.mark.parametrize("path", [MODULE / "go.mod", MODULE / "go.sum", GO_REQUIREMENTS], ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""Processes and files of the kit end with their owner, however that ends."""
+"""Processes and files end with their owner, however that ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The floor: what the calls of a rotation take without an operator and without Kubernetes."""
+"""The baseline: the time of a rotation's calls without an operator and without Kubernetes."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from support.keys import KeyPair
 Client = Literal["httpx", "aiohttp", "operator"]
 
 SAME_CLIENT: Client = "operator"
-"""The floor that the bars are about: what the operator itself makes its calls with."""
+"""The client of the baseline that the bars use: the operator's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Took:
     cpu: float
 
 
-class Floor:
+class Baseline:
     """A process that makes the bare calls."""
 
     def __init__(self, process: asyncio.subprocess.Process, phones: Phones, indices: range) -> None:
@@ -42,32 +42,32 @@ class Floor:
             RuntimeError: the process ended instead.
         """
         if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("the floor has no pipes")
+            raise RuntimeError("the baseline has no pipes")
         place = self._phones.keys.index(key)
-        check_requested = {"first": self._indices.start, "count": len(self._indices), "key": place}
-        self._process.stdin.write(json.dumps(check_requested).encode() + b"\n")
+        order = {"first": self._indices.start, "count": len(self._indices), "key": place}
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
         line = await self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the floor ended; what it said last is above")
+            raise RuntimeError("the baseline ended; its last output is above")
         return Took(**json.loads(line))
 
 
 @asynccontextmanager
-async def floor(phones: Phones, api: Api, numbers: int, workers: int, client: Client) -> AsyncIterator[Floor]:
-    """Have such a process ready meanwhile."""
+async def baseline(phones: Phones, api: Api, numbers: int, workers: int, client: Client) -> AsyncIterator[Baseline]:
+    """Keep such a process ready inside the block."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.floor", str(phones.folder), f"--port={phones.port}"),
+        *(sys.executable, "-m", "bench.baseline_client", str(phones.folder), f"--port={phones.port}"),
         *(f"--client={client}", f"--api={api}", f"--workers={workers}"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        # Ctrl-C is for whoever started it, which ends it by closing its standard input.
+        # Ctrl-C is for the parent, which ends it by closing its standard input.
         start_new_session=True,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": ROOTS},
     )
     try:
-        yield Floor(process, phones, phones.take(numbers))
+        yield Baseline(process, phones, phones.take(numbers))
     finally:
-        # It ends by itself when nobody can ask it any more, even if this process is killed.
+        # It ends at the end of its input, even if this process is killed.
         if process.stdin:
             process.stdin.close()
         await process.wait()

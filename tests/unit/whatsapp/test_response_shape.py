@@ -1,4 +1,4 @@
-"""What the log says of an answer that was not understood."""
+"""The shape of an unexpected response, as the log shows it."""
 
 import json
 
@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bek_operator.whatsapp.answer_form import form_of_answer
+from bek_operator.whatsapp.response_shape import shape_of
 
 
 @pytest.mark.parametrize(
-    ("body", "form"),
+    ("body", "shape"),
     [
         (b"", "0 bytes, blank"),
         (b" \n", "2 bytes, blank"),
@@ -33,16 +33,16 @@ from bek_operator.whatsapp.answer_form import form_of_answer
         (b'{"EAAG1234": 1, "a name of its own": 2}', "39 bytes, {name(8): int, name(17): int}"),
     ],
 )
-def test_form(body: bytes, form: str) -> None:
-    """Names of members, types and lengths; no name that could be something else."""
-    assert form_of_answer(body) == form
+def test_shape(body: bytes, shape: str) -> None:
+    """It has names of members, types and lengths, and no name that could be a credential."""
+    assert shape_of(body) == shape
 
 
-def test_what_is_large_is_cut() -> None:
-    """A line of the log stays one."""
-    wide = form_of_answer(json.dumps({f"{'name' * 8}": "x" * 9, **{f"n{'a' * i}": 1 for i in range(99)}}).encode())
+def test_cut() -> None:
+    """The shape of a large response is cut."""
+    wide = shape_of(json.dumps({f"{'name' * 8}": "x" * 9, **{f"n{'a' * i}": 1 for i in range(99)}}).encode())
     assert wide.endswith(", …}")
-    long = form_of_answer(json.dumps({f"{chr(97 + i)}" * 32: [{"n" * 32: {"m" * 32: 1}}] for i in range(12)}).encode())
+    long = shape_of(json.dumps({f"{chr(97 + i)}" * 32: [{"n" * 32: {"m" * 32: 1}}] for i in range(12)}).encode())
     assert len(long) == 500
     assert long.endswith("…")
 
@@ -50,8 +50,8 @@ def test_what_is_large_is_cut() -> None:
 @given(
     st.binary() | st.recursive(st.text(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)).map(json.dumps)
 )
-def test_any_answer(body: bytes | str) -> None:
-    """Whatever it is, it has a form that fits a line."""
-    form = form_of_answer(body if isinstance(body, bytes) else body.encode())
-    assert len(form) <= 500
-    assert form.isprintable()
+def test_any_response(body: bytes | str) -> None:
+    """Any response has a shape of one bounded line."""
+    shape = shape_of(body if isinstance(body, bytes) else body.encode())
+    assert len(shape) <= 500
+    assert shape.isprintable()

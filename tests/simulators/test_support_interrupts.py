@@ -1,4 +1,4 @@
-"""A signal that asks for the end is told by an exception, after what must be noted has been noted."""
+"""A signal that ends the program is raised as an exception, after the block that must not be interrupted."""
 
 import signal
 import subprocess

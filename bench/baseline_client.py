@@ -1,8 +1,8 @@
-"""Run as a program of its own: the calls of a rotation and nothing else, on a bare event loop.
+"""Run as a program: the calls of a rotation and nothing else, on a bare event loop.
 
 It reads one line of JSON for each run, `{"first": …, "count": …, "key": …}`, makes a publish and a read for every
-number with so many workers, and writes one line with what that took. What a client needs but once, such as its TLS
-context, is made before; connections are made anew in each run.
+number with so many workers, and writes one line with the time. What a client makes once, such as its TLS context, is
+made before; connections are new in each run.
 """
 
 import argparse
@@ -22,8 +22,8 @@ import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from bek_operator.http.client import HttpxClient
-from bek_operator.http.resolver import Addresses
-from bek_operator.net.ca_bundle import Trust
+from bek_operator.http.resolver import Resolver
+from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.hosts import AllowedHosts
 from bek_operator.net.url import Url
 from bench import names
@@ -34,7 +34,7 @@ _OK = 200
 
 
 class Place(NamedTuple):
-    """Where a number's key is asked for, and as whom."""
+    """Where a number's API is called, and with which token."""
 
     host: str
     port: int
@@ -49,17 +49,17 @@ Carry = Callable[[Place, bytes | None], Awaitable[int]]
 
 
 def place_of(index: int, api: str, port: int) -> Place:
-    """Return where a number is."""
+    """Return the place of a number."""
     if api == "cloud":
         path = f"/v25.0/{names.number_id(index)}/whatsapp_business_encryption"
-        return Place("127.0.0.1", port, path, "business_public_key", "127.0.0.1", f"{names.TOKEN}-floor")
+        return Place("127.0.0.1", port, path, "business_public_key", "127.0.0.1", f"{names.TOKEN}-baseline")
     path = "/v1/settings/business/whatsapp_business_encryption"
     return Place(names.host(index), port, path, "public_key", names.SERVER_NAME, f"bench-token-{index}")
 
 
 @asynccontextmanager
 async def plain_httpx(context: ssl.SSLContext, workers: int) -> Any:
-    """Provide httpx as it is best used: a client for each worker, all with one TLS context."""
+    """Provide httpx in its fastest form: a client for each worker, all with one TLS context."""
     limits = httpx.Limits(max_connections=4, max_keepalive_connections=1)
     free = [httpx.AsyncClient(verify=context, trust_env=False, limits=limits) for _ in range(workers)]
     clients = list(free)
@@ -88,7 +88,7 @@ async def plain_httpx(context: ssl.SSLContext, workers: int) -> Any:
 
 @asynccontextmanager
 async def plain_aiohttp(context: ssl.SSLContext, workers: int) -> Any:
-    """Provide aiohttp as it is best used: one session for all workers."""
+    """Provide aiohttp in its fastest form: one session for all workers."""
     connector = aiohttp.TCPConnector(limit=workers, ssl=context, resolver=_Resolver())
     async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
 
@@ -109,14 +109,14 @@ async def plain_aiohttp(context: ssl.SSLContext, workers: int) -> Any:
 
 @asynccontextmanager
 async def operators_own(ca_bundle: str) -> Any:
-    """Provide the operator's own HTTP layer: judged addresses, bounded answers, a limit on the whole call."""
+    """Provide the operator's own HTTP layer: checked addresses, bounded answers, a limit on the whole call."""
     allowed = AllowedHosts.parse(f"{address}:*" for address in ("127.0.0.1", *names.ADDRESSES))
 
     async def lookup(host: str) -> Iterable[str]:
         return [names.address(host)]
 
-    http = HttpxClient(Addresses(allowed.names_address, lookup=lookup))
-    trusts = {name: Trust(ca_bundle=ca_bundle, server_name=name) for name in ("127.0.0.1", names.SERVER_NAME)}
+    http = HttpxClient(Resolver(allowed.names_address, lookup=lookup))
+    trusts = {name: ServerTrust(ca_bundle=ca_bundle, server_name=name) for name in ("127.0.0.1", names.SERVER_NAME)}
 
     async def call(place: Place, form: bytes | None) -> int:
         headers = {"Authorization": f"Bearer {place.token}"}
@@ -136,7 +136,7 @@ async def operators_own(ca_bundle: str) -> Any:
 
 
 async def run(call: Carry, places: list[Place], public_key: str, workers: int) -> dict[str, float]:
-    """Publish to every place and read it again; return what it took."""
+    """Publish to every place and read it again; return the time."""
     forms = {place.field: urlencode({place.field: public_key}).encode() for place in places[:1]}
     waiting = iter(places)
 
@@ -162,11 +162,11 @@ class _Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing."""
 
 
 def main() -> None:
-    """Run as often as a line asks for it."""
+    """Make one run for each line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--client", choices=["httpx", "aiohttp", "operator"], required=True)

@@ -1,0 +1,212 @@
+"""`docs/messages.md` lists the messages that users see, as the program produces them.
+
+A page section is a function in `SECTIONS` that returns its table; one more function there adds one more section.
+Run from the repository's root, this renews the page, whose difference is then to be reviewed:
+
+    PYTHONPATH=operator:tests python tests/unit/test_messages.py
+"""
+
+import asyncio
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import bek_operator.whatsapp
+from bek_operator.http import exchange
+from bek_operator.http.exchange import CertificateFault, CertificateRefusedError, HttpError
+from bek_operator.net.ca_bundle import ServerTrust
+from bek_operator.net.url import Url
+from bek_operator.numbers.answers import Failure
+from bek_operator.numbers.endpoint import CloudEndpoint
+from bek_operator.secret_str import SecretStr
+from bek_operator.whatsapp import error_classes
+from bek_operator.whatsapp.cloud import codes as cloud
+from bek_operator.whatsapp.cloud import provider_errors
+from bek_operator.whatsapp.cloud.backend import Cloud
+from bek_operator.whatsapp.error_classes import ErrorClass
+from bek_operator.whatsapp.message_context import MessageContext, context_of
+from bek_operator.whatsapp.on_premises import errors as on_premises
+from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
+from bek_operator.whatsapp.secret_text import flaw_of, flaw_of_access_token
+from bek_operator.whatsapp.transport_errors import transport_failure
+from support.builders import endpoint
+from support.in_process import InProcessClient
+from support.provider import Provider
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "messages.md"
+INTRODUCTION: Final = """# Messages
+
+The messages of API errors, by the code or HTTP status that they come with, here for a Secret `flows` and some host.
+The status shows them behind a number's reason, with the code or HTTP status at the end. [Reasons](reasons.md) says
+more about what to do. A transient error is retried until it passes; a limited one needs a user after some tries; a
+terminal one needs a user at once. This page is made from the program's tables, and a test compares it with them.
+"""
+META: Final = CloudEndpoint(
+    url=Url(host="graph.facebook.com", port=443, path="/v25.0/1"),
+    trust=ServerTrust(ca_bundle=None, server_name="graph.facebook.com"),
+    token=SecretStr("EAAGtoken"),
+    source="Secret flows",
+)
+PROVIDER: Final = replace(META, url=replace(META.url, host="waba.example.com"), provider=True)
+CLOUD_CONTEXT, PROVIDER_CONTEXT = context_of(META), context_of(PROVIDER)
+ON_PREMISES_CONTEXT: Final = context_of(replace(endpoint(), source="Secret flows"))
+
+Row = tuple[str, ...]
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def by_class(classes: Iterable[tuple[str, ErrorClass]]) -> dict[ErrorClass, str]:
+    """Return the error classes, each with all labels that lead to it."""
+    labels: dict[ErrorClass, list[str]] = {}
+    for label, error_class in classes:
+        labels.setdefault(error_class, []).append(label)
+    return {error_class: ", ".join(found) for error_class, found in labels.items()}
+
+
+def cloud_classes() -> Iterator[tuple[str, ErrorClass]]:
+    """Return the error classes of the Cloud API, each with what leads to it."""
+    yield from ((str(code), error_class) for code, error_class in cloud.CODES.items())
+    yield from ((f"{codes[0]} to {codes[-1]}", error_class) for codes, error_class in cloud.RANGES)
+    yield from ((f"{code}/{subcode}", error_class) for (code, subcode), error_class in cloud.SUBCODES.items())
+    yield from ((f"{code} to a publish", error_class) for code, error_class in cloud.ON_PUBLISH.items())
+    yield f"{cloud.PARAMETER} with HTTP 422", cloud.NOT_ELIGIBLE
+    yield f"{cloud.PARAMETER} without appsecret_proof", cloud.PROOF_REQUIRED
+    yield f"{cloud.PARAMETER} with appsecret_proof", cloud.PROOF_REFUSED
+    yield "`success: false`", cloud.SUCCESS_FALSE
+    yield "undocumented, transient or with HTTP 5xx", cloud.API_FAILURE
+    yield from ((f"HTTP {status}", error_class) for status, error_class in cloud.STATUSES.items())
+
+
+def any_api_classes() -> Iterator[tuple[str, ErrorClass]]:
+    """Return the error classes of every API, each with what leads to it."""
+    yield "HTTP 429", error_classes.RATE_LIMITED
+    yield "HTTP 404", error_classes.NOT_FOUND
+    yield "HTTP 3xx", error_classes.REDIRECT
+    yield "HTTP 5xx", error_classes.SERVER_ERROR
+    yield "undocumented, or other HTTP 4xx", error_classes.UNDOCUMENTED
+    yield "undocumented, to a publish, mentions the public key", error_classes.KEY_MENTIONED
+    yield "another response", error_classes.NOT_THIS_API
+    yield "VALID without a readable key", error_classes.VALID_WITHOUT_KEY
+
+
+def on_premises_classes() -> Iterator[tuple[str, ErrorClass]]:
+    """Return the error classes of the On-Premises API, each with what leads to it."""
+    yield from ((str(code), error_class) for code, error_class in on_premises.CODES.items())
+    yield from ((f"HTTP {status}", error_class) for status, error_class in on_premises.STATUSES.items())
+
+
+def error_class_table(classes: Iterable[tuple[str, ErrorClass]], context: MessageContext) -> str:
+    """Return the table of error classes as users of one API see them."""
+    return table(
+        ("code", "reason", "retry", "message"),
+        (
+            (label, error_class.reason, error_class.retry.name.lower(), error_class.render(context))
+            for error_class, label in by_class(classes).items()
+        ),
+    )
+
+
+def provider_section() -> str:
+    """Return the messages that differ at a provider, and those of its own errors."""
+    classes = ((label, one) for label, one in chain(any_api_classes(), cloud_classes()) if one.at_provider)
+    documented = ((f"`{pattern}`", error_class) for pattern, error_class in provider_errors.DOCUMENTED)
+    return error_class_table(chain(classes, documented), PROVIDER_CONTEXT)
+
+
+def transport_section() -> str:
+    """Return the messages of calls without a response, of which `…` says more."""
+    errors = [error for error in vars(exchange).values() if isinstance(error, type) and issubclass(error, HttpError)]
+    faults: list[HttpError] = [error("…") for error in errors if error not in {HttpError, CertificateRefusedError}]
+    faults += [CertificateRefusedError(f"… ({fault.value})", fault) for fault in CertificateFault]
+    found = [(type(error).__name__, transport_failure(error, CLOUD_CONTEXT)) for error in faults]
+    return table(
+        ("error", "reason", "retry", "message"),
+        ((name, failure.reason, failure.retry.name.lower(), failure.message) for name, failure in found),
+    )
+
+
+def credentials_section() -> str:
+    """Return the messages about credentials that are not even sent, and those about texts that the API refused."""
+    backend = Cloud(InProcessClient(Provider([])), RateLimiters(), lambda: 0.0)
+    unusable = (
+        replace(META, token=SecretStr("")),
+        replace(META, token=SecretStr('"EAAGtoken"')),
+        replace(META, app_secret=SecretStr("<secret>")),
+        replace(PROVIDER, header="a b"),
+    )
+    failures = [asyncio.run(backend.read(one)) for one in unusable]
+    texts = ('"t"', 't"', '{"t": 1}', "Bearer t", "TOKEN=t", "<t>", r"t\n", "a\nb", " t")
+    flaws = dict.fromkeys([*map(flaw_of, texts), *map(flaw_of_access_token, ("RUFB", "t"))])
+    refused = (
+        cloud.CODES[190].render(replace(CLOUD_CONTEXT, flaw=f"the access token {flaw}")) for flaw in flaws if flaw
+    )
+    return table(
+        ("when", "message"),
+        chain(
+            (("before a call", failure.message) for failure in failures if isinstance(failure, Failure)),
+            (("refused", message) for message in refused),
+        ),
+    )
+
+
+SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
+    "Any API": lambda: error_class_table(any_api_classes(), CLOUD_CONTEXT),
+    "Cloud API": lambda: error_class_table(cloud_classes(), CLOUD_CONTEXT),
+    "Providers, where they differ": provider_section,
+    "On-Premises API": lambda: error_class_table(on_premises_classes(), ON_PREMISES_CONTEXT),
+    "No response": transport_section,
+    "Credentials": credentials_section,
+}
+
+
+def page() -> str:
+    """Return the page as the program's tables make it."""
+    return "\n".join([INTRODUCTION, *(f"## {title}\n\n{section()}" for title, section in SECTIONS.items())])
+
+
+def test_the_page_is_what_the_tables_make_it() -> None:
+    """A changed message is reviewed with the page; the module's docstring says how to renew it."""
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def classes_in(value: object) -> Iterator[ErrorClass]:
+    """Return the error classes in a value, however deep in tuples and mappings."""
+    if isinstance(value, ErrorClass):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from chain.from_iterable(map(classes_in, value.values()))
+    elif isinstance(value, tuple):
+        yield from chain.from_iterable(map(classes_in, value))
+
+
+def test_the_page_has_every_error_class() -> None:
+    """Whatever table of whichever module an error class is in, or if it is in none."""
+    package = bek_operator.whatsapp
+    modules = [import_module(name) for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    found = set(chain.from_iterable(classes_in(value) for module in modules for value in vars(module).values()))
+    tables = (any_api_classes(), cloud_classes(), on_premises_classes(), provider_errors.DOCUMENTED)
+    assert found == {error_class for _, error_class in chain(*tables)}
+
+
+@pytest.mark.parametrize(
+    "phrase", ["may not", "makes no sense", "cannot be told", "the peer", "a person", "anew", "for ever", "{", "}"]
+)
+def test_messages_are_plain(phrase: str) -> None:
+    """No phrase with two meanings, none that only its author understands, no gap left in a template."""
+    assert re.search(re.escape(phrase), PAGE.read_text(encoding="utf-8")) is None
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
