@@ -124,7 +124,7 @@ class SecretIndex:
         return frozenset(self._naming.get((namespace, secret), ()))
 
     def replace(self, ref: ObjectKey, before: Iterable[str], after: Iterable[str]) -> None:
-        """Take note that an object names other Secrets than before."""
+        """Record that an object names other Secrets than before."""
         for secret in after:
             self._naming[ref.namespace, secret].add(ref)
         for secret in set(before) - set(after):

@@ -59,7 +59,7 @@ class Store:
     # Objects.
 
     def mark_unread(self, ref: ObjectKey, version: str = "") -> bool:
-        """Take note that an object has changed; return whether this process has not read or written that itself."""
+        """Record that an object has changed; return whether that version is new to this process."""
         state = self._states.get(ref)
         if state and version and version == state.resource.version:
             return False
@@ -124,7 +124,7 @@ class Store:
         self._set_secrets(ref, replace(self._states[ref].secrets, stale=True))
 
     def secret_changed(self, namespace: str, name: str, version: str) -> list[ObjectKey]:
-        """Take note of a Secret's new version (empty: it is gone); return the objects that it is news to."""
+        """Record a Secret's new version (empty: it is gone); return the objects that were made from another one."""
         naming = self._secrets.naming(namespace, name)
         return self._expire_all(
             ref for ref in naming if not version or self._states[ref].secrets.versions.get(name) != version
@@ -144,7 +144,7 @@ class Store:
     # Targets.
 
     def block(self, ref: ObjectKey, blocked: Blocked) -> None:
-        """Take note why an object has no key; its numbers are left as they are."""
+        """Record why an object has no key; its numbers are left as they are."""
         state = self._states[ref]
         state.key, state.inactive = blocked, state.inactive or state.is_suspended
         self._after_targets(state)
@@ -182,13 +182,13 @@ class Store:
     # Work on numbers.
 
     def start(self, ref: NumberKey, now: float) -> NumberFacts | None:
-        """Take note that a number is being worked on; return what is known of it."""
+        """Record that a number is being worked on; return what is known of it."""
         if self._number(ref):
             self._update(ref, phase=Running(now))
         return self.facts(ref)
 
     def stop(self, ref: NumberKey, phase: Phase) -> bool:
-        """Take note that a number is not being worked on any more; return whether its row looks different now."""
+        """Record that the work on a number has ended; return whether its row looks different now."""
         number = self._number(ref)
         if number is None or not isinstance(number.phase, Running):
             return False
@@ -277,7 +277,7 @@ class Store:
         state.write_limit = state.write_limit.after_write(now)
 
     def status_written(self, ref: ObjectKey, version: str, status: Status) -> None:
-        """Take note of the status that the API server holds now."""
+        """Record the status that the API server holds now."""
         state = self._states[ref]
         state.resource = replace(state.resource, version=version, status=status)
         self._is_version(ref, version)

@@ -34,7 +34,7 @@ class Ownership:
         self._identities: dict[str, frozenset[_Identity]] = {}
 
     def update(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
-        """Take note of what an object claims now; return the other objects that this concerns."""
+        """Record what an object claims now; return the other objects that this concerns."""
         spec = resource.spec
         identities: frozenset[_Identity] = frozenset()
         if isinstance(spec, Spec) and spec.publish and not spec.suspend:

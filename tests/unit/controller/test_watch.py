@@ -33,7 +33,7 @@ class Run:
         self.task: asyncio.Task[None]
 
     def hear(self, *on_event: str) -> None:
-        """Take note of a hint."""
+        """Record an event."""
         self.heard.append((on_event[0], on_event[1], on_event[2]))
 
     def list_anew(self) -> None:

@@ -189,7 +189,7 @@ class NumberLife(RuleBasedStateMachine):
 
 
 def counts(call: Call) -> bool:
-    """Tell whether the key may have arrived, or was itself refused."""
+    """Return whether the key may have arrived, or was itself refused."""
     answer = call.answer
     return isinstance(answer, Accepted) or (isinstance(answer, Failure) and (answer.unknown or is_of_the_key(answer)))
 
