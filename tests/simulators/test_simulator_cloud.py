@@ -285,7 +285,7 @@ class TestToken:
         method = "GET" if place == "params" else "POST"
         more: dict[str, Any] = {place: {"access_token": token.text}}
         assert error_of(client.request(method, headers={"Authorization": ""}, **more))[1] == 104
-        assert cloud.violations == [f"{ONE}: the token 'main' was sent in the open"]
+        assert cloud.violations == [f"{ONE}: the token 'main' was sent outside of its header"]
 
 
 class TestProof:
@@ -330,7 +330,7 @@ class TestProof:
     def test_secret_sent(self, cloud: Cloud, strict: Token) -> None:
         """Sending the app secret itself is a violation."""
         client_of(cloud, strict).read(params={"appsecret_proof": "s3cr3t"})
-        assert cloud.violations == [f"{ONE}: the secret of app {strict.app.id} was sent in the open"]
+        assert cloud.violations == [f"{ONE}: the secret of app {strict.app.id} was sent outside of its header"]
 
 
 class TestRead:
@@ -812,7 +812,7 @@ class TestPort:
 
     def test_waiting_in_vain(self, cloud: Cloud) -> None:
         """Waiting ends, and reports the count."""
-        with pytest.raises(TimeoutError, match=r"(?s)a publish did not come about .*0 publishes"):
+        with pytest.raises(TimeoutError, match=r"(?s)a publish did not happen .*0 publishes"):
             cloud.wait_until(lambda: cloud.publishes > 0, timeout=0.01, what="a publish")
 
     def test_a_thousand(self) -> None:
@@ -866,7 +866,7 @@ class TestProvider:
     def test_key_in_the_open(self, provider: Provider) -> None:
         """An API key in the query is a violation."""
         Client(provider, f"/{EDGE}", {}).read(params={"key": provider.key(TWO)})
-        assert provider.violations == [f"elsewhere: the API key of {TWO} was sent in the open"]
+        assert provider.violations == [f"elsewhere: the API key of {TWO} was sent outside of its header"]
 
     @pytest.mark.parametrize("path", [f"/v25.0/1/{EDGE}", "/", f"/{EDGE}/", f"/v1/{EDGE}"])
     def test_wrong_path(self, provider: Provider, path: str) -> None:

@@ -348,7 +348,7 @@ class TestRecords:
 
     def test_waiting_in_vain(self, simulator: OnPremises) -> None:
         """Waiting ends, and reports the count."""
-        with pytest.raises(TimeoutError, match=r"a publish did not come about .*0 logins"):
+        with pytest.raises(TimeoutError, match=r"a publish did not happen .*0 logins"):
             simulator[ONE].wait_until(lambda: simulator.publishes > 0, timeout=0.01, what="a publish")
 
     def test_counting_anew(self, connect: Connect, simulator: OnPremises) -> None:

@@ -136,7 +136,10 @@ def _carried_over(facts: NumberFacts, target: Target, now: float) -> NumberFacts
 def _record_for(facts: NumberFacts, target: Target) -> PublishRecord:
     before, record = facts.target, facts.published
     if _is_requested(before, target):
-        return PublishRecord(at=record.at)
+        # What was lost stays known for the key: its event may still have to be posted.
+        same_key = before.key == target.key
+        lost, cause = (record.lost, record.cause) if same_key else (None, None)
+        return PublishRecord(at=record.at, lost=lost, cause=cause)
     if before.key != target.key:
         return PublishRecord(at=record.at, recent=record.recent)
     if before.endpoint != target.endpoint and record.refusal and not is_of_the_key(record.refusal):

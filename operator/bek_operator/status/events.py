@@ -88,7 +88,7 @@ def _publishes(before: Status, after: Status, causes: Mapping[str, Reason]) -> I
     published: dict[Reason, list[str]] = defaultdict(list)
     for number, cause in causes.items():
         row, was = after.rows.get(number), before.rows.get(number)
-        if row and not (same_key and was and _publish(row) == _publish(was)):
+        if row and not (same_key and was and not _was_published(was, row)):
             published[cause].append(number)
     for cause, numbers in sorted(published.items()):
         if cause in _LOST:
@@ -97,8 +97,9 @@ def _publishes(before: Status, after: Status, causes: Mapping[str, Reason]) -> I
             yield Event("Published", f"published key {after.key_id} to {_named(numbers)}", warning=False)
 
 
-def _publish(row: Row) -> tuple[float | None, int]:
-    return row.published_at, row.publishes
+def _was_published(before: Row, after: Row) -> bool:
+    """Return whether there was a publish between two rows; a requested check sets the count back, which is none."""
+    return after.published_at != before.published_at or after.publishes > before.publishes
 
 
 def _named(numbers: list[str]) -> str:

@@ -223,3 +223,26 @@ async def test_while_numbers_come_in_the_status_is_written_once_a_second() -> No
             times = [at for at, _, _ in world.objects.writes]
             pairs = combinations(enumerate(times), 2)
             assert all(last - first <= later - earlier + 1.001 for (first, earlier), (last, later) in pairs)
+
+
+@virtual_time
+async def test_a_check_that_is_requested_at_once_hides_no_loss() -> None:
+    """A user who asks right after the repair still finds the event of the loss, and another request posts none."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(3)))
+    async with world.operator():
+        await world.until_ready(ref)
+        await asyncio.sleep(60)
+        world.phones[number(1)].lose_signature()
+        # The status waits for a number that is slow.
+        world.phones[number(2)].seconds = 1.5
+        world.secrets.put_credentials("second")
+        await until(lambda: world.phones[number(1)].holds(keys.rsa()))
+        await asyncio.sleep(0.1)
+        world.objects.request_check(ref, "at once")
+        await until(lambda: world.objects.status(ref).get("lastHandledReconcileAt") == "at once")
+        await until(lambda: world.events.reasons.count("StaleSignature") == 1)
+        world.objects.request_check(ref, "later")
+        await asyncio.sleep(60)
+        assert world.objects.status(ref)["lastHandledReconcileAt"] == "later"
+        assert world.events.reasons.count("StaleSignature") == 1

@@ -458,12 +458,17 @@ def test_a_new_key_waits_for_a_server_that_asked_to_be_left_alone() -> None:
 
 
 def test_a_request_clears_publishes_and_failures() -> None:
-    """Everything is checked anew, but for what the server asked for."""
+    """All is checked anew, but for what the server asked for; the cause of a publish is kept for its event."""
     before = known(failures=2, refusal=BUSY, refusals=3, accepted=True)
     after = with_target(before, target(request="now"), NOW)
     assert (after.publishes, after.published.accepted, after.refusal, after.failures) == (0, False, None, 0)
     assert (after.reason, after.read_at, after.publish_due) == (Reason.SIGNED, None, 0.0)
-    assert (after.observed, after.check_requested, after.published.refusals, after.cause) == (True, True, 0, None)
+    assert (after.observed, after.check_requested, after.published.refusals, after.cause) == (
+        True,
+        True,
+        0,
+        Reason.FOREIGN_KEY,
+    )
     assert next_action(after, NOW, recorded=True) == Wait(NOW + 10)
     assert next_action(after, NOW + 10, recorded=True) == Read()
 
