@@ -56,6 +56,7 @@ class Rotation:
 
 async def rotate(env: Environment, scene: Scene, operator: RunningOperator, *, but: int = 0) -> Rotation:
     """Rotate the key once; wait for all numbers `but` a few of each object."""
+    await scene.allow_rotation()
     phones, key = scene.phones, env.next_key()
     if key is scene.key:
         key = env.next_key()

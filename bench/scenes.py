@@ -1,12 +1,14 @@
 """A namespace with numbers of the simulator: its Secrets, its BusinessEncryptionKeys, and their recorded states."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bek_operator.crd.parse import REQUESTED_AT
 from bench import names
 from bench.cluster import Cluster, Recording, objects_path, secrets_path
 from bench.phones import Phones
@@ -19,6 +21,11 @@ Rollout = Literal["AllAtOnce", "FirstNumber"]
 KEY, TOKEN, LOGIN, CA = "flows-key", "meta-token", "whatsapp-admin", "whatsapp-ca"
 MOST = 1000
 """Numbers that one object may have."""
+
+_ROTATIONS_PER_CHECK = 4
+_CHECK_SECONDS = 120.0
+_POLL_SECONDS = 0.2
+_AFTER_CHECK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,7 @@ class Scene:
         self.indices = indices[: plan.numbers]
         self.spare = indices[plan.numbers :]
         self.key: KeyPair | None = None
+        self._rotations = 0
         parts = range(0, plan.numbers, plan.per_object)
         self.objects = {f"flows-{place:04}": self.indices[at : at + plan.per_object] for place, at in enumerate(parts)}
 
@@ -66,6 +74,27 @@ class Scene:
         now = time.monotonic()
         await self.cluster.request("PUT", secrets_path(self.plan.namespace, KEY), body)
         return now
+
+    async def allow_rotation(self) -> None:
+        """Have room for one more rotation: a number is published to at most six times in an hour.
+
+        A requested check lifts that limit; one is made after every fourth rotation, and waited for.
+        """
+        done, self._rotations = self._rotations, self._rotations + 1
+        if not done or done % _ROTATIONS_PER_CHECK:
+            return
+        request = f"after rotation {done}"
+        path = objects_path(self.plan.namespace)
+        for name in self.objects:
+            await self.cluster.patch(f"{path}/{name}", {"metadata": {"annotations": {REQUESTED_AT: request}}})
+        async with asyncio.timeout(_CHECK_SECONDS):
+            while True:
+                found = json.loads(await self.cluster.request("GET", path))["items"]
+                if all(one["status"].get("lastHandledReconcileAt") == request for one in found):
+                    break
+                await asyncio.sleep(_POLL_SECONDS)
+        # The status may be written at once again.
+        await asyncio.sleep(_AFTER_CHECK_SECONDS)
 
     async def signed(self, *, but: int = 0, seconds: float = 120.0) -> None:
         """Wait until every status shows its numbers signed with the present key, `but` for a few in each."""
