@@ -70,9 +70,7 @@ def put_wheel(folder: Path, name: str, version: str) -> str:
     metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *extras]
     files = {
         f"{name}.py": "",
-        f"{described}/METADATA": "\n".join(
-            [*metadata, *(f"Requires-Dist: {check_requested}" for check_requested in ASKS[name]), ""]
-        ),
+        f"{described}/METADATA": "\n".join([*metadata, *(f"Requires-Dist: {required}" for required in ASKS[name]), ""]),
         f"{described}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},sha256={_digest(text)},{len(text)}\n" for path, text in files.items())

@@ -26,7 +26,7 @@ class StatusClient(Protocol):
 class EventPoster(Protocol):
     """Where events go."""
 
-    async def post(self, resource: BusinessEncryptionKey, events_of: Iterable[Event]) -> None:
+    async def post(self, resource: BusinessEncryptionKey, events: Iterable[Event]) -> None:
         """Post what happened to an object."""
         ...
 

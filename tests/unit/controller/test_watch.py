@@ -135,8 +135,8 @@ async def test_a_definition_that_goes_is_waited_for(caplog: pytest.LogCaptureFix
         api.end_watches()
         await run.until(lambda: run.lists == 1)
         assert not run.watch.is_up()
-        check_requested = api.requests["/apis"]
-        await run.until(lambda: api.requests["/apis"] > check_requested + 3)
+        requests = api.requests["/apis"]
+        await run.until(lambda: api.requests["/apis"] > requests + 3)
         api.objects = [key("flows", "12")]
         api.is_served = True
         await run.until(run.watch.is_up)
