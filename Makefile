@@ -46,7 +46,7 @@ test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies
 	@date +%s >.make/began
 	@git status --porcelain >.make/before 2>&1 || echo 'not a checkout' >.make/before
 	@$(MAKE) --no-print-directory lint
-	@PYTHONPATH=operator:tests:. $(BIN)/python -m support.binaries >/dev/null
+	@PYTHONPATH=operator:tests:. $(BIN)/python -m support.programs.binaries >/dev/null
 	$(PYTEST) --cov --dist loadfile --durations 10
 	@$(BIN)/coverage report --include='$(PURE)' --fail-under=100 --format=total >/dev/null || \
 	{ $(BIN)/coverage report --include='$(PURE)' --fail-under=100; exit 1; }

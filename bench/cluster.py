@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from support.apiserver import ApiServer
+from support.cluster.apiserver import ApiServer
 
 OBJECTS = "/apis/bek.dev/v1alpha1/{}businessencryptionkeys"
 _NAMED = re.compile(rb'"name":"([^"]+)","namespace":"([^"]+)"')

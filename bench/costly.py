@@ -21,9 +21,9 @@ from bench.phones import ROOTS
 from bench.rotation import rotate
 from bench.rotations import SETTLING_SECONDS
 from bench.scenes import CA, KEY, LOGIN, Plan, Scene, scene
+from support.cluster.scene import secret
+from support.cluster.servers import free_port, wait_until_up
 from support.keys import KeyPair
-from support.scene import secret
-from support.servers import free_port, wait_until_up
 
 _NAMESPACE = "costly"
 _NUMBERS = 1000

@@ -18,7 +18,7 @@ from bench.figures import Raw
 from bench.phones import ROOTS
 from bench.scenes import Plan, Scene, scene
 from bench.waiting import until
-from support.processes import tail
+from support.programs.processes import tail
 
 _SECONDS = 600.0
 _ALL_SECONDS = 885.0

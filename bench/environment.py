@@ -12,7 +12,7 @@ from bench.cluster import Cluster
 from bench.operators import Operators
 from bench.phones import Phones
 from support import keys
-from support.apiserver import ApiServer
+from support.cluster.apiserver import ApiServer
 from support.keys import KeyPair
 
 DEPLOY = Path(__file__).parents[1] / "deploy"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from bench import names
 from bench.phones import ROOTS, Phones
 from bench.processes import Memory, cpu_seconds, memory
-from support.apiserver import ApiServer
-from support.operator_process import NAMESPACE, SERVICE_ACCOUNT
-from support.servers import free_port, wait_until_up
+from support.cluster.apiserver import ApiServer
+from support.cluster.operator_process import NAMESPACE, SERVICE_ACCOUNT
+from support.cluster.servers import free_port, wait_until_up
 
 _STOP_SECONDS = 20.0
 

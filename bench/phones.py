@@ -11,9 +11,9 @@ from pathlib import Path
 from bench.contracts import NO_KEY
 from bench.ledger import CAPACITY, SECONDS, Common, Count, Ledger, Mode
 from bench.processes import cpu_seconds
+from support.cluster.servers import free_port, wait_until_up
 from support.keys import KeyPair
-from support.processes import Keeper
-from support.servers import free_port, wait_until_up
+from support.programs.processes import Keeper
 from support.tls import Certificate, self_signed
 
 _ROOT = Path(__file__).parents[1]

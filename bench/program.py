@@ -12,7 +12,7 @@ from bench import costly, endurance, hang, limits, rotations, startup
 from bench.environment import Environment, environment
 from bench.figures import Raw
 from bench.processes import cores
-from support.gobuild import MODULE, kubernetes_version
+from support.programs.gobuild import MODULE, kubernetes_version
 
 Scenario = Callable[[Environment], Awaitable[Raw]]
 

@@ -9,8 +9,8 @@ from bench.figures import Quantiles
 from bench.ledger import Count
 from bench.operators import RunningOperator
 from bench.scenes import Scene
-from support.audit import AuditEvent
-from support.operator_process import NAMESPACE, SERVICE_ACCOUNT
+from support.cluster.audit import AuditEvent
+from support.cluster.operator_process import NAMESPACE, SERVICE_ACCOUNT
 
 _ASIDE_SECONDS = 0.3
 """What follows the last status, such as events, counts as cost."""

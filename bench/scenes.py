@@ -12,8 +12,8 @@ from bek_operator.crd.parse import REQUESTED_AT
 from bench import names
 from bench.cluster import Cluster, Recording, objects_path, secrets_path
 from bench.phones import Phones
+from support.cluster.scene import secret
 from support.keys import KeyPair
-from support.scene import secret
 
 Api = Literal["cloud", "on-premises"]
 Rollout = Literal["AllAtOnce", "FirstNumber"]

@@ -17,17 +17,17 @@ from demo.console import Console, Shell, StepFailedError, path_with
 from demo.mixed import Mixed
 from demo.play import Play
 from demo.tour import AT_META, NAMESPACE, ON_PREMISES, PHONE_NUMBER_ID, Tour
-from support import interrupts
-from support.apiserver import ApiServer, KubectlError
-from support.binaries import MissingBinaryError, ensure
-from support.business import Business
-from support.cloud import Cloud
-from support.gobuild import BuildError
-from support.on_premises import OnPremises
-from support.operator_process import OperatorProcess
-from support.processes import tail
-from support.scene import Scene
-from support.servers import ApiServerError
+from support.cluster.apiserver import ApiServer, KubectlError
+from support.cluster.operator_process import OperatorProcess
+from support.cluster.scene import Scene
+from support.cluster.servers import ApiServerError
+from support.programs import interrupts
+from support.programs.binaries import MissingBinaryError, ensure
+from support.programs.gobuild import BuildError
+from support.programs.processes import tail
+from support.simulators.business import Business
+from support.simulators.cloud import Cloud
+from support.simulators.on_premises import OnPremises
 
 _PAUSE_SECONDS = 0.8
 _CANNOT_START = (MissingBinaryError, BuildError, ApiServerError)

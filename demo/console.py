@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from support.processes import kill_group
+from support.programs.processes import kill_group
 
 ROOT = Path(__file__).parents[1]
 _BOLD, _DIM, _GREEN, _RED = "1", "2", "32", "31"

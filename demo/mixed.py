@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from support.business import Business
-from support.on_premises import OnPremises
-from support.signed_number import SignedNumber
+from support.simulators.business import Business
+from support.simulators.on_premises import OnPremises
+from support.simulators.signed_number import SignedNumber
 
 
 class Mixed:

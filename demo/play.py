@@ -8,7 +8,7 @@ from demo.console import Shell, StepFailedError
 from demo.mixed import Mixed
 from demo.tour import CHECK_NOW, EVENTS, GET_WIDE, NEW_KEY
 from support import keys
-from support.scene import Scene
+from support.cluster.scene import Scene
 
 _COMMAND_SECONDS = 20.0
 

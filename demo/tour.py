@@ -11,9 +11,9 @@ from collections.abc import Callable
 from demo.console import Shell, StepFailedError
 from demo.mixed import Mixed
 from support import keys
-from support.business import TOKEN_SECRET
-from support.pod import PASSWORD, USERNAME
-from support.scene import CA_SECRET, KEY_SECRET, LOGIN_SECRET, Scene, conditions
+from support.cluster.scene import CA_SECRET, KEY_SECRET, LOGIN_SECRET, Scene, conditions
+from support.simulators.business import TOKEN_SECRET
+from support.simulators.pod import PASSWORD, USERNAME
 
 ON_PREMISES = ("+15550001111", "+15550002222")
 AT_META, PHONE_NUMBER_ID = "+15550003333", "106540352242933"

@@ -17,7 +17,7 @@ from bek_operator.controller.kopf_run import run_kopf
 from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.watch import ObjectWatch
 from bek_operator.http.client import HttpxClient
-from bek_operator.http.exchange import HttpClient
+from bek_operator.http.interface import HttpClient
 from bek_operator.http.resolver import Resolver
 from bek_operator.http.routes import ProxyRoutes
 from bek_operator.numbers.endpoints import EgressPolicy
@@ -95,7 +95,7 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
             ),
             paths=objects.paths,
             discovery=objects,
-            list_anew=manager.list_anew,
+            resync=manager.resync,
             clock=clock,
         )
 

@@ -15,7 +15,7 @@ class SingleFlight(Generic[K, V]):
     def __init__(self) -> None:
         self._tasks: dict[K, asyncio.Task[V]] = {}
 
-    async def join(self, key: K, start: Callable[[], Awaitable[V]]) -> V:
+    async def do(self, key: K, start: Callable[[], Awaitable[V]]) -> V:
         """Await the call under way for the key, or start one; cancelling a caller does not cancel the call."""
         task = self._tasks.get(key)
         if task is None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.apiserver import ApiServer
-from support.binaries import MissingBinaryError, ensure
-from support.business import Business
-from support.cloud import Cloud
-from support.gobuild import BuildError
-from support.on_premises import OnPremises, numbers
-from support.operator_process import OperatorProcess
-from support.scene import Scene
+from support.cluster.apiserver import ApiServer
+from support.cluster.operator_process import OperatorProcess
+from support.cluster.scene import Scene
+from support.programs.binaries import MissingBinaryError, ensure
+from support.programs.gobuild import BuildError
+from support.simulators.business import Business
+from support.simulators.cloud import Cloud
+from support.simulators.on_premises import OnPremises, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

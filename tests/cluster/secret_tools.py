@@ -12,8 +12,8 @@ from itertools import count
 from typing import Any, ClassVar
 
 from support import keys
+from support.cluster.scene import Scene, secret
 from support.keys import KeyPair
-from support.scene import Scene, secret
 
 AUTHORITY = "certificate authority"
 

@@ -3,8 +3,8 @@
 import json
 
 from support import keys
-from support.provider import Provider
-from support.scene import Scene, conditions, secret
+from support.cluster.scene import Scene, conditions, secret
+from support.simulators.provider import Provider
 
 SPELLINGS = {
     "decimal": "https://2130706433:{port}/{digits}",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.apiserver import ApiServer, KubectlError
-from support.binaries import Binaries
-from support.servers import ApiServerError
+from support.cluster.apiserver import ApiServer, KubectlError
+from support.cluster.servers import ApiServerError
+from support.programs.binaries import Binaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from support import faults, keys
-from support.business import APP_SECRET, TOKEN_SECRET, Business
-from support.cloud_number import CloudNumber
-from support.graph_errors import graph_error
-from support.provider import Provider
-from support.scene import Scene, conditions, secret
+from support import keys
+from support.cluster.scene import Scene, conditions, secret
+from support.simulators import faults
+from support.simulators.business import APP_SECRET, TOKEN_SECRET, Business
+from support.simulators.cloud_number import CloudNumber
+from support.simulators.graph_errors import graph_error
+from support.simulators.provider import Provider
 
 ON_PREMISES_PATHS = {"/v1/users/login", "/v1/settings/business/whatsapp_business_encryption"}
 PROVIDER_KEYS, PROVIDER_CA = "provider-keys", "provider-ca"

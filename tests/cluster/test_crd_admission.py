@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from cluster.manifests import MOST_APIS, MOST_NUMBERS, TYPES, changed, cloud, large, on_premises, provider, small
-from support.crd import CRD_FILE, RESOURCE_PATH, install_crd
+from support.cluster.crd import CRD_FILE, RESOURCE_PATH, install_crd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cluster.manifests import Manifest
-    from support.apiserver import ApiServer
+    from support.cluster.apiserver import ApiServer
 
 KINDS = {"last_number": "phoneNumbers", "last_api": "apis"}
 URL = "apis.0.onPremises.url"

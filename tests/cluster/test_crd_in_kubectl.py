@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from cluster.manifests import SAMPLES, changed, large, manifest, on_premises, small
-from support.apiserver import KubectlError
-from support.crd import CRD_FILE, install_crd
+from support.cluster.apiserver import KubectlError
+from support.cluster.crd import CRD_FILE, install_crd
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
     from cluster.manifests import Manifest
-    from support.apiserver import ApiServer
+    from support.cluster.apiserver import ApiServer
 
 NOW = "2026-11-22T10:00:00Z"
 FINGERPRINT = f"sha256:{'9f86d081ab12' + '0' * 52}"

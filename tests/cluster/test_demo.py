@@ -19,11 +19,11 @@ from demo.mixed import Mixed
 from demo.play import Play
 from demo.tour import AT_META, ON_PREMISES, PHONE_NUMBER_ID, Tour
 from support import keys
-from support.apiserver import ApiServer
-from support.business import Business
-from support.on_premises import OnPremises
-from support.operator_process import OperatorProcess
-from support.scene import Scene
+from support.cluster.apiserver import ApiServer
+from support.cluster.operator_process import OperatorProcess
+from support.cluster.scene import Scene
+from support.simulators.business import Business
+from support.simulators.on_premises import OnPremises
 
 KUBECONFIG = """\
 apiVersion: v1

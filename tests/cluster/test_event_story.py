@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from support import keys
-from support.scene import Scene
+from support.cluster.scene import Scene
 
 
 def events(scene: Scene) -> list[tuple[str, str]]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from support import faults, keys
-from support.exchange import Fault
-from support.ledger import Kind
-from support.pod import PASSWORD, USERNAME, Pod
-from support.scene import CA_SECRET, LOGIN_SECRET, Scene, conditions, secret
+from support import keys
+from support.cluster.scene import CA_SECRET, LOGIN_SECRET, Scene, conditions, secret
+from support.simulators import faults
+from support.simulators.exchange import Fault
+from support.simulators.ledger import Kind
+from support.simulators.pod import PASSWORD, USERNAME, Pod
 from support.tls import self_signed
 
 TIME, USER = "Reconciling", "Stalled"

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from support import faults, keys
-from support.business import Business
-from support.graph_errors import graph_error
-from support.scene import Scene, conditions
-from support.signed_number import SignedNumber
+from support import keys
+from support.cluster.scene import Scene, conditions
+from support.simulators import faults
+from support.simulators.business import Business
+from support.simulators.graph_errors import graph_error
+from support.simulators.signed_number import SignedNumber
 
 NEW = "second"
 """The name of the key that is rotated to."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from support.apiserver import ApiServer
+    from support.cluster.apiserver import ApiServer
 
 DEFAULT = f"--kustomize={Path(__file__).parents[2] / 'deploy' / 'default'}"
 

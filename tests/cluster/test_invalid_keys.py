@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from support import der, key_samples, keys
-from support.scene import KEY_SECRET, Scene, conditions
+from support.cluster.scene import KEY_SECRET, Scene, conditions
 
 Content = Callable[[], Mapping[str, str | bytes]]
 

@@ -10,9 +10,9 @@ import yaml
 
 from cluster.secret_tools import TOOLS, CertManager, KubectlApply, SecretTool
 from support import keys
+from support.cluster.scene import KEY_SECRET, Scene, conditions
 from support.key_samples import der_of
 from support.keys import KeyPair
-from support.scene import KEY_SECRET, Scene, conditions
 
 COMPONENT = Path(__file__).parents[2] / "deploy" / "components" / "secret-names"
 SECONDS = 10.0

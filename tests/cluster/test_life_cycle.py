@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from support import keys
-from support.apiserver import ApiServer
-from support.audit import AuditEvent
-from support.operator_process import SOURCE, OperatorProcess
-from support.processes import Keeper
-from support.scene import Scene
-from support.servers import wait_until_up
+from support.cluster.apiserver import ApiServer
+from support.cluster.audit import AuditEvent
+from support.cluster.operator_process import SOURCE, OperatorProcess
+from support.cluster.scene import Scene
+from support.cluster.servers import wait_until_up
+from support.programs.processes import Keeper
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "default"
 USER = "system:serviceaccount:bek-system:bek-operator"

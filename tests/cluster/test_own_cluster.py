@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import keys, tls
-from support.apiserver import ApiServer
-from support.on_premises import OnPremises, numbers
-from support.operator_process import OperatorProcess
-from support.scene import Scene
-from support.servers import HOST
+from support.cluster.apiserver import ApiServer
+from support.cluster.operator_process import OperatorProcess
+from support.cluster.scene import Scene
+from support.cluster.servers import HOST
+from support.simulators.on_premises import OnPremises, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """What the operator asks of the API server, by the audit log: what it needs, and nothing else."""
 
 from support import keys
-from support.scene import Scene
+from support.cluster.scene import Scene
 
 USER = "system:serviceaccount:bek-system:bek-operator"
 

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from support import keys
-from support.pod import Pod
-from support.scene import Scene, conditions
+from support.cluster.scene import Scene, conditions
+from support.simulators.pod import Pod
 
 
 @pytest.fixture

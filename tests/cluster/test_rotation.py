@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from support import faults, keys
-from support.scene import KEY_SECRET, Scene, conditions
+from support import keys
+from support.cluster.scene import KEY_SECRET, Scene, conditions
+from support.simulators import faults
 
 
 def start(scene: Scene, **spec: Any) -> None:

@@ -3,8 +3,9 @@
 import json
 import re
 
-from support import faults, keys
-from support.scene import LOGIN_SECRET, Scene, secret
+from support import keys
+from support.cluster.scene import LOGIN_SECRET, Scene, secret
+from support.simulators import faults
 
 PASSWORD = "Canary-Password-4711"
 PASSPHRASE = "canary passphrase 4711"

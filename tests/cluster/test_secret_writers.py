@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import keys
-from support.scene import CA_SECRET, KEY_SECRET, LOGIN_SECRET, Scene, conditions, secret
+from support.cluster.scene import CA_SECRET, KEY_SECRET, LOGIN_SECRET, Scene, conditions, secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from support.business import Business
+    from support.simulators.business import Business
 
 SECONDS_TO_TELL = 5.0
 WAITS = ("False", "KeyChangesTooOften")

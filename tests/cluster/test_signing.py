@@ -3,7 +3,7 @@
 import json
 
 from support import keys
-from support.scene import Scene, conditions
+from support.cluster.scene import Scene, conditions
 
 
 def test_every_number_holds_the_secrets_key(scene: Scene) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import httpx
 
-from support.on_premises import OnPremises
-from support.pod import Pod
-from support.pod_api import ENCRYPTION, LOGIN
+from support.simulators.on_premises import OnPremises
+from support.simulators.pod import Pod
+from support.simulators.pod_api import ENCRYPTION, LOGIN
 
 
 class Client:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import pips
+from support.programs import pips
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,19 +11,19 @@ from bek_operator.whatsapp.backend import Backends
 from bek_operator.whatsapp.cloud.backend import Cloud as CloudBackend
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 from support import keys
-from support import provider as providers
 from support.builders import PROVIDER_SECRET, TOKEN_SECRET, cloud, provider, spec_body
-from support.cloud import Cloud
 from support.fakes import now, numbers
-from support.graph_errors import GraphError, graph_error
-from support.in_process import InProcessClient
-from support.provider import Provider, ProviderError
+from support.simulators import provider as providers
+from support.simulators.cloud import Cloud
+from support.simulators.graph_errors import GraphError, graph_error
+from support.simulators.in_process import InProcessClient
+from support.simulators.provider import Provider, ProviderError
 from support.virtual_time import until, virtual_time
 from support.world import World
 
 if TYPE_CHECKING:
-    from support.cloud_number import CloudNumber
-    from support.edge_core import EdgeCore
+    from support.simulators.cloud_number import CloudNumber
+    from support.simulators.edge_core import EdgeCore
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 OURS, OTHER = keys.rsa(), keys.rsa("second")

@@ -11,9 +11,9 @@ from bek_operator.whatsapp.cloud.backend import Cloud as CloudBackend
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 from support import keys
 from support.builders import TOKEN_SECRET, cloud, spec_body
-from support.cloud import Cloud
 from support.fakes import now, numbers
-from support.in_process import InProcessClient
+from support.simulators.cloud import Cloud
+from support.simulators.in_process import InProcessClient
 from support.virtual_time import virtual_time
 from support.world import World
 

@@ -11,17 +11,18 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from support import faults, keys
-from support.cloud import VERSIONS, WABA, Cloud, Version
-from support.cloud_number import KEY, STATUS
-from support.edge_core import EdgeCore
-from support.edge_server import EdgeServer
-from support.exchange import Fault
-from support.graph_errors import MESSAGES, SHAPES, graph_error
-from support.graph_tokens import MANAGEMENT, Token
-from support.on_premises import numbers
-from support.pod_api import ENCRYPTION
-from support.provider import Provider
+from support import keys
+from support.simulators import faults
+from support.simulators.cloud import VERSIONS, WABA, Cloud, Version
+from support.simulators.cloud_number import KEY, STATUS
+from support.simulators.edge_core import EdgeCore
+from support.simulators.edge_server import EdgeServer
+from support.simulators.exchange import Fault
+from support.simulators.graph_errors import MESSAGES, SHAPES, graph_error
+from support.simulators.graph_tokens import MANAGEMENT, Token
+from support.simulators.on_premises import numbers
+from support.simulators.pod_api import ENCRYPTION
+from support.simulators.provider import Provider
 from support.tls import self_signed
 
 ONE, TWO = "+15550001111", "+15550002222"

@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from simulators.plain_client import Client, Connect, clients, code_of, key_of
-from support import faults, keys
-from support.on_premises import OnPremises, numbers
-from support.pod_api import ENCRYPTION, LOGIN
+from support import keys
+from support.simulators import faults
+from support.simulators.on_premises import OnPremises, numbers
+from support.simulators.pod_api import ENCRYPTION, LOGIN
 from support.tls import self_signed, signed_by
 
 ONE, TWO = "+15550001111", "+15550002222"

@@ -9,8 +9,8 @@ import pytest
 
 from simulators.plain_client import Connect, clients, code_of, key_of
 from support import keys
-from support.on_premises import OnPremises
-from support.pod_api import ENCRYPTION, LOGIN
+from support.simulators.on_premises import OnPremises
+from support.simulators.pod_api import ENCRYPTION, LOGIN
 
 ONE, TWO = "+15550001111", "+15550002222"
 

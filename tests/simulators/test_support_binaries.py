@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.binaries import MissingBinaryError, cache_folder, cache_key, ensure, packaged_kubectl
-from support.cache import make_once
-from support.gobuild import (
+from support.programs.binaries import MissingBinaryError, cache_folder, cache_key, ensure, packaged_kubectl
+from support.programs.cache import make_once
+from support.programs.gobuild import (
     GO_REQUIREMENTS,
     MODULE,
     SERVERS,
@@ -25,7 +25,7 @@ from support.gobuild import (
     oldest_go,
     parse_go_version,
 )
-from support.progress import progress
+from support.programs.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

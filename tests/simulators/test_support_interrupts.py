@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 HEAD = """\
 import os, signal, threading
-from support.interrupts import Ended, expect, held
+from support.programs.interrupts import Ended, expect, held
 expect()
 """
 

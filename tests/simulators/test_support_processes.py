@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.processes import Keeper
+from support.programs.processes import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Starts a shell that starts a child of its own, says where and who, and waits to be killed.
 OWNER = """\
 import sys
-from support.processes import Keeper
+from support.programs.processes import Keeper
 keeper = Keeper("bek-test")
 process = keeper.spawn("shell", ["sh", "-c", "sleep 300 & echo $!; wait"])
 print(keeper.folder, process.pid, flush=True)

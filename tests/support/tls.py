@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from support.interrupts import held
+from support.programs.interrupts import held
 
 POD_NAMES = ("whatsapp-web-service", "localhost", "127.0.0.1")
 MONTH = timedelta(days=30)

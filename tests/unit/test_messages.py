@@ -19,8 +19,8 @@ from typing import Final
 import pytest
 
 import bek_operator.whatsapp
-from bek_operator.http import exchange
-from bek_operator.http.exchange import CertificateFault, CertificateRefusedError, HttpError
+from bek_operator.http import errors as http_errors
+from bek_operator.http.errors import CertificateFault, CertificateRefusedError, HttpError
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Failure
@@ -37,8 +37,8 @@ from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 from bek_operator.whatsapp.secret_text import flaw_of, flaw_of_access_token
 from bek_operator.whatsapp.transport_errors import transport_failure
 from support.builders import endpoint
-from support.in_process import InProcessClient
-from support.provider import Provider
+from support.simulators.in_process import InProcessClient
+from support.simulators.provider import Provider
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "messages.md"
 INTRODUCTION: Final = """# Messages
@@ -127,7 +127,7 @@ def provider_section() -> str:
 
 def transport_section() -> str:
     """Return the messages of calls without a response, of which `…` says more."""
-    errors = [error for error in vars(exchange).values() if isinstance(error, type) and issubclass(error, HttpError)]
+    errors = [error for error in vars(http_errors).values() if isinstance(error, type) and issubclass(error, HttpError)]
     faults: list[HttpError] = [error("…") for error in errors if error not in {HttpError, CertificateRefusedError}]
     faults += [CertificateRefusedError(f"… ({fault.value})", fault) for fault in CertificateFault]
     found = [(type(error).__name__, transport_failure(error, CLOUD_CONTEXT)) for error in faults]

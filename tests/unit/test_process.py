@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from support.processes import Keeper
-from support.servers import wait_until_up
+from support.cluster.servers import wait_until_up
+from support.cluster.watched_api import WatchedApi
+from support.programs.processes import Keeper
 from support.virtual_time import until
-from support.watched_api import WatchedApi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from bek_operator.crd.reasons import ObjectReason, Reason
-from support.binaries import packaged_kubectl
-from support.crd import CRD_FILE
+from support.cluster.crd import CRD_FILE
+from support.programs.binaries import packaged_kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -61,7 +61,7 @@ class Manager:
         self._clock = clock
         self._store = store = Store()
         self.synced = asyncio.Event()
-        self._list_soon = asyncio.Event()
+        self._resync_soon = asyncio.Event()
         keys = KeyReconciler(
             store=store,
             objects=ports.objects,
@@ -104,7 +104,7 @@ class Manager:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._objects.run())
             group.create_task(self._numbers.run())
-            group.create_task(self._resync())
+            group.create_task(self._resync_periodically())
 
     async def _sync(self) -> None:
         """Read every object before the first is worked on, so that it is known who owns which number."""
@@ -128,11 +128,11 @@ class Manager:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
 
-    def list_anew(self) -> None:
+    def resync(self) -> None:
         """List the objects soon: some may have gone without an event."""
-        self._list_soon.set()
+        self._resync_soon.set()
 
-    async def _resync(self) -> None:
+    async def _resync_periodically(self) -> None:
         """List the objects now and then: a watch that had to begin anew does not tell what went meanwhile.
 
         Their Secrets are read again, too, spread over the time to the next resync: not every one of them need be
@@ -141,8 +141,8 @@ class Manager:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RESYNC_SECONDS):
-                    await self._list_soon.wait()
-            self._list_soon.clear()
+                    await self._resync_soon.wait()
+            self._resync_soon.clear()
             try:
                 found = await self._list_versions()
             except ClusterError as error:

@@ -52,7 +52,7 @@ class ObjectWatch:
     Args:
         kopf: Runs kopf once, until cancelled.
         paths: The paths that kopf lists and watches.
-        list_anew: Called when deletions may have been missed.
+        resync: Called when deletions may have been missed.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class ObjectWatch:
         kopf: Callable[[Stream], Awaitable[None]],
         paths: Iterable[str],
         discovery: Discovery,
-        list_anew: Callable[[], None],
+        resync: Callable[[], None],
         clock: Clock,
     ) -> None:
         self._kopf = kopf
         self._paths = tuple(paths)
         self._discovery = discovery
-        self._list_anew = list_anew
+        self._resync = resync
         self._clock = clock
         self._stream: Stream | None = None
         self._open_at = -math.inf
@@ -91,10 +91,10 @@ class ObjectWatch:
             self._stream, self._open_at = None, -math.inf
             limit = min(limit * 2, DOWN_SECONDS) if stream.heard_at is None else _START_SECONDS
             # Without the CRD there are no objects, and deletions during the gap were missed.
-            self._list_anew()
+            self._resync()
             await sleep(_POLL_SECONDS)
             await self._wait_for_crd(sleep)
-            self._list_anew()
+            self._resync()
 
     async def _wait_for_crd(self, sleep: Sleep) -> None:
         logged = ""

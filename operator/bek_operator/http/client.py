@@ -16,16 +16,16 @@ from typing import Literal, NamedTuple, cast
 
 import httpx
 
-from bek_operator.http.errors import Progress
-from bek_operator.http.exchange import (
+from bek_operator.http.errors import (
     BrokenOffError,
     CABundleError,
     CertificateFault,
     CertificateRefusedError,
     NotConnectedError,
-    Response,
     UnacceptableError,
 )
+from bek_operator.http.httpx_errors import Progress
+from bek_operator.http.interface import Response
 from bek_operator.http.metered_tls import HandshakeLimiter
 from bek_operator.http.pool import IdlePool
 from bek_operator.http.resolver import Resolver, is_literal

@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
-from bek_operator.http.exchange import HttpError
+from bek_operator.http.errors import HttpError
 from bek_operator.lru_cache import LRUCache
 
 S = TypeVar("S", bound=Hashable)

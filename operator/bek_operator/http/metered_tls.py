@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Generic, Self, TypeVar
 
-from bek_operator.http.exchange import HttpError, NotConnectedError
+from bek_operator.http.errors import HttpError, NotConnectedError
 from bek_operator.http.handshakes import FLOOD_SECONDS, FREE_SECONDS, HandshakeHistory
 
 S = TypeVar("S", bound=Hashable)

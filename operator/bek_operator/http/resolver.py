@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from bek_operator.http.exchange import AddressRefusedError, NotConnectedError
+from bek_operator.http.errors import AddressRefusedError, NotConnectedError
 from bek_operator.lru_cache import LRUCache
 from bek_operator.net.hosts import METADATA, METADATA_ADVICE, IPAddress
 from bek_operator.single_flight import SingleFlight
@@ -84,7 +84,7 @@ class Resolver:
         if is_literal(host):
             return (IPv4Address(host),)
         # A lookup that hangs keeps its thread for longer than any caller waits, so later callers share it.
-        return await self._lookups.join(host, lambda: self._find(host))
+        return await self._lookups.do(host, lambda: self._find(host))
 
     async def _find(self, host: str) -> tuple[IPAddress, ...]:
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from bek_operator.http.exchange import HttpClient, Response
+from bek_operator.http.interface import HttpClient, Response
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from bek_operator.http.exchange import HttpClient, HttpError, Response
+from bek_operator.http.errors import HttpError
+from bek_operator.http.interface import HttpClient, Response
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Failure, Retry

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.http.exchange import (
+from bek_operator.http.errors import (
     AddressRefusedError,
     CABundleError,
     CertificateFault,

@@ -17,7 +17,7 @@ from kubernetes.aio.client import Configuration
 from bek_operator.cluster.client import Client, in_pod, name_in_path, verify_like_kubectl
 from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
 from support import tls
-from support.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
+from support.simulators.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
 
 Pair = tuple[SmallServer, Client]
 PATH = "/api/v1/namespaces/messaging/secrets/flows-key"

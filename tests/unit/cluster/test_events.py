@@ -10,7 +10,7 @@ from bek_operator.cluster.events import Events
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.status.events import Event
 from support.builders import resource
-from support.small_server import Received, SmallServer, api_server, body
+from support.simulators.small_server import Received, SmallServer, api_server, body
 
 SIGNED = Event("Succeeded", "3 numbers signed with key 9f86d081ab12", warning=False)
 DENIED = Event("AccessDenied", "1 of 3 numbers: access denied", warning=True)

@@ -12,7 +12,7 @@ from bek_operator.cluster.secrets import SecretReader
 from bek_operator.crd.status import Status, render_status
 from support.builders import body as bek
 from support.builders import resource
-from support.small_server import Answer, SmallServer, api_server, body
+from support.simulators.small_server import Answer, SmallServer, api_server, body
 
 Pair = tuple[SmallServer, Client]
 ALL = "/apis/bek.dev/v1alpha1/businessencryptionkeys"

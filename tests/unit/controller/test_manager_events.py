@@ -315,14 +315,14 @@ async def test_without_its_definition_no_object_is_left() -> None:
         world.objects.event_handlers = []
         world.objects.delete(ref)
         world.objects.list_error = NotFound("no such resource")
-        manager.list_anew()
+        manager.resync()
         await asyncio.sleep(1)
         calls = len(world.phones.calls)
         await asyncio.sleep(HOUR)
         assert len(world.phones.calls) == calls
         world.objects.list_error = None
         again = world.objects.create(wanted=spec_body(numbers(2)))
-        manager.list_anew()
+        manager.resync()
         await world.until_ready(again, 10)
         assert world.objects.status(again)["phoneNumbers"][0]["reason"] == "Signed"
 
@@ -335,7 +335,7 @@ async def test_a_list_that_fails_forgets_nothing() -> None:
     async with world.operator() as manager:
         await world.until_ready(ref)
         world.objects.list_error = unavailable()
-        manager.list_anew()
+        manager.resync()
         calls = world.phones.count("read", number(1))
         await asyncio.sleep(HOUR)
         assert world.phones.count("read", number(1)) > calls + 50

@@ -22,7 +22,7 @@ from support.builders import (
     provider,
     spec_body,
 )
-from support.conditions import kstatus
+from support.cluster.conditions import kstatus
 from support.fakes import Phone, now, number, numbers
 from support.virtual_time import until, virtual_time
 from support.world import World

@@ -12,7 +12,7 @@ from bek_operator.crd.reasons import Reason
 from bek_operator.numbers.answers import Retry
 from support import keys
 from support.builders import BROKEN, BUSY, DENIED, KEY_SECRET, NAMESPACE, NOW, REJECTED, failure, on_premises, spec_body
-from support.conditions import kstatus
+from support.cluster.conditions import kstatus
 from support.fakes import FakeLimits, now, number, numbers
 from support.virtual_time import until, virtual_time
 from support.world import World

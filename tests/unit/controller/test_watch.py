@@ -13,8 +13,8 @@ import pytest
 from bek_operator.cluster.objects import Objects
 from bek_operator.controller.kopf_run import KopfError, Stream, run_kopf
 from bek_operator.controller.watch import ObjectWatch, WatchEnded
-from support.small_server import client_of
-from support.watched_api import OBJECTS, WatchedApi, key
+from support.cluster.watched_api import OBJECTS, WatchedApi, key
+from support.simulators.small_server import client_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -36,7 +36,7 @@ class Run:
         """Record an event."""
         self.heard.append((on_event[0], on_event[1], on_event[2]))
 
-    def list_anew(self) -> None:
+    def resync(self) -> None:
         """Count."""
         self.lists += 1
 
@@ -72,7 +72,7 @@ async def watching(api: WatchedApi, *namespaces: str) -> AsyncIterator[Run]:
             kopf=kopf,
             paths=objects.paths,
             discovery=objects,
-            list_anew=run.list_anew,
+            resync=run.resync,
             clock=lambda: run.now,
         )
         run.task = asyncio.create_task(run.watch.run(run.sleep))
@@ -211,9 +211,7 @@ async def test_kopf_that_does_what_it_never_should_ends_the_watch() -> None:
 
     async with WatchedApi().listening() as api, client_of(api.url) as client:
         objects = Objects(client, ())
-        watch = ObjectWatch(
-            kopf=kopf, paths=objects.paths, discovery=objects, list_anew=lambda: None, clock=lambda: 0.0
-        )
+        watch = ObjectWatch(kopf=kopf, paths=objects.paths, discovery=objects, resync=lambda: None, clock=lambda: 0.0)
         with pytest.raises(WatchEnded, match="ended: kopf ended by itself"):
             await watch.run()
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bek_operator.crd.reasons import ObjectReason, Reason
-from support.crd import CRD_FILE, CRD_FOLDER, CRD_NAME
+from support.cluster.crd import CRD_FILE, CRD_FOLDER, CRD_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bek_operator.http.exchange import NotConnectedError
+from bek_operator.http.errors import NotConnectedError
 from bek_operator.http.handshakes import BACKOFF_SECONDS, CPU_SHARE, FAILURE_THRESHOLD, HandshakeHistory
 
 FAULT = NotConnectedError("no TLS handshake")

@@ -15,17 +15,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bek_operator.http.client import HttpxClient, Limits
-from bek_operator.http.exchange import (
+from bek_operator.http.errors import (
     AddressRefusedError,
     BrokenOffError,
     CABundleError,
     CertificateRefusedError,
     HttpError,
     NotConnectedError,
-    Response,
     TooSlowError,
     UnacceptableError,
 )
+from bek_operator.http.interface import Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url

@@ -8,14 +8,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from bek_operator.http.client import HttpxClient, Limits
-from bek_operator.http.exchange import (
-    CertificateRefusedError,
-    HttpError,
-    NotConnectedError,
-    Response,
-    UnacceptableError,
-)
+from bek_operator.http.errors import CertificateRefusedError, HttpError, NotConnectedError, UnacceptableError
 from bek_operator.http.handshakes import BACKOFF_SECONDS, CPU_SHARE, FAILURE_THRESHOLD, FLOOD_SECONDS
+from bek_operator.http.interface import Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url

@@ -12,25 +12,25 @@ from typing import Literal
 import pytest
 
 from bek_operator.http.client import HttpxClient, Limits
-from bek_operator.http.exchange import (
+from bek_operator.http.errors import (
     AddressRefusedError,
     BrokenOffError,
     CertificateRefusedError,
     HttpError,
     NotConnectedError,
-    Response,
     TooSlowError,
     UnacceptableError,
 )
 from bek_operator.http.handshakes import FAILURE_THRESHOLD
+from bek_operator.http.interface import Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.http.routes import ProxyRoutes
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.proxy import parse_proxy
 from bek_operator.net.url import Url
-from support import faults
-from support.cloud import Cloud
-from support.cloud_number import CloudNumber
+from support.simulators import faults
+from support.simulators.cloud import Cloud
+from support.simulators.cloud_number import CloudNumber
 from support.tls import self_signed
 from unit.http.scripted_server import ScriptedServer, Served, listening
 from unit.http.tunnel import tunnel

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from bek_operator.http.exchange import AddressRefusedError, NotConnectedError
+from bek_operator.http.errors import AddressRefusedError, NotConnectedError
 from bek_operator.http.resolver import CACHE_SECONDS, Lookup, Resolver, forbidden_kind
 from bek_operator.net.hosts import AllowedHosts
 

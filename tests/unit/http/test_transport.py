@@ -14,7 +14,7 @@ import pytest
 from bek_operator.http.tls_contexts import TLSContexts
 from bek_operator.http.transport import CONNECTING, SENDING, Transport
 from bek_operator.net.ca_bundle import ServerTrust
-from support.background import BackgroundLoop
+from support.programs.background import BackgroundLoop
 from support.tls import self_signed
 from unit.http.scripted_server import Script, ScriptedServer, Served, listening
 

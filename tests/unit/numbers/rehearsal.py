@@ -21,8 +21,8 @@ from bek_operator.numbers.target import targets_of
 from bek_operator.numbers.transitions import after_failure, after_publish, after_read, after_reuse
 from bek_operator.status.compute import status_of
 from support.builders import LOGIN_SECRET, NOW, NUMBER, body, egress, public_key, secrets, spec_body, spec_of
-from support.conditions import faults_of
-from support.schema import status_faults
+from support.cluster.conditions import faults_of
+from support.cluster.schema import status_faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

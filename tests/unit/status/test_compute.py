@@ -28,8 +28,8 @@ from support.builders import (
     target,
     verdict_of,
 )
-from support.conditions import faults_of, kstatus
-from support.schema import status_faults
+from support.cluster.conditions import faults_of, kstatus
+from support.cluster.schema import status_faults
 
 MISSING = Blocked(ObjectReason.SECRET_NOT_FOUND, "Secret flows-key does not exist (yet)")
 INVALID = Blocked(ObjectReason.INVALID_KEY, "Secret flows-key: private.pem is no key")

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.http.client import HttpxClient, Limits
-from bek_operator.http.exchange import BrokenOffError, HttpError, NotConnectedError, Response, TooSlowError
+from bek_operator.http.errors import BrokenOffError, HttpError, NotConnectedError, TooSlowError
+from bek_operator.http.interface import Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.hosts import AllowedHosts
@@ -28,13 +29,14 @@ from bek_operator.secret_str import SecretStr
 from bek_operator.whatsapp.backend import Backend
 from bek_operator.whatsapp.cloud.backend import ENCRYPTION_PATH, Cloud
 from bek_operator.whatsapp.ratelimit.limiter import UNLIMITED, RateLimiters
-from support import faults, keys
-from support.cloud import Cloud as Simulator
-from support.cloud_number import CloudNumber, Envelope, Unset
-from support.exchange import Fault, Reply
-from support.graph_errors import SHAPES, graph_error
-from support.graph_tokens import MANAGEMENT, Token
-from support.provider import Provider
+from support import keys
+from support.simulators import faults
+from support.simulators.cloud import Cloud as Simulator
+from support.simulators.cloud_number import CloudNumber, Envelope, Unset
+from support.simulators.exchange import Fault, Reply
+from support.simulators.graph_errors import SHAPES, graph_error
+from support.simulators.graph_tokens import MANAGEMENT, Token
+from support.simulators.provider import Provider
 
 NUMBER = "+15550001111"
 KEY = keys.rsa()

@@ -25,7 +25,7 @@ from bek_operator.whatsapp.cloud.codes import (
 from bek_operator.whatsapp.cloud.errors import ApiError, success_false
 from bek_operator.whatsapp.cloud.provider_errors import DOCUMENTED
 from bek_operator.whatsapp.message_context import MAX_HOST, MAX_SOURCE, MessageContext, context_of
-from support.graph_errors import MESSAGES
+from support.simulators.graph_errors import MESSAGES
 
 TIME, BOUNDED, PERSON = Retry.TRANSIENT, Retry.LIMITED, Retry.TERMINAL
 NORMAL, SLOW = Pace.NORMAL, Pace.SLOW

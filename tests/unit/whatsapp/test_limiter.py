@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bek_operator.whatsapp.ratelimit.limiter import UNLIMITED, RateLimiters
 from bek_operator.whatsapp.ratelimit.meter import UNKNOWN_CAPACITY
-from support.usage import Limit, Payer, Per, headers
+from support.simulators.usage import Limit, Payer, Per, headers
 
 LIMITER = "graph.facebook.com#12345678"
 START = 1_795_000_000.0

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.http.client import HttpxClient, Limits
-from bek_operator.http.exchange import (
+from bek_operator.http.errors import (
     AddressRefusedError,
     BrokenOffError,
     CABundleError,
     CertificateRefusedError,
     HttpError,
     NotConnectedError,
-    Response,
     TooSlowError,
     UnacceptableError,
 )
+from bek_operator.http.interface import Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.hosts import AllowedHosts
@@ -36,10 +36,11 @@ from bek_operator.numbers.endpoint import OnPremisesEndpoint
 from bek_operator.secret_str import SecretStr
 from bek_operator.whatsapp.backend import Backend
 from bek_operator.whatsapp.on_premises.backend import ENCRYPTION_PATH, LOGIN_PATH, OnPremises
-from support import faults, keys
-from support.exchange import Fault, Reply
-from support.on_premises import OnPremises as Simulator
-from support.pod import PASSWORD, Pod
+from support import keys
+from support.simulators import faults
+from support.simulators.exchange import Fault, Reply
+from support.simulators.on_premises import OnPremises as Simulator
+from support.simulators.pod import PASSWORD, Pod
 from support.tls import self_signed
 
 NUMBER = "+15550001111"

@@ -12,7 +12,7 @@ from bek_operator.whatsapp.message_context import MAX_HOST, MAX_SOURCE, context_
 from bek_operator.whatsapp.on_premises import errors as on_premises_errors
 from bek_operator.whatsapp.on_premises.errors import CODES, is_expired_token
 from support.builders import endpoint
-from support.envelope import TITLES
+from support.simulators.envelope import TITLES
 
 TIME, BOUNDED, PERSON = Retry.TRANSIENT, Retry.LIMITED, Retry.TERMINAL
 

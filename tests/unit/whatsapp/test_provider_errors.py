@@ -16,13 +16,14 @@ from bek_operator.secret_str import SecretStr
 from bek_operator.whatsapp.cloud.backend import Cloud
 from bek_operator.whatsapp.cloud.provider_errors import class_of_message
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
-from support import keys, provider
+from support import keys
 from support.builders import NOW
-from support.in_process import InProcessClient
-from support.provider import Provider
+from support.simulators import provider
+from support.simulators.in_process import InProcessClient
+from support.simulators.provider import Provider
 
 if TYPE_CHECKING:
-    from support.provider import ProviderError
+    from support.simulators.provider import ProviderError
 
 NUMBER = "+15550001111"
 TIME, PERSON, BOUNDED = Retry.TRANSIENT, Retry.TERMINAL, Retry.LIMITED

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.http.exchange import HttpClient, Response
+from bek_operator.http.interface import HttpClient, Response
 from bek_operator.numbers.answers import Accepted, Failure, Reading, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint
 from bek_operator.whatsapp.calls import Call, send

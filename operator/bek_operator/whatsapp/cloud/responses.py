@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.http.exchange import Response
+from bek_operator.http.interface import Response
 from bek_operator.http.retry_after import retry_after
 from bek_operator.numbers.answers import Accepted, Failure, Reading
 from bek_operator.whatsapp.cloud.errors import ApiError, failure, success_false

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
 
-from bek_operator.http.exchange import HttpClient, Response
+from bek_operator.http.interface import HttpClient, Response
 from bek_operator.numbers.answers import Accepted, Failure, Reading
 from bek_operator.numbers.endpoint import OnPremisesEndpoint
 from bek_operator.whatsapp.calls import Call, send

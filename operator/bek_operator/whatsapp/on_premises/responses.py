@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from bek_operator.http.exchange import Response
+from bek_operator.http.interface import Response
 from bek_operator.http.retry_after import retry_after
 from bek_operator.numbers.answers import Accepted, Failure, Reading
 from bek_operator.whatsapp.documents import (

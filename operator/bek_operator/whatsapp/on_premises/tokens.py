@@ -85,7 +85,7 @@ class TokenCache:
                 self._cached.put(account, _CachedToken(outcome.token, endpoint.password, until))
             return outcome
 
-        outcome = await self._logins.join(endpoint, log_in)
+        outcome = await self._logins.do(endpoint, log_in)
         return IssuedToken(outcome.token, fresh=True) if isinstance(outcome, Login) else outcome
 
     def forget(self, endpoint: OnPremisesEndpoint, token: SecretStr) -> None:

@@ -1,0 +1,46 @@
+"""The HTTP client's interface, independent of the library underneath."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from bek_operator.net.ca_bundle import ServerTrust
+from bek_operator.net.url import Url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A whole response of bounded size.
+
+    Attributes:
+        headers: By lower-case name; overlong ones are left out.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+class HttpClient(Protocol):
+    """Sends requests; all that the backends know of HTTP."""
+
+    async def request(
+        self,
+        method: Literal["GET", "POST"],
+        url: Url,
+        trust: ServerTrust,
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Response:
+        """Send one request and return the whole response, within a bounded time; `query` appears in no message or log.
+
+        Raises:
+            HttpError: There is no usable response; nothing else is raised for a fault of a server or the network.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close every connection; a second call does nothing."""
+        ...

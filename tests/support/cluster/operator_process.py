@@ -1,0 +1,107 @@
+"""The operator as a process, under its shipped service account."""
+
+import http.client
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from support.cluster.apiserver import ApiServer
+from support.cluster.servers import free_port, wait_until_up
+
+NAMESPACE, SERVICE_ACCOUNT = "bek-system", "bek-operator"
+SOURCE = Path(__file__).parents[3] / "operator"
+_STOP_SECONDS = 20.0
+_TOKEN_LIFE = "168h"  # nothing renews it here, and a demo may stay up over a weekend
+
+
+class OperatorProcess:
+    """A running operator; `stop` and `start` (or `kill`) may be called again and again."""
+
+    def __init__(
+        self, api_server: ApiServer, arguments: Sequence[str] = (), *, name: str = "operator", admin: bool = False
+    ) -> None:
+        self._api_server = api_server
+        self._arguments = list(arguments)
+        self._name = name
+        self._admin = admin
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def log(self) -> Path:
+        """The file with all of its output."""
+        return self._api_server.keeper.log(self._name)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running operator."""
+        if self._process is None:
+            raise LookupError("the operator is not running")
+        return self._process.pid
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and by default wait until `/readyz` succeeds."""
+        self._port = free_port()
+        self._process = self._api_server.keeper.spawn(
+            self._name,
+            [sys.executable, "-m", "bek_operator", *self._arguments],
+            env={
+                "KUBECONFIG": str(self._kubeconfig()),
+                "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
+                "PYTHONPATH": str(SOURCE),
+                "PYTHONWARNINGS": "error",
+                # What a measurement of coverage needs to follow into this process.
+                **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+            },
+        )
+        if wait:
+            wait_until_up("the operator", self._process, self.is_ready, self.log)
+
+    def ensure_running(self) -> None:
+        """Start it if it is not running."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+
+    def is_ready(self) -> bool:
+        """Return whether `/readyz` succeeds."""
+        # http.client, because it knows no proxies.
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)) as connection:
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def stop(self) -> int:
+        """End it as the kubelet would; return its exit status (-9 when it had to be killed)."""
+        return self._end(_STOP_SECONDS)
+
+    def kill(self) -> int:
+        """End it as a power cut would."""
+        return self._end(0.0)
+
+    def _end(self, grace: float) -> int:
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        return self._api_server.keeper.end(process, grace=grace)
+
+    def _kubeconfig(self) -> Path:
+        if self._admin:
+            return self._api_server.kubeconfig()
+        token = self._api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT, duration=_TOKEN_LIFE)
+        return self._api_server.kubeconfig(token, name=self._name)

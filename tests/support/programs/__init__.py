@@ -1,0 +1,1 @@
+"""Building, starting and ending programs."""

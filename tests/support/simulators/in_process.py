@@ -1,0 +1,51 @@
+"""An HTTP client that calls a simulator in the same process, without a port, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlencode
+
+from bek_operator.http.interface import Response
+from support.fakes import now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bek_operator.net.ca_bundle import ServerTrust
+    from bek_operator.net.url import Url
+    from support.simulators.edge_core import EdgeCore
+
+
+class InProcessClient:
+    """Calls a simulator directly; every call takes some virtual time."""
+
+    def __init__(self, api: EdgeCore) -> None:
+        self.calls: list[tuple[float, str, str]] = []
+        self._api = api
+        self._random = random.Random(0)  # noqa: S311 - a simulation, keeps no secret
+
+    async def request(
+        self,
+        method: Literal["GET", "POST"],
+        url: Url,
+        trust: ServerTrust,
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Response:
+        """Send one request and return the whole answer."""
+        del trust
+        await asyncio.sleep(self._random.uniform(0.05, 0.15))
+        self.calls.append((now(), method, url.path.split("/")[-2]))
+        reply = self._api.ask(method, url.path, query=urlencode(query or {}), headers=headers, body=content or b"")
+        await asyncio.sleep(self._random.uniform(0.05, 0.3))
+        headers = {"Content-Type": reply.content_type, **reply.headers}
+        return Response(
+            status=reply.status, headers={name.lower(): text for name, text in headers.items()}, body=reply.body
+        )
+
+    async def close(self) -> None:
+        """Do nothing."""
