@@ -23,7 +23,7 @@ from support.cluster import etcd
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.scene import Scene
 from support.cluster.servers import client_context
-from support.cluster.tcp_proxy import TcpProxy
+from support.cluster.tcp_proxy import Direction, TcpProxy
 from support.cluster.vitals import Vitals
 from support.simulators import faults
 
@@ -144,10 +144,9 @@ def test_an_api_server_that_restarts_in_the_middle_of_a_rotation(place: Place) -
 def test_a_watch_that_expired_loses_nothing(place: Place) -> None:
     """What changed while the operator was cut off is found by listing again; what was deleted is left alone."""
     place.start(3)
-    place.scene.apply(place.scene.manifest("short-lived", []))
     first, second, third = place.scene.simulator.pods
     place.scene.change(phoneNumbers=[{"phoneNumber": first}])
-    place.scene.apply(place.scene.manifest("short-lived", [second], intervalSeconds=10))
+    place.scene.apply(place.scene.manifest("short-lived", [second]))
     place.scene.wait_ready("short-lived")
     with unharmed(place):
         place.network.refuse()
@@ -168,14 +167,17 @@ def test_a_watch_that_expired_loses_nothing(place: Place) -> None:
     assert place.publishes() == {first: [SECOND.fingerprint], second: [], third: [SECOND.fingerprint]}
 
 
-@pytest.mark.parametrize("direction", ["answers", "requests"])
-def test_connections_that_are_cut_half_way(place: Place, direction: str) -> None:
+CUTS = {"answers": (1, 300, 1_000, 1_700, 2_300, 3_000, 5_000, 8_000), "requests": (1, 300, 600, 800, 1_200, 1_800)}
+
+
+@pytest.mark.parametrize("direction", CUTS)
+def test_connections_that_are_cut_half_way(place: Place, direction: Direction) -> None:
     """At whatever byte: in the handshake, in the middle of a list, of an event or of a status."""
     place.start()
     with unharmed(place):
         connections, mark = place.network.connections, place.scene.api_server.audit_mark()
         place.scene.put_key(SECOND)
-        for left in (1, 300, 1_000, 1_700, 2_300, 3_000, 5_000, 8_000, 12_000):
+        for left in CUTS[direction]:
             place.network.cut()
             resets = place.network.resets
             place.network.cut_after(**{direction: left})
@@ -184,7 +186,7 @@ def test_connections_that_are_cut_half_way(place: Place, direction: str) -> None
         place.wait_signed(SECOND)
 
     assert place.publishes() == place.each_got(SECOND)
-    assert place.network.connections - connections < 9 * RETRIES
+    assert place.network.connections - connections < 8 * RETRIES
     assert len(place.writes(mark)) < RETRIES
 
 
@@ -245,6 +247,7 @@ def test_permissions_that_are_revoked_and_given_back(place: Place, watches: str)
         place.wait_signed(SECOND, 90)
 
     assert place.publishes() == place.each_got(SECOND)
+    print(place.scene.log_text()[-5000:]); print([(r.verb,r.uri,r.code) for r in place.requests(mark)])
     assert len(refused(place, mark)) < RETRIES
 
 
