@@ -183,7 +183,9 @@ class ApiServer:
         content = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "bek", "cluster": {"server": server or self.url, "certificate-authority-data": certificate}}],
+            "clusters": [
+                {"name": "bek", "cluster": {"server": server or self.url, "certificate-authority-data": certificate}}
+            ],
             "users": [{"name": name, "user": {"token": token or self.admin_token}}],
             "contexts": [{"name": "bek", "context": {"cluster": "bek", "user": name, "namespace": namespace}}],
             "current-context": "bek",

@@ -4,13 +4,14 @@
         network.url                       # what the operator is given as the API server
         network.cut()                     # every connection is reset
         network.refuse()                  # … and new ones are refused, until `mend`
-        network.cut_after(answers=3_000)  # every connection is reset after so many bytes of answers
+        network.cut_after({"answers": 900}) # every connection is reset after so many bytes of answers
+        network.delay = 0.2               # answers come late
         network.freeze()                  # nothing passes, and connections stay open: a server that hangs
         network.strand()                  # the same for the present connections alone, for ever: a lost NAT entry
         network.mend()                    # whatever was broken, but for what is stranded
 
-It passes bytes on and knows neither TLS nor HTTP. It runs in a thread of its own, which ends with the block; all that it
-offers may be called from any other thread.
+It passes bytes on and knows neither TLS nor HTTP. It runs in a thread of its own, which ends with the block; all that
+it offers may be called from any other thread.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from support.programs.background import BackgroundLoop
 from support.simulators.port import Port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 _CHUNK = 65_536
@@ -69,11 +70,6 @@ class TcpProxy:
         """The proxy as an HTTPS server."""
         return "https://{}:{}".format(*self._port.address)
 
-    @property
-    def open_connections(self) -> int:
-        """How many connections are open, stranded ones included."""
-        return len(self._links)
-
     def cut(self) -> None:
         """Reset every connection."""
         self._background.run(self._do(self._reset))
@@ -91,9 +87,9 @@ class TcpProxy:
         """Let nothing pass on the present connections any more, and leave them open; new ones are served."""
         self._background.run(self._do(*(link.strand for link in self._links)))
 
-    def cut_after(self, *, requests: float = math.inf, answers: float = math.inf) -> None:
-        """Reset every connection, present and new, after so many more bytes."""
-        self._background.run(self._do(lambda: self._limit({"requests": requests, "answers": answers})))
+    def cut_after(self, limits: Mapping[Direction, int]) -> None:
+        """Reset every connection, present and new, after so many more bytes in a direction."""
+        self._background.run(self._do(lambda: self._limit(limits)))
 
     def mend(self) -> None:
         """Serve new connections without fault, and let pass what was held back."""
@@ -109,8 +105,8 @@ class TcpProxy:
         for act in acts:
             act()
 
-    def _limit(self, limits: dict[Direction, float]) -> None:
-        self._limits = limits
+    def _limit(self, limits: Mapping[Direction, float]) -> None:
+        self._limits = dict(limits)
         for link in self._links:
             link.left = dict(limits)
 
