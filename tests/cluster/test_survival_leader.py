@@ -5,6 +5,7 @@ BEK_TURNS says how often each is tried, at moments that `--randomly-seed` decide
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import statistics
@@ -16,12 +17,15 @@ import pytest
 
 from support import keys
 from support.cluster.replicas import Replicas
+from support.cluster.scene import conditions
 from support.simulators.on_premises import OnPremises, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from support.cluster.apiserver import ApiServer
+    from support.cluster.audit import AuditEvent
+    from support.cluster.networked_scene import NetworkedScene
     from support.cluster.replicas import Replica
 
 TURNS = int(os.environ.get("BEK_TURNS", "1"))
@@ -102,3 +106,108 @@ def test_a_leader_that_is_gone_at_a_random_moment(
     assert standby.leads
     assert not leader.leads
     assert "Traceback" not in leader.log_text() + standby.log_text()
+
+
+@pytest.fixture
+def clocked(installed: ApiServer, namespace: str, simulator: OnPremises, no_operator: None) -> Iterator[Replicas]:
+    """Provide a leader and a standby whose clocks can be moved."""
+    del no_operator
+    with Replicas(installed, namespace, simulator, moves_clocks=True) as replicas:
+        yield replicas
+
+
+@pytest.mark.parametrize("connections", ["are lost", "stay open"])
+def test_a_leader_that_was_paused_for_ten_minutes(clocked: Replicas, connections: str) -> None:
+    """In the middle of a rotation: it comes back as a standby, sends nothing out of date, and can lead again."""
+    scene, leader, standby = clocked.scene, clocked.leader, clocked.standby
+    scene.begin(FIRST)
+    hang = scene.begin_rotation(SECOND)
+    leader.pause()
+    hang.release()
+    scene.wait_for(lambda: hurried(standby).leads, "the standby takes over")
+    scene.wait_signed(SECOND)
+    scene.put_key(THIRD)
+    scene.wait_signed(THIRD)
+    mark = scene.api_server.audit_mark()
+
+    if connections == "are lost":
+        leader.network.cut()
+    leader.clock.move(10 * MINUTE)
+    leader.resume()
+    scene.wait_for(lambda: leader.stands_by, "it stands by")
+    scene.wait_for(leader.is_ready, "it is ready")
+    assert scene.publishes() == scene.each_got(SECOND, THIRD)
+    assert scene.status_writes(mark) == []
+
+    assert standby.stop() == 0
+    scene.put_key(FIRST)
+    scene.wait_for(lambda: leader.leads, "it leads again")
+    scene.wait_signed(FIRST)
+    assert scene.publishes() == scene.each_got(SECOND, THIRD, FIRST)
+
+
+@pytest.mark.parametrize("connections", ["are lost", "stay open"])
+def test_a_standby_that_was_paused_for_ten_minutes(clocked: Replicas, connections: str) -> None:
+    """It does not take a Lease for expired that was renewed meanwhile, and can take over."""
+    scene, leader, standby = clocked.scene, clocked.leader, clocked.standby
+    scene.begin(FIRST)
+    standby.pause()
+    scene.put_key(SECOND)
+    scene.wait_signed(SECOND)
+    if connections == "are lost":
+        standby.network.cut()
+    standby.clock.move(10 * MINUTE)
+    standby.resume()
+    looks = len(looks_at_lease(scene, 0))
+    scene.wait_for(lambda: len(looks_at_lease(scene, 0)) > looks + 3, "the standby looks at the Lease")
+    scene.wait_for(standby.is_ready, "it is ready")
+    assert leader.leads
+    assert not standby.leads
+
+    assert leader.stop() == 0
+    scene.put_key(THIRD)
+    clocked.wait_for_take_over()
+    scene.wait_signed(THIRD)
+    assert scene.publishes() == scene.each_got(SECOND, THIRD)
+
+
+def hurried(replica: Replica) -> Replica:
+    """Let the time of a process run faster, by a second for each look at it."""
+    replica.clock.move(1)
+    return replica
+
+
+def looks_at_lease(scene: NetworkedScene, since: int) -> list[AuditEvent]:
+    """Return the reads of the Lease, which only who does not lead makes."""
+    return [one for one in scene.requests(since) if (one.verb, one.resource) == ("get", "leases")]
+
+
+def test_a_rolling_upgrade_over_a_thousand_healthy_numbers(
+    installed: ApiServer, namespace: str, no_operator: None
+) -> None:
+    """Old and new process side by side, then the new one alone: no object is written, no number published to."""
+    del no_operator
+    with OnPremises(numbers(1000), own_ports=False) as simulator, Replicas(installed, namespace, simulator) as replicas:
+        scene = replicas.scene
+        listed = list(simulator.pods)
+        scene.put_access()
+        scene.put_key(FIRST)
+        manifests = [scene.manifest(f"flows-{at}", listed[at : at + 100]) for at in range(0, 1000, 100)]
+        scene.kubectl("create", "--filename=-", stdin="\n---\n".join(json.dumps(one) for one in manifests))
+        scene.kubectl("wait", "--for=condition=Ready", "bek", "--all", "--timeout=60s")
+        # A process that is new, as far as the other one can tell.
+        replicas.standby.stop()
+        before, mark = {one["metadata"]["name"]: one for one in scene.objects()}, scene.api_server.audit_mark()
+        simulator.forget_requests()
+
+        replicas.standby.start()
+        assert replicas.leader.stop() == 0
+        replicas.wait_for_take_over()
+        # What only a process can do that has read everything, and works.
+        scene.check("flows-0")
+        after = {one["metadata"]["name"]: one for one in scene.objects()}
+
+    assert simulator.publishes == 0
+    assert [one.name for one in scene.status_writes(mark)] == ["flows-0"]
+    assert conditions(after.pop("flows-0")) == conditions(before.pop("flows-0"))
+    assert after == before
