@@ -70,17 +70,17 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     log.info("starting", extra={**versions, **shown(texts, settings)})
     try:
         name = asyncio.run(app.run(settings))
-    except Exception as error:  # noqa: BLE001 - every cause is logged
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every cause is logged
         log.error("stopped: %s", _why(error))  # noqa: TRY400 - _why logs the traceback
         return 1
     log.info("stopped: %s", name)
     return 0
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     """Return the cause in one line; an unexpected error is logged with its traceback."""
     # Several tasks may have failed together; the first cause is enough.
-    while isinstance(error, ExceptionGroup):
+    while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ClusterError | LeaderError | OSError | WatchEnded):
         return str(error)

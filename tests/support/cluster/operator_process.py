@@ -1,6 +1,8 @@
 """The operator as a process, under its shipped service account."""
 
+import base64
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -30,6 +32,9 @@ class OperatorProcess:
         admin: Whether it runs with the administrator's token instead.
         server: The URL under which it reaches the API server, if that is not the server's own.
         env: More variables of its environment.
+
+    Attributes:
+        credential: What its requests since the last start have in the audit log.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class OperatorProcess:
         self._env = dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
+        self.credential = ""
 
     def __enter__(self) -> Self:
         self.start()
@@ -136,4 +142,6 @@ class OperatorProcess:
         if self._admin:
             return self._api_server.kubeconfig(server=self._server)
         token = self._api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT, duration=_TOKEN_LIFE)
+        claims = token.split(".")[1]
+        self.credential = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["jti"]
         return self._api_server.kubeconfig(token, name=self._name, server=self._server)

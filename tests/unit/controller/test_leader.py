@@ -58,6 +58,11 @@ class Process:
         self.fails = error
         self._fail.set()
 
+    async def until_sends(self) -> None:
+        """Wait until it sends its next request."""
+        before = len(self.client.requests)
+        await until(lambda: len(self.client.requests) > before, 3)
+
     async def stop(self) -> None:
         """End it as after SIGTERM."""
         self.task.cancel()
@@ -197,9 +202,8 @@ async def test_a_short_outage_changes_nothing() -> None:
             await asyncio.sleep(4)
             process.client.error = None
             await asyncio.sleep(4)
-            replaced = process.client.requests.count("replace")
             process.client.cut = True
-            await until(lambda before=replaced: process.client.requests.count("replace") > before, 3)
+            await process.until_sends()
             process.client.cut = False
             await asyncio.sleep(8)
         assert (process.led, process.leads) == (1, True)
@@ -295,7 +299,7 @@ async def test_work_that_ends_by_itself_or_not_at_all_ends_the_process() -> None
     for ends_after, reason in ((0.0, "ended by itself"), (60.0, "did not end within 15 s")):
         server = LeaseServer()
         async with running(server) as process:
-            await until(lambda process=process: process.leads)
+            await seconds_until_leads(process)
             process.ends_after = ends_after
             if ends_after:
                 server.put(FOREIGN)
@@ -328,7 +332,7 @@ async def test_a_signal_ends_a_process_that_cannot_reach_the_api_server(caplog: 
         for leads in (True, False):
             process = Process(LeaseServer())
             if leads:
-                await until(lambda process=process: process.leads)
+                await seconds_until_leads(process)
             process.client.cut = True
             await asyncio.sleep(3)
             start = now()
