@@ -62,7 +62,8 @@ def test_a_watch_that_expired_loses_nothing(scene: NetworkedScene) -> None:
     scene.begin(FIRST, 3)
     first, second, third = scene.simulator.pods
     scene.change(phoneNumbers=[{"phoneNumber": first}])
-    scene.apply(scene.manifest("short-lived", [second]))
+    scene.put_key(FIRST, "other-key")
+    scene.apply(scene.manifest("short-lived", [second], keySecretRef={"name": "other-key"}))
     scene.wait_ready("short-lived")
     with scene.unharmed():
         scene.network.refuse()
@@ -77,10 +78,16 @@ def test_a_watch_that_expired_loses_nothing(scene: NetworkedScene) -> None:
         scene.network.mend()
         scene.wait_signed(SECOND)
         scene.wait_signed(SECOND, "new")
+        # Whoever still believes in the object that is gone would publish now.
+        scene.put_key(THIRD, "other-key")
+        scene.put_key(THIRD)
+        scene.wait_signed(THIRD)
+        scene.wait_signed(THIRD, "new")
 
     listed = {one.resource for one in scene.requests(mark) if one.verb == "list"}
     assert listed >= {"secrets", "businessencryptionkeys"}
-    assert scene.publishes() == {first: [SECOND.fingerprint], second: [], third: [SECOND.fingerprint]}
+    both = [SECOND.fingerprint, THIRD.fingerprint]
+    assert scene.publishes() == {first: both, second: [], third: both}
 
 
 CUTS = {"answers": (1, 1_000, 1_700, 2_300, 3_000, 5_000), "requests": (1, 300, 600, 800, 1_200, 1_800)}
