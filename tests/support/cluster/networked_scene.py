@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from support.keys import KeyPair
     from support.simulators.on_premises import OnPremises
 
+_MOST_CALLS = 40
+"""More than a few rotations, checks and retries of one number take; a loop makes thousands."""
+
 USER = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 
 
@@ -94,11 +97,15 @@ class NetworkedScene(Scene):
 
     @contextmanager
     def unharmed(self) -> Iterator[None]:
-        """Assert that the operator is ready after the block, that it is the same process, and that it has not grown."""
+        """Assert that the operator is ready after the block, and that the block has done it no harm.
+
+        It is the same process, it has not grown, and it has called no number again and again.
+        """
         pid, before = self.operator.pid, Vitals.of(self.operator.pid)
         yield
         self.wait_for(self.operator.is_ready, "it is ready again", 60)
         assert self.operator.is_running()
         assert self.operator.pid == pid
         assert Vitals.of(pid).grown_beyond(before) == []
+        assert max(len(pod.requests) for pod in self.simulator.pods.values()) < _MOST_CALLS
         assert "Traceback" not in self.log_text()
