@@ -25,7 +25,7 @@ from bek_operator.http.errors import (
     TooSlowError,
     UnacceptableError,
 )
-from bek_operator.http.interface import Response
+from bek_operator.http.interface import Request, Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
@@ -104,7 +104,9 @@ class Client:
     ) -> Response:
         """Send a request that carries a secret."""
         trust = ServerTrust(ca_bundle=ca_bundle, server_name=name)
-        return await self.http.request(method, server.url, trust, headers={"Authorization": SECRET}, content=content)
+        return await self.http.send(
+            Request(method=method, url=server.url, trust=trust, headers={"Authorization": SECRET}, content=content)
+        )
 
 
 @asynccontextmanager
@@ -325,7 +327,7 @@ class TestBounds:
         http = HttpxClient(Resolver(lambda _address, _port: True, lookup=hanging), limits=Limits(total=0.1))
         trust = ServerTrust(ca_bundle=POD.authority, server_name=NAME)
         with pytest.raises(TooSlowError, match=r"^the name was not resolved within 0.1 s$") as fault:
-            await http.request("POST", Url(host="pod.test", port=443, path=""), trust, headers={})
+            await http.send(Request(method="POST", url=Url(host="pod.test", port=443, path=""), trust=trust))
         assert not fault.value.sent
         await http.close()
 
@@ -359,10 +361,9 @@ class TestFaults:
         """A host with a loopback address, among others, is not called at all."""
         async with serving(proper()) as server:
             http = HttpxClient(Resolver(lambda _address, _port: False, lookup=_both))
+            trust = ServerTrust(ca_bundle=POD.authority, server_name=NAME)
             with pytest.raises(AddressRefusedError):
-                await http.request(
-                    "GET", server.url, ServerTrust(ca_bundle=POD.authority, server_name=NAME), headers={}
-                )
+                await http.send(Request(method="GET", url=server.url, trust=trust))
             await http.close()
             assert server.connections == 0
 
@@ -578,3 +579,17 @@ def _bare_certificate(name: str) -> Certificate:
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return Certificate(pem=pem, authority=pem, private=private)
+
+
+def test_request_is_not_shown() -> None:
+    """A request's repr shows where it goes, and nothing that can hold credentials."""
+    request = Request(
+        method="POST",
+        url=Url(host="pod.test", port=443, path="/v1"),
+        trust=ServerTrust(ca_bundle=None, server_name=NAME),
+        headers={"Authorization": "hunter2"},
+        query={"appsecret_proof": "hunter2"},
+        content=b"hunter2",
+    )
+    assert "hunter2" not in repr(request)
+    assert "pod.test" in repr(request)

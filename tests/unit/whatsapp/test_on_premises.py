@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from bek_operator.http.errors import (
     TooSlowError,
     UnacceptableError,
 )
-from bek_operator.http.interface import Response
+from bek_operator.http.interface import Request, Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.hosts import AllowedHosts
@@ -42,6 +42,7 @@ from support.simulators.exchange import Fault, Reply
 from support.simulators.on_premises import OnPremises as Simulator
 from support.simulators.pod import PASSWORD, Pod
 from support.tls import self_signed
+from unit.whatsapp.scripted_client import JSON, ScriptedClient, members, ok
 
 NUMBER = "+15550001111"
 KEY = keys.rsa()
@@ -391,86 +392,50 @@ ENDPOINT = OnPremisesEndpoint(
     username="flows",
     password=SecretStr(PASSWORD),
 )
-TOKEN = {"users": [{"token": "t.o.k", "expires_after": "2036-01-01T00:00:00.000Z"}]}
+LOGIN = ok({"users": [{"token": "t.o.k", "expires_after": "2036-01-01T00:00:00.000Z"}]})
 META = {"meta": {"api_status": "stable", "version": "v2.53.3"}}
 
 
-class Script:
-    """An HTTP client that returns responses from lists, by path; the last one is repeated."""
-
-    def __init__(self, *settings: Response | HttpError, login: Response | HttpError | None = None) -> None:
-        self._login = login or ok(TOKEN)
-        self._settings = list(settings)
-        self.calls: list[tuple[str, str, Mapping[str, str], bytes | None]] = []
-
-    async def request(
-        self,
-        method: str,
-        url: Url,
-        trust: ServerTrust,
-        *,
-        headers: Mapping[str, str],
-        query: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
-        """Return the next response, or raise the next error."""
-        assert trust == ENDPOINT.trust
-        assert not query
-        self.calls.append((method, str(url), headers, content))
-        if url.path.endswith(LOGIN_PATH):
-            response = self._login
-        else:
-            response = self._settings.pop(0) if len(self._settings) > 1 else self._settings[0]
-        if isinstance(response, HttpError):
-            raise response
-        return response
-
-    async def close(self) -> None:
-        """There is nothing to close."""
-
-
-def ok(document: object, status: int = 200) -> Response:
-    """Return a response with a document."""
-    return Response(status=status, body=json.dumps(document).encode())
-
-
-async def read(*answers: Response | HttpError, login: Response | None = None) -> Reading | Failure:
+async def read(*answers: Response | HttpError, login: Response = LOGIN) -> Reading | Failure:
     """Read once from a script."""
-    return await OnPremises(Script(*answers, login=login)).read(ENDPOINT)
+    return await OnPremises(ScriptedClient(*answers, login=login)).read(ENDPOINT)
 
 
-async def publish(*answers: Response | HttpError, login: Response | None = None) -> Accepted | Failure:
+async def publish(*answers: Response | HttpError, login: Response = LOGIN) -> Accepted | Failure:
     """Publish once to a script."""
-    return await OnPremises(Script(*answers, login=login)).publish(ENDPOINT, KEY.public)
+    return await OnPremises(ScriptedClient(*answers, login=login)).publish(ENDPOINT, KEY.public)
 
 
 def key_answer(key: object, status: object = "VALID", **more: object) -> Response:
     """Return the response to a read."""
-    return ok({"business_public_key": key, "business_public_key_signature_status": status, **more})
+    return ok(members(key, status, **more))
 
 
 async def test_requests() -> None:
     """Requests are as documented: Basic login, Bearer token, a form, below the configured path."""
-    script = Script(key_answer(""), ok(META))
+    script = ScriptedClient(key_answer(""), ok(META), login=LOGIN)
     api: Backend[OnPremisesEndpoint] = OnPremises(script)
     await api.read(ENDPOINT)
     await api.publish(ENDPOINT, "-----BEGIN PUBLIC KEY-----\nM+/=\n-----END PUBLIC KEY-----\n")
     await api.close()
-    settings = f"https://whatsapp.messaging.svc/below{ENCRYPTION_PATH}"
+    url = replace(ENDPOINT.url, path=f"/below{ENCRYPTION_PATH}")
     bearer = {"Authorization": "Bearer t.o.k"}
-    assert script.calls == [
-        (
-            "POST",
-            f"https://whatsapp.messaging.svc/below{LOGIN_PATH}",
-            {"Authorization": "Basic Zmxvd3M6Q29ycmVjdC1Ib3JzZS03", "Content-Type": "application/json"},
-            b"",
+    key = b"public_key=-----BEGIN+PUBLIC+KEY-----%0AM%2B%2F%3D%0A-----END+PUBLIC+KEY-----%0A"
+    assert script.requests == [
+        Request(
+            method="POST",
+            url=replace(ENDPOINT.url, path=f"/below{LOGIN_PATH}"),
+            trust=ENDPOINT.trust,
+            headers={"Authorization": "Basic Zmxvd3M6Q29ycmVjdC1Ib3JzZS03", "Content-Type": "application/json"},
+            content=b"",
         ),
-        ("GET", settings, bearer, None),
-        (
-            "POST",
-            settings,
-            {**bearer, "Content-Type": "application/x-www-form-urlencoded"},
-            b"public_key=-----BEGIN+PUBLIC+KEY-----%0AM%2B%2F%3D%0A-----END+PUBLIC+KEY-----%0A",
+        Request(method="GET", url=url, trust=ENDPOINT.trust, headers=bearer),
+        Request(
+            method="POST",
+            url=url,
+            trust=ENDPOINT.trust,
+            headers={**bearer, "Content-Type": "application/x-www-form-urlencoded"},
+            content=key,
         ),
     ]
 
@@ -573,12 +538,12 @@ async def test_flaw_is_shown_with_a_refused_login(user: str, password: str, flaw
     """A password may be any text, so it is sent as it is; a refused token is not blamed on it."""
     refused = ok({"errors": [{"code": code} for code in codes], **META}, 401)
     endpoint = replace(ENDPOINT, username=user, password=SecretStr(password))
-    found = await OnPremises(Script(refused, login=refused)).read(endpoint)
+    found = await OnPremises(ScriptedClient(refused, login=refused)).read(endpoint)
     assert isinstance(found, Failure)
     assert (found.reason, flaw in found.message) == (Reason.ACCESS_DENIED, True)
     assert ("correct it in the Secret" in found.message) == bool(flaw)
     assert user not in found.message
-    later = await OnPremises(Script(refused)).read(endpoint)
+    later = await OnPremises(ScriptedClient(refused, login=LOGIN)).read(endpoint)
     assert isinstance(later, Failure)
     assert "correct it in" not in later.message
 
@@ -642,11 +607,11 @@ async def test_error_under_success() -> None:
 @pytest.mark.parametrize("token", ["a\r\nX-Evil: yes", "a b", "", "é", "a" * 10_000, 17, None, ["t"]])
 async def test_unusable_token(token: object) -> None:
     """A token that could end its header is not sent."""
-    script = Script(key_answer(""), login=ok({"users": [{"token": token}]}))
+    script = ScriptedClient(key_answer(""), login=ok({"users": [{"token": token}]}))
     found = await OnPremises(script).read(ENDPOINT)
     assert isinstance(found, Failure)
     assert found.reason is Reason.INVALID_ANSWER
-    assert len(script.calls) == 1
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -668,11 +633,6 @@ async def test_no_response(error: HttpError, reason: Reason, retry: Retry) -> No
     assert await publish(error) == Failure(reason=reason, message=message, retry=retry, unknown=error.sent)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
 CODE = st.sampled_from(["429", 430, "1000", 1005, 1006, "1009", 1017, 1024]) | JSON
 NEARLY = st.fixed_dictionaries(
     {},
@@ -692,16 +652,16 @@ ANSWERS = st.builds(
 )
 
 
-@given(login=ANSWERS | st.just(ok(TOKEN)), answers=st.lists(ANSWERS, min_size=1, max_size=2))
+@given(login=ANSWERS | st.just(LOGIN), answers=st.lists(ANSWERS, min_size=1, max_size=2))
 def test_any_response(login: Response, answers: list[Response]) -> None:
     """Any response becomes a value after a few calls, and a reading only with a 2xx status."""
-    script = Script(*answers, login=login)
+    script = ScriptedClient(*answers, login=login)
     api = OnPremises(script)
     found = asyncio.run(api.read(ENDPOINT))
     done = asyncio.run(api.publish(ENDPOINT, KEY.public))
     assert isinstance(found, Reading | Failure)
     assert isinstance(done, Accepted | Failure)
-    assert len(script.calls) <= 8
+    assert len(script.requests) <= 8
     if isinstance(found, Reading):
         assert any(response.status in range(200, 300) or response.status == 404 for response in answers)
     for failure in (found, done):

@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.http.interface import HttpClient, Response
+from bek_operator.http.interface import HttpClient, Request, Response
 from bek_operator.numbers.answers import Accepted, Failure, Reading, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint
 from bek_operator.whatsapp.calls import Call, send
@@ -43,28 +43,21 @@ class Cloud:
     async def read(self, endpoint: CloudEndpoint) -> Reading | Failure:
         """Return which key the number holds, and the status of its signature."""
         proof = _proof(endpoint)
-        call = _call(endpoint)
+        call = _call(endpoint, query=proof)
         if isinstance(call, Failure):
             return call
         return await self._send(
-            replace(call, query=proof),
-            lambda response: reading_from(response, self._now(), call.context, proof_sent=bool(proof)),
+            call, lambda response: reading_from(response, self._now(), call.context, proof_sent=bool(proof))
         )
 
     async def publish(self, endpoint: CloudEndpoint, public_key: str) -> Accepted | Failure:
         """Publish a public key (SPKI PEM) to be signed; with `Failure.unknown` it may have been published."""
         proof = _proof(endpoint)
-        call = _call(endpoint)
+        call = _call(endpoint, form=encode_form("business_public_key", public_key, proof))
         if isinstance(call, Failure):
             return call
-        form = replace(
-            call,
-            kind="publish",
-            headers={**call.headers, "Content-Type": FORM},
-            content=encode_form("business_public_key", public_key, proof),
-        )
         return await self._send(
-            form, lambda response: acceptance_from(response, self._now(), call.context, proof_sent=bool(proof))
+            call, lambda response: acceptance_from(response, self._now(), call.context, proof_sent=bool(proof))
         )
 
     async def close(self) -> None:
@@ -86,8 +79,10 @@ class Cloud:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-def _call(endpoint: CloudEndpoint) -> Call | Failure:
-    """Return the call of a read, or the failure if a credential cannot be a header's value."""
+def _call(
+    endpoint: CloudEndpoint, *, query: Mapping[str, str] | None = None, form: bytes | None = None
+) -> Call | Failure:
+    """Return the call (with a form a publish, else a read), or the failure if a credential cannot be sent."""
     context = context_of(endpoint)
     token = endpoint.token.reveal()
     flaw = flaw_of(token)
@@ -100,13 +95,19 @@ def _call(endpoint: CloudEndpoint) -> Call | Failure:
     if not _HEADER_NAME.fullmatch(endpoint.header):
         return _unusable("`apiKeyHeader` is not a valid header name")
     bearer = endpoint.header.lower() == _BEARER
+    headers = {endpoint.header: f"Bearer {token}" if bearer else token}
     return Call(
-        kind="read",
+        kind="read" if form is None else "publish",
         limiter_key=endpoint.limiter_key,
         context=context,
-        url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION_PATH),
-        trust=endpoint.trust,
-        headers={endpoint.header: f"Bearer {token}" if bearer else token},
+        request=Request(
+            method="GET" if form is None else "POST",
+            url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION_PATH),
+            trust=endpoint.trust,
+            headers=headers if form is None else {**headers, "Content-Type": FORM},
+            query=query or {},
+            content=form,
+        ),
     )
 
 

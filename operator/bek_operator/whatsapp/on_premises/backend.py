@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
 
-from bek_operator.http.interface import HttpClient, Response
+from bek_operator.http.interface import HttpClient, Request, Response
 from bek_operator.numbers.answers import Accepted, Failure, Reading
 from bek_operator.numbers.endpoint import OnPremisesEndpoint
 from bek_operator.whatsapp.calls import Call, send
@@ -96,10 +96,15 @@ class OnPremises:
             kind=kind,
             limiter_key=endpoint.limiter_key,
             context=context,
-            url=replace(endpoint.url, path=endpoint.url.path + (LOGIN_PATH if kind == "login" else ENCRYPTION_PATH)),
-            trust=endpoint.trust,
-            headers=headers,
-            content=content,
+            request=Request(
+                method="GET" if kind == "read" else "POST",
+                url=replace(
+                    endpoint.url, path=endpoint.url.path + (LOGIN_PATH if kind == "login" else ENCRYPTION_PATH)
+                ),
+                trust=endpoint.trust,
+                headers=headers,
+                content=content,
+            ),
         )
         outcome, response = await send(self._http, call, lambda response: parse(response, self._now(), context))
         return outcome, response.status if response else 0
