@@ -230,8 +230,9 @@ class Store:
         number = state.numbers[ref.number]
         state.work.remove(number)
         if facts:
-            if isinstance(number.phase, Running) and facts.shown != number.facts.shown:
-                number.phase = replace(number.phase, changed=True)
+            running = number.phase if isinstance(number.phase, Running) else None
+            if running and not running.changed and not facts.looks_like(number.facts):
+                number.phase = Running(running.since, changed=True)
             number.facts = facts
         number.phase = phase or number.phase
         state.work.add(number)
