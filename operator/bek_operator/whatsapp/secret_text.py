@@ -5,6 +5,7 @@ provider's API key may be any text, so their flaws are shown only once the API r
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _QUOTE: Final = "[\"'`\u2018\u2019\u201c\u201d]"
@@ -36,6 +37,8 @@ _META_PREFIX: Final = "EA"
 _META_PREFIX_BASE64: Final = "RUF"
 
 
+# Asked with every call, and slow; many numbers share a credential.
+@lru_cache(maxsize=1024)
 def flaw_of(text: str) -> str:
     """Return what is wrong with the text of a credential; empty for nothing."""
     return next((message for pattern, message in _FLAWS if pattern.fullmatch(text)), "")

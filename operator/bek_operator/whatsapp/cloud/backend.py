@@ -47,7 +47,7 @@ class Cloud:
         if isinstance(call, Failure):
             return call
         return await self._send(
-            replace(call, query=proof),
+            replace(call, query=proof) if proof else call,
             lambda response: reading_from(response, self._now(), call.context, proof_sent=bool(proof)),
         )
 
