@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import platform
@@ -17,6 +18,9 @@ from bek_operator.settings import InvalidSettings, read_settings, shown
 log = logging.getLogger("bek_operator")
 
 USAGE_ERROR = 2
+
+_GC_THRESHOLD = 10_000
+"""New objects before the garbage collector runs; with Python's 700 it takes a seventh of the CPU of a rotation."""
 
 _LIST_FLAGS = {
     "namespace": "namespace to serve (repeatable; default: all)",
@@ -85,6 +89,7 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     set_up_logging(settings.log_level, settings.log_format)
     versions = {"version": version("bek-operator"), "python": platform.python_version()}
     log.info("starting", extra={**versions, **shown(texts, settings)})
+    _spare_garbage_collection()
     try:
         name = asyncio.run(run(settings))
     except Exception as error:  # noqa: BLE001 - every cause is logged
@@ -92,6 +97,13 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 1
     log.info("stopped: %s", name)
     return 0
+
+
+def _spare_garbage_collection() -> None:
+    """Have the garbage collector run less often, and without what was imported, which stays to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
 
 
 def _why(error: Exception) -> str:

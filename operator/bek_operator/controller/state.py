@@ -26,6 +26,9 @@ _WRITERS_KEPT_SECONDS: Final = 3600.0
 BATCH_SECONDS: Final = 2.0
 """What is new of a number may wait so long for what is new of others."""
 
+LAST_ANSWER_SECONDS: Final = 0.15
+"""Once no number waits for a worker, a write waits so long for the answers that are still to come."""
+
 
 class NumberKey(NamedTuple):
     """A number of an object."""
@@ -133,18 +136,57 @@ class SecretIndex:
                 del self._naming[ref.namespace, secret]
 
 
+@dataclass(slots=True)
+class Work:
+    """The work on an object's numbers: how many are unfinished, how many of these a worker has, the last since when."""
+
+    unfinished: int = 0
+    running: int = 0
+    begun_at: float = -math.inf
+
+    @classmethod
+    def on(cls, numbers: Iterable[NumberState]) -> Self:
+        """Return the work on these numbers."""
+        work = cls()
+        for number in numbers:
+            work.add(number)
+        return work
+
+    def add(self, number: NumberState) -> None:
+        """Count a number."""
+        self.unfinished += number.is_unfinished
+        if isinstance(number.phase, Running):
+            self.running += 1
+            self.begun_at = max(self.begun_at, number.phase.since)
+
+    def remove(self, number: NumberState) -> None:
+        """Count a number no longer; it is as it was when it was added."""
+        self.unfinished -= number.is_unfinished
+        self.running -= isinstance(number.phase, Running)
+
+    @property
+    def answered_at(self) -> float:
+        """Return until when answers are to be expected; infinite while numbers wait for a worker."""
+        if not self.unfinished:
+            return -math.inf
+        return math.inf if self.running < self.unfinished else self.begun_at + LAST_ANSWER_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class WriteLimit:
-    """When the status may be written: once in two seconds while numbers are being worked on, otherwise at once.
+    """When the status may be written: at once, and while numbers are being worked on once in one or two seconds.
 
-    Two writes may follow each other at once, but on average there is one a second at most.
+    It is two as long as more answers are to be expected; one that does not come then is not waited for. Two writes may
+    follow each other at once, but on average there is one a second at most.
     """
 
     last: float = -math.inf
 
-    def allows_at(self, *, busy: bool) -> float:
-        """Return from when on a write is allowed; `busy` while numbers are being worked on."""
-        return self.last + BATCH_SECONDS if busy else self.last
+    def allows_at(self, answered_at: float) -> float:
+        """Return from when on a write is allowed; `answered_at` is that of the `Work` on the numbers."""
+        if answered_at == -math.inf:
+            return self.last
+        return min(max(self.last + WRITE_SECONDS, answered_at), self.last + BATCH_SECONDS)
 
     def after_change(self, now: float) -> "WriteLimit":
         """Return the limit when work on numbers begins: what comes of it at first is written together."""
@@ -165,7 +207,6 @@ class KeyState:
         numbers: By number, in the order of the spec.
         gate: Which numbers may be published to.
         inactive: It was suspended when its Secrets were read last, so that anything may have happened to its numbers.
-        unfinished: How many of its numbers are unfinished.
     """
 
     resource: BusinessEncryptionKey
@@ -175,7 +216,7 @@ class KeyState:
     gate: RolloutGate = OPEN
     write_limit: WriteLimit = WriteLimit()
     inactive: bool = False
-    unfinished: int = 0
+    work: Work = field(default_factory=Work)
 
     @property
     def is_suspended(self) -> bool:
@@ -190,7 +231,7 @@ class KeyState:
     @property
     def is_busy(self) -> bool:
         """Return whether any of its numbers is being worked on."""
-        return self.unfinished > 0 and not self.is_at_rest
+        return self.work.unfinished > 0 and not self.is_at_rest
 
     @property
     def facts(self) -> dict[str, NumberFacts]:
@@ -200,7 +241,7 @@ class KeyState:
     @property
     def write_at(self) -> float:
         """Return from when on its status may be written."""
-        return self.write_limit.allows_at(busy=self.is_busy)
+        return self.write_limit.allows_at(-math.inf if self.is_at_rest else self.work.answered_at)
 
     def news_at(self, number: str, now: float) -> float:
         """Return when something has to be made of what came of the work on a number.

@@ -20,6 +20,7 @@ from bek_operator.controller.state import (
     Running,
     SecretIndex,
     SecretsState,
+    Work,
 )
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import Reason
@@ -177,7 +178,7 @@ class Store:
     def _after_targets(self, state: KeyState) -> None:
         for number in state.numbers.values() if state.is_at_rest else ():
             number.phase = Idle()
-        state.unfinished = sum(number.is_unfinished for number in state.numbers.values())
+        state.work = Work.on(state.numbers.values())
 
     # Work on numbers.
 
@@ -227,13 +228,14 @@ class Store:
     def _update(self, ref: NumberKey, *, facts: NumberFacts | None = None, phase: Phase | None = None) -> None:
         state = self._states[ref.object]
         number = state.numbers[ref.number]
-        state.unfinished -= number.is_unfinished
+        state.work.remove(number)
         if facts:
-            if isinstance(number.phase, Running) and facts.shown != number.facts.shown:
-                number.phase = replace(number.phase, changed=True)
+            running = number.phase if isinstance(number.phase, Running) else None
+            if running and not running.changed and not facts.looks_like(number.facts):
+                number.phase = Running(running.since, changed=True)
             number.facts = facts
         number.phase = phase or number.phase
-        state.unfinished += number.is_unfinished
+        state.work.add(number)
 
     # The rollout.
 

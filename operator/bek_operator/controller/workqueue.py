@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
+from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -100,7 +101,8 @@ class WorkQueue(Generic[K]):
         self._size = size
         self._limits = limits
         self._waiting: dict[K, tuple[Due, int]] = {}
-        self._running: dict[K, _Running] = {}
+        self._running: dict[K, _Running] = {}  # longest first
+        self._suspects = 0  # how many of these may well hang
         self._later: list[tuple[float, int, K]] = []
         self._opening: list[tuple[float, str]] = []
         self._available_at: dict[str, float] = {}
@@ -139,10 +141,9 @@ class WorkQueue(Generic[K]):
         self._sort_in(now)
         if not self._has_worker(now):
             return None
-        suspects = sum(one.due.suspect for one in self._running.values())
         for level in sorted(self._levels):
             priority, suspect = level
-            if suspect and suspects >= self._most_suspects(priority):
+            if suspect and self._suspects >= self._most_suspects(priority):
                 continue
             has_capacity = partial(self._has_capacity, now=now, urgent=priority < Priority.CHECK)
             key = self._levels[level].take(self._is_waiting, has_capacity)
@@ -150,6 +151,7 @@ class WorkQueue(Generic[K]):
                 due, _ = self._waiting.pop(key)
                 self._running[key] = _Running(due, now)
                 self._running_by_limiter[due.limiter_key] += 1
+                self._suspects += due.suspect
                 return key
         return None
 
@@ -160,6 +162,7 @@ class WorkQueue(Generic[K]):
         """
         ended = self._running.pop(key)
         limiter_key = ended.due.limiter_key
+        self._suspects -= ended.due.suspect
         self._running_by_limiter[limiter_key] -= 1
         if not self._running_by_limiter[limiter_key]:
             del self._running_by_limiter[limiter_key]
@@ -174,13 +177,15 @@ class WorkQueue(Generic[K]):
         """Return when time alone may have something picked; infinite when nothing is known of that."""
         while self._later and not self._is_waiting(self._later[0][2], self._later[0][1]):
             heapq.heappop(self._later)
-        slow_at = () if self._has_worker(now) else (one.since + SLOW_SECONDS for one in self._running.values())
+        running = () if self._has_worker(now) else self._running.values()
+        slow_at = next((at for one in running if (at := one.since + SLOW_SECONDS) > now), math.inf)
         heads = (heap[0][0] for heap in (self._later, self._opening) if heap)
-        return min((*heads, *(at for at in slow_at if at > now)), default=math.inf)
+        return min((slow_at, *heads))
 
     def _has_worker(self, now: float) -> bool:
-        slow = sum(now >= one.since + SLOW_SECONDS for one in self._running.values())
-        return len(self._running) < self._size + min(slow, self._size // 2)
+        beyond = len(self._running) + 1 - self._size
+        longest = islice(self._running.values(), max(beyond, 0))
+        return beyond <= self._size // 2 and all(now >= one.since + SLOW_SECONDS for one in longest)
 
     def _schedule(self, key: K) -> None:
         due, serial = self._waiting[key]

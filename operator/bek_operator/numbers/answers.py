@@ -27,6 +27,14 @@ class Reading:
         if self.status is SignatureStatus.VALID and self.fingerprint is None:
             raise ValueError("VALID comes with a key; what says otherwise is not to be acted upon")
 
+    def compared_with(self, fingerprint: str) -> Reason:
+        """Return how the key that the API holds compares with the one of that fingerprint."""
+        if self.fingerprint is None:
+            return Reason.NOT_PUBLISHED
+        if self.fingerprint != fingerprint:
+            return Reason.FOREIGN_KEY
+        return Reason.SIGNED if self.status is SignatureStatus.VALID else Reason.STALE_SIGNATURE
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

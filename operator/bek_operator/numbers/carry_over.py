@@ -108,29 +108,31 @@ def _carried_over(facts: NumberFacts, target: Target, now: float) -> NumberFacts
         return facts
     if before.address != target.address:
         return NumberFacts(target=target)
-    shown, moved = facts.verdict, before.endpoint != target.endpoint
-    kept = replace(
+    shown, observed = facts.verdict, facts.observed
+    moved, new_key, requested = before.endpoint != target.endpoint, before.key != target.key, False
+    if moved and shown.reason is not Reason.SIGNED:
+        # What stood in the way may be gone; nobody should go on reading about it.
+        shown, observed = NOT_CHECKED, False
+    if new_key:
+        # What the API asks us to wait for is worth showing until the new key has its turn.
+        waiting = now < facts.retry_at and SEVERITY[shown.reason][0] is Severity.TRANSIENT
+        shown, observed = shown.without_user() if waiting else NOT_CHECKED, False
+    else:
+        requested = _is_requested(before, target)
+        if before.api != target.api or before.publish != target.publish:
+            shown, observed = shown.without_user(), False
+    return replace(
         facts,
         target=target,
+        read_at=None if moved or requested else facts.read_at,
         published=_record_for(facts, target),
         failing=NO_FAILURES,
         hold="",
-        due=now if moved or facts.failing.count else min(facts.due, now + target.interval),
+        carried=shown,
+        observed=observed,
+        check_requested=facts.check_requested or requested,
+        due=now if moved or requested or facts.failing.count else min(facts.due, now + target.interval),
     )
-    if moved:
-        kept = replace(kept, read_at=None)
-        if shown.reason is not Reason.SIGNED:
-            # What stood in the way may be gone; nobody should go on reading about it.
-            shown, kept = NOT_CHECKED, replace(kept, observed=False)
-    if before.key != target.key:
-        # What the API asks us to wait for is worth showing until the new key has its turn.
-        waiting = now < facts.retry_at and SEVERITY[shown.reason][0] is Severity.TRANSIENT
-        return replace(kept, carried=shown.without_user() if waiting else NOT_CHECKED, observed=False)
-    if before.api != target.api or before.publish != target.publish:
-        shown, kept = shown.without_user(), replace(kept, observed=False)
-    if _is_requested(before, target):
-        kept = replace(kept, read_at=None, check_requested=True, due=now)
-    return replace(kept, carried=shown)
 
 
 def _record_for(facts: NumberFacts, target: Target) -> PublishRecord:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from bek_operator.crd.reasons import OF_THE_KEY, Reason
 from bek_operator.crd.status import Row
-from bek_operator.crd.types import SignatureStatus
 from bek_operator.numbers import backoff
 from bek_operator.numbers.answers import Failure, Reading, may_be_for_the_key
 from bek_operator.numbers.target import Target
@@ -129,11 +128,7 @@ class NumberFacts:
     @property
     def finding(self) -> Reason:
         """Return how what the API last reported compares with the target's key."""
-        if self.reading.fingerprint is None:
-            return Reason.NOT_PUBLISHED
-        if self.reading.fingerprint != self.target.key.fingerprint:
-            return Reason.FOREIGN_KEY
-        return Reason.SIGNED if self.reading.status is SignatureStatus.VALID else Reason.STALE_SIGNATURE
+        return self.reading.compared_with(self.target.key.fingerprint)
 
     @property
     def published_at(self) -> float | None:
@@ -182,10 +177,15 @@ class NumberFacts:
             object.__setattr__(self, "_row", row)
         return row
 
-    @property
-    def shown(self) -> tuple[object, ...]:
-        """Return what the status of the object depends on."""
-        return self.row, self.verdict.retry, self.observed, self.check_requested
+    def looks_like(self, other: "NumberFacts") -> bool:
+        """Return whether the status of the object would be the same with the other one."""
+        # The row last: it has to be made for that.
+        return (
+            self.observed is other.observed
+            and self.check_requested is other.check_requested
+            and self.verdict.retry is other.verdict.retry
+            and self.row == other.row
+        )
 
     @property
     def suggests_bad_key(self) -> bool:

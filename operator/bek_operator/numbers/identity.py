@@ -35,4 +35,5 @@ def url_of(api: OnPremisesApi | ProviderApi, number: Number, namespace: str) -> 
         url = parse_url(number.fill_in(api.url))
     except ValueError:
         return None
-    return replace(url, host=qualify(url.host, namespace)), url.host
+    host = qualify(url.host, namespace)
+    return (url if host == url.host else replace(url, host=host)), url.host

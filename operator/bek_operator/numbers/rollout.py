@@ -62,8 +62,10 @@ def rollout_gate(
 
     `begun`: since when numbers are being worked on, as far as they are.
     """
-    if rollout.all_at_once or not any(has_another_key(facts) for facts in known.values()):
+    if not any(has_another_key(facts) for facts in known.values()):
         return OPEN
+    if rollout.all_at_once:
+        return RolloutGate(rotation=True)
     named = known.get(rollout.first or "")
     verified = [facts for facts in known.values() if facts.finding is Reason.SIGNED and named in {None, facts}]
     if verified:

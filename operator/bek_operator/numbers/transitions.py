@@ -8,7 +8,7 @@ from dataclasses import replace
 from bek_operator.crd.reasons import Reason
 from bek_operator.numbers import backoff
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry, is_of_the_key
-from bek_operator.numbers.facts import NO_FAILURES, FailureStreak, NumberFacts
+from bek_operator.numbers.facts import NO_FAILURES, FailureStreak, NumberFacts, PublishRecord
 from bek_operator.numbers.next_action import FRESH_SECONDS
 from bek_operator.numbers.target import Target
 from bek_operator.numbers.verdict import ACCEPTED, QUEUED
@@ -24,45 +24,55 @@ def after_read(facts: NumberFacts, reading: Reading, now: float, jitter: float) 
         facts,
         reading=reading,
         read_at=now,
+        as_of=now,
+        published=_record_after(facts, reading, now),
         failing=NO_FAILURES,
+        hold="",
+        carried=None,
+        observed=True,
+        check_requested=False,
         due=now + _spread(facts.target.interval, jitter),
         retry_at=0.0,
     )
-    return _concluded(facts, known, now)
+    return _until_next_publish(known, now)
 
 
 def after_reuse(facts: NumberFacts, now: float) -> NumberFacts:
     """Record what the last answer says for the target of now."""
-    return _concluded(facts, facts, now)
+    known = replace(
+        facts,
+        as_of=now,
+        published=_record_after(facts, facts.reading, facts.read_at or 0.0),
+        hold="",
+        carried=None,
+        observed=True,
+        check_requested=False,
+    )
+    return _until_next_publish(known, now)
 
 
-def _concluded(facts: NumberFacts, known: NumberFacts, now: float) -> NumberFacts:
-    """Return what follows from the last answer for a number that was known as `facts` before."""
-    known = replace(known, as_of=now, hold="", carried=None, observed=True, check_requested=False)
-    record = facts.published
-    if known.finding is Reason.SIGNED:
-        read_at = known.read_at or 0.0
+def _record_after(facts: NumberFacts, reading: Reading, read_at: float) -> PublishRecord:
+    """Return what an answer says about our publishes to a number that was known as `facts` before."""
+    record, finding = facts.published, reading.compared_with(facts.target.key.fingerprint)
+    if finding is Reason.SIGNED:
         stable = record.at is not None and read_at - record.at > backoff.BACKOFF_RESET_SECONDS
-        settled = replace(record, lost=None, stable=stable, accepted=False, refusal=None, refusals=0)
-        return replace(known, published=settled)
+        return replace(record, lost=None, stable=stable, accepted=False, refusal=None, refusals=0)
     if facts.reason is Reason.SIGNED:
-        record = replace(record, lost=known.finding)
-    if record.stable:
-        record = replace(record, count=0, stable=False)
-    known = replace(known, published=record)
-    return _until_next_publish(known, now) if facts.target.publish else known
+        record = replace(record, lost=finding)
+    return replace(record, count=0, stable=False) if record.stable else record
 
 
 def _until_next_publish(known: NumberFacts, now: float) -> NumberFacts:
     """Check a number that lacks the key when it may be published to; one that has accepted it more often, at first."""
+    if known.finding is Reason.SIGNED or not known.target.publish:
+        return known
     record, until = known.published, known.publish_due
-    known = replace(known, due=min(known.due, max(until, now)))
+    due, waited = max(until, now), now - (record.at or 0.0)
     if now >= until:
-        return replace(known, published=replace(record, accepted=False))
-    waited = now - (record.at or 0.0)
-    if record.accepted and waited < backoff.SETTLING_SECONDS:
-        return replace(known, due=min(known.due, now + min(max(waited, 1.0), _SLOWEST_SETTLING)))
-    return known
+        record = replace(record, accepted=False)
+    elif record.accepted and waited < backoff.SETTLING_SECONDS:
+        due = min(due, now + min(max(waited, 1.0), _SLOWEST_SETTLING))
+    return replace(known, published=record, due=min(known.due, due))
 
 
 def after_failure(facts: NumberFacts, failure: Failure, now: float, jitter: float) -> NumberFacts:
@@ -105,29 +115,36 @@ def after_publish(facts: NumberFacts, answer: Accepted | Failure, now: float) ->
     that the API turned away for other reasons (not ready, too many requests, not registered), or without one, does
     not, but for the first in a row: a key that is changed again and again is not to be offered each time.
     """
-    record = facts.published
     known = replace(
         facts,
         read_at=None,
         as_of=now,
+        published=_record_of_publish(facts.published, answer, now),
         failing=NO_FAILURES,
         hold="",
+        carried=ACCEPTED if isinstance(answer, Accepted) else None,
         observed=True,
         check_requested=False,
+        due=now,
     )
-    recent = backoff.with_publish(record.recent, now)
-    counted = replace(record, at=now, count=record.count + 1, stable=False, cause=None, recent=recent)
+    if isinstance(answer, Accepted):
+        return known
+    soon = now + backoff.pause_after(answer, 1)
+    due = soon if answer.unknown else min(known.publish_due, now + known.target.interval)
+    return replace(known, retry_at=_retry_at(facts, answer, now), due=due)
+
+
+def _record_of_publish(record: PublishRecord, answer: Accepted | Failure, now: float) -> PublishRecord:
+    """Return the record with one more publish, and what came of it."""
+    recent, count = backoff.with_publish(record.recent, now), record.count + 1
     if isinstance(answer, Accepted):
         cause = record.lost or Reason.PENDING
-        accepted = replace(counted, cause=cause, lost=None, accepted=True, refusal=None, refusals=0)
-        return replace(known, published=accepted, carried=ACCEPTED, due=now)
-    counts = answer.unknown or is_of_the_key(answer)
-    if not counts:
-        counted = record if record.refusals else replace(record, recent=recent)
-    refused = replace(counted, refusal=answer, refused_at=now, refusals=record.refusals + 1)
-    known = replace(known, published=refused, carried=None, retry_at=_retry_at(facts, answer, now))
-    soon = now + backoff.pause_after(answer, 1)
-    return replace(known, due=soon if answer.unknown else min(known.publish_due, now + known.target.interval))
+        return PublishRecord(at=now, count=count, cause=cause, accepted=True, recent=recent)
+    if answer.unknown or is_of_the_key(answer):
+        record = replace(record, at=now, count=count, stable=False, cause=None, recent=recent)
+    elif not record.refusals:
+        record = replace(record, recent=recent)
+    return replace(record, refusal=answer, refused_at=now, refusals=record.refusals + 1)
 
 
 def paused(facts: NumberFacts, message: str) -> NumberFacts:

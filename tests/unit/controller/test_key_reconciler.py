@@ -339,7 +339,7 @@ async def test_healthy_numbers_of_a_last_life_are_spread_over_their_interval() -
     bench.objects.overwrite_status(ref, render_status(status_of(state.resource, state.key, known, NOW)))
     after = Bench(bench.objects)
     result = await after.reconcile(ref)
-    assert after.state(ref).unfinished == 0
+    assert after.state(ref).work.unfinished == 0
     assert 20 < len(due(result, 300)) < 80
     assert len(due(result, 601)) == 100
 
