@@ -146,7 +146,7 @@ class KeyReconciler:
         try:
             return await self._secrets.read(namespace, name) or Missing.ABSENT
         except Forbidden as error:
-            log.warning("a Secret cannot be read: %s", error)
+            log.warning("cannot read a Secret: %s", error)
             return Missing.FORBIDDEN
 
     async def _key(self, spec: Spec, secrets: _Secrets) -> PublicKey | Blocked:

@@ -124,7 +124,7 @@ class Manager:
                     log.warning(NOT_INSTALLED)
                 logged = True
             except ClusterError as error:
-                log.warning("the objects cannot be listed: %s", error)
+                log.warning("cannot list BusinessEncryptionKeys: %s; retrying", error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
 
@@ -146,7 +146,7 @@ class Manager:
             try:
                 found = await self._list_versions()
             except ClusterError as error:
-                log.warning("the objects cannot be listed: %s", error)
+                log.warning("cannot list BusinessEncryptionKeys: %s; retrying", error)
                 continue
             for ref in {*found, *self._store}:
                 self.on_object_event(ref.namespace, ref.name, found.get(ref, ""))

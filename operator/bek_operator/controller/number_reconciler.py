@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _UNEXPECTED = Failure(
     reason=Reason.INVALID_ANSWER,
-    message="an error of the operator itself; its log tells more",
+    message="internal error of the operator; see its log",
     pace=Pace.SOON,
     unknown=True,
 )
@@ -115,7 +115,7 @@ class NumberReconciler:
         try:
             return await self._backend.read(endpoint)
         except Exception:
-            log.exception("an unexpected error of a call")
+            log.exception("unexpected error during an API call")
             return replace(_UNEXPECTED, unknown=False)
 
     async def _publish(self, endpoint: Endpoint, public_key: str) -> tuple[Accepted | Failure, bool]:
@@ -130,7 +130,7 @@ class NumberReconciler:
         try:
             return call.result(), interrupted
         except (Exception, asyncio.CancelledError):
-            log.exception("an unexpected error of a call")
+            log.exception("unexpected error during an API call")
             return _UNEXPECTED, interrupted
 
 

@@ -113,7 +113,7 @@ class Workers(Generic[K]):
         if isinstance(error, ClusterError):
             log.warning("%s: %s", self._name, error, extra=extra)
         else:
-            log.error("%s: an unexpected error; retrying with back-off", self._name, exc_info=error, extra=extra)
+            log.error("%s: unexpected error; retrying with back-off", self._name, exc_info=error, extra=extra)
 
     def _retry_at(self, key: K) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1

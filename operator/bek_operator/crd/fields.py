@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T", str, int, bool)
 
-_KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
+_KINDS = {str: "a string", int: "an integer", bool: "true or false"}
 
 
 class Malformed(ValueError):

@@ -72,7 +72,7 @@ def parse_object(body: Mapping[str, Any]) -> BusinessEncryptionKey:
     try:
         spec = _read_spec(Fields(body).part("spec"))
     except Malformed as fault:
-        spec = InvalidSpec(f"{fault}; apply the CRD of this version to have it checked")
+        spec = InvalidSpec(f"{fault}; apply the CRD of this operator version, then the object")
     request = typed((metadata.get("annotations") or {}).get(REQUESTED_AT), str)
     return BusinessEncryptionKey(
         ref=ObjectKey(metadata["namespace"], metadata["name"]),
@@ -172,7 +172,7 @@ def _read_on_premises(name: str, member: Fields) -> OnPremisesApi:
 def _read_cloud(name: str, member: Fields) -> CloudApi:
     version = member.optional_text("version", _LONGEST_LABEL)
     if version and not _VERSION.fullmatch(version):
-        raise Malformed("`spec.apis[].cloud.version` must be like v25.0")
+        raise Malformed("`spec.apis[].cloud.version` must have the form v25.0")
     app_secret = member.optional_part("appSecretRef")
     return CloudApi(
         name=name,

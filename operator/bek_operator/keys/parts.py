@@ -167,7 +167,7 @@ def _other(block: Block) -> str:
     if actual:
         # An unknown label is arbitrary text, so it is not quoted.
         label = f"the label {block.label}" if block.label in _KEYS else "another label"
-        first = "decode what is between its lines" if actual == "PKCS12" else f"change that to {actual}"
+        first = "decode the base64 text between its lines" if actual == "PKCS12" else f"change the label to {actual}"
         return f"holds {_OTHERS[actual]} under {label}; {first}{f', then {command}' if command else ''}"
     if block.label in _KEYS:
         return f"is not a readable {_KEYS[block.label]}: damaged, truncated or of an unknown kind"

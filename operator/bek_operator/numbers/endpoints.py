@@ -18,7 +18,7 @@ from bek_operator.secret_str import SecretStr
 class Missing(StrEnum):
     """What a Secret does whose content is not known."""
 
-    ABSENT = "does not exist (yet)"
+    ABSENT = "does not exist"
     FORBIDDEN = "cannot be read: RBAC forbids it"
 
 
@@ -73,7 +73,7 @@ class Endpoints:
                     return self._provider(number.api, number)
         except _Problem as problem:
             return problem.failure
-        message = f"this version of the operator does not serve apis of type {number.api.type}"
+        message = f"this version of the operator does not support APIs of type {number.api.type}"
         return Failure(reason=Reason.UNSUPPORTED, message=message, retry=Retry.TERMINAL)
 
     def _on_premises(self, api: OnPremisesApi, number: Number) -> OnPremisesEndpoint:
@@ -82,7 +82,8 @@ class Endpoints:
         password = self._secret(replace(login, entry="password"), _LONGEST_CREDENTIAL)
         if ":" in username:
             raise _Problem(
-                Reason.INVALID_CREDENTIALS, f"{_named(login)} must not contain a colon (it is sent as Basic login)"
+                Reason.INVALID_CREDENTIALS,
+                f"{_named(login)} must not contain a colon (HTTP basic authentication forbids it)",
             )
         url, trust = self._allowed(api, number)
         return OnPremisesEndpoint(
@@ -108,7 +109,7 @@ class Endpoints:
     def _allowed(self, api: OnPremisesApi | ProviderApi, number: Number) -> tuple[Url, ServerTrust]:
         found = url_of(api, number, self._namespace)
         if found is None:
-            raise _Problem(Reason.HOST_NOT_ALLOWED, f"`url` of api {api.name} is not a usable https URL")
+            raise _Problem(Reason.HOST_NOT_ALLOWED, f"`url` of api {api.name} is not a valid https URL")
         url, written = found
         if not self._egress.hosts.allows(url, self._namespace, cloud_host=self._egress.cloud.authority):
             raise _Problem(Reason.HOST_NOT_ALLOWED, self._egress.hosts.refusal(url))

@@ -76,7 +76,7 @@ class Ownership:
                 denied[number] = f"leads to the same endpoint as {first} of this object; remove one of them"
             elif owner != mine:
                 denied[number] = (
-                    f"is managed by the older BusinessEncryptionKey {owner.name}; remove it from one of them"
+                    f"is managed by the older BusinessEncryptionKey {owner.name}; remove the number from one of them"
                 )
         return denied
 

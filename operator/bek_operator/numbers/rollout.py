@@ -164,14 +164,9 @@ def _order(facts: NumberFacts) -> int:
     return int(facts.target.number)
 
 
-_UNDECIDED = (
-    "another number gets the new key first; this one follows when it is VALID there (see `rollout` in the spec)"
-)
+_UNDECIDED = "another number gets the new key first; this one follows (see `spec.rollout`)"
 _CANARY_PENDING = (
-    "another number gets the new key first; this one follows when it is VALID on {number}. If that goes wrong, put "
+    "another number gets the new key first; this one follows when the key is VALID on {number}; if that fails, put "
     "the old key back, or name another number in `rollout.firstNumber`"
 )
-_VERIFIED = (
-    "another number gets the new key first; it is VALID on {number}, and this one follows at {time} "
-    "(`rollout.firstNumber.pauseSeconds`)"
-)
+_VERIFIED = "the new key is VALID on {number}, and this one follows at {time} (`rollout.firstNumber.pauseSeconds`)"

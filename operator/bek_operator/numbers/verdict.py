@@ -53,7 +53,7 @@ class Verdict:
 
 
 NOT_CHECKED: Final = Verdict(Reason.PENDING, "not checked yet")
-ACCEPTED: Final = Verdict(Reason.PENDING, "the key was accepted and is not VALID yet")
+ACCEPTED: Final = Verdict(Reason.PENDING, "the API accepted the key; its signature is not VALID yet")
 QUEUED: Final = Verdict(Reason.PENDING, "queued: the first number is verified, this one follows")
 
 
@@ -171,19 +171,19 @@ _CHECKS: Final[tuple[Callable[[NumberFacts], Verdict | None], ...]] = (
 
 _FOUND: Final = {
     Reason.NOT_PUBLISHED: "the API holds no key for this number",
-    Reason.STALE_SIGNATURE: "the API holds the key, with a signature that is not VALID any more",
+    Reason.STALE_SIGNATURE: "the API holds the key, but its signature is no longer VALID",
     Reason.FOREIGN_KEY: "the API holds another key",
 }
-_REPORT_ONLY: Final = "publish this one by other means, or set publishPolicy to IfNeeded"
-_NOT_SHOWN_YET: Final = "the key was accepted, but the API still shows another key"
+_REPORT_ONLY: Final = "publish the Secret's key by other means, or set publishPolicy to IfNeeded"
+_NOT_SHOWN_YET: Final = "the API accepted the key but still shows another one"
 _KEY_CHANGES: Final = (
-    "published too often within an hour, since the key in the Secret keeps changing; find out what writes the Secret, "
-    "then set the bek.dev/requested-at annotation"
+    "published too often within an hour, because the key in the Secret keeps changing; find out what writes the "
+    "Secret, then set the annotation bek.dev/requested-at"
 )
 _CONTENDED: Final = (
-    "somebody else keeps publishing another key; find the other writer, then set the bek.dev/requested-at annotation"
+    "another client keeps publishing a different key; find it, then set the annotation bek.dev/requested-at"
 )
 _MISMATCH: Final = (
-    "published several times and still not VALID; check the number's registration, "
-    "then set the bek.dev/requested-at annotation"
+    "published several times, but the signature is not VALID; check the number's registration, "
+    "then set the annotation bek.dev/requested-at"
 )

@@ -108,7 +108,7 @@ def _named(numbers: list[str]) -> str:
 
 
 _LOST = {
-    Reason.NOT_PUBLISHED: "the API had lost the key of",
-    Reason.STALE_SIGNATURE: "the signature was lost on",
-    Reason.FOREIGN_KEY: "somebody else had published another key to",
+    Reason.NOT_PUBLISHED: "the API no longer held the key of",
+    Reason.STALE_SIGNATURE: "the signature was no longer VALID on",
+    Reason.FOREIGN_KEY: "another key had been published to",
 }
