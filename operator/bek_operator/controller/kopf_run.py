@@ -23,7 +23,7 @@ _END_SECONDS: Final = 10.0
 
 
 class KopfError(Exception):
-    """Kopf misbehaves; the message holds our own words."""
+    """Kopf misbehaves; the message is our own."""
 
 
 class Stream:

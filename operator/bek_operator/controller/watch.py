@@ -28,7 +28,7 @@ _BACKOFFS: Final = (0.5, 1.0, 2.0, 5.0)
 
 
 class WatchEnded(Exception):
-    """Kopf failed for a reason that a restart would not solve; the message holds our own words."""
+    """Kopf failed for a reason that a restart would not solve; the message is our own."""
 
 
 class Discovery(Protocol):

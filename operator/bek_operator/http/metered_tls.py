@@ -45,7 +45,7 @@ class _Stage(Enum):
 
 
 class LimitExceededError(ssl.SSLError):
-    """We ended a connection because it exceeded a limit; the message holds our own words."""
+    """We ended a connection because it exceeded a limit; the message is our own."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -73,7 +73,7 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
     """Return the public key in a Secret's decoded data.
 
     A named entry is the only one read; otherwise all present `ENTRIES` must have the same key. With a named passphrase
-    an encrypted private key must be decryptable even beside a public part, because the business's Flows endpoint has to
+    an encrypted private key must be decryptable even beside a public part, because the business's Flows endpoint must
     decrypt it, too. Without one the public part is enough.
 
     Takes up to three seconds of CPU for an encrypted key.

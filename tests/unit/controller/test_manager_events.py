@@ -1,4 +1,4 @@
-"""What a reign makes of edits, Secrets, deletions and claims, in whatever order it hears of them."""
+"""How a manager handles edits, Secrets, deletions and duplicate numbers, in whatever order the events arrive."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a reign makes of Secrets that go and come back: it says so soon, everywhere, and calls nobody for it."""
+"""How a manager handles Secrets that disappear and come back: the status shows it at once, without calls."""
 
 from __future__ import annotations
 
