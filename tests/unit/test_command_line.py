@@ -100,7 +100,7 @@ def test_a_start_without_a_cluster_exits_with_status_1(run: Run) -> None:
     """The last line says what is missing, without a traceback."""
     status, out, err = run("--health-address=127.0.0.1:0", KUBECONFIG="/nowhere/kubeconfig")
     assert (status, out) == (1, "")
-    assert " ERROR   bek_operator: stopped: no credentials for a cluster: " in err.splitlines()[-1]
+    assert " ERROR   bek_operator: stopped: no credentials for the API server: " in err.splitlines()[-1]
     assert "Traceback" not in err
 
 

@@ -82,9 +82,11 @@ class Client:
                 file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
                 await config.load_kube_config(file, client_configuration=configuration, persist_config=False)
         except (config.ConfigException, OSError) as error:
-            raise Unavailable(f"no credentials for a cluster: {error}") from None
+            raise Unavailable(f"no credentials for the API server: {error}") from None
         except Exception as error:  # noqa: BLE001 - the library does not validate a kubeconfig
-            raise Unavailable(f"no credentials for a cluster: no usable kubeconfig ({type(error).__name__})") from None
+            raise Unavailable(
+                f"no credentials for the API server: no usable kubeconfig ({type(error).__name__})"
+            ) from None
         return cls(configuration)
 
     async def __aenter__(self) -> Self:
@@ -196,11 +198,10 @@ def verify_like_kubectl(context: ssl.SSLContext) -> None:
 def _reason(error: Exception) -> str:
     """Return the reason as OpenSSL or the system word it, otherwise the name of the exception's class."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return (
-            f"its certificate is not trusted: {getattr(error.certificate_error, 'verify_message', 'no reason given')}"
-        )
+        found = getattr(error.certificate_error, "verify_message", "no reason given")
+        return f"the API server's certificate is not trusted: {found}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name cannot be resolved"
+        return "the API server's name cannot be resolved"
     if isinstance(error, TimeoutError):
         return "no response in time"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:

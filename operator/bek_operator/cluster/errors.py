@@ -12,7 +12,7 @@ Errors of the client library are translated to these.
 
 
 class ClusterError(Exception):
-    """A request to the API server failed; the message holds our own words and the HTTP status."""
+    """A request to the API server failed; the message is our own and the HTTP status."""
 
 
 class NotFound(ClusterError):

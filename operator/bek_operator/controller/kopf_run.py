@@ -23,7 +23,7 @@ _END_SECONDS: Final = 10.0
 
 
 class KopfError(Exception):
-    """Kopf misbehaves; the message holds our own words."""
+    """Kopf misbehaves; the message is our own."""
 
 
 class Stream:
@@ -82,7 +82,7 @@ async def run_kopf(
         login_seconds: Minimum seconds between two logins, in case the server refuses the credentials.
 
     Raises:
-        KopfError: kopf ended by itself, or cannot be stopped.
+        KopfError: kopf stopped unexpectedly, or cannot be stopped.
         Exception: any other failure of kopf.
     """
     session: aiohttp.ClientSession | None = None
@@ -115,7 +115,7 @@ async def run_kopf(
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        raise KopfError("kopf ended by itself")
+        raise KopfError("kopf stopped unexpectedly")
     finally:
         await _end(tasks)
         if session:
@@ -127,7 +127,7 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
         task.cancel()
     _, left = await asyncio.wait(tasks, timeout=_END_SECONDS)
     if left:
-        raise KopfError("kopf cannot be stopped")
+        raise KopfError("kopf did not stop in time")
 
 
 def _session(access: Access, stream: Stream) -> aiohttp.ClientSession:

@@ -117,9 +117,7 @@ class HttpxClient:
         """Send a request to the first of the host's addresses that takes a connection."""
         if not _SERVER_NAME.fullmatch(request.trust.server_name):
             # Without a name httpx would verify the certificate for the address.
-            raise CertificateRefusedError(
-                "the server name to verify the certificate for is not a valid host name", CertificateFault.NAME
-            )
+            raise CertificateRefusedError("the server name for TLS is not a valid host name", CertificateFault.NAME)
         if self._proxy and request.trust.server_name != request.url.host:
             raise CertificateRefusedError(
                 "through a proxy the certificate can be verified for the host's own name only; remove the server name",

@@ -221,8 +221,8 @@ def _translated() -> Iterator[None]:
     except aiohttp.ConnectionTimeoutError:
         raise httpx.ConnectTimeout("no connection in time") from None
     except aiohttp.ClientPayloadError:
-        raise httpx.RemoteProtocolError("the body was not as its head said") from None
+        raise httpx.RemoteProtocolError("the body does not match its headers") from None
     except (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError):
-        raise httpx.RemoteProtocolError("what came was not HTTP") from None
+        raise httpx.RemoteProtocolError("the response is not HTTP") from None
     except (aiohttp.ClientError, OSError):
         raise httpx.ReadError("the connection broke") from None

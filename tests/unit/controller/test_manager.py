@@ -1,4 +1,4 @@
-"""A reign over simulated days: numbers are signed, and the status says so."""
+"""A manager over simulated days: numbers are signed, and the status shows it."""
 
 import asyncio
 from itertools import combinations

@@ -277,7 +277,7 @@ def test_a_new_key_has_the_publishes_of_the_last_one_and_a_request_has_none() ->
     assert with_target(many, target(endpoint=endpoint("+15550009999")), NOW).published.recent == ()
 
 
-GONE = failure(Reason.CREDENTIALS_NOT_FOUND, "Secret whatsapp-admin does not exist (yet)")
+GONE = failure(Reason.CREDENTIALS_NOT_FOUND, "Secret whatsapp-admin does not exist")
 BLOCKED = target(endpoint=None, problem=GONE, address=target().address)
 
 

@@ -16,7 +16,7 @@ _CALLS_PER_NUMBER = 3
 _DEFAULT_COST = 0.5
 """Percent that a call costs with the lowest limit, 200 calls an hour."""
 _MAX_COST = 2.0
-"""Percent that a call costs at most, with a limit on CPU time; a steeper rise is somebody else's usage."""
+"""Percent that a call costs at most, with a limit on CPU time; a steeper rise is usage by other clients."""
 _MAX_DELAY = 15.0
 """Responses may arrive out of order, but not later than this."""
 _STALE = 300.0
