@@ -26,9 +26,12 @@ def serving(port: int, unready: str = "") -> WebServer:
 async def ask(unready: str, path: str, method: str = "GET") -> tuple[int, str]:
     """Return status and text of a probe."""
     port = unused_port()
-    async with serving(port, unready), ClientSession() as session:
-        async with session.request(method, f"http://127.0.0.1:{port}{path}") as response:
-            return response.status, await response.text()
+    async with (
+        serving(port, unready),
+        ClientSession() as session,
+        session.request(method, f"http://127.0.0.1:{port}{path}") as response,
+    ):
+        return response.status, await response.text()
 
 
 async def test_a_process_that_answers_is_alive() -> None:
