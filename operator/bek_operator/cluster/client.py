@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -53,10 +53,12 @@ def in_pod() -> bool:
 
 
 class Client:
-    """A client of one API server, used as an asynchronous context manager."""
+    """A client of one API server, used as an asynchronous context manager; every request passes `middlewares`."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()) -> None:
         self._configuration = configuration
+        # Requests to the API server, and its token, must not go through HTTPS_PROXY.
+        configuration.client_session_kwargs = {"trust_env": False, "middlewares": tuple(middlewares)}
         # Unlimited: each watched namespace holds a connection, which would use up the library's default of 100.
         configuration.connection_pool_maxsize = 0
         self._api = ApiClient(configuration)
@@ -65,15 +67,13 @@ class Client:
         verify_like_kubectl(self._context)
 
     @classmethod
-    async def connect(cls) -> Self:
+    async def connect(cls, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()) -> Self:
         """Load credentials: the service account in a pod, elsewhere the kubeconfig.
 
         Raises:
             Unavailable: there are no usable credentials.
         """
         configuration = Configuration()
-        # Requests to the API server, and its token, must not go through HTTPS_PROXY.
-        configuration.client_session_kwargs = {"trust_env": False}
         try:
             if in_pod():
                 config.load_incluster_config(configuration)
@@ -87,7 +87,7 @@ class Client:
             raise Unavailable(
                 f"no credentials for the API server: no usable kubeconfig ({type(error).__name__})"
             ) from None
-        return cls(configuration)
+        return cls(configuration, middlewares)
 
     async def __aenter__(self) -> Self:
         return self

@@ -77,6 +77,7 @@ class NumberFacts:
         target: The target that they belong to.
         reading: The last reading, however old.
         read_at: When that was; `None` if it must not be acted upon, as after a restart.
+        checked_at: When this process last read the number, even if that must not be acted upon any more; for metrics.
         as_of: When the last reading was made, or the last publish ended.
         published: The record of publishes.
         failing: The failed checks since the last successful one.
@@ -92,6 +93,7 @@ class NumberFacts:
     target: Target
     reading: Reading = _NOTHING_READ
     read_at: float | None = None
+    checked_at: float | None = None
     as_of: float = 0.0
     published: PublishRecord = PublishRecord()
     failing: FailureStreak = NO_FAILURES

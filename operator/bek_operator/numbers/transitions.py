@@ -26,6 +26,7 @@ def after_read(facts: NumberFacts, reading: Reading, now: float, jitter: float) 
         read_at=now,
         as_of=now,
         published=_record_after(facts, reading, now),
+        checked_at=now,
         failing=NO_FAILURES,
         hold="",
         carried=None,
