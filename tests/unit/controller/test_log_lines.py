@@ -56,7 +56,7 @@ async def test_a_loss_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         await asyncio.sleep(300)
     (told,) = records(capsys)
     assert (told["level"], told["object"]) == ("warning", "messaging/flows")
-    assert told["message"] == "StaleSignature: the signature was lost on +…0001; published the key again"
+    assert told["message"] == "StaleSignature: the signature was no longer VALID on +…0001; published the key again"
 
 
 @virtual_time
@@ -72,7 +72,7 @@ async def test_errors_name_what_they_are_about(capsys: pytest.CaptureFixture[str
         world.objects.touch(ref)
         await asyncio.sleep(2)
     told = records(capsys)
-    unforeseen = next(one for one in told if one["message"] == "an unexpected error of a call")
+    unforeseen = next(one for one in told if one["message"] == "unexpected error during an API call")
     assert (unforeseen["object"], unforeseen["number"]) == ("messaging/flows", "+…0001")
     assert unforeseen["reconcileID"]
     away = [one for one in told if one["message"] == "objects: the API server cannot be reached"]
