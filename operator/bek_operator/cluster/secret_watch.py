@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, validating
-from bek_operator.cluster.errors import ClusterError, Gone, Unavailable
+from bek_operator.cluster.errors import BadRequest, ClusterError, Gone, Unavailable
 
 EventHandler = Callable[[str, str, str], None]
 """Takes namespace, name and resourceVersion; the latter is empty for a deleted Secret."""
@@ -44,7 +44,11 @@ class SecretWatch:
         self._on_event = on_event
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Watch until cancelled; a watch that fails is restarted with back-off."""
+        """Watch until cancelled; a watch that fails is restarted with back-off.
+
+        Raises:
+            ExceptionGroup: of a BadRequest: the API server rejects the label selector.
+        """
         async with asyncio.TaskGroup() as group:
             for path in self._paths or ["/api/v1/secrets"]:
                 group.create_task(self._watch_path(path, sleep))
@@ -63,6 +67,12 @@ class SecretWatch:
                 version = None
                 log.debug("Secret watch expired (410); listing again")
             except ClusterError as error:
+                selector = self._query.get("labelSelector")
+                if isinstance(error, BadRequest) and selector and version is None:
+                    raise BadRequest(
+                        "--secret-selector: must be a label selector such as app=flows,tier in (a,b), "
+                        f"not {selector!r} ({error})"
+                    ) from None
                 log.warning("Secret watch failed: %s; reconnecting", error)
             await sleep(backoff)
             backoff = min(backoff * 2, _MAX_BACKOFF)
