@@ -66,7 +66,6 @@ def test_all_faults_are_reported_with_status_2(run: Run) -> None:
         *("--concurrency", "--log-level", "loud", "--cloud-sky=x", "stray", "--namespace", "a", "--namespace", "B"),
         BEK_LOG_FORMAT="xml",
         BEK_ALLOW_HOST="ok.example.com,not ok",
-        BEK_SECRET_SELECTOR="a,",
     )
     assert (status, out) == (2, "")
     assert [line.removeprefix("bek-operator: ").partition(": ")[0] for line in err.splitlines()] == [
@@ -74,7 +73,6 @@ def test_all_faults_are_reported_with_status_2(run: Run) -> None:
         "--cloud-sky=x",
         "stray",
         "--namespace",
-        "--secret-selector",
         "--log-level",
         "--log-format",
         "--allow-host",

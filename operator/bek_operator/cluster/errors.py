@@ -1,6 +1,7 @@
 """Errors of requests to the API server.
 
     ClusterError
+    ├── BadRequest    the request is invalid
     ├── NotFound      no such object (or the CRD is not installed)
     ├── Conflict      another writer was first, or the object was re-created
     ├── Forbidden     RBAC forbids it
@@ -13,6 +14,10 @@ Errors of the client library are translated to these.
 
 class ClusterError(Exception):
     """A request to the API server failed; the message is our own and the HTTP status."""
+
+
+class BadRequest(ClusterError):
+    """The request is invalid."""
 
 
 class NotFound(ClusterError):

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, validating
-from bek_operator.cluster.errors import ClusterError, Gone, Unavailable
+from bek_operator.cluster.errors import BadRequest, ClusterError, Gone, Unavailable
 from bek_operator.times import Clock
 
 EventHandler = Callable[[str, str, str], None]
@@ -55,7 +55,11 @@ class SecretWatch:
         return min(self._heard_at.values(), default=None)
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Watch until cancelled; a watch that fails is restarted with back-off."""
+        """Watch until cancelled; a watch that fails is restarted with back-off.
+
+        Raises:
+            ExceptionGroup: of a BadRequest: the API server rejects the label selector.
+        """
         self._heard_at = dict.fromkeys(self._paths, self._clock())
         async with asyncio.TaskGroup() as group:
             for path in self._paths:
@@ -79,6 +83,12 @@ class SecretWatch:
                 self.restarts += 1
                 log.debug("Secret watch expired (410); listing again")
             except ClusterError as error:
+                selector = self._query.get("labelSelector")
+                if isinstance(error, BadRequest) and selector and version is None:
+                    raise BadRequest(
+                        "--secret-selector: must be a label selector such as app=flows,tier in (a,b), "
+                        f"not {selector!r} ({error})"
+                    ) from None
                 self.restarts += 1
                 if str(error) != logged:
                     log.warning("Secret watch failed: %s; reconnecting", error)

@@ -220,9 +220,7 @@ def _translated() -> Iterator[None]:
         raise httpx.ConnectError("no connection") from fault.os_error
     except aiohttp.ConnectionTimeoutError:
         raise httpx.ConnectTimeout("no connection in time") from None
-    except aiohttp.ClientPayloadError:
-        raise httpx.RemoteProtocolError("the body does not match its headers") from None
-    except (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError):
+    except aiohttp.ClientResponseError:
         raise httpx.RemoteProtocolError("the response is not HTTP") from None
     except (aiohttp.ClientError, OSError):
         raise httpx.ReadError("the connection broke") from None

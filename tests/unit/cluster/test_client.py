@@ -15,7 +15,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
 from bek_operator.cluster.client import Client, in_pod, name_in_path, verify_like_kubectl
-from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
 from support import tls
 from support.simulators.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
 
@@ -60,7 +60,7 @@ async def test_a_response_is_a_json_object(pair: Pair) -> None:
 
 
 STATUSES: dict[int, type[ClusterError]] = {
-    400: Unavailable,
+    400: BadRequest,
     401: Unavailable,
     403: Forbidden,
     404: NotFound,

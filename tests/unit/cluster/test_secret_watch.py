@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bek_operator.cluster.client import Client
-from bek_operator.cluster.errors import ClusterError, Forbidden, Gone, Unavailable
+from bek_operator.cluster.errors import BadRequest, ClusterError, Forbidden, Gone, Unavailable
 from bek_operator.cluster.secret_watch import SecretWatch
 
 ALL = "/api/v1/secrets"
@@ -152,6 +152,26 @@ async def test_the_watch_can_be_narrowed() -> None:
         "/api/v1/namespaces/b/secrets",
     }
     assert {query["labelSelector"] for _, _, query in client.requests} == {"app=flows"}
+
+
+async def test_a_rejected_selector_ends_the_watch() -> None:
+    """The error names the flag and its value."""
+    watch = SecretWatch(ScriptedClient(BadRequest("HTTP 400")), (), "a b", lambda *_: None, lambda: 0.0)
+    with pytest.raises(ExceptionGroup) as ended:
+        await watch.run()
+    assert ended.group_contains(
+        BadRequest, match=r"^--secret-selector: must be a label selector .*, not 'a b' \(HTTP 400\)$"
+    )
+
+
+async def test_another_bad_request_is_retried() -> None:
+    """Without a selector, or once a list was accepted, it is not the selector's fault."""
+    client = ScriptedClient(BadRequest("HTTP 400"), page(), BadRequest("HTTP 400"), [event("ADDED", "a", "11")])
+    changes, _ = await follow(client)
+    assert changes == [("messaging", "a", "11")]
+    selecting = ScriptedClient(page(), BadRequest("HTTP 400"), [event("ADDED", "a", "11")])
+    changes, _ = await follow(selecting, selector="app=flows")
+    assert changes == [("messaging", "a", "11")]
 
 
 async def test_an_ended_or_broken_watch_resumes() -> None:

@@ -209,13 +209,21 @@ async def test_handshakes_behind(cloud: Cloud) -> None:
         assert len(proxy.targets) == FAILURE_THRESHOLD
 
 
-async def test_flood_behind() -> None:
+@pytest.mark.parametrize(
+    ("head", "piece", "message"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", "larger than 320 KiB"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", "its headers are too many"),
+    ],
+    ids=["responses", "headers"],
+)
+async def test_flood_behind(head: bytes, piece: bytes, message: str) -> None:
     """An endless response is ended there as well."""
 
     async def script(served: Served) -> None:
-        await served.request()
+        await served.answer(head)
         while not served.writer.transport.is_closing():
-            await served.say(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50)
+            await served.say(piece * 50)
             await asyncio.sleep(0)
 
     certificate = self_signed(HOST)
@@ -226,7 +234,7 @@ async def test_flood_behind() -> None:
     ):
         url = Url(host=HOST, port=server.port, path="")
         trust = ServerTrust(ca_bundle=certificate.authority, server_name=HOST)
-        with pytest.raises(UnacceptableError, match="larger than 320 KiB") as fault:
+        with pytest.raises(UnacceptableError, match=message) as fault:
             await http.send(Request(method="GET", url=url, trust=trust))
         assert fault.value.sent
 

@@ -89,10 +89,9 @@ class _RateLimiter:
     def record(self, headers: Mapping[str, str], now: float, *, refused: bool) -> None:
         reported = parse_usage(headers)
         for usage in reported:
-            meter = self._meters.pop(usage.meter, None)
-            if meter:
-                meter.record(usage.percent, now)
-            self._meters[usage.meter] = meter or UsageMeter(usage.percent, now)
+            meter = self._meters.pop(usage.meter, None) or UsageMeter()
+            meter.record(usage.percent, now)
+            self._meters[usage.meter] = meter
         while len(self._meters) > _MAX_METERS:
             del self._meters[next(iter(self._meters))]
         self._without_usage += not reported
