@@ -53,6 +53,7 @@ class _EarlySignal(SystemExit):
 
 def main() -> None:
     """Run the operator; exit with 0 after a signal, 1 after an error, 2 for invalid settings."""
+    gc.set_threshold(_GC_THRESHOLD)
     # A container's first process has no default signal handlers, and the imports below take a second.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_early)
@@ -91,7 +92,8 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     set_up_logging(settings.log_level, settings.log_format, numbers=settings.log_numbers)
     versions = {"version": version("bek-operator"), "python": platform.python_version()}
     log.info("starting", extra={**versions, **shown(texts, settings)})
-    _spare_garbage_collection()
+    # What was imported stays to the end.
+    gc.freeze()
     try:
         name = asyncio.run(run(settings))
     except Exception as error:  # noqa: BLE001 - every cause is logged
@@ -99,13 +101,6 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 1
     log.info("stopped: %s", name)
     return 0
-
-
-def _spare_garbage_collection() -> None:
-    """Have the garbage collector run less often, and without what was imported, which stays to the end."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
 
 
 def _why(error: Exception) -> str:

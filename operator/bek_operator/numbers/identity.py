@@ -1,6 +1,7 @@
 """Identity: the URL of a number's API, and whether two entries lead to the same number."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 from bek_operator.crd.types import CloudApi, Number, OnPremisesApi, ProviderApi
 from bek_operator.net.hosts import qualify
@@ -31,9 +32,14 @@ def url_of(api: OnPremisesApi | ProviderApi, number: Number, namespace: str) -> 
 
     A host without a dot is a Service of the object's namespace.
     """
+    return _url(number.fill_in(api.url), namespace)
+
+
+# Asked for several times with every new key, and slow; equal URLs are one value.
+@lru_cache(maxsize=16_384)
+def _url(text: str, namespace: str) -> tuple[Url, str] | None:
     try:
-        url = parse_url(number.fill_in(api.url))
+        url = parse_url(text)
     except ValueError:
         return None
-    host = qualify(url.host, namespace)
-    return (url if host == url.host else replace(url, host=host)), url.host
+    return replace(url, host=qualify(url.host, namespace)), url.host
