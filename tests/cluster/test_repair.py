@@ -126,7 +126,7 @@ def test_a_key_that_is_replaced_the_moment_it_arrives_is_not_published_in_a_loop
 
     assert pod.publishes == 1
     assert set(conditions(scene.get())) == {"Ready", "Reconciling"}
-    assert "still shows another key" in scene.rows()[pod.number]["message"]
+    assert "still shows another one" in scene.rows()[pod.number]["message"]
 
 
 def test_a_key_that_becomes_valid_later_is_published_once(scene: Scene, pod: Pod) -> None:

@@ -147,7 +147,7 @@ class HttpxClient:
         if not _SERVER_NAME.fullmatch(call.trust.server_name):
             # Without a name httpx would verify the certificate for the address.
             raise CertificateRefusedError(
-                "the server name to verify the certificate for is not a valid host name", CertificateFault.NAME
+                "the server name for TLS is not a valid host name", CertificateFault.NAME
             )
         if self._proxy and call.trust.server_name != call.url.host:
             raise CertificateRefusedError(

@@ -39,7 +39,7 @@ _CIPHERS: Final = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNU
 class _Stage(Enum):
     """The progress of a handshake."""
 
-    NONE = "not started, or ended by us"
+    NONE = "not started, or aborted"
     UNDER_WAY = "started"
     COMPLETE = "complete"
 

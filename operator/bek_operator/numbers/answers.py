@@ -25,7 +25,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.status is SignatureStatus.VALID and self.fingerprint is None:
-            raise ValueError("VALID comes with a key; what says otherwise is not to be acted upon")
+            raise ValueError("a reading that is VALID must have a key")
 
 
 @dataclass(frozen=True, slots=True)

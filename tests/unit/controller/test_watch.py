@@ -144,7 +144,7 @@ async def test_a_definition_that_goes_is_waited_for(caplog: pytest.LogCaptureFix
         assert run.lists == 2
     assert run.heard == [("messaging", "flows", "12")]
     assert lines(caplog) == [
-        "the CRD businessencryptionkeys.bek.dev is not installed; apply crds/, for which the operator waits"
+        "the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ (the operator waits for it)"
     ]
 
 
