@@ -1,4 +1,4 @@
-"""Identity: where the API of a number is, and what makes two entries lead to the same number."""
+"""Identity: the URL of a number's API, and whether two entries lead to the same number."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from bek_operator.net.url import Url, parse_url
 
 
 def identity_of(number: Number, namespace: str) -> str | None:
-    """Return what distinguishes an endpoint from others; `None` where that is not known.
+    """Return the identity of an endpoint; `None` if it is not known.
 
     On the Cloud API that is the phone number id, whatever token or version it is called with. Elsewhere it is the
     URL; where the credential selects the number, the Secret's entry too.
@@ -27,7 +27,7 @@ def identity_of(number: Number, namespace: str) -> str | None:
 
 
 def url_of(api: OnPremisesApi | ProviderApi, number: Number, namespace: str) -> tuple[Url, str] | None:
-    """Return the URL of a number's API, and its host as it was written; `None` where the URL cannot be used.
+    """Return the URL of a number's API, and its host as written in the spec; `None` if the URL is invalid.
 
     A host without a dot is a Service of the object's namespace.
     """

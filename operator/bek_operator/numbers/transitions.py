@@ -1,6 +1,6 @@
-"""Transitions: how each answer of an API changes the facts about a number.
+"""Transitions: how the outcome of each call changes the facts about a number.
 
-Pure: every function takes the instant it happens at, and jitter as a share from 0 to 1.
+Pure: the time is an argument, and so is jitter, from 0 to 1.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ _SLOWEST_SETTLING = 60.0
 
 
 def after_read(facts: NumberFacts, reading: Reading, now: float, jitter: float) -> NumberFacts:
-    """Record a well-formed answer: which key the number holds, and whether it is VALID."""
+    """Record a reading."""
     known = replace(
         facts,
         reading=reading,
@@ -32,12 +32,12 @@ def after_read(facts: NumberFacts, reading: Reading, now: float, jitter: float) 
 
 
 def after_reuse(facts: NumberFacts, now: float) -> NumberFacts:
-    """Record what the last answer says for the target of now."""
+    """Apply the last reading to the current target."""
     return _concluded(facts, facts, now)
 
 
 def _concluded(facts: NumberFacts, known: NumberFacts, now: float) -> NumberFacts:
-    """Return what follows from the last answer for a number that was known as `facts` before."""
+    """Return the facts after a reading; `facts` are those before it."""
     known = replace(known, as_of=now, hold="", carried=None, observed=True, check_requested=False)
     record = facts.published
     if known.finding is Reason.SIGNED:
@@ -54,7 +54,7 @@ def _concluded(facts: NumberFacts, known: NumberFacts, now: float) -> NumberFact
 
 
 def _until_next_publish(known: NumberFacts, now: float) -> NumberFacts:
-    """Check a number that lacks the key when it may be published to; one that has accepted it more often, at first."""
+    """Schedule the next check of a number that lacks the key: at the next publish, or soon after an accepted one."""
     record, until = known.published, known.publish_due
     known = replace(known, due=min(known.due, max(until, now)))
     if now >= until:
@@ -66,7 +66,7 @@ def _until_next_publish(known: NumberFacts, now: float) -> NumberFacts:
 
 
 def after_failure(facts: NumberFacts, failure: Failure, now: float, jitter: float) -> NumberFacts:
-    """Record a check that said nothing about the number's key."""
+    """Record a failed check."""
     before = facts.failing
     failing = FailureStreak(
         count=before.count + 1,
@@ -90,20 +90,17 @@ def after_failure(facts: NumberFacts, failure: Failure, now: float, jitter: floa
 
 
 def _pause(failure: Failure, failures: int, interval: float) -> float:
-    """Return how long to wait before a failed check is repeated: as long as between two checks, at most.
-
-    Unless the API is to be spared.
-    """
+    """Return how long to wait before a failed check is repeated: at most the interval, unless the pace is slow."""
     pause = backoff.pause_after(failure, failures)
     return pause if failure.pace is Pace.SLOW else min(pause, interval)
 
 
 def after_publish(facts: NumberFacts, answer: Accepted | Failure, now: float) -> NumberFacts:
-    """Record what a publish led to; whatever it was, a read comes next.
+    """Record the outcome of a publish; a read follows in any case.
 
-    One that was accepted, may have been carried out, or was refused for the key counts for the publish back-off. One
-    that the API turned away for other reasons (not ready, too many requests, not registered), or without one, does
-    not, but for the first in a row: a key that is changed again and again is not to be offered each time.
+    A publish that was accepted, may have been carried out, or was refused because of the key counts for the publish
+    back-off. Other refusals (not ready, rate limited, not registered, without a reason) do not count, except that the
+    first in a row counts for the hourly limit, so that a key that keeps changing is not published each time.
     """
     record = facts.published
     known = replace(
@@ -131,16 +128,16 @@ def after_publish(facts: NumberFacts, answer: Accepted | Failure, now: float) ->
 
 
 def paused(facts: NumberFacts, message: str) -> NumberFacts:
-    """Record that a number lacks the key and waits until another one has verified it; it goes on being checked.
+    """Record that a number waits for the rollout; it is still checked.
 
-    Its last check says as much as another one would, and so it counts for this key, too.
+    Its last check is valid for the new key, too.
     """
     due = max(facts.due, (facts.read_at or 0.0) + facts.target.interval)
     return replace(facts, hold=message, carried=None, observed=True, due=due)
 
 
 def resumed(facts: NumberFacts, *, spreading: bool) -> NumberFacts:
-    """Record that the rollout has reached a number, first or with all others (`spreading`); an old read is repeated."""
+    """Record that the rollout has reached a number, as canary or with the others (`spreading`)."""
     stale_at = (facts.read_at or 0.0) + min(facts.target.interval, FRESH_SECONDS)
     queued = spreading and facts.reason is Reason.WAITING_FOR_ROLLOUT
     facts = replace(facts, due=min(facts.due, stale_at))
@@ -148,9 +145,9 @@ def resumed(facts: NumberFacts, *, spreading: bool) -> NumberFacts:
 
 
 def invalidated(facts: NumberFacts, published: Target, now: float) -> NumberFacts:
-    """Record that a publish for another target ended after this one was set: what was read is worth nothing.
+    """Record that a publish for an earlier target ended: the last reading is no longer valid.
 
-    Where it was to the same address, it counts for the publish back-off; as one of the present key if it was that.
+    If it went to the same address, it counts for the publish back-off; for the current key only if it was that key.
     """
     known = replace(facts, read_at=None, due=min(facts.due, now), observed=False, carried=facts.verdict, hold="")
     if published.address != facts.target.address:
@@ -163,10 +160,10 @@ def invalidated(facts: NumberFacts, published: Target, now: float) -> NumberFact
 
 
 def _retry_at(facts: NumberFacts, failure: Failure, now: float) -> float:
-    # A failure that is no answer does not take back what the server asked for.
+    # A failure without a response does not cancel the server's Retry-After.
     return max(facts.retry_at, now + min(failure.retry_after or 0.0, LONGEST_RETRY_AFTER))
 
 
 def _spread(pause: float, jitter: float) -> float:
-    """Return the pause, a tenth shorter or longer."""
+    """Return the pause, up to a tenth shorter or longer."""
     return pause * (0.9 + 0.2 * jitter)
