@@ -80,7 +80,7 @@ class Objects:
         """Replace the status of an object at its resourceVersion; return the new resourceVersion.
 
         A PUT with uid and resourceVersion is the only write that the server refuses when the object was deleted and
-        re-created meanwhile.
+        re-created in between.
 
         Raises:
             ClusterError: `Conflict` or `NotFound` when the object was changed, deleted or re-created.

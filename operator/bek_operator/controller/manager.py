@@ -1,6 +1,6 @@
 """The manager: from the first list of the objects to the end, two work queues over one store.
 
-Events about objects and Secrets come in here; objects are reconciled one at a time each, numbers beside them.
+It receives the events about objects and Secrets, and enqueues their keys.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class ObjectStore(ObjectReader, StatusClient, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What the manager works with; `limits` tells how much of it one API host or token can take."""
+    """The ports of the manager; `limits` is the capacity of each API host and token."""
 
     objects: ObjectStore
     secrets: SecretSource
@@ -54,7 +54,7 @@ class Ports:
 
 
 class Manager:
-    """Looks after all objects when run, until cancelled."""
+    """Reconciles all objects and numbers while `run` runs."""
 
     def __init__(self, ports: Ports, egress: EgressPolicy, concurrency: int, clock: Clock) -> None:
         self._ports = ports
@@ -87,18 +87,18 @@ class Manager:
                 self._objects.add(one.key, one.due)
 
     def on_object_event(self, namespace: str, name: str, version: str) -> None:
-        """Have an object read that was added, changed or (without version) deleted; nothing is believed of an event."""
+        """Enqueue an object that was added, changed or (without version) deleted; it is read again."""
         ref = ObjectKey(namespace, name)
         if self._store.mark_unread(ref, version):
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.USER))
 
     def on_secret_event(self, namespace: str, name: str, version: str) -> None:
-        """Have a Secret read that was added, changed or (without version) deleted."""
+        """Enqueue the objects that name a Secret that was added, changed or (without version) deleted."""
         for ref in self._store.secret_changed(namespace, name, version):
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
     async def run(self) -> None:
-        """Read all objects once, then work on what is due until cancelled."""
+        """Read all objects once, then reconcile until cancelled."""
         await self._sync()
         self.synced.set()
         async with asyncio.TaskGroup() as group:
@@ -107,7 +107,7 @@ class Manager:
             group.create_task(self._resync_periodically())
 
     async def _sync(self) -> None:
-        """Read every object before the first is worked on, so that it is known who owns which number."""
+        """Read every object before the first is reconciled, because that decides which object owns which number."""
         found = await self._list_until_synced()
         for resource in found:
             self._store.put(resource)
@@ -129,14 +129,14 @@ class Manager:
             pause = min(pause * 2, 15.0)
 
     def resync(self) -> None:
-        """List the objects soon: some may have gone without an event."""
+        """List the objects soon: deletions may have been missed."""
         self._resync_soon.set()
 
     async def _resync_periodically(self) -> None:
-        """List the objects now and then: a watch that had to begin anew does not tell what went meanwhile.
+        """List the objects periodically: a watch that was restarted does not report deletions in between.
 
-        Their Secrets are read again, too, spread over the time to the next resync: not every one of them need be
-        watched, and of those that are the same holds.
+        Their Secrets are read again, too, spread over the time to the next resync: some may not be watched, and events
+        of the others may have been missed.
         """
         while True:
             with suppress(TimeoutError):

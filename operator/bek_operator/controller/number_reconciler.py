@@ -1,7 +1,7 @@
-"""The number reconciler: see to it that one number holds its target's key, against the one API of that number.
+"""The number reconciler: makes one number hold its target's key, by calls to its API.
 
-What to do next is decided by `numbers.next_action`, what an answer changes by `numbers.transitions`; here the calls are
-made, until there is nothing to do but wait.
+`numbers.next_action` decides what to do, `numbers.transitions` updates the facts; the calls are made here, until the
+number must wait.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ _UNEXPECTED = Failure(
     pace=Pace.SOON,
     unknown=True,
 )
-"""What is known of a call that ended in an error which nobody foresaw: a key may have arrived."""
+"""The outcome of a call that ended in an unexpected error: a publish may have been carried out."""
 
 
 class NumberReconciler:
-    """Works on one number at a time."""
+    """Reconciles numbers."""
 
     def __init__(self, *, store: Store, backend: Backend[Endpoint], clock: Clock) -> None:
         self._store = store
@@ -50,7 +50,7 @@ class NumberReconciler:
     async def reconcile(self, ref: NumberKey) -> Result:
         """Call the number's API as often as it takes; return when the number is due again.
 
-        An interruption ends a read. A publish goes on to its end, since only that tells what the API holds.
+        Cancellation ends a read. A publish is completed, because its outcome says which key the API holds.
         """
         before = self._store.start(ref, self._clock())
         try:
@@ -80,7 +80,7 @@ class NumberReconciler:
             self._store.stop(ref, Idle())
 
     def _next_action(self, ref: NumberKey, facts: NumberFacts, now: float) -> Action:
-        """Decide what to do next; what a rollout has not reached yet goes on being checked, and no more."""
+        """Return the next action; a number that waits for the rollout is only checked."""
         state = self._store.get(ref.object)
         decision = next_action(facts, now, recorded=state is not None and state.shows_publish(facts))
         leads_to_publish = isinstance(decision, Publish) or (not isinstance(decision, Wait) and _lacks_key(facts, now))
@@ -89,15 +89,15 @@ class NumberReconciler:
         return decision
 
     def _wait(self, ref: NumberKey, before: NumberFacts, until: float | None) -> Result:
-        """Leave the number until then (`None`: until its status is written); its object hears what has changed.
+        """Requeue the number at `until` (`None`: after the next status write), and enqueue its object if facts changed.
 
-        One that is never due, since nobody can be called for it, waits for another target.
+        A number that is never due, because it cannot be called, waits for another target.
         """
         state, facts = self._store.get(ref.object), self._store.facts(ref)
         changed = self._store.stop(ref, AwaitingStatusWrite() if until is None else Idle())
         if state is None or facts is None:
             return Result()
-        # Others wait for a number to go first, and this one has come to be able to, or not to be.
+        # The rollout may choose another canary, because this number began or ceased to fail.
         is_same = (facts.failures, facts.refusal) == (before.failures, before.refusal)
         changed = changed or (state.gate.canary is not None and not is_same)
         return Result(
@@ -106,7 +106,7 @@ class NumberReconciler:
         )
 
     def _after_interruption(self, ref: NumberKey, now: float) -> Result:
-        """Have looked at what came of a publish: whoever interrupted it could not know that."""
+        """Enqueue object and number, because the publish ended after the cancellation."""
         state, facts, news = self._store.get(ref.object), self._store.facts(ref), _news(ref, now)
         due = None if state is None or facts is None or state.is_at_rest else number_due(facts, due_at(facts, now))
         return Result(enqueue=(news, Enqueue(ref, due)) if due else (news,))
@@ -119,7 +119,7 @@ class NumberReconciler:
             return replace(_UNEXPECTED, unknown=False)
 
     async def _publish(self, endpoint: Endpoint, public_key: str) -> tuple[Accepted | Failure, bool]:
-        """Publish; return what came of it, and whether it was to be interrupted."""
+        """Publish; return the outcome, and whether the reconcile was cancelled."""
         call = asyncio.create_task(self._backend.publish(endpoint, public_key))
         interrupted = False
         while not call.done():
@@ -145,7 +145,7 @@ def _after_read(answer: Reading | Failure, now: float) -> Callable[[NumberFacts]
 
 
 def _lacks_key(facts: NumberFacts, now: float) -> bool:
-    """Return whether a read would only tell what is known: that the number holds another key, and may get ours."""
+    """Return whether a read would only confirm that the number lacks the key."""
     unread = not facts.observed and not facts.check_requested
     return unread and has_another_key(facts) and now >= facts.publish_due
 

@@ -1,4 +1,4 @@
-"""Workers: reconcile the keys of a work queue, so many at once, and apply what each reconcile returns."""
+"""Workers: reconcile the keys of a work queue concurrently, and apply the results."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ _LONGEST_BACKOFF = 60.0
 
 
 class Workers(Generic[K]):
-    """Work for one queue; `apply` takes what a reconcile says about other keys."""
+    """The workers of one queue; `apply` takes the part of a result that is about other keys."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Workers(Generic[K]):
         self._timer_at = math.inf
 
     def add(self, key: K, due: Due) -> None:
-        """Have a key worked on."""
+        """Enqueue a key."""
         self._queue.add(key, due)
         self._wake_by(due.at)
 
     def cancel(self, key: K) -> None:
-        """Leave a key alone: it is not due any more, and what is under way for it is interrupted."""
+        """Forget a key, and cancel its running reconcile."""
         self._queue.cancel(key)
         self._failures.pop(key, None)
         task = self._tasks.get(key)
@@ -57,7 +57,7 @@ class Workers(Generic[K]):
             task.cancel()
 
     async def run(self) -> None:
-        """Work until cancelled; what is under way is interrupted and waited for."""
+        """Work until cancelled; then running reconciles are cancelled and awaited."""
         self._open = True
         self._start_due()
         try:
@@ -81,7 +81,7 @@ class Workers(Generic[K]):
             self._timer = asyncio.get_running_loop().call_later(max(at - self._clock(), 0.0), self._start_due)
 
     def _start_due(self) -> None:
-        """Start work on what is due, as far as there are workers for it; whatever ends has more begun."""
+        """Start reconciles of due keys while there are free workers; called again when one ends."""
         self._timer, self._timer_at = None, math.inf
         while (key := self._queue.pick(now := self._clock())) is not None:
             self._tasks[key] = task = asyncio.create_task(self._work(key), name=f"{self._name} {key}")
@@ -91,7 +91,7 @@ class Workers(Generic[K]):
 
     async def _work(self, key: K) -> None:
         result = await self._reconciler.reconcile(key)
-        # In the same step as the last decision of the reconcile: nothing comes between them.
+        # In the same step as the end of the reconcile: nothing can happen in between.
         if result.requeue:
             self._queue.requeue(key, result.requeue)
         self._apply(result)
@@ -99,7 +99,7 @@ class Workers(Generic[K]):
     def _ended(self, key: K, task: asyncio.Task[None]) -> None:
         del self._tasks[key]
         error = None if task.cancelled() else task.exception()
-        # Whoever interrupts work says what comes next; a cancellation that nobody asked for is an error.
+        # After a requested cancellation the caller decides what is next; any other cancellation is an error.
         failed = error is not None or (task.cancelled() and not task.cancelling())
         self._queue.done(key, retry_at=self._retry_at(key) if failed else None)
         if not failed or key not in self._queue:

@@ -146,9 +146,7 @@ class HttpxClient:
     async def _request(self, call: _Call) -> Response:
         if not _SERVER_NAME.fullmatch(call.trust.server_name):
             # Without a name httpx would verify the certificate for the address.
-            raise CertificateRefusedError(
-                "the server name for TLS is not a valid host name", CertificateFault.NAME
-            )
+            raise CertificateRefusedError("the server name for TLS is not a valid host name", CertificateFault.NAME)
         if self._proxy and call.trust.server_name != call.url.host:
             raise CertificateRefusedError(
                 "through a proxy the certificate can be verified for the host's own name only; remove the server name",

@@ -9,7 +9,7 @@
     ├── BrokenOffError           the connection broke, or the response was not HTTP
     └── UnacceptableError        a response that is too large or encoded
 
-Every message is in our own words and can be shown to users.
+No message contains text of a server, so all can be shown to users.
 """
 
 from enum import Enum
