@@ -129,7 +129,7 @@ def big_cluster(results: Raw) -> Rows:
         ["start to ready", figure(starts, "ready").shown(unit=" s")],
         ["CPU of start and three seconds more", figure(starts, "cpu").shown(unit=" s")],
         ["memory then", figure(starts, "memory", "now", scale=1 / MIB).shown(0, " MiB")],
-        ["unrelated writes meanwhile", f"{ended['secret_writes_a_minute']:,.0f} a minute"],
+        ["unrelated writes during it", f"{ended['secret_writes_a_minute']:,.0f} a minute"],
     ]
 
 

@@ -45,7 +45,7 @@ class _Stage(Enum):
 
 
 class LimitExceededError(ssl.SSLError):
-    """We ended a connection because it exceeded a limit; the message is our own."""
+    """We ended a connection because it exceeded a limit."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -108,7 +108,7 @@ class HandshakeLimiter(Generic[S]):
         """Check that a handshake with the server can start.
 
         Raises:
-            HttpError: It has to wait; the error says why.
+            HttpError: It must wait; the error says why.
         """
         now = self._clock()
         if self._history.is_throttled(server, tenant, now):
