@@ -22,7 +22,7 @@ from support.world import World
 OBJECTS, NUMBERS = {"controller": "businessencryptionkey"}, {"controller": "phonenumber"}
 OBJECT_QUEUE, NUMBER_QUEUE = {"name": "businessencryptionkey"}, {"name": "phonenumber"}
 DENIED = Failure(reason=Reason.ACCESS_DENIED, message="refused", retry=Retry.TERMINAL)
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86400.0
 
 
 class Measured(World):
@@ -140,6 +140,21 @@ async def test_the_number_that_was_checked_longest_ago_counts() -> None:
         await asyncio.sleep(HOUR)
         oldest = again.scrape().value("bek_last_successful_check_timestamp_seconds", **ref_labels(ref))
     assert oldest == started
+
+
+@virtual_time
+async def test_a_number_that_is_never_called_has_no_last_check() -> None:
+    """One that another object manages is that one's."""
+    world = Measured()
+    elder = world.create(1, "elder")
+    younger = world.objects.create("younger", spec_body(numbers(2)), created=1)
+    async with world.running():
+        await world.until_ready(elder)
+        await until(lambda: world.objects.reasons(younger).get(number(2)) == "Signed")
+        await asyncio.sleep(DAY)
+        found, labels = world.scrape(), ref_labels(younger)
+    assert found.values("bek_numbers", "reason", **labels) == {"Signed": 1, "DuplicateNumber": 1}
+    assert (found.value("bek_last_successful_check_timestamp_seconds", **labels) or 0) > NOW + DAY - HOUR
 
 
 @virtual_time
