@@ -1,46 +1,12 @@
-"""The command line: `bek-operator`, also `python -m bek_operator`."""
+"""The entry point: `bek-operator`, also `python -m bek_operator`. It hears signals before anything is imported."""
 
-import argparse
-import asyncio
 import gc
-import logging
-import os
-import platform
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from types import FrameType
-
-from bek_operator.logs import set_up_logging
-from bek_operator.settings import InvalidSettings, read_settings, shown
-
-log = logging.getLogger("bek_operator")
-
-USAGE_ERROR = 2
 
 _GC_THRESHOLD = 10_000
 """New objects before the garbage collector runs; with Python's 700 it takes a seventh of the CPU of a rotation."""
-
-_LIST_FLAGS = {
-    "namespace": "namespace to serve (repeatable; default: all)",
-    "allow-host": "host, host:port or pattern that objects can make the operator call (repeatable; "
-    "default: Services of the object's own namespace on port 443 and the Cloud API)",
-}
-_VALUE_FLAGS = {
-    "cloud-url": "base URL of the Cloud API (default: https://graph.facebook.com)",
-    "cloud-ca": "file with the CA certificates for the Cloud API (default: the system's)",
-    "cloud-proxy": "proxy for calls to the Cloud API and to providers (default: HTTPS_PROXY)",
-    "concurrency": "phone numbers processed at once (default: 50)",
-    "concurrency-per-host": "phone numbers processed at once on one On-Premises host (default: 8)",
-    "watch-secrets": "on or off: whether Secrets are watched (default: on)",
-    "secret-selector": "label selector that narrows the watch on Secrets (default: none)",
-    "health-address": "address of /healthz and /readyz (default: :8081)",
-    "metrics-address": "address of /metrics (default: :8080)",
-    "log-level": "debug, info, warning or error (default: info)",
-    "log-format": "json or text (default: json in a pod, text elsewhere)",
-    "log-numbers": "on or off: whether the log shows whole phone numbers, not only the last four digits (default: off)",
-}
 
 
 class _EarlySignal(SystemExit):
@@ -58,10 +24,11 @@ def main() -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_early)
     try:
-        status = _main(sys.argv[1:], os.environ)
+        from bek_operator.command_line import run  # noqa: PLC0415
+
+        status = run()
     except _EarlySignal as early:
-        log.info("stopped: %s", early.name)
-        status = 0
+        status = _stopped(early.name)
     sys.exit(status)
 
 
@@ -69,79 +36,15 @@ def _exit_early(number: int, _: FrameType | None) -> None:
     raise _EarlySignal(signal.Signals(number).name)
 
 
-def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    missing = _without_value(arguments)
-    given, unknown = _parser().parse_known_args([one for one in arguments if one not in missing])
-    texts = {
-        name: getattr(given, name) or environment.get(f"BEK_{name.upper().replace('-', '_')}")
-        for name in (*_LIST_FLAGS, *_VALUE_FLAGS)
-    }
-    if not texts["cloud-proxy"]:
-        texts["cloud-proxy"] = environment.get("HTTPS_PROXY") or environment.get("https_proxy")
-    faults = [*(f"{flag}: needs a value" for flag in missing), *(f"{argument}: unknown flag" for argument in unknown)]
-    # Imported late, so that a signal can end the process before.
-    from bek_operator.app import run  # noqa: PLC0415
-    from bek_operator.cluster.client import in_pod  # noqa: PLC0415
+def _stopped(name: str) -> int:
+    """Say which signal it was, in the log if it is set up."""
+    import logging  # noqa: PLC0415
 
-    try:
-        settings = read_settings(texts, in_pod=in_pod())
-    except InvalidSettings as invalid:
-        return _refuse([*faults, *str(invalid).splitlines()])
-    if faults:
-        return _refuse(faults)
-    set_up_logging(settings.log_level, settings.log_format, numbers=settings.log_numbers)
-    versions = {"version": version("bek-operator"), "python": platform.python_version()}
-    log.info("starting", extra={**versions, **shown(texts, settings)})
-    # What was imported stays to the end.
-    gc.freeze()
-    try:
-        name = asyncio.run(run(settings))
-    except Exception as error:  # noqa: BLE001 - every cause is logged
-        log.error("stopped: %s", _why(error))  # noqa: TRY400 - _why logs the traceback
-        return 1
-    log.info("stopped: %s", name)
+    if logging.getLogger().hasHandlers():
+        logging.getLogger("bek_operator").info("stopped: %s", name)
+    else:
+        print(f"bek-operator: stopped: {name}", file=sys.stderr)  # noqa: T201 - nobody has set up the log yet
     return 0
-
-
-def _why(error: Exception) -> str:
-    """Return the cause in one line; an unexpected error is logged with its traceback."""
-    from bek_operator.cluster.errors import ClusterError  # noqa: PLC0415
-    from bek_operator.controller.watch import WatchEnded  # noqa: PLC0415
-
-    # Several tasks may have failed together; the first cause is enough.
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, ClusterError | OSError | WatchEnded):
-        return str(error)
-    log.error("unexpected error; please report it", exc_info=error)
-    return type(error).__name__
-
-
-def _without_value(arguments: Sequence[str]) -> Sequence[str]:
-    """Return the flags without a value; argparse would exit at the first of them."""
-    flags = {f"--{name}" for name in (*_LIST_FLAGS, *_VALUE_FLAGS)}
-    following = [*arguments, "--"][1:]
-    return [one for one, then in zip(arguments, following, strict=True) if one in flags and then.startswith("--")]
-
-
-def _refuse(faults: Sequence[str]) -> int:
-    print(*(f"bek-operator: {fault}" for fault in faults), sep="\n", file=sys.stderr)  # noqa: T201 - a command line
-    return USAGE_ERROR
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bek-operator",
-        description="Publish a WhatsApp Flows encryption key to every phone number of a business, and keep it signed.",
-        epilog="Flags override environment variables: --allow-host is BEK_ALLOW_HOST; lists are comma-separated.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=version("bek-operator"))
-    for name, text in _LIST_FLAGS.items():
-        parser.add_argument(f"--{name}", dest=name, action="append", metavar=name.upper(), help=text)
-    for name, text in _VALUE_FLAGS.items():
-        parser.add_argument(f"--{name}", dest=name, metavar=name.upper(), help=text)
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The composition root: creates all components, wires them and runs them."""
 
 import asyncio
+import secrets
 import signal
 import socket
 from collections.abc import Callable
@@ -9,11 +10,14 @@ from importlib.metadata import version
 
 from bek_operator.cluster.client import Client
 from bek_operator.cluster.events import Events
+from bek_operator.cluster.leader_client import LeaderClient
+from bek_operator.cluster.lease import Leases
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secret_watch import SecretWatch
 from bek_operator.cluster.secrets import SecretReader
 from bek_operator.controller.health import probes
 from bek_operator.controller.kopf_run import run_kopf
+from bek_operator.controller.leader import Alone, Elector, Leadership
 from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.watch import ObjectWatch
 from bek_operator.controller.web_server import WebServer
@@ -79,60 +83,95 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
         metrics = Metrics(clock)
         counted = (metrics.cluster.request,)
         client = await stack.enter_async_context(await Client.connect(counted))
-        backends = _backends(settings, clock, metrics)
+        leadership = _leadership(settings, client)
+        backends = _backends(settings, clock, metrics, leadership.is_leader)
         stack.push_async_callback(backends.close)
-        objects = Objects(client, settings.namespaces)
-        manager = Manager(
-            Ports(
-                objects=objects,
-                secrets=SecretReader(client),
-                events=Events(client, socket.gethostname()),
-                backend=metrics.apis.backend(backends),
-                limits=backends,
-                instruments=metrics.work,
-            ),
-            EgressPolicy(hosts=settings.hosts, cloud=settings.cloud, cloud_ca=settings.cloud_ca),
-            settings.concurrency,
-            clock,
+        leader_client = LeaderClient(client, leadership.is_leader)
+        objects = Objects(leader_client, settings.namespaces)
+        ports = Ports(
+            objects=objects,
+            secrets=SecretReader(client),
+            events=Events(leader_client, socket.gethostname()),
+            backend=metrics.apis.backend(backends),
+            limits=backends,
+            instruments=metrics.work,
         )
-        metrics.watch_objects(manager.store)
+        egress = EgressPolicy(hosts=settings.hosts, cloud=settings.cloud, cloud_ca=settings.cloud_ca)
+        term = _Term(lambda: Manager(ports, egress, settings.concurrency, clock), metrics)
         watch = ObjectWatch(
             kopf=lambda stream: run_kopf(
-                stream, manager.on_object_event, client.access, settings.namespaces, restore_signals, counted
+                stream, term.on_object_event, client.access, settings.namespaces, restore_signals, counted
             ),
             paths=objects.paths,
             discovery=objects,
-            resync=manager.resync,
+            resync=term.resync,
             clock=clock,
         )
 
         def unready() -> str:
-            if not manager.synced.is_set():
-                return "the first list of BusinessEncryptionKeys is not complete"
-            return "" if watch.is_up() else "the watch on BusinessEncryptionKeys is down"
-
-        async def watch_objects() -> None:
-            await manager.synced.wait()
-            await watch.run()
+            return term.unready() or ("" if watch.is_up() else "the watch on BusinessEncryptionKeys is down")
 
         await stack.enter_async_context(WebServer("health-address", settings.health, probes(unready)))
         await stack.enter_async_context(WebServer("metrics-address", settings.metrics, {"/metrics": metrics.handler()}))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(manager.run(), name="manager")
-        group.create_task(watch_objects(), name="object watch")
+        group.create_task(leadership.run(term.run), name="leadership")
+        group.create_task(watch.run(), name="object watch")
         if settings.watch_secrets:
-            secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, manager.on_secret_event, clock)
-            metrics.cluster.watch_secrets(secrets)
-            group.create_task(secrets.run(), name="secret watch")
+            watched = SecretWatch(client, settings.namespaces, settings.secret_selector, term.on_secret_event, clock)
+            metrics.cluster.watch_secrets(watched)
+            group.create_task(watched.run(), name="secret watch")
 
 
-def _backends(settings: Settings, clock: Clock, metrics: Metrics) -> Backends:
+class _Term:
+    """The manager, from winning the Lease to losing it; nobody needs the events that a standby gets."""
+
+    def __init__(self, make: Callable[[], Manager], metrics: Metrics) -> None:
+        self._make = make
+        self._metrics = metrics
+        self._manager: Manager | None = None
+
+    async def run(self) -> None:
+        self._manager = self._make()
+        self._metrics.watch_objects(self._manager.store)
+        try:
+            await self._manager.run()
+        finally:
+            self._manager = None
+
+    def on_object_event(self, namespace: str, name: str, version: str) -> None:
+        if self._manager:
+            self._manager.on_object_event(namespace, name, version)
+
+    def on_secret_event(self, namespace: str, name: str, version: str) -> None:
+        if self._manager:
+            self._manager.on_secret_event(namespace, name, version)
+
+    def resync(self) -> None:
+        if self._manager:
+            self._manager.resync()
+
+    def unready(self) -> str:
+        if self._manager and not self._manager.synced.is_set():
+            return "the first list of BusinessEncryptionKeys is not complete"
+        return ""
+
+
+def _leadership(settings: Settings, client: Client) -> Leadership:
+    if settings.lease is None:
+        return Alone()
+    # The host name of a pod is its own name.
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+    return Elector(Leases(client, settings.lease.namespace, settings.lease.name), identity)
+
+
+def _backends(settings: Settings, clock: Clock, metrics: Metrics, may_send: Callable[[], bool]) -> Backends:
     user_agent = f"bek-operator/{version('bek-operator')}"
     resolver = Resolver(settings.hosts.names_address)
-    direct = HttpxClient(resolver, user_agent=user_agent)
+    direct = HttpxClient(resolver, user_agent=user_agent, may_send=may_send)
     external: HttpClient = direct
     if settings.cloud_proxy:
-        external = ProxyRoutes(direct, HttpxClient(resolver, user_agent=user_agent, proxy=settings.cloud_proxy))
+        proxied = HttpxClient(resolver, user_agent=user_agent, may_send=may_send, proxy=settings.cloud_proxy)
+        external = ProxyRoutes(direct, proxied)
     rate_limiters = RateLimiters()
     metrics.apis.watch_usage(lambda: rate_limiters.usage(clock()))
     return Backends(

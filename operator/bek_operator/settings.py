@@ -15,6 +15,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("json", "text")
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_OBJECT_NAME = re.compile(rf"(?=.{{1,253}}\Z){_DNS_LABEL.pattern}(\.{_DNS_LABEL.pattern})*")
 _LISTENER = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[-A-Za-z0-9.]*):(?P<port>[0-9]{1,5})")
 _LAST_PORT = 65535
 _TOO_MANY_DIGITS = 10
@@ -33,6 +34,14 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseName:
+    """Where the replicas' Lease is."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The operator's settings.
 
@@ -46,6 +55,7 @@ class Settings:
         concurrency_per_host: The same for one API host.
         watch_secrets: Whether Secrets are watched; otherwise a change is found at the next resync.
         secret_selector: Label selector of that watch; empty for every Secret. The API server checks it.
+        lease: The Lease by which the replicas elect a leader; `None` for a process that is the only one.
         health: Address of `/healthz` and `/readyz`.
         metrics: Address of `/metrics`.
         log_format: `json` or `text`.
@@ -61,6 +71,7 @@ class Settings:
     concurrency_per_host: int = 8
     watch_secrets: bool = True
     secret_selector: str = ""
+    lease: LeaseName | None = None
     health: Address
     metrics: Address
     log_level: str = "info"
@@ -81,6 +92,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     concurrency_per_host = reader.count("concurrency-per-host", 8, 1000)
     watch_secrets = reader.choice("watch-secrets", "on", ("on", "off")) == "on"
     secret_selector = reader.text("secret-selector", "")
+    lease = reader.lease(in_pod=in_pod)
     health = reader.address("health-address", ":8081")
     metrics = reader.address("metrics-address", ":8080")
     log_level = reader.choice("log-level", "info", _LEVELS)
@@ -102,6 +114,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         concurrency_per_host=concurrency_per_host,
         watch_secrets=watch_secrets,
         secret_selector=secret_selector,
+        lease=lease,
         health=health,
         metrics=metrics,
         log_level=log_level,
@@ -138,6 +151,17 @@ class _Reader:
             if not _DNS_LABEL.fullmatch(one):
                 self._faults.append(f"--{name}: must be the name of a namespace, not {one!r}")
         return tuple(found)
+
+    def lease(self, *, in_pod: bool) -> LeaseName | None:
+        elected = self.choice("leader-elect", "on" if in_pod else "off", ("on", "off")) == "on"
+        namespace, name = self.text("lease-namespace", ""), self.text("lease-name", "bek-operator")
+        if elected and not namespace:
+            self._faults.append("--lease-namespace: must be given with --leader-elect=on outside of a pod")
+        elif namespace and not _DNS_LABEL.fullmatch(namespace):
+            self._faults.append(f"--lease-namespace: must be the name of a namespace, not {namespace!r}")
+        if not _OBJECT_NAME.fullmatch(name):
+            self._faults.append(f"--lease-name: must be the name of a Lease, not {name!r}")
+        return LeaseName(namespace=namespace, name=name) if elected else None
 
     def count(self, name: str, default: int, most: int) -> int:
         text = self.text(name, str(default))

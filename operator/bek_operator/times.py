@@ -19,6 +19,11 @@ def rfc3339(instant: float) -> str:
     return datetime.fromtimestamp(int(instant), UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
+def micro_time(moment: datetime) -> str:
+    """Format a moment in UTC with microseconds, as the fields of type MicroTime have it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def instant(text: object) -> float | None:
     """Parse an RFC 3339 timestamp since the epoch; `None` for anything else."""
     if not isinstance(text, str):

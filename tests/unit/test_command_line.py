@@ -8,7 +8,8 @@ from importlib.metadata import version
 
 import pytest
 
-from bek_operator.__main__ import _why, main
+from bek_operator.__main__ import main
+from bek_operator.command_line import _why
 from bek_operator.controller.watch import WatchEnded
 
 Run = Callable[..., tuple[int, str, str]]

@@ -131,15 +131,16 @@ signal.pause()
 
 
 @SIGNALS
-def test_a_signal_ends_it_during_imports(keeper: Keeper, signum: signal.Signals) -> None:
-    """A container's first process would ignore it without a handler."""
-    (keeper.folder / "kopf.py").write_text(HANGS, encoding="utf-8")
+@pytest.mark.parametrize("module", ["argparse", "kopf"], ids=["its first import", "a late import"])
+def test_a_signal_ends_it_during_imports(keeper: Keeper, signum: signal.Signals, module: str) -> None:
+    """A container's first process would ignore it without a handler; the last line names it here, too."""
+    (keeper.folder / f"{module}.py").write_text(HANGS, encoding="utf-8")
     process = start(keeper, "http://127.0.0.1:1", keeper.folder)
     log = keeper.log("operator")
     wait_until_up("the operator", process, lambda: "importing" in log.read_text("utf-8"), log)
     process.send_signal(signum)
     assert process.wait(30) == 0
-    assert logged(keeper) == ["importing"]
+    assert logged(keeper) == ["importing", f"bek-operator: stopped: {signum.name}"]
 
 
 @pytest.mark.parametrize("flag", ["--health-address", "--metrics-address"])

@@ -245,15 +245,22 @@ def test_an_overlay_keeps_references_consistent(tmp_path: Path, overlay: dict[st
     bodies = _kustomize(tmp_path)
 
     (account,) = [body["metadata"] for body in bodies if body["kind"] == "ServiceAccount"]
-    (binding,) = [body for body in bodies if body["kind"] == "ClusterRoleBinding"]
+    bindings = [body for body in bodies if body["kind"] in {"ClusterRoleBinding", "RoleBinding"}]
     (deployment,) = [body for body in bodies if body["kind"] == "Deployment"]
     prefix, suffix = overlay.get("namePrefix", ""), overlay.get("nameSuffix", "")
     assert account["name"] == f"{prefix}bek-operator{suffix}"
     assert account["namespace"] == overlay.get("namespace", "bek-system")
-    assert binding["subjects"] == [
-        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
-    ]
-    assert binding["roleRef"]["name"] in {body["metadata"]["name"] for body in bodies if body["kind"] == "ClusterRole"}
+    subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    assert [one["subjects"] for one in bindings] == [[subject], [subject]]
+    roles = {(body["kind"], body["metadata"]["name"]) for body in bodies}
+    assert {(one["roleRef"]["kind"], one["roleRef"]["name"]) for one in bindings} <= roles
+    # The replicas look for their Lease in their own namespace, by a name that no overlay changes.
+    (role,) = [body for body in bodies if body["kind"] == "Role"]
+    assert role["metadata"]["namespace"] == account["namespace"]
+    assert [one["metadata"]["namespace"] for one in bindings if one["kind"] == "RoleBinding"] == [account["namespace"]]
+    lease = read_settings({"lease-namespace": account["namespace"]}, in_pod=True).lease
+    assert lease
+    assert [rule.get("resourceNames") for rule in role["rules"]] == [None, [lease.name]]
     assert deployment["metadata"]["namespace"] == account["namespace"]
     assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bek_operator.settings import Address, InvalidSettings, Settings, read_settings, shown
+from bek_operator.settings import Address, InvalidSettings, LeaseName, Settings, read_settings, shown
 from support import der
 from support.key_samples import armored
 from support.tls import self_signed
@@ -35,8 +35,30 @@ def test_every_setting_has_a_default() -> None:
 
 def test_a_pod_logs_json_by_default() -> None:
     """A process elsewhere logs text."""
-    assert read_settings({}, in_pod=True).log_format == "json"
-    assert read_settings({"log-format": "text"}, in_pod=True).log_format == "text"
+    pod = {"lease-namespace": "bek-system"}
+    assert read_settings(pod, in_pod=True).log_format == "json"
+    assert read_settings({**pod, "log-format": "text"}, in_pod=True).log_format == "text"
+
+
+def test_replicas_elect_a_leader_in_a_pod_by_default() -> None:
+    """A process elsewhere is the only one, unless it is told otherwise."""
+    pod = {"lease-namespace": "bek-system"}
+    assert read_settings(pod, in_pod=True).lease == LeaseName(namespace="bek-system", name="bek-operator")
+    assert read_settings({**pod, "leader-elect": "off"}, in_pod=True).lease is None
+    assert read().lease is None
+    assert read(lease_namespace="platform").lease is None
+    given = read(leader_elect="on", lease_namespace="platform", lease_name="bek.shard-0")
+    assert given.lease == LeaseName(namespace="platform", name="bek.shard-0")
+
+
+def test_a_lease_needs_a_namespace_and_a_name() -> None:
+    """Outside of a pod the namespace has no default."""
+    assert faults_of(leader_elect="on") == ["--lease-namespace: must be given with --leader-elect=on outside of a pod"]
+    assert faults_of(leader_elect="yes", lease_namespace="Not/One", lease_name="Nor_This") == [
+        "--leader-elect: must be one of on, off, not 'yes'",
+        "--lease-namespace: must be the name of a namespace, not 'Not/One'",
+        "--lease-name: must be the name of a Lease, not 'Nor_This'",
+    ]
 
 
 def test_an_empty_setting_counts_as_not_given() -> None:

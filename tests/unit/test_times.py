@@ -1,8 +1,10 @@
 """RFC 3339 timestamps to and from seconds since the epoch."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from bek_operator.times import instant, rfc3339
+from bek_operator.times import instant, micro_time, rfc3339
 from support.builders import NOW
 
 
@@ -25,3 +27,9 @@ def test_an_instant_is_parsed_in_any_form(text: str) -> None:
 def test_anything_else_is_none(value: object) -> None:
     """A time without zone, one before the epoch, and anything that is not a time."""
     assert instant(value) is None
+
+
+def test_a_micro_time_has_microseconds() -> None:
+    """Also where they are zero; Kubernetes' MicroTime is parsed by exactly this form."""
+    assert micro_time(datetime(2026, 11, 22, 10, tzinfo=UTC)) == "2026-11-22T10:00:00.000000Z"
+    assert micro_time(datetime(2026, 11, 22, 10, 0, 0, 42, tzinfo=UTC)) == "2026-11-22T10:00:00.000042Z"

@@ -58,6 +58,11 @@ def in_pod() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ and _SERVICE_ACCOUNT_NAMESPACE.exists()
 
 
+def pod_namespace() -> str:
+    """Return the namespace of the pod that the process runs in; empty elsewhere."""
+    return _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="ascii").strip() if in_pod() else ""
+
+
 class Client:
     """A client of one API server, used as an asynchronous context manager; every request passes `middlewares`."""
 
@@ -121,13 +126,14 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        seconds: float = REQUEST_SECONDS,
     ) -> dict[str, Any]:
-        """Send a request and return the JSON object of the response.
+        """Send a request and return the JSON object of the response, within so many seconds.
 
         Raises:
             ClusterError: the request failed.
         """
-        async with self._send(method, path, query, body, headers, REQUEST_SECONDS) as response:
+        async with self._send(method, path, query, body, headers, seconds) as response:
             try:
                 content = json.loads(await response.read())
             except ValueError:

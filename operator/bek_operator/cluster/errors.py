@@ -6,6 +6,7 @@
     ├── Conflict      another writer was first, or the object was re-created
     ├── Forbidden     RBAC forbids it
     ├── Gone          the resourceVersion is too old to watch from
+    ├── NotLeader     a write that was not sent, because this process is not the leader
     └── Unavailable   no response, or any other status; retried
 
 Errors of the client library are translated to these.
@@ -34,6 +35,10 @@ class Forbidden(ClusterError):
 
 class Gone(ClusterError):
     """The resourceVersion is too old to watch from."""
+
+
+class NotLeader(ClusterError):
+    """A write that was not sent, because this process is not the leader any more."""
 
 
 class Unavailable(ClusterError):

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from bek_operator.cluster.client import Client, name_in_path
+from bek_operator.cluster.client import name_in_path
 from bek_operator.cluster.errors import ClusterError, NotFound
+from bek_operator.cluster.leader_client import Requests
 from bek_operator.cluster.objects import GROUP, KIND, VERSION
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.lru_cache import LRUCache
 from bek_operator.status.events import Event
+from bek_operator.times import micro_time
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class Events:
     """Posts events; a failure is only logged, because the status has the same information."""
 
     def __init__(
-        self, client: Client, instance: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, client: Requests, instance: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._client = client
         self._instance = instance[:128]
@@ -58,7 +60,7 @@ class Events:
         self._posted.put(key, posted)
 
     async def _extend_series(self, resource: BusinessEncryptionKey, known: _Posted, now: datetime) -> bool:
-        series = {"count": known.count + 1, "lastObservedTime": _micro_time(now)}
+        series = {"count": known.count + 1, "lastObservedTime": micro_time(now)}
         try:
             await self._client.request(
                 "PATCH",
@@ -76,7 +78,7 @@ class Events:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"namespace": resource.ref.namespace, "name": name},
-            "eventTime": _micro_time(now),
+            "eventTime": micro_time(now),
             "type": "Warning" if event.warning else "Normal",
             "reason": event.reason,
             "action": "Reconcile",
@@ -102,7 +104,3 @@ def _path(resource: BusinessEncryptionKey) -> str:
 def _truncate(note: str) -> str:
     """Truncate a note to the API server's limit, which is in bytes."""
     return note.encode(errors="replace")[:_MAX_NOTE_BYTES].decode(errors="ignore")
-
-
-def _micro_time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

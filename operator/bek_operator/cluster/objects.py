@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from bek_operator.cluster.client import Client, name_in_path, validating
+from bek_operator.cluster.client import name_in_path, validating
 from bek_operator.cluster.errors import NotFound
+from bek_operator.cluster.leader_client import Requests
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
 
@@ -16,7 +17,7 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 class Objects:
     """The BusinessEncryptionKeys of the given namespaces; of all namespaces when there are none."""
 
-    def __init__(self, client: Client, namespaces: Sequence[str]) -> None:
+    def __init__(self, client: Requests, namespaces: Sequence[str]) -> None:
         self._client = client
         self._namespaces = namespaces
 

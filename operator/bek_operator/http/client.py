@@ -75,7 +75,8 @@ class HttpxClient:
     """Sends requests over HTTPS: no redirects, no cookies; bounded in time and size.
 
     With a proxy every request goes through it, and it is the proxy that resolves names: their addresses cannot be
-    checked here. Without one, none is used, whatever the environment says.
+    checked here. Without one, none is used, whatever the environment says. `may_send` is asked at the last moment,
+    when there is a connection.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class HttpxClient:
         user_agent: str = "bek-operator",
         limits: Limits | None = None,
         proxy: Proxy | None = None,
+        may_send: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._resolver = resolver
         self._limits = limits or Limits()
         self._user_agent = user_agent
+        self._may_send = may_send
         self._contexts = TLSContexts()
         self._handshakes: HandshakeLimiter[_ConnectionKey] = HandshakeLimiter(clock, cpu)
         self._proxy = self._proxy_for(proxy) if proxy else None
@@ -100,7 +103,7 @@ class HttpxClient:
 
     async def send(self, request: Request) -> Response:
         """Send one request and return the whole response; see `HttpClient`."""
-        progress = Progress(proxied=self._proxy is not None)
+        progress = Progress(proxied=self._proxy is not None, may_send=self._may_send)
         try:
             async with asyncio.timeout(self._limits.total):
                 return await self._send_to_any(request, progress)

@@ -2,6 +2,7 @@
 
     HttpError                    no usable response
     ├── NotConnectedError        no connection: unknown name, refused, unreachable, no TLS
+    ├── NotSentError             a request that must not be sent any more
     ├── AddressRefusedError      the name resolves to an address that must not be called
     ├── CertificateRefusedError  the server's certificate was not accepted
     ├── CABundleError            the CA bundle cannot be used
@@ -26,6 +27,10 @@ class HttpError(Exception):
 
 class NotConnectedError(HttpError):
     """No connection; another address of the same host may work."""
+
+
+class NotSentError(HttpError):
+    """The client must not send anything any more."""
 
 
 class AddressRefusedError(HttpError):

@@ -1,7 +1,7 @@
 """Translates httpx errors into our own, which, unlike httpx's, do not hold the request."""
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Final
@@ -14,6 +14,7 @@ from bek_operator.http.errors import (
     CertificateRefusedError,
     HttpError,
     NotConnectedError,
+    NotSentError,
     TooSlowError,
     UnacceptableError,
 )
@@ -55,13 +56,20 @@ class Progress:
     Through a proxy there is a request before ours, the CONNECT for the tunnel, until TLS starts within the tunnel.
     """
 
-    def __init__(self, *, proxied: bool) -> None:
+    def __init__(self, *, proxied: bool, may_send: Callable[[], bool]) -> None:
         self._stage = _Stage.LOOKUP
+        self._may_send = may_send
         self._proxied = proxied
         self._opening_tunnel = False
 
     async def __call__(self, event: str, _: Mapping[str, Any]) -> None:
-        """Handle a trace event."""
+        """Handle a trace event.
+
+        Raises:
+            NotSentError: the request is about to be sent, and must not be.
+        """
+        if event == SENDING and not self._may_send():
+            raise NotSentError("not sent, another process of the operator may be at work by now")
         stage = _STAGES.get(event, self._stage)
         if stage is _Stage.CONNECT:
             self._opening_tunnel = self._proxied

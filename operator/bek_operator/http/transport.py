@@ -114,7 +114,11 @@ class _Connector(aiohttp.TCPConnector):
         while _has_unsolicited_input(connection):
             connection.close()
             connection = await super().connect(req, traces, timeout)
-        await self.steps.sending()
+        try:
+            await self.steps.sending()
+        except BaseException:
+            connection.close()
+            raise
         transport, protocol = connection.transport, connection.protocol
         if transport is not None and protocol is not None:
             self._tls = transport.get_extra_info("ssl_object")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
+_CREDENTIAL = "authentication.kubernetes.io/credential-id"
+
 # One event for each request, when it is over; a watch has another one when it begins.
 POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -23,9 +25,10 @@ rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
-    """One line of the audit log, without bodies."""
+    """One line of the audit log, without bodies; `credential` tells the tokens of one user apart."""
 
     user: str
+    credential: str
     user_agent: str
     verb: str
     uri: str
@@ -43,6 +46,7 @@ class AuditEvent:
         target = event.get("objectRef", {})
         return cls(
             user=event["user"].get("username", ""),
+            credential=event["user"].get("extra", {}).get(_CREDENTIAL, [""])[0].removeprefix("JTI="),
             user_agent=event.get("userAgent", ""),
             verb=event["verb"],
             uri=event["requestURI"],

@@ -1,6 +1,8 @@
 """The operator as a process, under its shipped service account."""
 
+import base64
 import http.client
+import json
 import os
 import subprocess
 import sys
@@ -20,7 +22,11 @@ _TOKEN_LIFE = "168h"  # nothing renews it here, and a demo may stay up over a we
 
 
 class OperatorProcess:
-    """A running operator; `stop` and `start` (or `kill`) may be called again and again."""
+    """A running operator; `stop` and `start` (or `kill`) may be called again and again.
+
+    Attributes:
+        credential: What its requests since the last start have in the audit log.
+    """
 
     def __init__(
         self, api_server: ApiServer, arguments: Sequence[str] = (), *, name: str = "operator", admin: bool = False
@@ -31,6 +37,7 @@ class OperatorProcess:
         self._admin = admin
         self._process: subprocess.Popen[bytes] | None = None
         self._port = self.metrics_port = 0
+        self.credential = ""
 
     def __enter__(self) -> Self:
         self.start()
@@ -112,4 +119,6 @@ class OperatorProcess:
         if self._admin:
             return self._api_server.kubeconfig()
         token = self._api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT, duration=_TOKEN_LIFE)
+        claims = token.split(".")[1]
+        self.credential = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["jti"]
         return self._api_server.kubeconfig(token, name=self._name)
