@@ -115,6 +115,10 @@ def idle(results: Raw) -> Rows:
         ("reads in the calmest and the busiest minute", _minutes),
         ("busiest ten seconds", lambda one: f"{one['busiest_ten_seconds']:.2f} times the average"),
         ("API-server requests", lambda one: f"{one['requests']:,}"),
+        (
+            "a scrape of the metrics",
+            lambda one: f"{one['scrape']['cpu_ms']:.0f} ms of CPU, {one['scrape']['bytes']:,} B",
+        ),
     ]
     return [heading, *([name, *map(show, found)] for name, show in lines)]
 
@@ -129,7 +133,7 @@ def big_cluster(results: Raw) -> Rows:
         ["start to ready", figure(starts, "ready").shown(unit=" s")],
         ["CPU of start and three seconds more", figure(starts, "cpu").shown(unit=" s")],
         ["memory then", figure(starts, "memory", "now", scale=1 / MIB).shown(0, " MiB")],
-        ["unrelated writes meanwhile", f"{ended['secret_writes_a_minute']:,.0f} a minute"],
+        ["unrelated writes during it", f"{ended['secret_writes_a_minute']:,.0f} a minute"],
     ]
 
 

@@ -47,7 +47,9 @@ class Settings:
         watch_secrets: Whether Secrets are watched; otherwise a change is found at the next resync.
         secret_selector: Label selector of that watch; empty for every Secret. The API server checks it.
         health: Address of `/healthz` and `/readyz`.
+        metrics: Address of `/metrics`.
         log_format: `json` or `text`.
+        log_numbers: Whether the log shows whole phone numbers, not only their last four digits.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -60,8 +62,10 @@ class Settings:
     watch_secrets: bool = True
     secret_selector: str = ""
     health: Address
+    metrics: Address
     log_level: str = "info"
     log_format: str = "text"
+    log_numbers: bool = False
 
 
 def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bool) -> Settings:
@@ -78,8 +82,10 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     watch_secrets = reader.choice("watch-secrets", "on", ("on", "off")) == "on"
     secret_selector = reader.text("secret-selector", "")
     health = reader.address("health-address", ":8081")
+    metrics = reader.address("metrics-address", ":8080")
     log_level = reader.choice("log-level", "info", _LEVELS)
     log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
+    log_numbers = reader.choice("log-numbers", "off", ("on", "off")) == "on"
     hosts = reader.hosts("allow-host")
     cloud = reader.url("cloud-url", "https://graph.facebook.com")
     cloud_ca = reader.certificates("cloud-ca")
@@ -97,8 +103,10 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         watch_secrets=watch_secrets,
         secret_selector=secret_selector,
         health=health,
+        metrics=metrics,
         log_level=log_level,
         log_format=log_format,
+        log_numbers=log_numbers,
     )
 
 

@@ -141,6 +141,10 @@ class FakeObjects(_Server):
         """Return the reason of every number."""
         return {row["phoneNumber"]: row["reason"] for row in self.status(ref).get("phoneNumbers", ())}
 
+    def body(self, ref: ObjectKey) -> dict[str, Any]:
+        """Return a copy of an object as the API server would."""
+        return deepcopy(self._bodies[ref])
+
     def resource(self, ref: ObjectKey) -> BusinessEncryptionKey:
         """Return an object as it is now."""
         found = self._bodies[ref]

@@ -6,14 +6,14 @@
     ├── Conflict      another writer was first, or the object was re-created
     ├── Forbidden     RBAC forbids it
     ├── Gone          the resourceVersion is too old to watch from
-    └── Unavailable   no response, or any other status; worth a retry
+    └── Unavailable   no response, or any other status; retried
 
 Errors of the client library are translated to these.
 """
 
 
 class ClusterError(Exception):
-    """A request to the API server failed; the message holds our own words and the HTTP status."""
+    """A request to the API server failed; the message has the HTTP status, and no text of the server."""
 
 
 class BadRequest(ClusterError):

@@ -46,7 +46,7 @@ class Events:
             try:
                 await self._post(resource, event)
             except ClusterError as error:
-                log.warning("event could not be posted: %s", error)
+                log.warning("cannot post an event: %s", error)
 
     async def _post(self, resource: BusinessEncryptionKey, event: Event) -> None:
         key, now = (resource.uid, event), self._now()

@@ -8,7 +8,7 @@ from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
 
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
-NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ and wait"
+NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ (the operator waits for it)"
 _PAGE = 200
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -80,7 +80,7 @@ class Objects:
         """Replace the status of an object at its resourceVersion; return the new resourceVersion.
 
         A PUT with uid and resourceVersion is the only write that the server refuses when the object was deleted and
-        re-created meanwhile.
+        re-created in between.
 
         Raises:
             ClusterError: `Conflict` or `NotFound` when the object was changed, deleted or re-created.

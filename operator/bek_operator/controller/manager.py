@@ -1,6 +1,6 @@
 """The manager: from the first list of the objects to the end, two work queues over one store.
 
-Events about objects and Secrets come in here; objects are reconciled one at a time each, numbers beside them.
+It receives the events about objects and Secrets, and enqueues their keys.
 """
 
 import asyncio
@@ -8,11 +8,12 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bek_operator.cluster.errors import ClusterError, NotFound
 from bek_operator.cluster.objects import NOT_INSTALLED
+from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.key_reconciler import KeyReconciler, ObjectReader, SecretSource
 from bek_operator.controller.number_reconciler import NumberReconciler
 from bek_operator.controller.result import Result
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 600.0
 _OBJECTS_AT_ONCE = 8
+_OBJECTS, _NUMBERS = "businessencryptionkey", "phonenumber"
 
 
 class ObjectStore(ObjectReader, StatusClient, Protocol):
@@ -44,22 +46,24 @@ class ObjectStore(ObjectReader, StatusClient, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What the manager works with; `limits` tells how much of it one API host or token can take."""
+    """The ports of the manager; `limits` is the capacity of each API host and token, `instruments` measure the work."""
 
     objects: ObjectStore
     secrets: SecretSource
     events: EventPoster
     backend: Backend[Endpoint]
     limits: Limits
+    instruments: Instruments = field(default_factory=NoInstruments)
 
 
 class Manager:
-    """Looks after all objects when run, until cancelled."""
+    """Reconciles all objects and numbers while `run` runs."""
 
     def __init__(self, ports: Ports, egress: EgressPolicy, concurrency: int, clock: Clock) -> None:
         self._ports = ports
         self._clock = clock
-        self._store = store = Store()
+        measured = ports.instruments
+        self.store = store = Store(measured.lost)
         self.synced = asyncio.Event()
         self._resync_soon = asyncio.Event()
         keys = KeyReconciler(
@@ -71,11 +75,13 @@ class Manager:
             limits=ports.limits,
             clock=clock,
         )
-        objects: WorkQueue[ObjectKey] = WorkQueue(_OBJECTS_AT_ONCE)
-        self._objects = Workers("objects", objects, keys, self._apply, clock)
-        numbers: WorkQueue[NumberKey] = WorkQueue(concurrency, limits=ports.limits)
+        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE)
+        self._objects = Workers("objects", objects, measured.reconciler(_OBJECTS, keys), self._apply, clock, _object)
+        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, ports.limits)
         reconciler = NumberReconciler(store=store, backend=ports.backend, clock=clock)
-        self._numbers = Workers("numbers", numbers, reconciler, self._apply, clock)
+        self._numbers = Workers(
+            "numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock, _number
+        )
 
     def _apply(self, result: Result) -> None:
         for number in result.cancel:
@@ -87,18 +93,18 @@ class Manager:
                 self._objects.add(one.key, one.due)
 
     def on_object_event(self, namespace: str, name: str, version: str) -> None:
-        """Have an object read that was added, changed or (without version) deleted; nothing is believed of an event."""
+        """Enqueue an object that was added, changed or (without version) deleted; it is read again."""
         ref = ObjectKey(namespace, name)
-        if self._store.mark_unread(ref, version):
+        if self.store.mark_unread(ref, version):
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.USER))
 
     def on_secret_event(self, namespace: str, name: str, version: str) -> None:
-        """Have a Secret read that was added, changed or (without version) deleted."""
-        for ref in self._store.secret_changed(namespace, name, version):
+        """Enqueue the objects that name a Secret that was added, changed or (without version) deleted."""
+        for ref in self.store.secret_changed(namespace, name, version):
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
     async def run(self) -> None:
-        """Read all objects once, then work on what is due until cancelled."""
+        """Read all objects once, then reconcile until cancelled."""
         await self._sync()
         self.synced.set()
         async with asyncio.TaskGroup() as group:
@@ -107,10 +113,10 @@ class Manager:
             group.create_task(self._resync_periodically())
 
     async def _sync(self) -> None:
-        """Read every object before the first is worked on, so that it is known who owns which number."""
+        """Read every object before the first is reconciled, because that decides which object owns which number."""
         found = await self._list_until_synced()
         for resource in found:
-            self._store.put(resource)
+            self.store.put(resource)
             self._objects.add(resource.ref, Due(at=self._clock()))
         log.info("caches synced", extra={"objects": len(found)})
 
@@ -124,19 +130,19 @@ class Manager:
                     log.warning(NOT_INSTALLED)
                 logged = True
             except ClusterError as error:
-                log.warning("the objects cannot be listed: %s", error)
+                log.warning("cannot list BusinessEncryptionKeys: %s; retrying", error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
 
     def resync(self) -> None:
-        """List the objects soon: some may have gone without an event."""
+        """List the objects soon: deletions may have been missed."""
         self._resync_soon.set()
 
     async def _resync_periodically(self) -> None:
-        """List the objects now and then: a watch that had to begin anew does not tell what went meanwhile.
+        """List the objects periodically: a watch that was restarted does not report deletions in between.
 
-        Their Secrets are read again, too, spread over the time to the next resync: not every one of them need be
-        watched, and of those that are the same holds.
+        Their Secrets are read again, too, spread over the time to the next resync: some may not be watched, and events
+        of the others may have been missed.
         """
         while True:
             with suppress(TimeoutError):
@@ -146,12 +152,12 @@ class Manager:
             try:
                 found = await self._list_versions()
             except ClusterError as error:
-                log.warning("the objects cannot be listed: %s", error)
+                log.warning("cannot list BusinessEncryptionKeys: %s; retrying", error)
                 continue
-            for ref in {*found, *self._store}:
+            for ref in {*found, *self.store}:
                 self.on_object_event(ref.namespace, ref.name, found.get(ref, ""))
-                if self._store.get(ref):
-                    self._store.expire_secrets(ref)
+                if self.store.get(ref):
+                    self.store.expire_secrets(ref)
                     at = self._clock() + RESYNC_SECONDS * random.random()  # noqa: S311 - spreads reads
                     self._objects.add(ref, Due(at=at))
 
@@ -160,3 +166,13 @@ class Manager:
             return {resource.ref: resource.version async for resource in self._ports.objects.list()}
         except NotFound:  # the definition is gone, and so is every object
             return {}
+
+
+def _object(ref: ObjectKey) -> dict[str, str]:
+    """Return what a line of the log names about an object."""
+    return {"object": f"{ref.namespace}/{ref.name}"}
+
+
+def _number(ref: NumberKey) -> dict[str, str]:
+    """Return what a line of the log names about a number."""
+    return {**_object(ref.object), "number": ref.number}

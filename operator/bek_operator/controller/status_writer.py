@@ -1,4 +1,4 @@
-"""The status writer: replace an object's status, and post what changed as events."""
+"""The status writer: writes an object's status, and posts events for the changes."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -16,23 +16,23 @@ log = logging.getLogger(__name__)
 
 
 class StatusClient(Protocol):
-    """Where a status goes."""
+    """Writes statuses."""
 
     async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
-        """Replace the status of this very object at this very version; return its new resourceVersion."""
+        """Replace the status, guarded by uid and resourceVersion; return the new resourceVersion."""
         ...
 
 
 class EventPoster(Protocol):
-    """Where events go."""
+    """Posts events."""
 
     async def post(self, resource: BusinessEncryptionKey, events: Iterable[Event]) -> None:
-        """Post what happened to an object."""
+        """Post the events of an object."""
         ...
 
 
 class StatusWriter:
-    """Writes one object's status at a time."""
+    """Writes statuses, and posts their events."""
 
     def __init__(self, *, store: Store, objects: StatusClient, events: EventPoster, clock: Clock) -> None:
         self._store = store
@@ -41,7 +41,7 @@ class StatusWriter:
         self._clock = clock
 
     async def write(self, state: KeyState, status: Status) -> bool:
-        """Write a status; return whether the API server took it, and otherwise have the object read again.
+        """Write a status; return whether it was accepted. If not, the object is marked to be read again.
 
         Raises:
             ClusterError: the API server did not answer.
@@ -52,9 +52,8 @@ class StatusWriter:
         try:
             version = await self._objects.write_status(before, status)
         except (Conflict, NotFound) as refusal:
-            # Somebody was faster, or the object is gone; a definition that has no status says the same for ever.
-            extra = {"object": f"{ref.namespace}/{ref.name}"}
-            log.info("status update rejected (conflict or gone), retrying: %s", refusal, extra=extra)
+            # The object was changed or deleted; a CRD without the status subresource also gives NotFound.
+            log.info("status update rejected (conflict or gone), retrying: %s", refusal)
             self._store.mark_unread(ref)
             return False
         self._store.status_written(ref, version, status)
@@ -63,11 +62,5 @@ class StatusWriter:
 
     async def _post(self, resource: BusinessEncryptionKey, events: Sequence[Event]) -> None:
         for one in events:
-            log.log(
-                logging.WARNING if one.warning else logging.INFO,
-                "%s: %s",
-                one.reason,
-                one.note,
-                extra={"object": f"{resource.ref.namespace}/{resource.ref.name}"},
-            )
+            log.log(logging.WARNING if one.warning else logging.INFO, "%s: %s", one.reason, one.note)
         await self._events.post(resource, events)

@@ -117,9 +117,7 @@ class HttpxClient:
         """Send a request to the first of the host's addresses that takes a connection."""
         if not _SERVER_NAME.fullmatch(request.trust.server_name):
             # Without a name httpx would verify the certificate for the address.
-            raise CertificateRefusedError(
-                "the server name to verify the certificate for is not a valid host name", CertificateFault.NAME
-            )
+            raise CertificateRefusedError("the server name for TLS is not a valid host name", CertificateFault.NAME)
         if self._proxy and request.trust.server_name != request.url.host:
             raise CertificateRefusedError(
                 "through a proxy the certificate can be verified for the host's own name only; remove the server name",
@@ -213,8 +211,10 @@ class HttpxClient:
         )
 
     async def _receive(self, response: httpx.Response) -> Response:
+        # Not `Headers.get()`, which takes a twentieth of the CPU of a request.
+        fields = [(name.decode("latin-1").lower(), value) for name, value in response.headers.raw]
         try:
-            if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            if any(name == "content-encoding" and value.strip().lower() != b"identity" for name, value in fields):
                 raise UnacceptableError("the response has a Content-Encoding, which was not requested", sent=True)
             body = bytearray()
             # Not `aiter_raw()`, which takes as much CPU as parsing the response.
@@ -224,11 +224,7 @@ class HttpxClient:
                     raise UnacceptableError(f"the response is larger than {self._limits.body} bytes", sent=True)
         finally:
             await response.aclose()
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in response.headers.raw
-            if len(value) <= _MAX_HEADER_BYTES
-        }
+        headers = {name: value.decode("latin-1") for name, value in fields if len(value) <= _MAX_HEADER_BYTES}
         return Response(status=response.status_code, headers=headers, body=bytes(body))
 
     def _proxy_for(self, proxy: Proxy) -> httpx.Proxy:

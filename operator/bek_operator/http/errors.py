@@ -9,7 +9,7 @@
     ├── BrokenOffError           the connection broke before the response was complete
     └── UnacceptableError        a response that is not HTTP, too large or encoded
 
-Every message is in our own words and can be shown to users.
+No message contains text of a server, so all can be shown to users.
 """
 
 from enum import Enum

@@ -221,6 +221,6 @@ def _translated() -> Iterator[None]:
     except aiohttp.ConnectionTimeoutError:
         raise httpx.ConnectTimeout("no connection in time") from None
     except aiohttp.ClientResponseError:
-        raise httpx.RemoteProtocolError("what came was not HTTP") from None
+        raise httpx.RemoteProtocolError("the response is not HTTP") from None
     except (aiohttp.ClientError, OSError):
         raise httpx.ReadError("the connection broke") from None

@@ -120,12 +120,20 @@ LAX = tls.lax_authority()
 CERTIFICATES: dict[str, tuple[tls.Certificate, str, str]] = {
     "without key identifiers": (tls.lax(LAX, "localhost"), LAX.pem, ""),
     "itself all that is trusted": (tls.signed_by(tls.self_signed("ca"), "localhost"), "itself", ""),
-    "of somebody else": (tls.self_signed("localhost"), LAX.pem, "its certificate is not trusted: self-signed cert"),
-    "for another name": (tls.lax(LAX, "elsewhere"), LAX.pem, "its certificate is not trusted: Hostname mismatch"),
+    "of somebody else": (
+        tls.self_signed("localhost"),
+        LAX.pem,
+        "the API server's certificate is not trusted: self-signed cert",
+    ),
+    "for another name": (
+        tls.lax(LAX, "elsewhere"),
+        LAX.pem,
+        "the API server's certificate is not trusted: Hostname mismatch",
+    ),
     "expired": (
         tls.self_signed("localhost", start=datetime(2020, 1, 1, tzinfo=UTC)),
         "itself",
-        "its certificate is not trusted: certificate",
+        "the API server's certificate is not trusted: certificate",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What a reign makes of edits, Secrets, deletions and claims, in whatever order it hears of them."""
+"""How a manager handles edits, Secrets, deletions and duplicate numbers, in whatever order the events arrive."""
 
 import asyncio
 from collections.abc import Callable
@@ -235,7 +235,7 @@ async def test_a_secret_that_may_not_be_read_is_looked_at_each_minute(caplog: py
         assert world.secrets.reads.count("second-admin") == 1
         await asyncio.sleep(5 * MINUTE)
     assert world.secrets.reads.count("second-admin") == 6
-    assert [record.getMessage() for record in caplog.records].count("a Secret cannot be read: not for us") == 6
+    assert [record.getMessage() for record in caplog.records].count("cannot read a Secret: not for us") == 6
 
 
 @virtual_time

@@ -1,4 +1,4 @@
-"""A reign while the API server is away, numbers hang, and calls end as they never should."""
+"""A manager while the API server is unavailable, numbers hang, or calls fail unexpectedly."""
 
 import asyncio
 

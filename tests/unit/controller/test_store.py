@@ -132,18 +132,18 @@ def test_a_number_goes_through_its_phases(store: Store) -> None:
     set_facts(store, signed(due=NOW + 60), number_facts(target(OTHER_NUMBER)))
     state, other = state_of(store), NumberKey(REF, OTHER_NUMBER)
     phases = {number: one.phase for number, one in state.numbers.items()}
-    assert (phases, state.unfinished) == ({NUMBER: Idle(), OTHER_NUMBER: Queued()}, 1)
+    assert (phases, state.work.unfinished) == ({NUMBER: Idle(), OTHER_NUMBER: Queued()}, 1)
     store.start(OF_NUMBER, NOW)
-    assert (state.numbers[NUMBER].phase, state.unfinished) == (Running(NOW), 2)
+    assert (state.numbers[NUMBER].phase, state.work.unfinished) == (Running(NOW), 2)
     assert not store.stop(OF_NUMBER, AwaitingStatusWrite())
     assert not store.stop(OF_NUMBER, Idle())
-    assert (state.numbers[NUMBER].phase, state.unfinished) == (AwaitingStatusWrite(), 1)
+    assert (state.numbers[NUMBER].phase, state.work.unfinished) == (AwaitingStatusWrite(), 1)
     assert store.release(REF) == [NUMBER]
-    assert (state.numbers[NUMBER].phase, state.unfinished) == (Queued(), 2)
+    assert (state.numbers[NUMBER].phase, state.work.unfinished) == (Queued(), 2)
     store.start(other, NOW)
     store.record(other, target(OTHER_NUMBER), shown, NOW)
     assert store.stop(other, Idle())
-    assert state.unfinished == 1
+    assert state.work.unfinished == 1
 
 
 def test_what_is_under_way_is_interrupted_by_another_target(store: Store) -> None:

@@ -143,7 +143,9 @@ async def test_a_definition_that_goes_is_waited_for(caplog: pytest.LogCaptureFix
         await run.until(lambda: run.heard)
         assert run.lists == 2
     assert run.heard == [("messaging", "flows", "12")]
-    assert lines(caplog) == ["the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ and wait"]
+    assert lines(caplog) == [
+        "the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ (the operator waits for it)"
+    ]
 
 
 async def test_every_namespace_has_its_watch() -> None:
@@ -207,12 +209,12 @@ async def test_kopf_that_does_what_it_never_should_ends_the_watch() -> None:
 
     async def kopf(stream: Stream) -> None:
         del stream
-        raise KopfError("kopf ended by itself")
+        raise KopfError("kopf stopped unexpectedly")
 
     async with WatchedApi().listening() as api, client_of(api.url) as client:
         objects = Objects(client, ())
         watch = ObjectWatch(kopf=kopf, paths=objects.paths, discovery=objects, resync=lambda: None, clock=lambda: 0.0)
-        with pytest.raises(WatchEnded, match="ended: kopf ended by itself"):
+        with pytest.raises(WatchEnded, match="ended: kopf stopped unexpectedly"):
             await watch.run()
 
 

@@ -24,7 +24,7 @@ TENANT = "messaging"
 NUMBERS = 1000
 AT_ONCE = 8
 NO_COMMON_CIPHER = "no TLS version and cipher in common; the server must support TLS 1.3, or TLS 1.2 with ECDHE"
-THROTTLED = "used too much CPU"
+THROTTLED = "uses too much CPU"
 
 
 class Server(ScriptedServer):

@@ -40,6 +40,11 @@ class UsageMeter:
         self._responses = self._responses + 1 if now - self._reported_at < _STALE else 1
         self._reported_at = now
 
+    @property
+    def percent(self) -> float:
+        """Return the usage by the last reports."""
+        return self._level
+
     def is_known(self, now: float) -> bool:
         """Return whether the last reported usage is recent enough to count."""
         return now - self._reported_at < HOUR
