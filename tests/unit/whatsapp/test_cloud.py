@@ -33,11 +33,11 @@ from support import keys
 from support.simulators import faults
 from support.simulators.cloud import Cloud as Simulator
 from support.simulators.cloud_number import CloudNumber, Envelope, Unset
-from support.simulators.exchange import Fault, Reply
+from support.simulators.exchange import Fault
 from support.simulators.graph_errors import SHAPES, graph_error
 from support.simulators.graph_tokens import MANAGEMENT, Token
 from support.simulators.provider import Provider
-from unit.whatsapp.scripted_client import JSON, ScriptedClient, members, ok
+from unit.whatsapp.scripted_client import FAULTS_OF_ANY_SERVER, JSON, UNREADABLE, ScriptedClient, failed, members, ok
 
 NUMBER = "+15550001111"
 KEY = keys.rsa()
@@ -108,12 +108,6 @@ async def backend(*, total: float = 5.0) -> AsyncIterator[Client]:
         yield made
     finally:
         await made.close()
-
-
-def failed(found: object) -> Failure:
-    """Return the failure of a call that must have failed."""
-    assert isinstance(found, Failure)
-    return found
 
 
 class TestReadAndPublish:
@@ -294,15 +288,7 @@ class TestMisbehaviour:
             (graph_error(4711, details="what?"), Reason.INVALID_ANSWER, False),
             (graph_error(4711, status=500), Reason.SERVICE_NOT_READY, True),
             (graph_error(190, status=200), Reason.TOKEN_EXPIRED, False),
-            (faults.page(), Reason.INVALID_ANSWER, True),
-            (faults.page(404), Reason.INVALID_ANSWER, False),
-            (faults.page(502), Reason.SERVICE_NOT_READY, True),
-            (faults.redirect("https://127.0.0.1:1/"), Reason.INVALID_ANSWER, True),
-            (faults.CutOff(), Reason.UNREACHABLE, True),
-            (faults.CutOff(within="body"), Reason.UNREACHABLE, True),
-            (faults.Huge(size=200_000), Reason.INVALID_ANSWER, True),
-            (faults.GzipBomb(size=faults.MEBIBYTE), Reason.INVALID_ANSWER, True),
-            (faults.Answer(Reply(status=204)), Reason.INVALID_ANSWER, True),
+            *FAULTS_OF_ANY_SERVER,
         ],
     )
     async def test_failures(
@@ -586,9 +572,7 @@ async def test_reading(response: Response, reading: Reading) -> None:
         ok({"data": []}, 404),
         ok({"data": [members(KEY.public)]}, 500),
         ok({"errors": [{"code": 1006}], "meta": {}}, 404),
-        Response(status=200),
-        Response(status=200, body=b"[" * 60_000),
-        Response(status=200, body=b'{"data": ' + b"9" * 60_000 + b"}"),
+        *UNREADABLE,
     ],
 )
 async def test_no_reading(response: Response) -> None:
