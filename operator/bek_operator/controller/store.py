@@ -273,7 +273,7 @@ class Store:
                 one.paused = False
                 self._update(NumberKey(ref, number), facts=resumed(one.facts, spreading=gate.canary is None))
                 reached.append(number)
-            elif one.facts.reason is Reason.WAITING_FOR_ROLLOUT:
+            elif one.facts.reason is Reason.WAITING_FOR_ROLLOUT and one.facts.hold != gate.message:
                 self._update(NumberKey(ref, number), facts=paused(one.facts, gate.message))
         return self._queue(ref, reached)
 

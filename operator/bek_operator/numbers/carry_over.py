@@ -17,8 +17,10 @@ _MAY_BE_REFUSALS = frozenset({Reason.INVALID_ANSWER, Reason.SERVICE_NOT_READY})
 
 def restore_from_status(target: Target, recorded: Status, generation: int, *, now: float, due: float) -> NumberFacts:
     """Restore the facts from the status; `due` is when to check the number if it was signed."""
+    if target.problem is None:
+        return _restored(target, recorded, generation, now=now, due=due)
     facts = _restored(replace(target, problem=None), recorded, generation, now=now, due=due)
-    return _blocked(facts, target, facts) if target.problem else facts
+    return _blocked(facts, target, facts)
 
 
 def _restored(target: Target, recorded: Status, generation: int, *, now: float, due: float) -> NumberFacts:
@@ -32,20 +34,21 @@ def _restored(target: Target, recorded: Status, generation: int, *, now: float, 
     if asked_again:
         # Allows one publish: the last process may or may not have reset the back-off already.
         recent = recent[-(backoff.MOST_IN_AN_HOUR - 1) :]
-    record = PublishRecord(at=published_at, recent=recent)
-    facts = NumberFacts(target=target, reading=_reading_of(row), published=record)
+    record, reading = PublishRecord(at=published_at, recent=recent), _reading_of(row)
     signed, waiting = row.reason is Reason.SIGNED, row.reason is Reason.WAITING_FOR_ROLLOUT
-    if recorded.fingerprint != target.key.fingerprint or (signed and facts.finding is not Reason.SIGNED):
-        return replace(facts, due=due if signed or waiting else 0.0)
+    is_signed = reading.compared_with(target.key.fingerprint) is Reason.SIGNED
+    if recorded.fingerprint != target.key.fingerprint or (signed and not is_signed):
+        return NumberFacts(target=target, reading=reading, published=record, due=due if signed or waiting else 0.0)
     observed = recorded.complete and recorded.generation == generation
     shown = Verdict(row.reason, row.message, _retry_of(row, recorded.stalled))
-    return replace(
-        facts,
+    return NumberFacts(
+        target=target,
+        reading=reading,
         carried=shown,
         observed=observed,
         check_requested=asked_again,
         published=record if asked_again else _restored_publishes(row, record),
-        failing=FailureStreak(limited=backoff.LIMITED_TRIES if shown.needs_user and observed else 0),
+        failing=FailureStreak(limited=backoff.LIMITED_TRIES) if shown.needs_user and observed else NO_FAILURES,
         due=due if (waiting or (signed and observed)) and not asked_again else 0.0,
     )
 
@@ -64,7 +67,10 @@ def _reading_of(row: Row) -> Reading:
 
 
 def _restored_publishes(row: Row, record: PublishRecord) -> PublishRecord:
-    record = replace(record, count=row.publishes, accepted=row.reason is Reason.PENDING and row.publishes > 0)
+    if row.publishes:
+        record = replace(record, count=row.publishes, accepted=row.reason is Reason.PENDING)
+    if row.reason is Reason.SIGNED:
+        return record
     refusal = Failure(reason=row.reason, message=row.message, retry=Retry.TERMINAL)
     if not is_of_the_key(refusal):
         if not row.publishes or row.reason not in _MAY_BE_REFUSALS:

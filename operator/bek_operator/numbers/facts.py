@@ -161,18 +161,19 @@ class NumberFacts:
         """Return the number's row of the status, made once: few of a thousand rows change between two writes."""
         row = self._row
         if row is None:
-            at, recent = self.published.at, self.published.recent
+            found, published = self.verdict, self.published
+            at, recent = published.at, published.recent
             # The last publish has a field of its own; refused publishes after it are not shown.
             earlier = [one for one in recent if one <= at][:-1] if at is not None and len(recent) > 1 else ()
             row = Row(
                 number=self.target.number,
                 api=self.target.api.name,
-                reason=self.verdict.reason,
-                message=self.verdict.message[:_LONGEST_MESSAGE],
+                reason=found.reason,
+                message=found.message[:_LONGEST_MESSAGE],
                 status=self.reading.status,
                 fingerprint=self.reading.fingerprint,
                 published_at=None if at is None else float(int(at)),
-                publishes=min(self.published.count, _MOST_PUBLISHES),
+                publishes=min(published.count, _MOST_PUBLISHES),
                 earlier=tuple(int(at or 0.0) - int(one) for one in earlier),
             )
             object.__setattr__(self, "_row", row)
