@@ -93,11 +93,15 @@ def growth(results: Raw) -> Rows:
 
 def startup(results: Raw) -> Rows:
     """Return what happens when after the start of the process."""
-    heading = ["numbers", "first call", "first published", "first in status", "last in status", "CPU"]
-    paths = [("first_call",), ("at_api", "first"), ("in_status", "first"), ("in_status", "last"), ("cpu",)]
+    heading = ["numbers", "first call", "first published", "last", "first in status", "last", "CPU"]
+    places = [(place, which) for place in ("at_api", "in_status") for which in ("first", "last")]
+    paths = [("first_call",), *places, ("cpu",)]
     rows = [
-        [f"{runs[0]['numbers']:,}", *(figure(runs, *path).shown(unit=" s") for path in paths)]
-        for runs in results["startup"].values()
+        [
+            f"{runs[0]['numbers']:,}" + (", an object each" if name == "objects" else ""),
+            *(figure(runs, *path).shown(unit=" s") for path in paths),
+        ]
+        for name, runs in results["startup"].items()
     ]
     return [heading, *rows]
 

@@ -16,6 +16,7 @@ from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secret_watch import SecretWatch
 from bek_operator.cluster.secrets import SecretReader
 from bek_operator.controller.health import probes
+from bek_operator.controller.informer import Informer
 from bek_operator.controller.kopf_run import run_kopf
 from bek_operator.controller.leader import Alone, Elector, Leadership
 from bek_operator.controller.manager import Manager, Ports
@@ -88,8 +89,9 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
         stack.push_async_callback(backends.close)
         leader_client = LeaderClient(client, leadership.is_leader)
         objects = Objects(leader_client, settings.namespaces)
+        informer = Informer(objects)
         ports = Ports(
-            objects=objects,
+            objects=informer,
             secrets=SecretReader(client),
             events=Events(leader_client, socket.gethostname()),
             backend=metrics.apis.backend(backends),
@@ -97,63 +99,43 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
             instruments=metrics.work,
         )
         egress = EgressPolicy(hosts=settings.hosts, cloud=settings.cloud, cloud_ca=settings.cloud_ca)
-        term = _Term(lambda: Manager(ports, egress, settings.concurrency, clock), metrics)
+
+        async def lead() -> None:
+            manager = Manager(ports, egress, settings.concurrency, clock)
+            with metrics.objects.of(manager.store):
+                await manager.run()
+
         watch = ObjectWatch(
             kopf=lambda stream: run_kopf(
-                stream, term.on_object_event, client.access, settings.namespaces, restore_signals, counted
+                stream, informer.on_event, client.access, settings.namespaces, restore_signals, counted
             ),
             paths=objects.paths,
             discovery=objects,
-            resync=term.resync,
+            resync=informer.resync,
             clock=clock,
         )
 
         def unready() -> str:
-            return term.unready() or ("" if watch.is_up() else "the watch on BusinessEncryptionKeys is down")
+            if not informer.synced.is_set():
+                return "the first list of BusinessEncryptionKeys is not complete"
+            return "" if watch.is_up() else "the watch on BusinessEncryptionKeys is down"
+
+        async def watch_objects() -> None:
+            await informer.synced.wait()
+            await watch.run()
 
         await stack.enter_async_context(WebServer("health-address", settings.health, probes(unready)))
         await stack.enter_async_context(WebServer("metrics-address", settings.metrics, {"/metrics": metrics.handler()}))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(leadership.run(term.run), name="leadership")
-        group.create_task(watch.run(), name="object watch")
+        group.create_task(informer.run(), name="informer")
+        group.create_task(watch_objects(), name="object watch")
+        group.create_task(leadership.run(lead), name="leadership")
         if settings.watch_secrets:
-            watched = SecretWatch(client, settings.namespaces, settings.secret_selector, term.on_secret_event, clock)
+            watched = SecretWatch(
+                client, settings.namespaces, settings.secret_selector, informer.on_secret_event, clock
+            )
             metrics.cluster.watch_secrets(watched)
             group.create_task(watched.run(), name="secret watch")
-
-
-class _Term:
-    """The manager, from winning the Lease to losing it; nobody needs the events that a standby gets."""
-
-    def __init__(self, make: Callable[[], Manager], metrics: Metrics) -> None:
-        self._make = make
-        self._metrics = metrics
-        self._manager: Manager | None = None
-
-    async def run(self) -> None:
-        self._manager = self._make()
-        self._metrics.watch_objects(self._manager.store)
-        try:
-            await self._manager.run()
-        finally:
-            self._manager = None
-
-    def on_object_event(self, namespace: str, name: str, version: str) -> None:
-        if self._manager:
-            self._manager.on_object_event(namespace, name, version)
-
-    def on_secret_event(self, namespace: str, name: str, version: str) -> None:
-        if self._manager:
-            self._manager.on_secret_event(namespace, name, version)
-
-    def resync(self) -> None:
-        if self._manager:
-            self._manager.resync()
-
-    def unready(self) -> str:
-        if self._manager and not self._manager.synced.is_set():
-            return "the first list of BusinessEncryptionKeys is not complete"
-        return ""
 
 
 def _leadership(settings: Settings, client: Client) -> Leadership:

@@ -48,7 +48,7 @@ def scrape(registry: CollectorRegistry) -> Scrape:
 
 
 def measured(world: World, metrics: Metrics) -> Metrics:
-    """Have a world measured whose operator has not started yet; its objects are shown by `watch_objects`."""
+    """Have a world measured whose operator has not started yet; its objects are shown by `objects.of`."""
     world.instruments = metrics.work
     world.backend = metrics.apis.backend(world.backend)
     return metrics

@@ -5,7 +5,6 @@ problem of a target; numbers whose target has changed are enqueued by the `Resul
 """
 
 import asyncio
-import logging
 import math
 import random
 from collections import Counter
@@ -13,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
-from bek_operator.cluster.errors import Forbidden
 from bek_operator.cluster.secrets import SecretContent
 from bek_operator.controller.due import due_at, number_due
 from bek_operator.controller.result import Enqueue, Result
+from bek_operator.controller.secret_cache import SecretCache
 from bek_operator.controller.state import REPLACEMENT_SECONDS, KeyState, NumberKey, Running
 from bek_operator.controller.status_writer import StatusWriter
 from bek_operator.controller.store import Store
@@ -33,27 +32,17 @@ from bek_operator.numbers.target import Target, targets_of
 from bek_operator.status.compute import Blocked, status_of
 from bek_operator.times import Clock
 
-log = logging.getLogger(__name__)
-
 _FORBIDDEN_SECONDS: Final = 60.0
 """A change of RBAC is not watched, so a forbidden Secret is read again after so long."""
 
 _Secrets = dict[str, SecretContent | Missing]
 
 
-class ObjectReader(Protocol):
-    """Reads BusinessEncryptionKeys."""
+class ObjectSource(Protocol):
+    """Has the BusinessEncryptionKeys."""
 
-    async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
-        """Return the object; `None` if it does not exist."""
-        ...
-
-
-class SecretSource(Protocol):
-    """Reads Secrets."""
-
-    async def read(self, namespace: str, name: str) -> SecretContent | None:
-        """Return the Secret's content; `None` if it does not exist."""
+    async def latest(self, ref: ObjectKey) -> BusinessEncryptionKey | None:
+        """Return the object as the API server last showed it; `None` if it does not exist."""
         ...
 
 
@@ -64,8 +53,8 @@ class KeyReconciler:
         self,
         *,
         store: Store,
-        objects: ObjectReader,
-        secrets: SecretSource,
+        objects: ObjectSource,
+        secrets: SecretCache,
         egress: EgressPolicy,
         writer: StatusWriter,
         limits: Limits,
@@ -86,17 +75,16 @@ class KeyReconciler:
         Numbers to enqueue are returned before the status is written, so that a write that fails or is slow does not
         delay them: the status follows in the next reconcile.
         """
-        if self._store.take_unread(ref):
-            others = await self._read(ref)
-            if others.cancel or others.enqueue:
-                return others
+        others = self._take_in(ref, await self._objects.latest(ref))
+        if others.cancel or others.enqueue:
+            return others
         state = self._store.get(ref)
         if state is None:
             return Result()
         changes = Result()
         if state.secrets.is_due(self._clock()):
-            with self._store.reading_secrets(ref):
-                secrets = await self._read_secrets(state)
+            with self._store.reading_secrets(ref) as since:
+                secrets = await self._read_secrets(state, since)
                 if state.secrets.missing_since is not None:
                     return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
                 changes = await self._set_targets(state, secrets)
@@ -112,25 +100,22 @@ class KeyReconciler:
             return Result(requeue=self._requeue(state, state.write_at))
         return Result(enqueue=self._enqueue(state, self._store.release(ref)), requeue=self._requeue(state))
 
-    async def _read(self, ref: ObjectKey) -> Result:
-        """Read the object; return the other objects that this affects, and its numbers to cancel if it is gone."""
-        try:
-            resource = await self._objects.read(*ref)
-        except BaseException:
-            self._store.mark_unread(ref)
-            raise
-        now = self._clock()
-        if resource is None or resource.deleted:
+    def _take_in(self, ref: ObjectKey, resource: BusinessEncryptionKey | None) -> Result:
+        """Store an object; return the other objects that this affects, and its numbers to cancel if it is gone."""
+        state, now = self._store.get(ref), self._clock()
+        if resource is None:
             requeue, (cancel, others) = None, self._store.forget(ref)
+        elif state and state.resource is resource:
+            return Result()
         else:
             requeue, (cancel, others) = Due(at=now, priority=Priority.USER), self._store.put(resource)
         enqueue = tuple(Enqueue(other, Due(at=now)) for other in others)
         return Result(requeue=requeue, cancel=tuple(cancel), enqueue=enqueue)
 
-    async def _read_secrets(self, state: KeyState) -> _Secrets:
+    async def _read_secrets(self, state: KeyState, since: int) -> _Secrets:
         spec, namespace = state.resource.spec, state.resource.ref.namespace
         names = [] if isinstance(spec, InvalidSpec) else sorted(spec.secrets)
-        found = await asyncio.gather(*(self._read_secret(namespace, name) for name in names))
+        found = await asyncio.gather(*(self._secrets.read(namespace, name, since=since) for name in names))
         secrets, now = dict(zip(names, found, strict=True)), self._clock()
         versions = {name: "" if isinstance(one, Missing) else one.version for name, one in secrets.items()}
         content = None if isinstance(spec, InvalidSpec) else secrets[spec.key.secret]
@@ -141,13 +126,6 @@ class KeyReconciler:
             after = replace(after, read_again_at=now + _FORBIDDEN_SECONDS)
         self._store.secrets_read(state.resource.ref, after)
         return secrets
-
-    async def _read_secret(self, namespace: str, name: str) -> SecretContent | Missing:
-        try:
-            return await self._secrets.read(namespace, name) or Missing.ABSENT
-        except Forbidden as error:
-            log.warning("cannot read a Secret: %s", error)
-            return Missing.FORBIDDEN
 
     async def _key(self, spec: Spec, secrets: _Secrets) -> PublicKey | Blocked:
         content = secrets[spec.key.secret]

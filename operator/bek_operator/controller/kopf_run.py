@@ -4,7 +4,7 @@ Only `on.event` is used: kopf's other handlers would put finalizers or annotatio
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain, repeat
 from typing import Any, Final
@@ -16,8 +16,8 @@ from bek_operator.cluster.client import Access
 from bek_operator.cluster.objects import GROUP, PLURAL, VERSION
 from bek_operator.times import Clock
 
-EventHandler = Callable[[str, str, str], None]
-"""Takes namespace, name and resourceVersion; the latter is empty for a deleted object."""
+EventHandler = Callable[[str | None, Mapping[str, Any]], None]
+"""Takes the type of an event, `None` for an object that was listed, and the object as it was received."""
 
 _END_SECONDS: Final = 10.0
 
@@ -104,9 +104,8 @@ async def run_kopf(
         return kopf.AiohttpSession(server=fresh.server, aiohttp_session=session, expiration=fresh.expires)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="event")
-    async def handle(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf names its arguments
-        metadata = body["metadata"]
-        on_event(metadata["namespace"], metadata["name"], "" if type == "DELETED" else metadata["resourceVersion"])
+    async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        on_event(event["type"], event["object"])
 
     # Not kopf.operator(), which cancels all tasks that were created after it, including those of others.
     tasks = await kopf.spawn_tasks(

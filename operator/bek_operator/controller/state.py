@@ -84,21 +84,22 @@ class SecretsState:
 
     Attributes:
         versions: By name, the resourceVersion that the targets were made from; empty for a Secret that was missing.
-        stale: They must be read again before the next decision.
+        stale_since: The number of the store's sequence after which they must be read again before the next decision;
+            `None` while they need not be.
         read_again_at: When they become stale without an event.
         missing_since: When a Secret was found missing, until that is reported.
         writers: Field managers of the key's Secret, each with when it was last seen.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
-    stale: bool = True
+    stale_since: int | None = 0
     read_again_at: float = math.inf
     missing_since: float | None = None
     writers: Mapping[str, float] = field(default_factory=dict)
 
     def is_due(self, now: float) -> bool:
         """Return whether the Secrets must be read now."""
-        return self.stale or now >= self.read_again_at
+        return self.stale_since is not None or now >= self.read_again_at
 
     def after_read(self, versions: Mapping[str, str], now: float) -> Self:
         """Return the state after a read; a Secret that disappeared counts as present for `REPLACEMENT_SECONDS`."""
@@ -106,7 +107,7 @@ class SecretsState:
             return replace(self, versions=versions, missing_since=None)
         missing_since = now if self.missing_since is None else self.missing_since
         if now - missing_since < REPLACEMENT_SECONDS:
-            return replace(self, stale=True, missing_since=missing_since)
+            return replace(self, missing_since=missing_since)
         return replace(self, versions=versions, missing_since=None)
 
     def with_writers(self, names: Iterable[str], now: float) -> Self:

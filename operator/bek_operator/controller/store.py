@@ -24,7 +24,6 @@ from bek_operator.controller.state import (
 )
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import Reason
-from bek_operator.crd.status import Status
 from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.carry_over import with_target
@@ -47,7 +46,7 @@ class Store:
         self._states: dict[ObjectKey, KeyState] = {}
         self._ownership = Ownership()
         self._secrets = SecretIndex()
-        self._unread: dict[ObjectKey, str] = {}
+        self._sequence = 0
 
     def __iter__(self) -> Iterator[ObjectKey]:
         return iter(list(self._states))
@@ -63,33 +62,23 @@ class Store:
 
     # Objects.
 
-    def mark_unread(self, ref: ObjectKey, version: str = "") -> bool:
-        """Record that an object has changed; return whether that version is new to this process."""
-        state = self._states.get(ref)
-        if state and version and version == state.resource.version:
-            return False
-        self._unread[ref] = version
-        return True
-
-    def take_unread(self, ref: ObjectKey) -> bool:
-        """Return whether an object must be read, and reset that; later events set it again."""
-        return self._unread.pop(ref, None) is not None or ref not in self._states
-
     def put(self, resource: BusinessEncryptionKey) -> tuple[list[NumberKey], list[ObjectKey]]:
-        """Store an object that was just read; return numbers to cancel, and other objects that this affects.
+        """Store an object; return numbers to cancel, and other objects that this affects.
 
         An object that was re-created under the same name is a new one.
         """
         ref, known = resource.ref, self._states.get(resource.ref)
         cancelled, woken = self.forget(ref) if known and known.resource.uid != resource.uid else ([], [])
-        state = self._states.setdefault(ref, KeyState(resource))
+        if ref not in self._states:
+            self._states[ref] = KeyState(resource)
+            self.expire_secrets(ref)
+        state = self._states[ref]
         before, state.resource = state.resource, resource
         if before.generation != resource.generation:
             # The key may be in another Secret now.
             self._set_secrets(ref, replace(state.secrets, writers={}))
         if (before.generation, before.request) != (resource.generation, resource.request):
             self.expire_secrets(ref)
-        self._is_version(ref, resource.version)
         return cancelled, [*woken, *self._expire_all(self._ownership.update(resource))]
 
     def forget(self, ref: ObjectKey) -> tuple[list[NumberKey], list[ObjectKey]]:
@@ -107,26 +96,39 @@ class Store:
 
     # Secrets.
 
+    @property
+    def sequence(self) -> int:
+        """Return a number that grows whenever Secrets become stale, to order reads and changes."""
+        return self._sequence
+
     @contextmanager
-    def reading_secrets(self, ref: ObjectKey) -> Iterator[None]:
-        """Mark an object's Secrets as read; a later event, or an error, marks them as stale again."""
+    def reading_secrets(self, ref: ObjectKey) -> Iterator[int]:
+        """Mark an object's Secrets as read; a later event, or an error, marks them as stale again.
+
+        Yields the sequence number that a read of them must have at least.
+        """
+        if self._states[ref].secrets.stale_since is None:
+            self.expire_secrets(ref)
         spec, before = self._states[ref].resource.spec, self._states[ref].secrets
         names = () if isinstance(spec, InvalidSpec) else spec.secrets
         versions = {name: before.versions.get(name, "") for name in names}
-        self._set_secrets(ref, replace(before, versions=versions, stale=False, read_again_at=math.inf))
+        self._set_secrets(ref, replace(before, versions=versions, stale_since=None, read_again_at=math.inf))
         try:
-            yield
+            yield before.stale_since or 0
         except BaseException:
             self.expire_secrets(ref)
             raise
 
     def secrets_read(self, ref: ObjectKey, secrets: SecretsState) -> None:
-        """Store the state of an object's Secrets."""
+        """Store the state of an object's Secrets; while one is missing for a moment they stay stale."""
         self._set_secrets(ref, secrets)
+        if secrets.missing_since is not None:
+            self.expire_secrets(ref)
 
     def expire_secrets(self, ref: ObjectKey) -> None:
         """Mark an object's Secrets as stale."""
-        self._set_secrets(ref, replace(self._states[ref].secrets, stale=True))
+        self._sequence += 1
+        self._set_secrets(ref, replace(self._states[ref].secrets, stale_since=self._sequence))
 
     def secret_changed(self, namespace: str, name: str, version: str) -> list[ObjectKey]:
         """Mark a Secret as stale for the objects that used another version (empty: it is gone); return these."""
@@ -284,11 +286,9 @@ class Store:
         state = self._states[ref]
         state.write_limit = state.write_limit.after_write(now)
 
-    def status_written(self, ref: ObjectKey, version: str, status: Status) -> None:
-        """Record the written status."""
-        state = self._states[ref]
-        state.resource = replace(state.resource, version=version, status=status)
-        self._is_version(ref, version)
+    def status_written(self, resource: BusinessEncryptionKey) -> None:
+        """Record the object as the API server holds it after a write of its status."""
+        self._states[resource.ref].resource = resource
 
     def release(self, ref: ObjectKey) -> list[str]:
         """Queue and return the numbers that waited for the status to show their last publish."""
@@ -301,8 +301,3 @@ class Store:
         for number in found:
             self._update(NumberKey(ref, number), phase=Queued())
         return found
-
-    def _is_version(self, ref: ObjectKey, version: str) -> None:
-        """Drop the event of a version that is stored already."""
-        if self._unread.get(ref) == version:
-            del self._unread[ref]

@@ -2,7 +2,6 @@
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from bek_operator.controller.store import Store
 from bek_operator.controller.web_server import Handler
 from bek_operator.metrics.apis import ApiMetrics
 from bek_operator.metrics.cluster import ClusterMetrics
@@ -19,16 +18,12 @@ class Metrics:
     def __init__(self, clock: Clock) -> None:
         # When each series began doubles their number, and nobody graphs it.
         disable_created_metrics()
-        self._clock = clock
         self.registry = CollectorRegistry()
         self.work = WorkMetrics(self.registry, clock)
         self.apis = ApiMetrics(self.registry)
         self.cluster = ClusterMetrics(self.registry)
         self.process = ProcessMetrics(self.registry)
-
-    def watch_objects(self, store: Store) -> None:
-        """Show the objects of a store."""
-        self.registry.register(ObjectMetrics(store, self._clock()))
+        self.objects = ObjectMetrics(self.registry, clock)
 
     def handler(self) -> Handler:
         """Return what serves the metrics."""

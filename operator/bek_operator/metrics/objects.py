@@ -1,8 +1,10 @@
 """Metrics of the BusinessEncryptionKeys, read from the store when they are asked for: series end with their object."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -10,17 +12,29 @@ from bek_operator.controller.state import KeyState
 from bek_operator.controller.store import Store
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.status import READY, RECONCILING, STALLED, Status
+from bek_operator.times import Clock
 
 # The two abnormal ones exist while they are True.
 _STATUSES: Final = {READY: ("True", "False", "Unknown"), RECONCILING: ("True", "False"), STALLED: ("True", "False")}
 
 
 class ObjectMetrics(Collector):
-    """Reads a store; `started` is the instant since when the process checks numbers."""
+    """Reads the store of the manager that runs; only the leader has one."""
 
-    def __init__(self, store: Store, started: float) -> None:
-        self._store = store
-        self._started = started
+    def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
+        self._clock = clock
+        self._started = 0.0
+        self._store: Store | None = None
+        registry.register(self)
+
+    @contextmanager
+    def of(self, store: Store) -> Iterator[None]:
+        """Show the objects of a store inside the block."""
+        self._store, self._started = store, self._clock()
+        try:
+            yield
+        finally:
+            self._store = None
 
     def collect(self) -> Iterable[Metric]:
         """Return what is the case now."""
@@ -40,11 +54,11 @@ class ObjectMetrics(Collector):
         checked = GaugeMetricFamily(
             "bek_last_successful_check_timestamp_seconds",
             "When the number of each BusinessEncryptionKey that was checked longest ago last reported its key; the "
-            "start of the process where it has not since. Absent while the object is suspended.",
+            "start of its leadership where it has not since. Absent while the object is suspended.",
             labels=by_object,
         )
-        for ref in self._store:
-            state = self._store.get(ref)
+        for ref in self._store or ():
+            state = self._store.get(ref) if self._store else None
             if state is None:
                 continue
             status = state.resource.status

@@ -30,23 +30,23 @@ from support.builders import facts as number_facts
 
 def test_a_secret_that_goes_missing_is_given_time_to_come_back() -> None:
     """The targets stay as they are until then; afterwards it is missing, and need not be waited for again."""
-    before = SecretsState(versions={"a": "1", "b": ""}, stale=False)
+    before = SecretsState(versions={"a": "1", "b": ""}, stale_since=None)
     waiting = before.after_read({"a": "", "b": ""}, NOW)
-    assert (waiting.versions, waiting.stale, waiting.missing_since) == (before.versions, True, NOW)
+    assert (waiting.versions, waiting.missing_since) == (before.versions, NOW)
     again = waiting.after_read({"a": "", "b": ""}, NOW + REPLACEMENT_SECONDS / 2)
     assert (again.versions, again.missing_since) == (before.versions, NOW)
-    back = replace(again, stale=False).after_read({"a": "2", "b": ""}, NOW + 1.9)
-    assert (back.versions, back.stale, back.missing_since) == ({"a": "2", "b": ""}, False, None)
-    gone = replace(again, stale=False).after_read({"a": "", "b": ""}, NOW + REPLACEMENT_SECONDS)
-    assert (gone.versions, gone.stale, gone.missing_since) == ({"a": "", "b": ""}, False, None)
+    back = again.after_read({"a": "2", "b": ""}, NOW + 1.9)
+    assert (back.versions, back.missing_since) == ({"a": "2", "b": ""}, None)
+    gone = again.after_read({"a": "", "b": ""}, NOW + REPLACEMENT_SECONDS)
+    assert (gone.versions, gone.missing_since) == ({"a": "", "b": ""}, None)
     assert gone.after_read({"a": "", "b": ""}, NOW + 5).missing_since is None
 
 
 def test_secrets_are_due_after_an_event_or_when_their_time_has_come() -> None:
     """And not otherwise."""
     assert SecretsState().is_due(NOW)
-    assert not SecretsState(stale=False).is_due(NOW)
-    assert SecretsState(stale=False, read_again_at=NOW).is_due(NOW)
+    assert not SecretsState(stale_since=None).is_due(NOW)
+    assert SecretsState(stale_since=None, read_again_at=NOW).is_due(NOW)
 
 
 EXPECTED = {

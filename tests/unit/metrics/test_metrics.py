@@ -36,8 +36,8 @@ class Measured(World):
     async def running(self) -> AsyncIterator[None]:
         """Run an operator inside the block, and show its objects."""
         async with self.operator() as manager:
-            self.metrics.watch_objects(manager.store)
-            yield
+            with self.metrics.objects.of(manager.store):
+                yield
 
     def scrape(self) -> Scrape:
         """Return what is shown now."""

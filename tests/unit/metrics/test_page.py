@@ -84,10 +84,10 @@ async def lived() -> list[Metric]:
     listed = [{"phoneNumber": number(1), "phoneNumberID": api[number(1)].id}]
     ref = world.objects.create(wanted=spec_body(apis=[cloud()], phoneNumbers=listed))
     async with world.operator() as manager:
-        metrics.watch_objects(manager.store)
-        await world.until_ready(ref)
-        await asyncio.sleep(30)
-        return list(metrics.registry.collect())
+        with metrics.objects.of(manager.store):
+            await world.until_ready(ref)
+            await asyncio.sleep(30)
+            return list(metrics.registry.collect())
 
 
 def page() -> str:
