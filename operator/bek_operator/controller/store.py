@@ -230,9 +230,8 @@ class Store:
         number = state.numbers[ref.number]
         state.work.remove(number)
         if facts:
-            running = number.phase if isinstance(number.phase, Running) else None
-            if running and not running.changed and not facts.looks_like(number.facts):
-                number.phase = Running(running.since, changed=True)
+            if isinstance(number.phase, Running) and not number.phase.changed:
+                number.phase = Running(number.phase.since, changed=not facts.looks_like(number.facts))
             number.facts = facts
         number.phase = phase or number.phase
         state.work.add(number)
