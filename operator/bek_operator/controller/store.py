@@ -94,8 +94,7 @@ class Store:
         if state is None:
             return [], []
         self._secrets.replace(ref, state.secrets.versions, ())
-        woken = self._expire_all(self._ownership.drop(state.resource))
-        return [NumberKey(ref, number) for number in state.numbers], woken
+        return [NumberKey(ref, one) for one in state.numbers], self._expire_all(self._ownership.drop(state.resource))
 
     def denied(self, ref: ObjectKey, spec: Spec) -> dict[str, str]:
         """Return who manages them for those of an object's numbers that it must not manage."""
