@@ -87,8 +87,7 @@ class Store:
         if state is None:
             return [], []
         self._secrets.replace(ref, state.secrets.versions, ())
-        woken = self._expire_all(self._ownership.drop(state.resource))
-        return [NumberKey(ref, number) for number in state.numbers], woken
+        return [NumberKey(ref, one) for one in state.numbers], self._expire_all(self._ownership.drop(state.resource))
 
     def denied(self, ref: ObjectKey, spec: Spec) -> dict[str, str]:
         """Return for each number that an object must not manage a message that names the owner."""
@@ -238,9 +237,8 @@ class Store:
         number = state.numbers[ref.number]
         state.work.remove(number)
         if facts:
-            running = number.phase if isinstance(number.phase, Running) else None
-            if running and not running.changed and not facts.looks_like(number.facts):
-                number.phase = Running(running.since, changed=True)
+            if isinstance(number.phase, Running) and not number.phase.changed:
+                number.phase = Running(number.phase.since, changed=not facts.looks_like(number.facts))
             number.facts = facts
         number.phase = phase or number.phase
         state.work.add(number)

@@ -69,8 +69,6 @@ def _reading_of(row: Row) -> Reading:
 def _restored_publishes(row: Row, record: PublishRecord) -> PublishRecord:
     if row.publishes:
         record = replace(record, count=row.publishes, accepted=row.reason is Reason.PENDING)
-    if row.reason is Reason.SIGNED:
-        return record
     refusal = Failure(reason=row.reason, message=row.message, retry=Retry.TERMINAL)
     if not is_of_the_key(refusal):
         if not row.publishes or row.reason not in _MAY_BE_REFUSALS:
