@@ -1,11 +1,11 @@
-# What a developer types. `make` alone tells what there is.
+# Commands for developers. `make` alone lists them.
 
-# The interpreter that the virtual environment is made of: the first that will do, or the one that you name, which
-# gets an environment of its own.
+# The interpreter of the virtual environment: the first suitable one, or the one that you name, which gets an
+# environment of its own.
 PYTHON ?= python3
 NAMED := $(filter-out file,$(origin PYTHON))
 PYTHONS := $(strip $(PYTHON) $(if $(NAMED),,python3.14 python3.13 python3.12 python3.11))
-# The one that the image has; the Dockerfile decides.
+# That of the image, from the Dockerfile.
 IMAGE_PYTHON := $(shell sed -n 's/^ARG BASE=\(python\):\([0-9]*\.[0-9]*\).*/\1\2/p' Dockerfile)
 
 VENV ?= $(if $(NAMED),.make/$(subst /,-,$(PYTHON)),.venv)
@@ -13,13 +13,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.package
 
 PIP := $(BIN)/python -m pip
-# A lock is complete, so it is installed and never resolved again: what is released tomorrow changes nothing here.
-# Wheels alone, because what builds one from sources would come from the index unpinned. Modules are compiled when
-# they are first imported; most never are.
+# A lock is complete, so it is installed without resolving: new releases change nothing here. Wheels only, because a
+# build from sources would install unpinned build tools. Modules are compiled at their first import; most are never imported.
 INSTALL := install --quiet --disable-pip-version-check --no-deps --no-compile
 INSTALL_LOCKED := $(INSTALL) --only-binary :all: --require-hashes
 
-# More than four would be more API servers at once than most machines are fond of.
+# Each worker starts an API server, so at most four.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4
 PURE := operator/bek_operator/crd/*,operator/bek_operator/keys/*,operator/bek_operator/net/*,operator/bek_operator/numbers/*,operator/bek_operator/status/*
 
@@ -37,7 +36,7 @@ help:  ## List the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: $(READY)  ## Show the operator at work, on an API server and phone numbers of its own; Ctrl-C ends it
+demo: $(READY)  ## Show the operator at work, with its own API server and simulated phone numbers; Ctrl-C ends it
 	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m demo
 
 .PHONY: test
@@ -52,7 +51,7 @@ test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies
 	{ $(BIN)/coverage report --include='$(PURE)' --fail-under=100; exit 1; }
 	@$(MAKE) --no-print-directory bench QUICK=1
 	@if [ ! -s .make/before ] && [ -n "$$(git status --porcelain)" ]; then \
-	  echo 'make test: the tree was clean before, and now there is:' >&2; git status --short >&2; exit 1; \
+	  echo 'make test: the tree was clean before, and now it has changes:' >&2; git status --short >&2; exit 1; \
 	fi
 	@seconds=$$(($$(date +%s) - $$(cat .make/began))); \
 	echo "make test: everything passed, in $$((seconds / 60)) min $$((seconds % 60)) s"
@@ -74,7 +73,7 @@ survival: $(READY)  ## Kill, pause and cut off the leader in the middle of a rot
 	BEK_TURNS=$(or $(TURNS),20) $(BIN)/pytest tests/cluster/test_survival_leader.py -k random_moment
 
 .PHONY: bench
-bench: $(READY)  ## Measure speed and size against what is promised, in 15 minutes (QUICK=1: two, and only see it work)
+bench: $(READY)  ## Measure speed and memory against the bars, in 15 minutes (QUICK=1: a smoke run of two minutes)
 	@exec env PYTHONPATH=operator:tests:. QUICK=$(QUICK) $(BIN)/python -m bench
 
 .PHONY: unit
@@ -90,7 +89,7 @@ lint: $(READY)  ## Check format, lint, types, layers and dependencies
 	$(BIN)/deptry --no-ansi operator
 
 .PHONY: format
-format: $(READY)  ## Format, and repair what can be repaired safely
+format: $(READY)  ## Format, and apply ruff's safe fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
@@ -106,7 +105,7 @@ lock: $(LOCKER)/.requirements  ## Renew requirements*.txt from pyproject.toml (U
 	done
 
 .PHONY: clean
-clean:  ## Remove what make has made here (the API server stays in your cache folder)
+clean:  ## Remove everything that make has created here (the API server stays in your cache folder)
 	rm -rf .venv $(VENV) .make dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find operator tests demo bench -name __pycache__ -prune -exec rm -rf {} +
 
@@ -117,9 +116,9 @@ $(READY): pyproject.toml $(VENV)/.requirements
 
 $(VENV)/.requirements: requirements-build.txt requirements-dev.txt
 	@$(call find_python,$(PYTHONS)); \
-	echo "make: making $(VENV) with $$("$$found" --version) (half a minute). Tests and demo also need a kube-apiserver; where"; \
-	echo 'your cache has none, it is built next, once (three to four minutes on two cores; none at all where it is named'; \
-	echo 'by KUBEBUILDER_ASSETS=$$(setup-envtest use -p path) before make)'; \
+	echo "make: creating $(VENV) with $$("$$found" --version) (half a minute). Tests and demo also need a kube-apiserver."; \
+	echo 'If your cache folder has none, it is built once, in three to four minutes on two cores. To use another one, run'; \
+	echo 'make with KUBEBUILDER_ASSETS=$$(setup-envtest use -p path)'; \
 	"$$found" -m venv --clear $(VENV)
 	@$(PIP) $(INSTALL_LOCKED) --requirement requirements-build.txt --requirement requirements-dev.txt
 	@touch $@
@@ -129,8 +128,8 @@ $(LOCKER)/.requirements: requirements-lock.txt
 	@$(LOCKER)/bin/python -m pip $(INSTALL_LOCKED) --requirement requirements-lock.txt
 	@touch $@
 
-# Shell commands that let $$found be the first of some interpreters that will do. What pyenv puts on PATH for a
-# version works only where that version is asked for.
+# Shell commands that set $$found to the first suitable one of some interpreters. What pyenv puts on PATH for a
+# version works only if that version is selected.
 define find_python
 for candidate in $(1); do \
   case $$candidate in python3.*) export PYENV_VERSION=$${candidate#python};; esac; \
@@ -139,7 +138,7 @@ for candidate in $(1); do \
 done; \
 if [ -z "$$found" ]; then \
   echo 'Python 3.11 or newer is needed, with its module venv (Debian and Ubuntu: apt-get install python3-venv).' >&2; \
-  echo 'None of these will do: $(1). Name another one with: make PYTHON=/path/to/python' >&2; \
+  echo 'None of these is suitable: $(1). Name another one with: make PYTHON=/path/to/python' >&2; \
   exit 1; \
 fi
 endef

@@ -22,6 +22,7 @@ import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from bek_operator.http.client import HttpxClient
+from bek_operator.http.interface import Request
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.hosts import AllowedHosts
@@ -120,14 +121,14 @@ async def operators_own(ca_bundle: str) -> Any:
 
     async def call(place: Place, form: bytes | None) -> int:
         headers = {"Authorization": f"Bearer {place.token}"}
-        answer = await http.request(
-            "GET" if form is None else "POST",
-            Url(host=place.host, port=place.port, path=place.path),
-            trusts[place.server_name],
+        request = Request(
+            method="GET" if form is None else "POST",
+            url=Url(host=place.host, port=place.port, path=place.path),
+            trust=trusts[place.server_name],
             headers=headers if form is None else {**headers, **_FORM},
             content=form,
         )
-        return answer.status
+        return (await http.send(request)).status
 
     try:
         yield call

@@ -46,7 +46,7 @@ def _fairness(results: Raw) -> str:
     waits = ", ".join(f"{1000 * wait:.0f}" for wait in fair["waits"])
     return (
         f"A user's edits while {fair['due']:,} periodic checks were due at once ({fair['checks_per_second']:,.0f} of "
-        f"them a second were made meanwhile): each new number was called after so many milliseconds: {waits}."
+        f"them a second were made): each new number was called after so many milliseconds: {waits}."
     )
 
 

@@ -57,7 +57,7 @@ CASES = (
     Case(name="cloud-1000-at-100", numbers=1000, concurrency=100, baselines=True),
     Case(name="cloud-5000", numbers=5000),
     Case(name="cloud-1000-first-number", numbers=1000, rollout="FirstNumber", aside=True),
-    Case(name="cloud-1000-objects", numbers=1000, per_object=1, aside=True),
+    Case(name="cloud-1000-objects", numbers=1000, per_object=1),
     Case(name="on-premises-10", numbers=10, api="on-premises"),
     Case(name="on-premises-100", numbers=100, api="on-premises"),
     Case(name="on-premises-1000", numbers=1000, api="on-premises", baselines=True),

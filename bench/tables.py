@@ -93,11 +93,15 @@ def growth(results: Raw) -> Rows:
 
 def startup(results: Raw) -> Rows:
     """Return what happens when after the start of the process."""
-    heading = ["numbers", "first call", "first published", "first in status", "last in status", "CPU"]
-    paths = [("first_call",), ("at_api", "first"), ("in_status", "first"), ("in_status", "last"), ("cpu",)]
+    heading = ["numbers", "first call", "first published", "last", "first in status", "last", "CPU"]
+    places = [(place, which) for place in ("at_api", "in_status") for which in ("first", "last")]
+    paths = [("first_call",), *places, ("cpu",)]
     rows = [
-        [f"{runs[0]['numbers']:,}", *(figure(runs, *path).shown(unit=" s") for path in paths)]
-        for runs in results["startup"].values()
+        [
+            f"{runs[0]['numbers']:,}" + (", an object each" if name == "objects" else ""),
+            *(figure(runs, *path).shown(unit=" s") for path in paths),
+        ]
+        for name, runs in results["startup"].items()
     ]
     return [heading, *rows]
 
@@ -115,6 +119,10 @@ def idle(results: Raw) -> Rows:
         ("reads in the calmest and the busiest minute", _minutes),
         ("busiest ten seconds", lambda one: f"{one['busiest_ten_seconds']:.2f} times the average"),
         ("API-server requests", lambda one: f"{one['requests']:,}"),
+        (
+            "a scrape of the metrics",
+            lambda one: f"{one['scrape']['cpu_ms']:.0f} ms of CPU, {one['scrape']['bytes']:,} B",
+        ),
     ]
     return [heading, *([name, *map(show, found)] for name, show in lines)]
 
@@ -129,7 +137,7 @@ def big_cluster(results: Raw) -> Rows:
         ["start to ready", figure(starts, "ready").shown(unit=" s")],
         ["CPU of start and three seconds more", figure(starts, "cpu").shown(unit=" s")],
         ["memory then", figure(starts, "memory", "now", scale=1 / MIB).shown(0, " MiB")],
-        ["unrelated writes meanwhile", f"{ended['secret_writes_a_minute']:,.0f} a minute"],
+        ["unrelated writes during it", f"{ended['secret_writes_a_minute']:,.0f} a minute"],
     ]
 
 

@@ -1,8 +1,12 @@
 """The entry point: `bek-operator`, also `python -m bek_operator`. It hears signals before anything is imported."""
 
+import gc
 import signal
 import sys
 from types import FrameType
+
+_GC_THRESHOLD = 10_000
+"""New objects before the garbage collector runs; with Python's 700 it takes a seventh of the CPU of a rotation."""
 
 
 class _EarlySignal(SystemExit):
@@ -15,6 +19,7 @@ class _EarlySignal(SystemExit):
 
 def main() -> None:
     """Run the operator; exit with 0 after a signal, 1 after an error, 2 for invalid settings."""
+    gc.set_threshold(_GC_THRESHOLD)
     # A container's first process has no default signal handlers, and the imports below take a second.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_early)

@@ -15,15 +15,19 @@ from bek_operator.cluster.lease import Leases
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secret_watch import SecretWatch
 from bek_operator.cluster.secrets import SecretReader
-from bek_operator.controller.health import Health
+from bek_operator.controller.health import probes
+from bek_operator.controller.informer import Informer
 from bek_operator.controller.kopf_run import run_kopf
 from bek_operator.controller.leader import Alone, Elector, Leadership
 from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.watch import ObjectWatch
+from bek_operator.controller.web_server import WebServer
 from bek_operator.http.client import HttpxClient
 from bek_operator.http.interface import HttpClient
 from bek_operator.http.resolver import Resolver
 from bek_operator.http.routes import ProxyRoutes
+from bek_operator.metrics import apis
+from bek_operator.metrics.metrics import Metrics
 from bek_operator.numbers.endpoints import EgressPolicy
 from bek_operator.settings import Settings
 from bek_operator.times import Clock, steady_clock
@@ -76,74 +80,62 @@ class _Signals:
 async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None:
     """Create and run all components; the failure of one ends all."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(await Client.connect())
         clock = steady_clock()
+        metrics = Metrics(clock)
+        counted = (metrics.cluster.request,)
+        client = await stack.enter_async_context(await Client.connect(counted))
         leadership = _leadership(settings, client)
-        backends = _backends(settings, clock, leadership.is_leader)
+        backends = _backends(settings, clock, metrics, leadership.is_leader)
         stack.push_async_callback(backends.close)
         leader_client = LeaderClient(client, leadership.is_leader)
         objects = Objects(leader_client, settings.namespaces)
+        informer = Informer(objects)
         ports = Ports(
-            objects=objects,
+            objects=informer,
             secrets=SecretReader(client),
             events=Events(leader_client, socket.gethostname()),
-            backend=backends,
+            backend=metrics.apis.backend(backends),
             limits=backends,
+            instruments=metrics.work,
         )
         egress = EgressPolicy(hosts=settings.hosts, cloud=settings.cloud, cloud_ca=settings.cloud_ca)
-        term = _Term(lambda: Manager(ports, egress, settings.concurrency, clock))
+
+        async def lead() -> None:
+            manager = Manager(ports, egress, settings.concurrency, clock)
+            with metrics.objects.of(manager.store):
+                await manager.run()
+
         watch = ObjectWatch(
             kopf=lambda stream: run_kopf(
-                stream, term.on_object_event, client.access, settings.namespaces, restore_signals
+                stream, informer.on_event, client.access, settings.namespaces, restore_signals, counted
             ),
             paths=objects.paths,
             discovery=objects,
-            resync=term.resync,
+            resync=informer.resync,
             clock=clock,
         )
 
         def unready() -> str:
-            return term.unready() or ("" if watch.is_up() else "the watch on BusinessEncryptionKeys is down")
+            if not informer.synced.is_set():
+                return "the first list of BusinessEncryptionKeys is not complete"
+            return "" if watch.is_up() else "the watch on BusinessEncryptionKeys is down"
 
-        await stack.enter_async_context(Health(settings.health.host, settings.health.port, unready=unready))
+        async def watch_objects() -> None:
+            await informer.synced.wait()
+            await watch.run()
+
+        await stack.enter_async_context(WebServer("health-address", settings.health, probes(unready)))
+        await stack.enter_async_context(WebServer("metrics-address", settings.metrics, {"/metrics": metrics.handler()}))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(leadership.run(term.run), name="leadership")
-        group.create_task(watch.run(), name="object watch")
+        group.create_task(informer.run(), name="informer")
+        group.create_task(watch_objects(), name="object watch")
+        group.create_task(leadership.run(lead), name="leadership")
         if settings.watch_secrets:
-            watched = SecretWatch(client, settings.namespaces, settings.secret_selector, term.on_secret_event)
+            watched = SecretWatch(
+                client, settings.namespaces, settings.secret_selector, informer.on_secret_event, clock
+            )
+            metrics.cluster.watch_secrets(watched)
             group.create_task(watched.run(), name="secret watch")
-
-
-class _Term:
-    """The manager, from winning the Lease to losing it; nobody needs the events that a standby gets."""
-
-    def __init__(self, make: Callable[[], Manager]) -> None:
-        self._make = make
-        self._manager: Manager | None = None
-
-    async def run(self) -> None:
-        self._manager = self._make()
-        try:
-            await self._manager.run()
-        finally:
-            self._manager = None
-
-    def on_object_event(self, namespace: str, name: str, version: str) -> None:
-        if self._manager:
-            self._manager.on_object_event(namespace, name, version)
-
-    def on_secret_event(self, namespace: str, name: str, version: str) -> None:
-        if self._manager:
-            self._manager.on_secret_event(namespace, name, version)
-
-    def resync(self) -> None:
-        if self._manager:
-            self._manager.resync()
-
-    def unready(self) -> str:
-        if self._manager and not self._manager.synced.is_set():
-            return "the first list of BusinessEncryptionKeys is not complete"
-        return ""
 
 
 def _leadership(settings: Settings, client: Client) -> Leadership:
@@ -154,7 +146,7 @@ def _leadership(settings: Settings, client: Client) -> Leadership:
     return Elector(Leases(client, settings.lease.namespace, settings.lease.name), identity)
 
 
-def _backends(settings: Settings, clock: Clock, may_send: Callable[[], bool]) -> Backends:
+def _backends(settings: Settings, clock: Clock, metrics: Metrics, may_send: Callable[[], bool]) -> Backends:
     user_agent = f"bek-operator/{version('bek-operator')}"
     resolver = Resolver(settings.hosts.names_address)
     direct = HttpxClient(resolver, user_agent=user_agent, may_send=may_send)
@@ -163,6 +155,10 @@ def _backends(settings: Settings, clock: Clock, may_send: Callable[[], bool]) ->
         proxied = HttpxClient(resolver, user_agent=user_agent, may_send=may_send, proxy=settings.cloud_proxy)
         external = ProxyRoutes(direct, proxied)
     rate_limiters = RateLimiters()
+    metrics.apis.watch_usage(lambda: rate_limiters.usage(clock()))
     return Backends(
-        OnPremises(direct), Cloud(external, rate_limiters, clock), rate_limiters, per_host=settings.concurrency_per_host
+        OnPremises(direct, observe=metrics.apis.calls(apis.ON_PREMISES)),
+        Cloud(external, rate_limiters, clock, observe=metrics.apis.calls(apis.CLOUD)),
+        rate_limiters,
+        per_host=settings.concurrency_per_host,
     )

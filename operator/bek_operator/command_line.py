@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import platform
@@ -38,8 +39,10 @@ _VALUE_FLAGS = {
     "lease-namespace": "namespace of the Lease for that (default: the pod's own)",
     "lease-name": "name of that Lease (default: bek-operator)",
     "health-address": "address of /healthz and /readyz (default: :8081)",
+    "metrics-address": "address of /metrics (default: :8080)",
     "log-level": "debug, info, warning or error (default: info)",
     "log-format": "json or text (default: json in a pod, text elsewhere)",
+    "log-numbers": "on or off: whether the log shows whole phone numbers, not only the last four digits (default: off)",
 }
 
 
@@ -65,9 +68,11 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return _refuse([*faults, *str(invalid).splitlines()])
     if faults:
         return _refuse(faults)
-    set_up_logging(settings.log_level, settings.log_format)
+    set_up_logging(settings.log_level, settings.log_format, numbers=settings.log_numbers)
     versions = {"version": version("bek-operator"), "python": platform.python_version()}
     log.info("starting", extra={**versions, **shown(texts, settings)})
+    # What was imported stays to the end.
+    gc.freeze()
     try:
         name = asyncio.run(app.run(settings))
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every cause is logged

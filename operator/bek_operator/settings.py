@@ -20,13 +20,6 @@ _LISTENER = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[-A-Za-z0-9.]*):(?P<port>[0
 _LAST_PORT = 65535
 _TOO_MANY_DIGITS = 10
 
-# A label selector as the API server reads it: `app=x, tier in (a, b), !old`.
-_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_KEY = rf"(?:[a-z0-9](?:[-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}"
-_VALUE = rf"\s*(?:{_NAME})?\s*"
-_REQUIREMENT = rf"\s*(?:!\s*{_KEY}|{_KEY}(?:\s*(?:==?|!=){_VALUE}|\s+(?:in|notin)\s*\({_VALUE}(?:,{_VALUE})*\))?)\s*"
-_SELECTOR = re.compile(rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*")
-
 
 class InvalidSettings(ValueError):
     """Some settings are invalid; the message has one line for each."""
@@ -61,10 +54,12 @@ class Settings:
         concurrency: Phone numbers processed at once.
         concurrency_per_host: The same for one API host.
         watch_secrets: Whether Secrets are watched; otherwise a change is found at the next resync.
-        secret_selector: Label selector of that watch; empty for every Secret.
+        secret_selector: Label selector of that watch; empty for every Secret. The API server checks it.
         lease: The Lease by which the replicas elect a leader; `None` for a process that is the only one.
         health: Address of `/healthz` and `/readyz`.
+        metrics: Address of `/metrics`.
         log_format: `json` or `text`.
+        log_numbers: Whether the log shows whole phone numbers, not only their last four digits.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -78,8 +73,10 @@ class Settings:
     secret_selector: str = ""
     lease: LeaseName | None = None
     health: Address
+    metrics: Address
     log_level: str = "info"
     log_format: str = "text"
+    log_numbers: bool = False
 
 
 def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bool) -> Settings:
@@ -94,11 +91,13 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     concurrency = reader.count("concurrency", 50, 1000)
     concurrency_per_host = reader.count("concurrency-per-host", 8, 1000)
     watch_secrets = reader.choice("watch-secrets", "on", ("on", "off")) == "on"
-    secret_selector = reader.selector("secret-selector")
+    secret_selector = reader.text("secret-selector", "")
     lease = reader.lease(in_pod=in_pod)
     health = reader.address("health-address", ":8081")
+    metrics = reader.address("metrics-address", ":8080")
     log_level = reader.choice("log-level", "info", _LEVELS)
     log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
+    log_numbers = reader.choice("log-numbers", "off", ("on", "off")) == "on"
     hosts = reader.hosts("allow-host")
     cloud = reader.url("cloud-url", "https://graph.facebook.com")
     cloud_ca = reader.certificates("cloud-ca")
@@ -117,8 +116,10 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         secret_selector=secret_selector,
         lease=lease,
         health=health,
+        metrics=metrics,
         log_level=log_level,
         log_format=log_format,
+        log_numbers=log_numbers,
     )
 
 
@@ -161,12 +162,6 @@ class _Reader:
         if not _OBJECT_NAME.fullmatch(name):
             self._faults.append(f"--lease-name: must be the name of a Lease, not {name!r}")
         return LeaseName(namespace=namespace, name=name) if elected else None
-
-    def selector(self, name: str) -> str:
-        text = self.text(name, "")
-        if text and not _SELECTOR.fullmatch(text):
-            self._faults.append(f"--{name}: must be a label selector such as app=flows,tier in (a,b), not {text!r}")
-        return text
 
     def count(self, name: str, default: int, most: int) -> int:
         text = self.text(name, str(default))

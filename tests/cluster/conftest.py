@@ -14,7 +14,7 @@ from support.cluster.networked_scene import NetworkedScene
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.scene import Scene
 from support.cluster.tcp_proxy import TcpProxy
-from support.programs.binaries import MissingBinaryError, ensure
+from support.programs.binaries import MissingBinaryError, PrometheusBinaries, ensure, ensure_prometheus
 from support.programs.gobuild import BuildError
 from support.simulators.business import Business
 from support.simulators.cloud import Cloud
@@ -30,12 +30,15 @@ BEHIND_A_NETWORK = ["--allow-host=127.0.0.1:*", "--concurrency-per-host=50", "--
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build missing servers, with visible progress and outside of any test's time limit."""
-    if session.config.option.collectonly or not any("api_server" in _fixtures(item) for item in session.items):
+    wanted = {fixture for item in session.items for fixture in _fixtures(item)}
+    if session.config.option.collectonly or "api_server" not in wanted:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     try:
         with capture.global_and_fixture_disabled():
             ensure()
+            if "prometheus" in wanted:
+                ensure_prometheus()
     except (MissingBinaryError, BuildError) as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -49,6 +52,12 @@ def api_server() -> Iterator[ApiServer]:
     """Provide one real kube-apiserver with etcd for the whole session."""
     with ApiServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> PrometheusBinaries:
+    """Provide Prometheus and promtool."""
+    return ensure_prometheus()
 
 
 @pytest.fixture

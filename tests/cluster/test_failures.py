@@ -302,7 +302,7 @@ def test_access_that_cannot_be_used_is_reported_and_heals_with_its_secret(scene:
     broken: dict[str, tuple[dict[str, str | bytes], str, str]] = {
         "no-pem": ({**login, "ca.crt": "hello"}, "InvalidCredentials", "no certificate in PEM form"),
         "cut-short": ({**login, "ca.crt": certificate[:200]}, "InvalidCredentials", "a truncated certificate"),
-        "no-ca": (login, "CredentialsNotFound", "entry ca.crt of Secret no-ca does not exist (yet)"),
+        "no-ca": (login, "CredentialsNotFound", "entry ca.crt of Secret no-ca does not exist"),
         "empty": (
             {"username": USERNAME, "password": "", "ca.crt": certificate},
             "InvalidCredentials",

@@ -47,7 +47,7 @@ UNUSABLE: Mapping[str, tuple[Content, str]] = {
     ),
     "several keys": (
         lambda: private(keys.rsa().private + keys.rsa("second").private),
-        "private.pem holds several private keys; one is needed",
+        "private.pem holds several private keys; keep one of them",
     ),
     "truncated": (lambda: private(keys.rsa().private[:900]), f"private.pem {CUT_OFF}"),
     "too large": (lambda: private(keys.rsa().private + "#" * 65536), "is too large for a key: over 64 KiB"),
@@ -57,13 +57,13 @@ UNUSABLE: Mapping[str, tuple[Content, str]] = {
     ),
     "a certificate request under another label": (
         lambda: {"tls.crt": key_samples.certificate_request().replace("CERTIFICATE REQUEST", "CERTIFICATE")},
-        "tls.crt holds a certificate request under the label CERTIFICATE; change that to CERTIFICATE REQUEST",
+        "tls.crt holds a certificate request under the label CERTIFICATE; change the label to CERTIFICATE REQUEST",
     ),
     "not a key at all": (lambda: private("hello, world"), "private.pem is not PEM: it has no BEGIN line"),
     "nothing": (lambda: private(""), f"private.pem is empty; {NEEDED}"),
     "encrypted": (
         lambda: private(keys.encrypted().private),
-        "private.pem is encrypted; keySecretRef.passphraseKey must name its passphrase's entry",
+        "private.pem is encrypted; set keySecretRef.passphraseKey to the entry with its passphrase",
     ),
 }
 
@@ -93,7 +93,7 @@ UNUSABLE_WITH_PASSPHRASE: Mapping[str, tuple[Content, str]] = {
     ),
     "absurd rounds": (
         lambda: {"private.pem": with_absurd_rounds(), "passphrase": keys.OPEN_SESAME},
-        "private.pem declares an unsupported key-derivation cost; openssl rsa -aes256 writes one that is accepted",
+        "private.pem declares an unsupported key-derivation cost; encrypt it with openssl rsa -aes256",
     ),
 }
 

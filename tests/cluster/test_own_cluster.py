@@ -84,7 +84,7 @@ def test_a_definition_that_is_deleted_is_waited_for(scene: Scene) -> None:
     assert scene.operator.stop() == 0
     warned = [line for line in scene.log_text().splitlines() if " WARNING " in line or " ERROR " in line]
     assert [line.partition(": ")[2] for line in warned] == [
-        "the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ and wait",
+        "the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ (the operator waits for it)",
     ]
     assert scene.log_text().splitlines()[-1].endswith("stopped: SIGTERM")
     assert "Traceback" not in scene.log_text()

@@ -60,18 +60,18 @@ def is_signed_again(scene: Scene, pod: Pod, publishes: int) -> bool:
 
 
 LOSSES: dict[str, tuple[Callable[[Pod], None], str, str]] = {
-    "the number was registered anew": (Pod.re_register, "StaleSignature", "the signature was lost on"),
+    "the number was registered anew": (Pod.re_register, "StaleSignature", "the signature was no longer VALID on"),
     "somebody else published": (
         lambda pod: pod.overwrite(keys.rsa("rival").public),
         "ForeignKey",
-        "somebody else had published another key to",
+        "another key had been published to",
     ),
     "a text that is no key took its place": (
         lambda pod: pod.hold("YOUR_PUBLIC_KEY", valid=False),
         "ForeignKey",
-        "somebody else had published another key to",
+        "another key had been published to",
     ),
-    "the pod lost its database": (Pod.lose_key, "NotPublished", "the API had lost the key of"),
+    "the pod lost its database": (Pod.lose_key, "NotPublished", "the API no longer held the key of"),
 }
 
 
@@ -107,7 +107,7 @@ def test_a_key_that_is_overwritten_again_and_again_is_defended_three_times(scene
     assert pod.publishes == 2
     assert (row["publishes"], row["signatureStatus"]) == (3, "VALID")
     assert row["observedFingerprint"] == keys.rsa("rival").fingerprint
-    assert "find the other writer" in row["message"]
+    assert "another client keeps publishing" in row["message"]
 
     scene.check()
     scene.wait_ready()
@@ -126,7 +126,7 @@ def test_a_key_that_is_replaced_the_moment_it_arrives_is_not_published_in_a_loop
 
     assert pod.publishes == 1
     assert set(conditions(scene.get())) == {"Ready", "Reconciling"}
-    assert "still shows another key" in scene.rows()[pod.number]["message"]
+    assert "still shows another one" in scene.rows()[pod.number]["message"]
 
 
 def test_a_key_that_becomes_valid_later_is_published_once(scene: Scene, pod: Pod) -> None:
@@ -144,7 +144,7 @@ def test_a_key_that_becomes_valid_later_is_published_once(scene: Scene, pod: Pod
     assert pod.publishes == 1
     (row,) = waiting["status"]["phoneNumbers"]
     assert (row["reason"], row["signatureStatus"]) == ("Pending", "MISMATCH")
-    assert row["message"] == "the key was accepted and is not VALID yet"
+    assert row["message"] == "the API accepted the key; its signature is not VALID yet"
     assert conditions(waiting)["Ready"]["reason"] == "Progressing"
     assert set(conditions(waiting)) == {"Ready", "Reconciling"}
 

@@ -238,7 +238,7 @@ def test_a_secret_that_stays_away_is_reported_and_its_return_calls_nobody(scene:
     scene.put_key(keys.rsa())
     wait_signed(scene, keys.rsa())
 
-    assert conditions(body)["Ready"]["message"] == f"Secret {KEY_SECRET} does not exist (yet)"
+    assert conditions(body)["Ready"]["message"] == f"Secret {KEY_SECRET} does not exist"
     assert set(conditions(body)) == {"Ready", "Reconciling"}
     for kept in ("phoneNumbers", "publicKeyFingerprint", "signed"):
         assert body["status"][kept] == before[kept] == scene.get()["status"][kept]

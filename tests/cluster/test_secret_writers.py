@@ -47,8 +47,8 @@ def shows(scene: Scene, reason: str, message: str) -> bool:
 @pytest.mark.parametrize(
     ("name", "entries", "message"),
     [
-        pytest.param(LOGIN_SECRET, None, f"Secret {LOGIN_SECRET} does not exist (yet)", id="the login"),
-        pytest.param(CA_SECRET, {}, f"entry ca.crt of Secret {CA_SECRET} does not exist (yet)", id="an entry"),
+        pytest.param(LOGIN_SECRET, None, f"Secret {LOGIN_SECRET} does not exist", id="the login"),
+        pytest.param(CA_SECRET, {}, f"entry ca.crt of Secret {CA_SECRET} does not exist", id="an entry"),
     ],
 )
 def test_what_is_gone_is_reported_in_every_row_and_its_return_calls_nobody(
@@ -87,7 +87,7 @@ def test_a_token_that_is_gone_is_reported_at_once(scene: Scene, business: Busine
     calls = len(number.requests)
 
     scene.kubectl("delete", "secret", token["metadata"]["name"])
-    message = f"Secret {token['metadata']['name']} does not exist (yet)"
+    message = f"Secret {token['metadata']['name']} does not exist"
     scene.wait_for(lambda: shows(scene, "CredentialsNotFound", message), "the row says so", SECONDS_TO_TELL)
     scene.apply(token)
     scene.wait_for(lambda: scene.ready() == ("True", "Succeeded"), "all is well again", SECONDS_TO_TELL)

@@ -12,6 +12,8 @@ from support.simulators.on_premises import OnPremises
 from support.simulators.pod import Pod
 from support.simulators.pod_api import ENCRYPTION, LOGIN
 
+ONE, TWO = "+15550001111", "+15550002222"
+
 
 class Client:
     """A client of one pod."""

@@ -76,5 +76,5 @@ def test_a_python_that_was_named_and_does_not_run_is_an_error(tmp_path: Path) ->
     """No other one is taken in its place, and the message says what to do."""
     told = make("unit", f"PYTHON=python{VERSION}", f"VENV={tmp_path}/venv", path=tmp_path)
 
-    assert f"None of these will do: python{VERSION}." in told
+    assert f"None of these is suitable: python{VERSION}." in told
     assert "make PYTHON=" in told

@@ -5,35 +5,18 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from simulators.plain_client import Client, Connect, clients, code_of, key_of
+from simulators.plain_client import ONE, TWO, Client, Connect, code_of, key_of
 from support import keys
 from support.simulators import faults
 from support.simulators.on_premises import OnPremises, numbers
 from support.simulators.pod_api import ENCRYPTION, LOGIN
 from support.tls import self_signed, signed_by
-
-ONE, TWO = "+15550001111", "+15550002222"
-
-
-@pytest.fixture(name="simulator")
-def simulator_fixture() -> Iterator[OnPremises]:
-    """Two pods."""
-    with OnPremises([ONE, TWO]) as simulator:
-        yield simulator
-
-
-@pytest.fixture(name="connect")
-def connect_fixture(simulator: OnPremises) -> Iterator[Connect]:
-    """Returns clients."""
-    with clients(simulator) as connect:
-        yield connect
 
 
 class TestReach:

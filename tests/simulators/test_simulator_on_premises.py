@@ -1,32 +1,16 @@
 """The simulator of the On-Premises API refuses what the real API refuses, and records its requests."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from simulators.plain_client import Connect, clients, code_of, key_of
+from simulators.plain_client import ONE, TWO, Connect, code_of, key_of
 from support import keys
 from support.simulators.on_premises import OnPremises
 from support.simulators.pod_api import ENCRYPTION, LOGIN
-
-ONE, TWO = "+15550001111", "+15550002222"
-
-
-@pytest.fixture(name="simulator")
-def simulator_fixture() -> Iterator[OnPremises]:
-    """Two pods."""
-    with OnPremises([ONE, TWO]) as simulator:
-        yield simulator
-
-
-@pytest.fixture(name="connect")
-def connect_fixture(simulator: OnPremises) -> Iterator[Connect]:
-    """Returns clients."""
-    with clients(simulator) as connect:
-        yield connect
 
 
 class TestLogin:

@@ -6,7 +6,7 @@ date when they arrive.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,6 @@ from bek_operator.status.events import Event
 from bek_operator.times import rfc3339
 from support import keys
 from support.builders import KEY_SECRET, LOGIN_SECRET, NAMESPACE, NOW, body
-
-EventHandler = Callable[[str, str, str], None]
 
 
 def now() -> float:
@@ -46,7 +44,6 @@ class _Server:
     """What objects and Secrets share: resourceVersions, outages and latency."""
 
     def __init__(self) -> None:
-        self.event_handlers: list[EventHandler] = []
         self.error: ClusterError | None = None
         self.seconds = 0.0
         self._version = 0
@@ -62,16 +59,13 @@ class _Server:
         if self.error:
             raise self.error
 
-    def notify(self, namespace: str, name: str, version: str) -> None:
-        for on_event in self.event_handlers:
-            on_event(namespace, name, version)
-
 
 class FakeObjects(_Server):
     """BusinessEncryptionKeys in the API server, and the edits of users."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.event_handlers: list[Callable[[str | None, Mapping[str, Any]], None]] = []
         self._bodies: dict[ObjectKey, dict[str, Any]] = {}
         self.reads: list[ObjectKey] = []
         self.writes: list[tuple[float, ObjectKey, dict[str, Any]]] = []
@@ -86,7 +80,7 @@ class FakeObjects(_Server):
         self._bodies[ref] = body(
             wanted, name=name, created=NOW + created, uid=f"uid-{version}", resourceVersion=version
         )
-        self.notify(*ref, version)
+        self._notify("ADDED", ref)
         return ref
 
     def edit(self, ref: ObjectKey, **wanted: Any) -> None:
@@ -112,8 +106,9 @@ class FakeObjects(_Server):
 
     def delete(self, ref: ObjectKey) -> None:
         """Delete an object."""
+        self._bodies[ref]["metadata"]["resourceVersion"] = self.next_version()
+        self._notify("DELETED", ref)
         del self._bodies[ref]
-        self.notify(*ref, "")
 
     def mark_deleted(self, ref: ObjectKey) -> None:
         """Delete an object that another client's finalizer keeps."""
@@ -141,11 +136,18 @@ class FakeObjects(_Server):
         """Return the reason of every number."""
         return {row["phoneNumber"]: row["reason"] for row in self.status(ref).get("phoneNumbers", ())}
 
+    def body(self, ref: ObjectKey) -> dict[str, Any]:
+        """Return a copy of an object as the API server would."""
+        return deepcopy(self._bodies[ref])
+
     def resource(self, ref: ObjectKey) -> BusinessEncryptionKey:
         """Return an object as it is now."""
+        return parse_object(self._body(ref))
+
+    def _body(self, ref: ObjectKey) -> dict[str, Any]:
         found = self._bodies[ref]
         # Spec and status are replaced as a whole, and never changed where they are.
-        return parse_object({**found, "metadata": deepcopy(found["metadata"])})
+        return {**found, "metadata": deepcopy(found["metadata"])}
 
     async def list(self) -> AsyncIterator[BusinessEncryptionKey]:
         """Yield every object."""
@@ -188,8 +190,17 @@ class FakeObjects(_Server):
         return written
 
     def _changed(self, ref: ObjectKey) -> None:
-        version = self._bodies[ref]["metadata"]["resourceVersion"] = self.next_version()
-        self.notify(*ref, version)
+        self._bodies[ref]["metadata"]["resourceVersion"] = self.next_version()
+        self._notify("MODIFIED", ref)
+
+    def show_all(self) -> None:
+        """Show all objects to those who watch, as kopf does when it begins."""
+        for ref in self._bodies:
+            self._notify(None, ref)
+
+    def _notify(self, kind: str | None, ref: ObjectKey) -> None:
+        for on_event in self.event_handlers:
+            on_event(kind, self._body(ref))
 
 
 class FakeSecrets(_Server):
@@ -197,6 +208,7 @@ class FakeSecrets(_Server):
 
     def __init__(self) -> None:
         super().__init__()
+        self.event_handlers: list[Callable[[str, str, str], None]] = []
         self._contents: dict[tuple[str, str], SecretContent] = {}
         self.forbidden: set[str] = set()
         self.writer = "kubectl"
@@ -222,6 +234,11 @@ class FakeSecrets(_Server):
         del self._contents[NAMESPACE, name]
         self.notify(NAMESPACE, name, "")
 
+    def notify(self, namespace: str, name: str, version: str) -> None:
+        """Tell those who watch of a Secret."""
+        for on_event in self.event_handlers:
+            on_event(namespace, name, version)
+
     async def read(self, namespace: str, name: str) -> SecretContent | None:
         """Return a Secret."""
         self.reads.append(name)
@@ -238,10 +255,14 @@ class FakeEvents:
     def __init__(self) -> None:
         self.posted: list[Event] = []
 
-    async def post(self, resource: BusinessEncryptionKey, events: Iterable[Event]) -> None:
-        """Record events."""
+    def post(self, resource: BusinessEncryptionKey, event: Event) -> None:
+        """Record an event."""
         del resource
-        self.posted.extend(events)
+        self.posted.append(event)
+
+    async def run(self) -> None:
+        """Do nothing."""
+        await asyncio.Event().wait()
 
     @property
     def reasons(self) -> list[str]:

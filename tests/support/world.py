@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bek_operator.controller.informer import Informer
+from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.workqueue import Limits
 from bek_operator.crd.types import ObjectKey
@@ -23,6 +25,7 @@ class World:
     Attributes:
         backend: Calls the numbers' APIs; `phones`, unless replaced before the operator starts.
         limits: How many numbers of one limiter key are worked on at once, likewise.
+        instruments: Measure the work; by default not at all.
     """
 
     def __init__(self, *, numbers_at_once: int = 50, per_host: int = 8, watch_secrets: bool = True) -> None:
@@ -33,28 +36,55 @@ class World:
         self._numbers_at_once = numbers_at_once
         self.backend: Backend[Endpoint] = self.phones
         self.limits: Limits = FakeLimits(per_host)
+        self.instruments: Instruments = NoInstruments()
         self._watch_secrets = watch_secrets
+        self.informer = Informer(self.objects)
+        self._managing: asyncio.Task[None]
         self.secrets.put_key(keys.rsa())
         self.secrets.put_credentials("first")
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[Manager]:
-        """Run an operator inside the block."""
+        """Run an operator inside the block: an informer, and a manager that can be stopped and followed by another."""
+        self.informer = Informer(self.objects)
+        self.secrets.event_handlers = [self.informer.on_secret_event] if self._watch_secrets else []
+        informing = [asyncio.create_task(one) for one in (self.informer.run(), self._watch())]
+        try:
+            yield self.start_manager()
+            assert not self._managing.done()
+            assert not informing[0].done()
+        finally:
+            for task in informing:
+                task.cancel()
+            await self.stop_manager()
+            await asyncio.gather(*informing, return_exceptions=True)
+            self.objects.event_handlers, self.secrets.event_handlers = [], []
+
+    def start_manager(self) -> Manager:
+        """Have a new manager work on all objects."""
         ports = Ports(
-            objects=self.objects, secrets=self.secrets, events=self.events, backend=self.backend, limits=self.limits
+            objects=self.informer,
+            secrets=self.secrets,
+            events=self.events,
+            backend=self.backend,
+            limits=self.limits,
+            instruments=self.instruments,
         )
         manager = Manager(ports, egress(), self._numbers_at_once, now)
-        self.objects.event_handlers = [manager.on_object_event]
-        self.secrets.event_handlers = [manager.on_secret_event] if self._watch_secrets else []
-        task = asyncio.create_task(manager.run())
-        try:
-            yield manager
-            assert not task.done()
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            self.objects.event_handlers = self.secrets.event_handlers = []
+        self._managing = asyncio.create_task(manager.run())
+        return manager
+
+    async def stop_manager(self) -> None:
+        """Have the manager end."""
+        self._managing.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._managing
+
+    async def _watch(self) -> None:
+        """Watch the objects once all of them are known, as the operator does."""
+        await self.informer.synced.wait()
+        self.objects.event_handlers = [self.informer.on_event]
+        self.objects.show_all()
 
     async def until_ready(self, ref: ObjectKey, seconds: float = 60.0) -> None:
         """Wait until an object is Ready, for its present generation."""

@@ -1,7 +1,8 @@
-"""`docs/messages.md` lists the messages that users see, as the program produces them.
+"""`docs/messages.md` lists all texts that users see.
 
-A page section is a function in `SECTIONS` that returns its table; one more function there adds one more section.
-Run from the repository's root, this renews the page, whose difference is then to be reviewed:
+The sections about API errors show each message as the program produces it, with what leads to it. Those about the rest
+of the program show every other text of its sources, so a new text changes the page wherever it is added. Run from the
+repository's root, this writes the page; review the difference:
 
     PYTHONPATH=operator:tests python tests/unit/test_messages.py
 """
@@ -18,6 +19,7 @@ from typing import Final
 
 import pytest
 
+import bek_operator
 import bek_operator.whatsapp
 from bek_operator.http import errors as http_errors
 from bek_operator.http.errors import CertificateFault, CertificateRefusedError, HttpError
@@ -39,15 +41,49 @@ from bek_operator.whatsapp.transport_errors import transport_failure
 from support.builders import endpoint
 from support.simulators.in_process import InProcessClient
 from support.simulators.provider import Provider
+from unit.source_texts import texts_below
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "messages.md"
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "messages.md"
+USER_TEXTS: Final = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "crds").rglob("*"),
+        *(ROOT / "deploy").rglob("*.yaml"),
+    ]
+)
+UNCLEAR: Final = re.compile(
+    r"\b(may not|makes no sense|cannot be told|the peer|a person|anew|for ever|meanwhile|has to|have to|on its way)\b",
+    re.IGNORECASE,
+)
 INTRODUCTION: Final = """# Messages
 
-The messages of API errors, by the code or HTTP status that they come with, here for a Secret `flows` and some host.
-The status shows them behind a number's reason, with the code or HTTP status at the end. [Reasons](reasons.md) says
-more about what to do. A transient error is retried until it passes; a limited one needs a user after some tries; a
-terminal one needs a user at once. This page is made from the program's tables, and a test compares it with them.
+Every text that the operator can show, made from its sources by a test. [Reasons](reasons.md) says what to do.
+
+## API errors
+
+The messages of API errors, by code or HTTP status. The Secret `flows` and the hosts are examples. The status shows the
+message in the number's row, with the code or HTTP status at the end. A transient error is retried until it passes. A
+limited one needs a user after some tries, a terminal one at once.
 """
+TEXTS_INTRODUCTION: Final = """## Other texts
+
+All other texts, by package. Many messages are put together from several of them. `{name}` stands for a value, `…` for
+one that is computed, `%s` and `%g` for the values of a log line. A log line has its level.
+"""
+PACKAGES: Final[Mapping[str, str]] = {
+    "numbers": "Rows of the status",
+    "status": "Conditions and events",
+    "keys": "Keys",
+    "crd": "Specs that cannot be read",
+    "net": "URLs, hosts, proxies and CA bundles",
+    "http": "Connections to APIs",
+    "whatsapp": "Calls",
+    "cluster": "API server",
+    "controller": "Controller",
+    "": "Command line, settings, start and end",
+}
 META: Final = CloudEndpoint(
     url=Url(host="graph.facebook.com", port=443, path="/v25.0/1"),
     trust=ServerTrust(ca_bundle=None, server_name="graph.facebook.com"),
@@ -58,13 +94,15 @@ PROVIDER: Final = replace(META, url=replace(META.url, host="waba.example.com"), 
 CLOUD_CONTEXT, PROVIDER_CONTEXT = context_of(META), context_of(PROVIDER)
 ON_PREMISES_CONTEXT: Final = context_of(replace(endpoint(), source="Secret flows"))
 
+_SYNTAX, _ESCAPED = re.compile("[|<*]"), r"\\\g<0>"
+
 Row = tuple[str, ...]
 
 
 def table(head: Row, rows: Iterable[Row]) -> str:
     """Return a table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(_SYNTAX.sub(_ESCAPED, cell) for cell in line)} |\n" for line in lines)
 
 
 def by_class(classes: Iterable[tuple[str, ErrorClass]]) -> dict[ErrorClass, str]:
@@ -171,12 +209,35 @@ SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
+def api_errors() -> str:
+    """Return the sections about API errors."""
+    return "\n".join(f"### {title}\n\n{section()}" for title, section in SECTIONS.items())
+
+
+def other_texts(shown: str) -> Iterator[str]:
+    """Yield a section for each package, of the texts that are not in messages which the page shows already."""
+    texts: dict[str, list[Row]] = {package: [] for package in PACKAGES}
+    for text in texts_below(Path(bek_operator.__file__).parent):
+        package = text.module.rpartition("/")[0].partition("/")[0]
+        if package != "whatsapp" or text.level or not is_in(text.template, shown):
+            texts.setdefault(package, []).append((text.module, text.level, text.template.strip()))
+    for package, rows in texts.items():
+        yield f"### {PACKAGES.get(package, package)}\n\n{table(('module', 'log', 'text'), rows)}"
+
+
+def is_in(template: str, shown: str) -> bool:
+    """Return whether a message with this template, whatever its placeholders stand for, is in a text."""
+    return re.search(re.sub(r"\\\{\w+\\\}|…", ".+", re.escape(template)), shown) is not None
+
+
 def page() -> str:
-    """Return the page as the program's tables make it."""
-    return "\n".join([INTRODUCTION, *(f"## {title}\n\n{section()}" for title, section in SECTIONS.items())])
+    """Return the page as the program's tables and sources make it."""
+    errors = api_errors()
+    shown = re.sub(r"\\([|<*])", r"\1", errors)
+    return "\n".join([INTRODUCTION, errors, TEXTS_INTRODUCTION, *other_texts(shown)])
 
 
-def test_the_page_is_what_the_tables_make_it() -> None:
+def test_the_page_is_what_the_program_makes_it() -> None:
     """A changed message is reviewed with the page; the module's docstring says how to renew it."""
     assert PAGE.read_text(encoding="utf-8") == page()
 
@@ -200,12 +261,15 @@ def test_the_page_has_every_error_class() -> None:
     assert found == {error_class for _, error_class in chain(*tables)}
 
 
-@pytest.mark.parametrize(
-    "phrase", ["may not", "makes no sense", "cannot be told", "the peer", "a person", "anew", "for ever", "{", "}"]
-)
-def test_messages_are_plain(phrase: str) -> None:
-    """No phrase with two meanings, none that only its author understands, no gap left in a template."""
-    assert re.search(re.escape(phrase), PAGE.read_text(encoding="utf-8")) is None
+@pytest.mark.parametrize("file", USER_TEXTS, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_texts_are_plain(file: Path) -> None:
+    """No phrase with two meanings, and none that only its author understands."""
+    assert UNCLEAR.findall(file.read_text(encoding="utf-8")) == []
+
+
+def test_messages_have_no_gaps() -> None:
+    """All placeholders of the API errors' templates are filled in."""
+    assert re.search("[{}]", api_errors()) is None
 
 
 if __name__ == "__main__":

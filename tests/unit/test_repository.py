@@ -277,6 +277,16 @@ def test_an_overlay_keeps_references_consistent(tmp_path: Path, overlay: dict[st
     assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
 
 
+def test_the_container_has_the_ports_that_are_listened_on() -> None:
+    """By default."""
+    (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]
+    (container,) = pod["containers"]
+    settings = read_settings({}, in_pod=True)
+
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"metrics": settings.metrics.port, "health": settings.health.port}
+
+
 def test_the_container_runs_with_the_group_of_the_image() -> None:
     """The kubelet takes only the user from the image; containerd 1.6 refuses a group in the Pod's context."""
     (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]

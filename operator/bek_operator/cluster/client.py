@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,12 +21,18 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
 
 REQUEST_SECONDS = 20.0
 _CREDENTIALS_TTL = timedelta(minutes=10)
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_STATUS_ERRORS: Mapping[int, type[ClusterError]] = {403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone}
+_STATUS_ERRORS: Mapping[int, type[ClusterError]] = {
+    400: BadRequest,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +65,12 @@ def in_pod() -> bool:
 
 
 class Client:
-    """A client of one API server, used as an asynchronous context manager."""
+    """A client of one API server, used as an asynchronous context manager; every request passes `middlewares`."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()) -> None:
         self._configuration = configuration
+        # Requests to the API server, and its token, must not go through HTTPS_PROXY.
+        configuration.client_session_kwargs = {"trust_env": False, "middlewares": tuple(middlewares)}
         # Unlimited: each watched namespace holds a connection, which would use up the library's default of 100.
         configuration.connection_pool_maxsize = 0
         self._api = ApiClient(configuration)
@@ -71,15 +79,13 @@ class Client:
         verify_like_kubectl(self._context)
 
     @classmethod
-    async def connect(cls) -> Self:
+    async def connect(cls, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()) -> Self:
         """Load credentials: the service account in a pod, elsewhere the kubeconfig.
 
         Raises:
             Unavailable: there are no usable credentials.
         """
         configuration = Configuration()
-        # Requests to the API server, and its token, must not go through HTTPS_PROXY.
-        configuration.client_session_kwargs = {"trust_env": False}
         try:
             if in_pod():
                 config.load_incluster_config(configuration)
@@ -88,10 +94,12 @@ class Client:
                 file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
                 await config.load_kube_config(file, client_configuration=configuration, persist_config=False)
         except (config.ConfigException, OSError) as error:
-            raise Unavailable(f"no credentials for a cluster: {error}") from None
+            raise Unavailable(f"no credentials for the API server: {error}") from None
         except Exception as error:  # noqa: BLE001 - the library does not validate a kubeconfig
-            raise Unavailable(f"no credentials for a cluster: no usable kubeconfig ({type(error).__name__})") from None
-        return cls(configuration)
+            raise Unavailable(
+                f"no credentials for the API server: no usable kubeconfig ({type(error).__name__})"
+            ) from None
+        return cls(configuration, middlewares)
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,11 +211,10 @@ def verify_like_kubectl(context: ssl.SSLContext) -> None:
 def _reason(error: Exception) -> str:
     """Return the reason as OpenSSL or the system word it, otherwise the name of the exception's class."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return (
-            f"its certificate is not trusted: {getattr(error.certificate_error, 'verify_message', 'no reason given')}"
-        )
+        found = getattr(error.certificate_error, "verify_message", "no reason given")
+        return f"the API server's certificate is not trusted: {found}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name cannot be resolved"
+        return "the API server's name cannot be resolved"
     if isinstance(error, TimeoutError):
         return "no response in time"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:

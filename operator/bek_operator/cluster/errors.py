@@ -1,19 +1,24 @@
 """Errors of requests to the API server.
 
     ClusterError
+    ├── BadRequest    the request is invalid
     ├── NotFound      no such object (or the CRD is not installed)
     ├── Conflict      another writer was first, or the object was re-created
     ├── Forbidden     RBAC forbids it
     ├── Gone          the resourceVersion is too old to watch from
-    ├── NotLeader     a write that was not sent
-    └── Unavailable   no response, or any other status; worth a retry
+    ├── NotLeader     a write that was not sent, because this process is not the leader
+    └── Unavailable   no response, or any other status; retried
 
 Errors of the client library are translated to these.
 """
 
 
 class ClusterError(Exception):
-    """A request to the API server failed; the message holds our own words and the HTTP status."""
+    """A request to the API server failed; the message has the HTTP status, and no text of the server."""
+
+
+class BadRequest(ClusterError):
+    """The request is invalid."""
 
 
 class NotFound(ClusterError):

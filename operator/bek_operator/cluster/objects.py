@@ -11,7 +11,7 @@ from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
 
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
-NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ and wait"
+NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ (the operator waits for it)"
 _PAGE = 200
 _WRITE_ATTEMPTS: Final = 5
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

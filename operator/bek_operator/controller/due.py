@@ -1,4 +1,4 @@
-"""When a number is worked on, and what goes before it."""
+"""When a number is due, and with which priority."""
 
 import math
 from typing import Final
@@ -8,23 +8,23 @@ from bek_operator.crd.reasons import AT_EASE, Reason
 from bek_operator.numbers.facts import NumberFacts
 
 CHECKS_EVERY: Final = 1.0
-"""Seconds between the instants at which checks that nobody waits for are made.
+"""Seconds between the instants at which periodic checks start.
 
-A process that wakes up for a single one pays more for that than for the check.
+Waking up for a single check costs more than the check.
 """
 
 
 def due_at(facts: NumberFacts, now: float) -> float:
-    """Return when a number has to be worked on, by what is known of it; infinite while nobody can be called for it."""
+    """Return when a number is due according to its facts; infinite while it cannot be called."""
     return max(facts.retry_at, facts.due if facts.observed else now)
 
 
 def number_due(
     facts: NumberFacts, at: float, *, before: NumberFacts | None = None, reached: bool = False
 ) -> Due | None:
-    """Return when a number is due, what a user waits for before what nobody would miss; `None` for never.
+    """Return when a number is due, and its priority; `None` for never.
 
-    `before` is what was known of it for its last target; `reached` tells whether a rollout has come to it.
+    `before` are the facts for its last target; `reached` is whether the rollout has just reached it.
     """
     if at == math.inf:
         return None
@@ -41,7 +41,7 @@ def number_due(
 
 
 def _is_suspect(facts: NumberFacts, before: NumberFacts | None) -> bool:
-    """Return whether a call may well hang: the last one there failed, or there was none."""
+    """Return whether a call is likely to hang: the last one failed, or there was none."""
     failed_before = before is not None and before.failures > 0 and before.target.endpoint == facts.target.endpoint
     never_answered = not facts.observed and facts.read_at is None
     return facts.failures > 0 or facts.reason is Reason.UNREACHABLE or failed_before or never_answered

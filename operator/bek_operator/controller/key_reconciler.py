@@ -1,11 +1,10 @@
 """The key reconciler: from one object and the Secrets it names to a target for each number, and to its status.
 
-It talks to the API server only, so it is always quick. What a user got wrong ends here, as `Blocked` or as the problem
-of a target; numbers whose target has changed are handed on in the `Result`.
+It calls only the API server, so it is always quick. Mistakes in spec and Secrets are found here, as `Blocked` or as the
+problem of a target; numbers whose target has changed are enqueued by the `Result`.
 """
 
 import asyncio
-import logging
 import math
 import random
 from collections import Counter
@@ -13,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
-from bek_operator.cluster.errors import Forbidden
 from bek_operator.cluster.secrets import SecretContent
 from bek_operator.controller.due import due_at, number_due
 from bek_operator.controller.result import Enqueue, Result
+from bek_operator.controller.secret_cache import SecretCache
 from bek_operator.controller.state import REPLACEMENT_SECONDS, KeyState, NumberKey, Running
 from bek_operator.controller.status_writer import StatusWriter
 from bek_operator.controller.store import Store
@@ -33,39 +32,29 @@ from bek_operator.numbers.target import Target, targets_of
 from bek_operator.status.compute import Blocked, status_of
 from bek_operator.times import Clock
 
-log = logging.getLogger(__name__)
-
 _FORBIDDEN_SECONDS: Final = 60.0
-"""No event tells when a role is mended, so a Secret that must not be read is tried again after so long."""
+"""A change of RBAC is not watched, so a forbidden Secret is read again after so long."""
 
 _Secrets = dict[str, SecretContent | Missing]
 
 
-class ObjectReader(Protocol):
-    """Where BusinessEncryptionKeys come from."""
+class ObjectSource(Protocol):
+    """Has the BusinessEncryptionKeys."""
 
-    async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
-        """Return the object, `None` when there is none."""
-        ...
-
-
-class SecretSource(Protocol):
-    """Where Secrets come from."""
-
-    async def read(self, namespace: str, name: str) -> SecretContent | None:
-        """Return the Secret's content, `None` when there is none."""
+    async def latest(self, ref: ObjectKey) -> BusinessEncryptionKey | None:
+        """Return the object as the API server last showed it; `None` if it does not exist."""
         ...
 
 
 class KeyReconciler:
-    """Works on one object at a time."""
+    """Reconciles objects."""
 
     def __init__(
         self,
         *,
         store: Store,
-        objects: ObjectReader,
-        secrets: SecretSource,
+        objects: ObjectSource,
+        secrets: SecretCache,
         egress: EgressPolicy,
         writer: StatusWriter,
         limits: Limits,
@@ -81,22 +70,21 @@ class KeyReconciler:
         self._clock = clock
 
     async def reconcile(self, ref: ObjectKey) -> Result:
-        """Bring the targets of an object's numbers up to date, and its status.
+        """Update the targets of an object's numbers, and its status.
 
-        Who has to be worked on because of it is returned before anything else is waited for, so that no write which
-        fails or takes its time holds that up: the rest follows in a turn of its own.
+        Numbers to enqueue are returned before the status is written, so that a write that fails or is slow does not
+        delay them: the status follows in the next reconcile.
         """
-        if self._store.take_unread(ref):
-            others = await self._read(ref)
-            if others.cancel or others.enqueue:
-                return others
+        others = self._take_in(ref, await self._objects.latest(ref))
+        if others.cancel or others.enqueue:
+            return others
         state = self._store.get(ref)
         if state is None:
             return Result()
         changes = Result()
         if state.secrets.is_due(self._clock()):
-            with self._store.reading_secrets(ref):
-                secrets = await self._read_secrets(state)
+            with self._store.reading_secrets(ref) as since:
+                secrets = await self._read_secrets(state, since)
                 if state.secrets.missing_since is not None:
                     return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
                 changes = await self._set_targets(state, secrets)
@@ -112,25 +100,22 @@ class KeyReconciler:
             return Result(requeue=self._requeue(state, state.write_at))
         return Result(enqueue=self._enqueue(state, self._store.release(ref)), requeue=self._requeue(state))
 
-    async def _read(self, ref: ObjectKey) -> Result:
-        """Read the object; return what that means for others, and for its numbers where it is gone."""
-        try:
-            resource = await self._objects.read(*ref)
-        except BaseException:
-            self._store.mark_unread(ref)
-            raise
-        now = self._clock()
-        if resource is None or resource.deleted:
+    def _take_in(self, ref: ObjectKey, resource: BusinessEncryptionKey | None) -> Result:
+        """Store an object; return the other objects that this affects, and its numbers to cancel if it is gone."""
+        state, now = self._store.get(ref), self._clock()
+        if resource is None:
             requeue, (cancel, others) = None, self._store.forget(ref)
+        elif state and state.resource is resource:
+            return Result()
         else:
             requeue, (cancel, others) = Due(at=now, priority=Priority.USER), self._store.put(resource)
         enqueue = tuple(Enqueue(other, Due(at=now)) for other in others)
         return Result(requeue=requeue, cancel=tuple(cancel), enqueue=enqueue)
 
-    async def _read_secrets(self, state: KeyState) -> _Secrets:
+    async def _read_secrets(self, state: KeyState, since: int) -> _Secrets:
         spec, namespace = state.resource.spec, state.resource.ref.namespace
         names = [] if isinstance(spec, InvalidSpec) else sorted(spec.secrets)
-        found = await asyncio.gather(*(self._read_secret(namespace, name) for name in names))
+        found = await asyncio.gather(*(self._secrets.read(namespace, name, since=since) for name in names))
         secrets, now = dict(zip(names, found, strict=True)), self._clock()
         versions = {name: "" if isinstance(one, Missing) else one.version for name, one in secrets.items()}
         content = None if isinstance(spec, InvalidSpec) else secrets[spec.key.secret]
@@ -142,13 +127,6 @@ class KeyReconciler:
         self._store.secrets_read(state.resource.ref, after)
         return secrets
 
-    async def _read_secret(self, namespace: str, name: str) -> SecretContent | Missing:
-        try:
-            return await self._secrets.read(namespace, name) or Missing.ABSENT
-        except Forbidden as error:
-            log.warning("a Secret cannot be read: %s", error)
-            return Missing.FORBIDDEN
-
     async def _key(self, spec: Spec, secrets: _Secrets) -> PublicKey | Blocked:
         content = secrets[spec.key.secret]
         if isinstance(content, Missing):
@@ -159,7 +137,7 @@ class KeyReconciler:
             return Blocked(ObjectReason.INVALID_KEY, f"Secret {spec.key.secret}: {fault}")
 
     async def _set_targets(self, state: KeyState, secrets: _Secrets) -> Result:
-        """Set the target of each number; return the numbers to be left alone, and those to be worked on."""
+        """Set the target of each number; return the numbers to cancel, and those to enqueue."""
         ref, spec = state.resource.ref, state.resource.spec
         if isinstance(spec, InvalidSpec):
             return self._block(state, Blocked(ObjectReason.INVALID_SPEC, spec.message))
@@ -175,10 +153,10 @@ class KeyReconciler:
         enqueue = []
         for number, one in called.items():
             known = before.get(number)
-            # Nothing else would take up what was left halfway.
+            # Nothing else enqueues a number that was interrupted.
             taken_up = had_no_key or (known is not None and known.resume_from is not None)
             due = number_due(one, max(one.retry_at, now) if taken_up else due_at(one, now), before=known)
-            # What is being worked on goes on by what is known now.
+            # A running reconcile continues with the new facts.
             if due and not isinstance(state.numbers[number].phase, Running):
                 enqueue.append(Enqueue(NumberKey(ref, number), due))
         left = [one for one in before if one not in called or called[one].target != before[one].target]
@@ -195,13 +173,13 @@ class KeyReconciler:
         return tuple(Enqueue(NumberKey(ref, one), due) for one, due in found if due)
 
     def _requeue(self, state: KeyState, write_at: float = math.inf) -> Due | None:
-        """Return when an object is due again though nothing happens."""
+        """Return when an object is due again without an event."""
         now = self._clock()
         at = min(max(write_at, now), state.secrets.read_again_at, state.review_at(now))
         return None if at == math.inf else Due(at=at)
 
     def _rate_limited_count(self, state: KeyState, now: float) -> int:
-        """Return how many numbers wait for nothing but capacity under the limits of their API."""
+        """Return how many numbers wait only for the rate limit of their API."""
         waiting = (one.target.limiter_key for one in state.facts.values() if not one.observed or one.check_requested)
         counts = Counter(waiting)
         return sum(
@@ -212,14 +190,14 @@ class KeyReconciler:
 
 
 def _facts(target: Target, before: NumberFacts | None, state: KeyState, now: float) -> NumberFacts:
-    """Return what is known of a number for its present target.
+    """Return the facts about a number for its current target.
 
-    One that could not be called for a while goes on where it was; if a check has come due meanwhile, that goes before
-    anything that is said of it.
+    A number that could not be called for a while continues where it was, unless a check became due in between: then it
+    counts as not checked.
     """
     if before is None:
-        # A number that was well is looked at again at some time within its interval, so that a restart does not have
-        # all of them asked at once.
+        # A signed number is checked at a random time within its interval, so that not all are checked right after a
+        # restart.
         due = now + target.interval * random.random()  # noqa: S311 - jitter
         resource = state.resource
         facts = restore_from_status(target, resource.status, resource.generation, now=now, due=due)

@@ -4,7 +4,7 @@ Only `on.event` is used: kopf's other handlers would put finalizers or annotatio
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain, repeat
 from typing import Any, Final
@@ -16,14 +16,14 @@ from bek_operator.cluster.client import Access
 from bek_operator.cluster.objects import GROUP, PLURAL, VERSION
 from bek_operator.times import Clock
 
-EventHandler = Callable[[str, str, str], None]
-"""Takes namespace, name and resourceVersion; the latter is empty for a deleted object."""
+EventHandler = Callable[[str | None, Mapping[str, Any]], None]
+"""Takes the type of an event, `None` for an object that was listed, and the object as it was received."""
 
 _END_SECONDS: Final = 10.0
 
 
 class KopfError(Exception):
-    """Kopf misbehaves; the message holds our own words."""
+    """Kopf misbehaves; the message is our own."""
 
 
 class Stream:
@@ -78,6 +78,7 @@ async def run_kopf(
     access: Callable[[], Awaitable[Access]],
     namespaces: Sequence[str],
     restore_signals: Callable[[], None],
+    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
     login_seconds: float = 5.0,
 ) -> None:
     """Run kopf until cancelled; it can be run again afterwards.
@@ -87,11 +88,12 @@ async def run_kopf(
         on_event: Called for each event.
         access: Returns credentials.
         namespaces: The namespaces to watch; all of them when empty.
+        middlewares: Called for each of its requests, after `stream`.
         restore_signals: Called after kopf has replaced our handlers of SIGINT and SIGTERM.
         login_seconds: Minimum seconds between two logins, in case the server refuses the credentials.
 
     Raises:
-        KopfError: kopf ended by itself, or cannot be stopped.
+        KopfError: kopf stopped unexpectedly, or cannot be stopped.
         Exception: any other failure of kopf.
     """
     session: aiohttp.ClientSession | None = None
@@ -107,13 +109,12 @@ async def run_kopf(
         fresh = await access()
         if session:
             await session.close()
-        session = _session(fresh, stream)
+        session = _session(fresh, [stream, *middlewares])
         return kopf.AiohttpSession(server=fresh.server, aiohttp_session=session, expiration=fresh.expires)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="event")
-    async def handle(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf names its arguments
-        metadata = body["metadata"]
-        on_event(metadata["namespace"], metadata["name"], "" if type == "DELETED" else metadata["resourceVersion"])
+    async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        on_event(event["type"], event["object"])
 
     # Not kopf.operator(), which cancels all tasks that were created after it, including those of others.
     tasks = await kopf.spawn_tasks(
@@ -124,7 +125,7 @@ async def run_kopf(
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        raise KopfError("kopf ended by itself")
+        raise KopfError("kopf stopped unexpectedly")
     finally:
         await _end(tasks)
         if session:
@@ -136,10 +137,10 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
         task.cancel()
     _, left = await asyncio.wait(tasks, timeout=_END_SECONDS)
     if left:
-        raise KopfError("kopf cannot be stopped")
+        raise KopfError("kopf did not stop in time")
 
 
-def _session(access: Access, stream: Stream) -> aiohttp.ClientSession:
+def _session(access: Access, middlewares: Sequence[aiohttp.ClientMiddlewareType]) -> aiohttp.ClientSession:
     authorization = " ".join(filter(None, (access.scheme, access.token)))
     return aiohttp.ClientSession(
         # Unlimited: each watched namespace holds a connection.
@@ -147,7 +148,7 @@ def _session(access: Access, stream: Stream) -> aiohttp.ClientSession:
         headers={"Authorization": authorization} if authorization else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
-        middlewares=[stream],
+        middlewares=middlewares,
     )
 
 

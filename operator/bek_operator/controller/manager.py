@@ -1,81 +1,71 @@
-"""The manager: from the first list of the objects to the end, two work queues over one store.
+"""The manager: two work queues over one store, while it runs.
 
-Events about objects and Secrets come in here; objects are reconciled one at a time each, numbers beside them.
+It starts from the objects that the informer holds, and the informer reports each change of an object or a Secret.
 """
 
 import asyncio
-import logging
 import random
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
-from bek_operator.cluster.errors import ClusterError, NotFound
-from bek_operator.cluster.objects import NOT_INSTALLED
-from bek_operator.controller.key_reconciler import KeyReconciler, ObjectReader, SecretSource
+from bek_operator.controller.informer import RESYNC_SECONDS, Informer
+from bek_operator.controller.instruments import Instruments, NoInstruments
+from bek_operator.controller.key_reconciler import KeyReconciler
 from bek_operator.controller.number_reconciler import NumberReconciler
 from bek_operator.controller.result import Result
+from bek_operator.controller.secret_cache import SecretCache, SecretSource
 from bek_operator.controller.state import NumberKey
-from bek_operator.controller.status_writer import EventPoster, StatusClient, StatusWriter
+from bek_operator.controller.status_writer import EventPoster, StatusWriter
 from bek_operator.controller.store import Store
 from bek_operator.controller.workers import Workers
 from bek_operator.controller.workqueue import Due, Limits, Priority, WorkQueue
-from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.types import ObjectKey
 from bek_operator.numbers.endpoint import Endpoint
 from bek_operator.numbers.endpoints import EgressPolicy
 from bek_operator.times import Clock
 from bek_operator.whatsapp.backend import Backend
 
-log = logging.getLogger(__name__)
-
-RESYNC_SECONDS = 600.0
 _OBJECTS_AT_ONCE = 8
-
-
-class ObjectStore(ObjectReader, StatusClient, Protocol):
-    """The BusinessEncryptionKeys of the served namespaces."""
-
-    def list(self) -> AsyncIterator[BusinessEncryptionKey]:
-        """Yield every object."""
-        ...
+_OBJECTS, _NUMBERS = "businessencryptionkey", "phonenumber"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What the manager works with; `limits` tells how much of it one API host or token can take."""
+    """The ports of the manager; `limits` is the capacity of each API host and token, `instruments` measure the work."""
 
-    objects: ObjectStore
+    objects: Informer
     secrets: SecretSource
     events: EventPoster
     backend: Backend[Endpoint]
     limits: Limits
+    instruments: Instruments = field(default_factory=NoInstruments)
 
 
 class Manager:
-    """Looks after all objects when run, until cancelled."""
+    """Reconciles all objects and numbers while `run` runs."""
 
     def __init__(self, ports: Ports, egress: EgressPolicy, concurrency: int, clock: Clock) -> None:
-        self._ports = ports
+        self._informer = ports.objects
+        self._events = ports.events
         self._clock = clock
-        self._store = store = Store()
-        self.synced = asyncio.Event()
-        self._resync_soon = asyncio.Event()
+        measured = ports.instruments
+        self.store = store = Store(measured.lost)
+        self._secrets = SecretCache(ports.secrets, lambda: store.sequence)
         keys = KeyReconciler(
             store=store,
             objects=ports.objects,
-            secrets=ports.secrets,
+            secrets=self._secrets,
             egress=egress,
             writer=StatusWriter(store=store, objects=ports.objects, events=ports.events, clock=clock),
             limits=ports.limits,
             clock=clock,
         )
-        objects: WorkQueue[ObjectKey] = WorkQueue(_OBJECTS_AT_ONCE)
-        self._objects = Workers("objects", objects, keys, self._apply, clock)
-        numbers: WorkQueue[NumberKey] = WorkQueue(concurrency, limits=ports.limits)
+        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE)
+        self._objects = Workers("objects", objects, measured.reconciler(_OBJECTS, keys), self._apply, clock, _object)
+        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, ports.limits)
         reconciler = NumberReconciler(store=store, backend=ports.backend, clock=clock)
-        self._numbers = Workers("numbers", numbers, reconciler, self._apply, clock)
+        self._numbers = Workers(
+            "numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock, _number
+        )
 
     def _apply(self, result: Result) -> None:
         for number in result.cancel:
@@ -86,77 +76,57 @@ class Manager:
             else:
                 self._objects.add(one.key, one.due)
 
-    def on_object_event(self, namespace: str, name: str, version: str) -> None:
-        """Have an object read that was added, changed or (without version) deleted; nothing is believed of an event."""
-        ref = ObjectKey(namespace, name)
-        if self._store.mark_unread(ref, version):
-            self._objects.add(ref, Due(at=self._clock(), priority=Priority.USER))
+    def on_object_change(self, ref: ObjectKey) -> None:
+        """Enqueue an object that was added, changed or deleted, or that must be read."""
+        self._objects.add(ref, Due(at=self._clock(), priority=Priority.USER))
 
-    def on_secret_event(self, namespace: str, name: str, version: str) -> None:
-        """Have a Secret read that was added, changed or (without version) deleted."""
-        for ref in self._store.secret_changed(namespace, name, version):
+    def on_secret_change(self, namespace: str, name: str, version: str) -> None:
+        """Enqueue the objects that name a Secret that was added, changed or (without version) deleted."""
+        for ref in self.store.secret_changed(namespace, name, version):
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
     async def run(self) -> None:
-        """Read all objects once, then work on what is due until cancelled."""
-        await self._sync()
-        self.synced.set()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._objects.run())
-            group.create_task(self._numbers.run())
-            group.create_task(self._resync_periodically())
+        """Wait until all objects are known, then reconcile until cancelled; a manager runs once."""
+        await self._informer.synced.wait()
+        try:
+            with self._informer.listening(self):
+                self._start()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._objects.run())
+                    group.create_task(self._numbers.run())
+                    group.create_task(self._events.run())
+                    group.create_task(self._expire_secrets_periodically())
+        finally:
+            await self._secrets.close()
 
-    async def _sync(self) -> None:
-        """Read every object before the first is worked on, so that it is known who owns which number."""
-        found = await self._list_until_synced()
-        for resource in found:
-            self._store.put(resource)
-            self._objects.add(resource.ref, Due(at=self._clock()))
-        log.info("caches synced", extra={"objects": len(found)})
+    def _start(self) -> None:
+        """Store every object before the first is reconciled, because that decides which object owns which number.
 
-    async def _list_until_synced(self) -> list[BusinessEncryptionKey]:
-        pause, logged = 0.5, False
-        while True:
-            try:
-                return [resource async for resource in self._ports.objects.list() if not resource.deleted]
-            except NotFound:
-                if not logged:
-                    log.warning(NOT_INSTALLED)
-                logged = True
-            except ClusterError as error:
-                log.warning("the objects cannot be listed: %s", error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 15.0)
+        Every object is reconciled once before the first status is written, so that the calls to numbers begin early.
+        """
+        for resource in self._informer:
+            self.store.put(resource)
+        for ref in {*self.store, *self._informer.doubtful}:
+            self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
-    def resync(self) -> None:
-        """List the objects soon: some may have gone without an event."""
-        self._resync_soon.set()
+    async def _expire_secrets_periodically(self) -> None:
+        """Have all Secrets read again periodically, spread over the period.
 
-    async def _resync_periodically(self) -> None:
-        """List the objects now and then: a watch that had to begin anew does not tell what went meanwhile.
-
-        Their Secrets are read again, too, spread over the time to the next resync: not every one of them need be
-        watched, and of those that are the same holds.
+        Some may not be watched, and events of the others may have been missed.
         """
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RESYNC_SECONDS):
-                    await self._resync_soon.wait()
-            self._resync_soon.clear()
-            try:
-                found = await self._list_versions()
-            except ClusterError as error:
-                log.warning("the objects cannot be listed: %s", error)
-                continue
-            for ref in {*found, *self._store}:
-                self.on_object_event(ref.namespace, ref.name, found.get(ref, ""))
-                if self._store.get(ref):
-                    self._store.expire_secrets(ref)
-                    at = self._clock() + RESYNC_SECONDS * random.random()  # noqa: S311 - spreads reads
-                    self._objects.add(ref, Due(at=at))
+            await asyncio.sleep(RESYNC_SECONDS)
+            for ref in self.store:
+                self.store.expire_secrets(ref)
+                at = self._clock() + RESYNC_SECONDS * random.random()  # noqa: S311 - spreads reads
+                self._objects.add(ref, Due(at=at))
 
-    async def _list_versions(self) -> dict[ObjectKey, str]:
-        try:
-            return {resource.ref: resource.version async for resource in self._ports.objects.list()}
-        except NotFound:  # the definition is gone, and so is every object
-            return {}
+
+def _object(ref: ObjectKey) -> dict[str, str]:
+    """Return the fields of every log line about an object."""
+    return {"object": f"{ref.namespace}/{ref.name}"}
+
+
+def _number(ref: NumberKey) -> dict[str, str]:
+    """Return the fields of every log line about a number."""
+    return {**_object(ref.object), "number": ref.number}

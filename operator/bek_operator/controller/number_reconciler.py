@@ -1,7 +1,7 @@
-"""The number reconciler: see to it that one number holds its target's key, against the one API of that number.
+"""The number reconciler: makes one number hold its target's key, by calls to its API.
 
-What to do next is decided by `numbers.next_action`, what an answer changes by `numbers.transitions`; here the calls are
-made, until there is nothing to do but wait.
+`numbers.next_action` decides what to do, `numbers.transitions` updates the facts; the calls are made here, until the
+number must wait.
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from bek_operator.controller.state import AwaitingStatusWrite, Idle, NumberKey
 from bek_operator.controller.store import Store
 from bek_operator.controller.workqueue import Due, Priority
 from bek_operator.crd.reasons import Reason
-from bek_operator.logs import about
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading
 from bek_operator.numbers.endpoint import Endpoint
 from bek_operator.numbers.facts import NumberFacts
@@ -32,15 +31,15 @@ log = logging.getLogger(__name__)
 
 _UNEXPECTED = Failure(
     reason=Reason.INVALID_ANSWER,
-    message="an error of the operator itself; its log tells more",
+    message="internal error of the operator; see its log",
     pace=Pace.SOON,
     unknown=True,
 )
-"""What is known of a call that ended in an error which nobody foresaw: a key may have arrived."""
+"""The outcome of a call that ended in an unexpected error: a publish may have been carried out."""
 
 
 class NumberReconciler:
-    """Works on one number at a time."""
+    """Reconciles numbers."""
 
     def __init__(self, *, store: Store, backend: Backend[Endpoint], clock: Clock) -> None:
         self._store = store
@@ -50,37 +49,36 @@ class NumberReconciler:
     async def reconcile(self, ref: NumberKey) -> Result:
         """Call the number's API as often as it takes; return when the number is due again.
 
-        An interruption ends a read. A publish goes on to its end, since only that tells what the API holds.
+        Cancellation ends a read. A publish is completed, because its outcome says which key the API holds.
         """
         before = self._store.start(ref, self._clock())
         try:
-            with about(object=f"{ref.object.namespace}/{ref.object.name}", number=ref.number):
-                while before and (facts := self._store.facts(ref)):
-                    target, now = facts.target, self._clock()
-                    if target.endpoint is None:
-                        return self._wait(ref, before, math.inf)
-                    match self._next_action(ref, facts, now):
-                        case Wait(until):
-                            return self._wait(ref, before, until)
-                        case Reuse():
-                            self._store.record(ref, target, partial(after_reuse, now=now), now)
-                        case Read():
-                            reading = await self._read(target.endpoint)
-                            now = self._clock()
-                            self._store.record(ref, target, _after_read(reading, now), now)
-                        case Publish():
-                            accepted, interrupted = await self._publish(target.endpoint, target.key.pem)
-                            now = self._clock()
-                            update = partial(after_publish, answer=accepted, now=now)
-                            self._store.record(ref, target, update, now, published=True)
-                            if interrupted:
-                                return self._after_interruption(ref, now)
-                return Result()
+            while before and (facts := self._store.facts(ref)):
+                target, now = facts.target, self._clock()
+                if target.endpoint is None:
+                    return self._wait(ref, before, math.inf)
+                match self._next_action(ref, facts, now):
+                    case Wait(until):
+                        return self._wait(ref, before, until)
+                    case Reuse():
+                        self._store.record(ref, target, partial(after_reuse, now=now), now)
+                    case Read():
+                        reading = await self._read(target.endpoint)
+                        now = self._clock()
+                        self._store.record(ref, target, _after_read(reading, now), now)
+                    case Publish():
+                        accepted, interrupted = await self._publish(target.endpoint, target.key.pem)
+                        now = self._clock()
+                        update = partial(after_publish, answer=accepted, now=now)
+                        self._store.record(ref, target, update, now, published=True)
+                        if interrupted:
+                            return self._after_interruption(ref, now)
+            return Result()
         finally:
             self._store.stop(ref, Idle())
 
     def _next_action(self, ref: NumberKey, facts: NumberFacts, now: float) -> Action:
-        """Decide what to do next; what a rollout has not reached yet goes on being checked, and no more."""
+        """Return the next action; a number that waits for the rollout is only checked."""
         state = self._store.get(ref.object)
         decision = next_action(facts, now, recorded=state is not None and state.shows_publish(facts))
         leads_to_publish = isinstance(decision, Publish) or (not isinstance(decision, Wait) and _lacks_key(facts, now))
@@ -89,15 +87,15 @@ class NumberReconciler:
         return decision
 
     def _wait(self, ref: NumberKey, before: NumberFacts, until: float | None) -> Result:
-        """Leave the number until then (`None`: until its status is written); its object hears what has changed.
+        """Requeue the number at `until` (`None`: after the next status write), and enqueue its object if facts changed.
 
-        One that is never due, since nobody can be called for it, waits for another target.
+        A number that is never due, because it cannot be called, waits for another target.
         """
         state, facts = self._store.get(ref.object), self._store.facts(ref)
         changed = self._store.stop(ref, AwaitingStatusWrite() if until is None else Idle())
         if state is None or facts is None:
             return Result()
-        # Others wait for a number to go first, and this one has come to be able to, or not to be.
+        # The rollout may choose another canary, because this number began or ceased to fail.
         is_same = (facts.failures, facts.refusal) == (before.failures, before.refusal)
         changed = changed or (state.gate.canary is not None and not is_same)
         return Result(
@@ -106,7 +104,7 @@ class NumberReconciler:
         )
 
     def _after_interruption(self, ref: NumberKey, now: float) -> Result:
-        """Have looked at what came of a publish: whoever interrupted it could not know that."""
+        """Enqueue object and number, because the publish ended after the cancellation."""
         state, facts, news = self._store.get(ref.object), self._store.facts(ref), _news(ref, now)
         due = None if state is None or facts is None or state.is_at_rest else number_due(facts, due_at(facts, now))
         return Result(enqueue=(news, Enqueue(ref, due)) if due else (news,))
@@ -115,11 +113,11 @@ class NumberReconciler:
         try:
             return await self._backend.read(endpoint)
         except Exception:
-            log.exception("an unexpected error of a call")
+            log.exception("unexpected error during an API call")
             return replace(_UNEXPECTED, unknown=False)
 
     async def _publish(self, endpoint: Endpoint, public_key: str) -> tuple[Accepted | Failure, bool]:
-        """Publish; return what came of it, and whether it was to be interrupted."""
+        """Publish; return the outcome, and whether the reconcile was cancelled."""
         call = asyncio.create_task(self._backend.publish(endpoint, public_key))
         interrupted = False
         while not call.done():
@@ -130,7 +128,7 @@ class NumberReconciler:
         try:
             return call.result(), interrupted
         except (Exception, asyncio.CancelledError):
-            log.exception("an unexpected error of a call")
+            log.exception("unexpected error during an API call")
             return _UNEXPECTED, interrupted
 
 
@@ -145,7 +143,7 @@ def _after_read(answer: Reading | Failure, now: float) -> Callable[[NumberFacts]
 
 
 def _lacks_key(facts: NumberFacts, now: float) -> bool:
-    """Return whether a read would only tell what is known: that the number holds another key, and may get ours."""
+    """Return whether a read would only confirm that the number lacks the key."""
     unread = not facts.observed and not facts.check_requested
     return unread and has_another_key(facts) and now >= facts.publish_due
 

@@ -1,4 +1,4 @@
-"""What a reconcile returns: values, which the workers apply in the same step."""
+"""The result of a reconcile, as values, which the workers apply in the same step."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """Another key that has to be worked on."""
+    """Another key to enqueue."""
 
     key: ObjectKey | NumberKey
     due: Due
@@ -21,11 +21,11 @@ class Enqueue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What follows from a reconcile.
+    """The result of a reconcile.
 
     Attributes:
         requeue: When the same key is due again, unless it was cancelled or is due before.
-        cancel: Numbers to be left alone: what is under way for them ends, but for a publish. Comes before `enqueue`.
+        cancel: Numbers to cancel: running reconciles end, except for a publish. Applied before `enqueue`.
         enqueue: Other keys that are due because of this one.
     """
 
@@ -35,10 +35,10 @@ class Result:
 
 
 class Reconciler(Protocol[K_contra]):
-    """Brings one thing from what it is to what it should be."""
+    """Brings the actual state of one key to the desired state."""
 
     async def reconcile(self, key: K_contra) -> Result:
-        """Do what can be done for a key now, and return what follows from it.
+        """Do what is possible for a key now, and return the result.
 
         Raises:
             ClusterError: the API server did not answer; the key is tried again with back-off.

@@ -1,4 +1,4 @@
-"""The state of objects and their numbers: values, and the two records that hold them and only the store writes to."""
+"""The state of objects and their numbers: values, and the two records of them, which only the store changes."""
 
 import math
 from collections import defaultdict
@@ -16,7 +16,7 @@ from bek_operator.numbers.rollout import CANARY_SECONDS, OPEN, RolloutGate, roll
 from bek_operator.status.compute import Blocked
 
 REPLACEMENT_SECONDS: Final = 2.0
-"""A Secret that is replaced by deleting and creating it is missing for a moment; until then nothing is made of that."""
+"""A missing Secret is reported after this: it may be replaced by deleting and creating it."""
 
 WRITE_SECONDS: Final = 1.0
 """The least time between two writes of an object's status, on average."""
@@ -24,7 +24,10 @@ WRITE_SECONDS: Final = 1.0
 _WRITERS_KEPT_SECONDS: Final = 3600.0
 
 BATCH_SECONDS: Final = 2.0
-"""What is new of a number may wait so long for what is new of others."""
+"""Changes of numbers are collected for so long before the status is written."""
+
+LAST_ANSWER_SECONDS: Final = 0.15
+"""Once no number waits for a worker, a write waits so long for the answers that are still to come."""
 
 
 class NumberKey(NamedTuple):
@@ -36,17 +39,17 @@ class NumberKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing is to be done before a time to come."""
+    """Nothing to do yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """It waits for nothing but a worker, or for capacity of its API."""
+    """It waits for a worker, or for the rate limit of its API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """It is being worked on; `changed` tells whether its row would look different from what it did at `since`."""
+    """It is being reconciled, `since` an instant; `changed` is whether its row has changed since then."""
 
     since: float
     changed: bool = False
@@ -70,44 +73,45 @@ class NumberState:
 
     @property
     def is_unfinished(self) -> bool:
-        """Return whether an answer of its API is about to come, or is still to be asked for."""
+        """Return whether a check of it is running or pending."""
         facts = self.facts
         return not facts.observed or facts.check_requested or isinstance(self.phase, Queued | Running)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretsState:
-    """What is known of the Secrets that an object names.
+    """The state of the Secrets that an object names.
 
     Attributes:
         versions: By name, the resourceVersion that the targets were made from; empty for a Secret that was missing.
-        stale: They have to be read again before anything is decided.
-        read_again_at: When that is so though no event tells of a change.
-        missing_since: Since when a Secret that had been there is missing, until something is made of that.
-        writers: Field managers of the key's Secret, with when each was last seen to be one.
+        stale_since: The number of the store's sequence after which they must be read again before the next decision;
+            `None` while they need not be.
+        read_again_at: When they become stale without an event.
+        missing_since: When a Secret was found missing, until that is reported.
+        writers: Field managers of the key's Secret, each with when it was last seen.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
-    stale: bool = True
+    stale_since: int | None = 0
     read_again_at: float = math.inf
     missing_since: float | None = None
     writers: Mapping[str, float] = field(default_factory=dict)
 
     def is_due(self, now: float) -> bool:
-        """Return whether the Secrets have to be read now."""
-        return self.stale or now >= self.read_again_at
+        """Return whether the Secrets must be read now."""
+        return self.stale_since is not None or now >= self.read_again_at
 
     def after_read(self, versions: Mapping[str, str], now: float) -> Self:
-        """Return the state after a read; a Secret that had been there is given time to come back before it is gone."""
+        """Return the state after a read; a Secret that disappeared counts as present for `REPLACEMENT_SECONDS`."""
         if not any(not versions[name] for name, version in self.versions.items() if version):
             return replace(self, versions=versions, missing_since=None)
         missing_since = now if self.missing_since is None else self.missing_since
         if now - missing_since < REPLACEMENT_SECONDS:
-            return replace(self, stale=True, missing_since=missing_since)
+            return replace(self, missing_since=missing_since)
         return replace(self, versions=versions, missing_since=None)
 
     def with_writers(self, names: Iterable[str], now: float) -> Self:
-        """Return the state with the key's field managers: of two that overwrite each other only the last is named."""
+        """Return the state with the field managers; of two that overwrite each other the Secret names only the last."""
         seen = {**self.writers, **dict.fromkeys(names, now)}
         latest = sorted(seen, key=lambda name: seen[name], reverse=True)[:MOST_WRITERS]
         return replace(self, writers={name: seen[name] for name in latest if now - seen[name] < _WRITERS_KEPT_SECONDS})
@@ -124,7 +128,7 @@ class SecretIndex:
         return frozenset(self._naming.get((namespace, secret), ()))
 
     def replace(self, ref: ObjectKey, before: Iterable[str], after: Iterable[str]) -> None:
-        """Record that an object names other Secrets than before."""
+        """Record which Secrets an object names now."""
         for secret in after:
             self._naming[ref.namespace, secret].add(ref)
         for secret in set(before) - set(after):
@@ -133,25 +137,64 @@ class SecretIndex:
                 del self._naming[ref.namespace, secret]
 
 
+@dataclass(slots=True)
+class Work:
+    """The work on an object's numbers: how many are unfinished, how many of these a worker has, the last since when."""
+
+    unfinished: int = 0
+    running: int = 0
+    begun_at: float = -math.inf
+
+    @classmethod
+    def on(cls, numbers: Iterable[NumberState]) -> Self:
+        """Return the work on these numbers."""
+        work = cls()
+        for number in numbers:
+            work.add(number)
+        return work
+
+    def add(self, number: NumberState) -> None:
+        """Count a number."""
+        self.unfinished += number.is_unfinished
+        if isinstance(number.phase, Running):
+            self.running += 1
+            self.begun_at = max(self.begun_at, number.phase.since)
+
+    def remove(self, number: NumberState) -> None:
+        """Count a number no longer; it is as it was when it was added."""
+        self.unfinished -= number.is_unfinished
+        self.running -= isinstance(number.phase, Running)
+
+    @property
+    def answered_at(self) -> float:
+        """Return until when answers are to be expected; infinite while numbers wait for a worker."""
+        if not self.unfinished:
+            return -math.inf
+        return math.inf if self.running < self.unfinished else self.begun_at + LAST_ANSWER_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class WriteLimit:
-    """When the status may be written: once in two seconds while numbers are being worked on, otherwise at once.
+    """When the status may be written: at once, and while numbers are being worked on once in one or two seconds.
 
-    Two writes may follow each other at once, but on average there is one a second at most.
+    It is two as long as more answers are to be expected; one that does not come then is not waited for. Two writes may
+    follow each other at once, but on average there is one a second at most.
     """
 
     last: float = -math.inf
 
-    def allows_at(self, *, busy: bool) -> float:
-        """Return from when on a write is allowed; `busy` while numbers are being worked on."""
-        return self.last + BATCH_SECONDS if busy else self.last
+    def allows_at(self, answered_at: float) -> float:
+        """Return the earliest instant of the next write; `answered_at` is that of the `Work` on the numbers."""
+        if answered_at == -math.inf:
+            return self.last
+        return min(max(self.last + WRITE_SECONDS, answered_at), self.last + BATCH_SECONDS)
 
     def after_change(self, now: float) -> "WriteLimit":
-        """Return the limit when work on numbers begins: what comes of it at first is written together."""
+        """Return the limit when work on numbers begins, so that their first changes are written together."""
         return WriteLimit(now) if now >= self.last + BATCH_SECONDS else self
 
     def after_write(self, now: float) -> "WriteLimit":
-        """Return the limit after a write, whatever became of it."""
+        """Return the limit after a write, successful or not."""
         return WriteLimit(max(self.last + WRITE_SECONDS, now))
 
 
@@ -164,8 +207,7 @@ class KeyState:
         key: The Secret's key or why there is none; `None` before its Secrets were read.
         numbers: By number, in the order of the spec.
         gate: Which numbers may be published to.
-        inactive: It was suspended when its Secrets were read last, so that anything may have happened to its numbers.
-        unfinished: How many of its numbers are unfinished.
+        inactive: It was suspended when its Secrets were last read, so its numbers may have changed.
     """
 
     resource: BusinessEncryptionKey
@@ -175,42 +217,42 @@ class KeyState:
     gate: RolloutGate = OPEN
     write_limit: WriteLimit = WriteLimit()
     inactive: bool = False
-    unfinished: int = 0
+    work: Work = field(default_factory=Work)
 
     @property
     def is_suspended(self) -> bool:
-        """Return whether a user wants none of its numbers to be called."""
+        """Return whether the object is suspended."""
         return isinstance(self.resource.spec, Spec) and self.resource.spec.suspend
 
     @property
     def is_at_rest(self) -> bool:
-        """Return whether none of its numbers is to be called at present."""
+        """Return whether none of its numbers can be called: it is suspended, or has no usable key or spec."""
         return self.is_suspended or not (isinstance(self.key, PublicKey) and isinstance(self.resource.spec, Spec))
 
     @property
     def is_busy(self) -> bool:
         """Return whether any of its numbers is being worked on."""
-        return self.unfinished > 0 and not self.is_at_rest
+        return self.work.unfinished > 0 and not self.is_at_rest
 
     @property
     def facts(self) -> dict[str, NumberFacts]:
-        """Return what is known of each number."""
+        """Return the facts about each number."""
         return {number: state.facts for number, state in self.numbers.items()}
 
     @property
     def write_at(self) -> float:
-        """Return from when on its status may be written."""
-        return self.write_limit.allows_at(busy=self.is_busy)
+        """Return the earliest instant of the next status write."""
+        return self.write_limit.allows_at(-math.inf if self.is_at_rest else self.work.answered_at)
 
     def news_at(self, number: str, now: float) -> float:
-        """Return when something has to be made of what came of the work on a number.
+        """Return when the object is due after a change of a number.
 
-        That is at once where a rollout waits for the number, and otherwise when the status may be written.
+        At once if the rollout waits for the number, otherwise at the next status write.
         """
         return now if self.gate.canary == number else max(now, self.write_at)
 
     def shows_publish(self, facts: NumberFacts) -> bool:
-        """Return whether the status that the API server holds shows a number's last publish."""
+        """Return whether the last written status shows a number's last publish."""
         if facts.published_at is None:
             return True
         row = self.resource.status.rows.get(facts.target.number)
@@ -219,7 +261,7 @@ class KeyState:
         return row.published_at >= int(facts.published_at) and row.publishes >= facts.publishes
 
     def judge(self, now: float) -> RolloutGate:
-        """Decide anew which numbers may be published to."""
+        """Return the current rollout gate."""
         spec = self.resource.spec
         if self.is_at_rest or not isinstance(spec, Spec) or not spec.publish:
             return OPEN
@@ -227,9 +269,9 @@ class KeyState:
         return rollout_gate(spec.rollout, self.facts, self.gate, begun, now)
 
     def review_at(self, now: float) -> float:
-        """Return when the rollout has to be decided anew by time alone; infinite for never.
+        """Return when the rollout gate must be computed again without an event; infinite for never.
 
-        A number that goes first is given some seconds to answer from when it is due to be asked.
+        The canary has some seconds to respond after it is due.
         """
         if self.is_at_rest:
             return math.inf

@@ -1,7 +1,7 @@
-"""The status writer: replace an object's status, and post what changed as events."""
+"""The status writer: writes an object's status, and posts events for the changes."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from bek_operator.cluster.errors import Conflict, NotFound
@@ -16,23 +16,27 @@ log = logging.getLogger(__name__)
 
 
 class StatusClient(Protocol):
-    """Where a status goes."""
+    """Writes statuses."""
 
-    async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
-        """Replace the status of this very object at this very version; return its new resourceVersion."""
+    async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> BusinessEncryptionKey:
+        """Replace the status, guarded by uid and resourceVersion; return the object as it is now."""
         ...
 
 
 class EventPoster(Protocol):
-    """Where events go."""
+    """Posts events."""
 
-    async def post(self, resource: BusinessEncryptionKey, events: Iterable[Event]) -> None:
-        """Post what happened to an object."""
+    def post(self, resource: BusinessEncryptionKey, event: Event) -> None:
+        """Have an event posted, without waiting for it."""
+        ...
+
+    async def run(self) -> None:
+        """Post events until cancelled."""
         ...
 
 
 class StatusWriter:
-    """Writes one object's status at a time."""
+    """Writes statuses, and posts their events."""
 
     def __init__(self, *, store: Store, objects: StatusClient, events: EventPoster, clock: Clock) -> None:
         self._store = store
@@ -41,7 +45,7 @@ class StatusWriter:
         self._clock = clock
 
     async def write(self, state: KeyState, status: Status) -> bool:
-        """Write a status; return whether the API server took it, and otherwise have the object read again.
+        """Write a status; return whether it was accepted.
 
         Raises:
             ClusterError: the API server did not answer.
@@ -50,24 +54,16 @@ class StatusWriter:
         causes = {number: facts.cause for number, facts in state.facts.items() if facts.cause}
         self._store.count_write(ref, self._clock())
         try:
-            version = await self._objects.write_status(before, status)
+            written = await self._objects.write_status(before, status)
         except (Conflict, NotFound) as refusal:
-            # Somebody was faster, or the object is gone; a definition that has no status says the same for ever.
-            extra = {"object": f"{ref.namespace}/{ref.name}"}
-            log.info("status update rejected (conflict or gone), retrying: %s", refusal, extra=extra)
-            self._store.mark_unread(ref)
+            # The object was changed or deleted; a CRD without the status subresource also gives NotFound.
+            log.info("status update rejected (conflict or gone), retrying: %s", refusal)
             return False
-        self._store.status_written(ref, version, status)
-        await self._post(before, events_of(before.status, status, causes, state.secrets.writers))
+        self._store.status_written(written)
+        self._post(before, events_of(before.status, status, causes, state.secrets.writers))
         return True
 
-    async def _post(self, resource: BusinessEncryptionKey, events: Sequence[Event]) -> None:
+    def _post(self, resource: BusinessEncryptionKey, events: Sequence[Event]) -> None:
         for one in events:
-            log.log(
-                logging.WARNING if one.warning else logging.INFO,
-                "%s: %s",
-                one.reason,
-                one.note,
-                extra={"object": f"{resource.ref.namespace}/{resource.ref.name}"},
-            )
-        await self._events.post(resource, events)
+            log.log(logging.WARNING if one.warning else logging.INFO, "%s: %s", one.reason, one.note)
+            self._events.post(resource, one)

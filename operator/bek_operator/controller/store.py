@@ -1,6 +1,6 @@
-"""The store: everything the operator knows, from the first list of the objects to its end.
+"""The store: the whole state of the operator.
 
-It alone is written to, by its methods and from the event loop only; whoever else holds a state of it only reads.
+Only its methods change state, and only from the event loop; others only read it.
 """
 
 import math
@@ -20,10 +20,10 @@ from bek_operator.controller.state import (
     Running,
     SecretIndex,
     SecretsState,
+    Work,
 )
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import Reason
-from bek_operator.crd.status import Status
 from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.carry_over import with_target
@@ -36,13 +36,17 @@ from bek_operator.status.compute import Blocked
 
 
 class Store:
-    """Objects, their numbers, which Secrets they name, and who owns which number."""
+    """Objects, their numbers, which Secrets they name, and who owns which number.
 
-    def __init__(self) -> None:
+    `lost` is told of a number that was signed and is found not to be, with the finding.
+    """
+
+    def __init__(self, lost: Callable[[Reason], None] = lambda _: None) -> None:
+        self._lost = lost
         self._states: dict[ObjectKey, KeyState] = {}
         self._ownership = Ownership()
         self._secrets = SecretIndex()
-        self._unread: dict[ObjectKey, str] = {}
+        self._sequence = 0
 
     def __iter__(self) -> Iterator[ObjectKey]:
         return iter(list(self._states))
@@ -52,79 +56,81 @@ class Store:
         return self._states.get(ref)
 
     def facts(self, ref: NumberKey) -> NumberFacts | None:
-        """Return what is known of a number."""
+        """Return the facts about a number."""
         number = self._number(ref)
         return number.facts if number else None
 
     # Objects.
 
-    def mark_unread(self, ref: ObjectKey, version: str = "") -> bool:
-        """Record that an object has changed; return whether that version is new to this process."""
-        state = self._states.get(ref)
-        if state and version and version == state.resource.version:
-            return False
-        self._unread[ref] = version
-        return True
-
-    def take_unread(self, ref: ObjectKey) -> bool:
-        """Return whether an object has to be read; from now on further events have it read again."""
-        return self._unread.pop(ref, None) is not None or ref not in self._states
-
     def put(self, resource: BusinessEncryptionKey) -> tuple[list[NumberKey], list[ObjectKey]]:
-        """Take in an object as it was just read; return numbers to be left alone, and other objects that this concerns.
+        """Store an object; return numbers to cancel, and other objects that this affects.
 
-        One that was re-created under its name is another.
+        An object that was re-created under the same name is a new one.
         """
         ref, known = resource.ref, self._states.get(resource.ref)
         cancelled, woken = self.forget(ref) if known and known.resource.uid != resource.uid else ([], [])
-        state = self._states.setdefault(ref, KeyState(resource))
+        if ref not in self._states:
+            self._states[ref] = KeyState(resource)
+            self.expire_secrets(ref)
+        state = self._states[ref]
         before, state.resource = state.resource, resource
         if before.generation != resource.generation:
             # The key may be in another Secret now.
             self._set_secrets(ref, replace(state.secrets, writers={}))
         if (before.generation, before.request) != (resource.generation, resource.request):
             self.expire_secrets(ref)
-        self._is_version(ref, resource.version)
         return cancelled, [*woken, *self._expire_all(self._ownership.update(resource))]
 
     def forget(self, ref: ObjectKey) -> tuple[list[NumberKey], list[ObjectKey]]:
-        """Drop an object that is gone; return its numbers, and the other objects that this concerns."""
+        """Drop a deleted object; return its numbers, and the other objects that this affects."""
         state = self._states.pop(ref, None)
         if state is None:
             return [], []
         self._secrets.replace(ref, state.secrets.versions, ())
-        woken = self._expire_all(self._ownership.drop(state.resource))
-        return [NumberKey(ref, number) for number in state.numbers], woken
+        return [NumberKey(ref, one) for one in state.numbers], self._expire_all(self._ownership.drop(state.resource))
 
     def denied(self, ref: ObjectKey, spec: Spec) -> dict[str, str]:
-        """Return who manages them for those of an object's numbers that it must not manage."""
+        """Return for each number that an object must not manage a message that names the owner."""
         return self._ownership.denied(self._states[ref].resource, spec)
 
     # Secrets.
 
+    @property
+    def sequence(self) -> int:
+        """Return a number that grows whenever Secrets become stale, to order reads and changes."""
+        return self._sequence
+
     @contextmanager
-    def reading_secrets(self, ref: ObjectKey) -> Iterator[None]:
-        """Have an object's Secrets count as read; an event from now on, or an error, has them read again."""
+    def reading_secrets(self, ref: ObjectKey) -> Iterator[int]:
+        """Mark an object's Secrets as read; a later event, or an error, marks them as stale again.
+
+        Yields the sequence number that a read of them must have at least.
+        """
+        if self._states[ref].secrets.stale_since is None:
+            self.expire_secrets(ref)
         spec, before = self._states[ref].resource.spec, self._states[ref].secrets
         names = () if isinstance(spec, InvalidSpec) else spec.secrets
         versions = {name: before.versions.get(name, "") for name in names}
-        self._set_secrets(ref, replace(before, versions=versions, stale=False, read_again_at=math.inf))
+        self._set_secrets(ref, replace(before, versions=versions, stale_since=None, read_again_at=math.inf))
         try:
-            yield
+            yield before.stale_since or 0
         except BaseException:
             self.expire_secrets(ref)
             raise
 
     def secrets_read(self, ref: ObjectKey, secrets: SecretsState) -> None:
-        """Take in what was found of an object's Secrets."""
+        """Store the state of an object's Secrets; while one is missing for a moment they stay stale."""
         self._set_secrets(ref, secrets)
+        if secrets.missing_since is not None:
+            self.expire_secrets(ref)
 
     def expire_secrets(self, ref: ObjectKey) -> None:
-        """Have an object's Secrets read again."""
-        self._set_secrets(ref, replace(self._states[ref].secrets, stale=True))
+        """Mark an object's Secrets as stale."""
+        self._sequence += 1
+        self._set_secrets(ref, replace(self._states[ref].secrets, stale_since=self._sequence))
 
     def secret_changed(self, namespace: str, name: str, version: str) -> list[ObjectKey]:
-        """Record a Secret's new version (empty: it is gone); return the objects that were made from another one."""
+        """Mark a Secret as stale for the objects that used another version (empty: it is gone); return these."""
         naming = self._secrets.naming(namespace, name)
         return self._expire_all(
             ref for ref in naming if not version or self._states[ref].secrets.versions.get(name) != version
@@ -144,26 +150,26 @@ class Store:
     # Targets.
 
     def block(self, ref: ObjectKey, blocked: Blocked) -> None:
-        """Record why an object has no key; its numbers are left as they are."""
+        """Record why an object has no usable key; its numbers are left as they are."""
         state = self._states[ref]
         state.key, state.inactive = blocked, state.inactive or state.is_suspended
         self._after_targets(state)
 
     def set_targets(self, ref: ObjectKey, key: PublicKey, facts: Collection[NumberFacts], now: float) -> None:
-        """Take in what is known of each of an object's numbers for its present target, in the spec's order."""
+        """Store the facts about each of an object's numbers for its current target, in the spec's order."""
         state, before = self._states[ref], self._states[ref].numbers
         had_no_key = isinstance(state.key, Blocked)
         state.key, state.numbers, state.inactive = key, {}, state.is_suspended
         for one in facts:
             number = before.get(one.target.number)
             if number is None or number.facts is not one:
-                # The number that went first may not be the one that can any more.
+                # Another number may have to be the canary now.
                 state.gate = OPEN
             taken_up = number is None or had_no_key or number.facts.resume_from is not None
             if number is None:
                 number = NumberState(one)
             elif number.facts.target != one.target:
-                # What is under way is interrupted.
+                # A running reconcile is cancelled.
                 number.phase = Idle()
             paused = number.paused or (taken_up and one.reason is Reason.WAITING_FOR_ROLLOUT)
             number.facts, number.paused = one, paused and not one.target.problem
@@ -177,18 +183,18 @@ class Store:
     def _after_targets(self, state: KeyState) -> None:
         for number in state.numbers.values() if state.is_at_rest else ():
             number.phase = Idle()
-        state.unfinished = sum(number.is_unfinished for number in state.numbers.values())
+        state.work = Work.on(state.numbers.values())
 
     # Work on numbers.
 
     def start(self, ref: NumberKey, now: float) -> NumberFacts | None:
-        """Record that a number is being worked on; return what is known of it."""
+        """Record that a number is being reconciled; return its facts."""
         if self._number(ref):
             self._update(ref, phase=Running(now))
         return self.facts(ref)
 
     def stop(self, ref: NumberKey, phase: Phase) -> bool:
-        """Record that the work on a number has ended; return whether its row looks different now."""
+        """Record that the reconcile of a number has ended; return whether its row has changed."""
         number = self._number(ref)
         if number is None or not isinstance(number.phase, Running):
             return False
@@ -205,17 +211,19 @@ class Store:
         *,
         published: bool = False,
     ) -> None:
-        """Take in what a call for a target led to.
+        """Record the outcome of a call for a target.
 
-        Where the target has been replaced meanwhile the outcome is worth nothing, but a publish has changed what the
-        API holds, so that what was read before is worth nothing either.
+        If the target was replaced during the call, the outcome is dropped; but a publish has changed the key at the
+        API, so the last reading is dropped, too.
         """
         facts = self.facts(ref)
         if facts is None:
             return
         known = facts.resume_from or facts
         if known.target == target:
-            known = update(known)
+            before, known = known.published.lost, update(known)
+            if known.published.lost not in {None, before}:
+                self._lost(known.published.lost)
         elif published:
             known = invalidated(known, target, now)
         self._update(ref, facts=with_target(known, facts.target, now))
@@ -227,25 +235,25 @@ class Store:
     def _update(self, ref: NumberKey, *, facts: NumberFacts | None = None, phase: Phase | None = None) -> None:
         state = self._states[ref.object]
         number = state.numbers[ref.number]
-        state.unfinished -= number.is_unfinished
+        state.work.remove(number)
         if facts:
-            if isinstance(number.phase, Running) and facts.shown != number.facts.shown:
-                number.phase = replace(number.phase, changed=True)
+            if isinstance(number.phase, Running) and not number.phase.changed:
+                number.phase = Running(number.phase.since, changed=not facts.looks_like(number.facts))
             number.facts = facts
         number.phase = phase or number.phase
-        state.unfinished += number.is_unfinished
+        state.work.add(number)
 
     # The rollout.
 
     def allows(self, ref: NumberKey, facts: NumberFacts, now: float) -> bool:
-        """Return whether a number may be published to, or has to wait until another one has verified the key."""
+        """Return whether the rollout permits a publish to a number."""
         state = self._states[ref.object]
         if not state.gate.rotation and has_another_key(facts):
             state.gate = state.judge(now)
         return state.gate.allows(facts)
 
     def pause(self, ref: NumberKey, facts: NumberFacts) -> NumberFacts:
-        """Have a number wait until the rollout reaches it; it goes on being checked."""
+        """Pause a number until the rollout reaches it; it is still checked."""
         state = self._states[ref.object]
         state.numbers[ref.number].paused = True
         facts = paused(facts, state.gate.message)
@@ -253,7 +261,7 @@ class Store:
         return facts
 
     def advance_rollout(self, ref: ObjectKey, now: float) -> list[str]:
-        """Decide anew which numbers may be published to; return those that had to wait and are next."""
+        """Update the rollout gate; return the paused numbers that it now permits."""
         state, reached = self._states[ref], []
         if state.is_at_rest:
             return []
@@ -265,36 +273,29 @@ class Store:
                 one.paused = False
                 self._update(NumberKey(ref, number), facts=resumed(one.facts, spreading=gate.canary is None))
                 reached.append(number)
-            elif one.facts.reason is Reason.WAITING_FOR_ROLLOUT:
+            elif one.facts.reason is Reason.WAITING_FOR_ROLLOUT and one.facts.hold != gate.message:
                 self._update(NumberKey(ref, number), facts=paused(one.facts, gate.message))
         return self._queue(ref, reached)
 
     # The status.
 
     def count_write(self, ref: ObjectKey, now: float) -> None:
-        """Count a write of an object's status, whatever becomes of it."""
+        """Count a write of an object's status, successful or not."""
         state = self._states[ref]
         state.write_limit = state.write_limit.after_write(now)
 
-    def status_written(self, ref: ObjectKey, version: str, status: Status) -> None:
-        """Record the status that the API server holds now."""
-        state = self._states[ref]
-        state.resource = replace(state.resource, version=version, status=status)
-        self._is_version(ref, version)
+    def status_written(self, resource: BusinessEncryptionKey) -> None:
+        """Record the object as the API server holds it after a write of its status."""
+        self._states[resource.ref].resource = resource
 
     def release(self, ref: ObjectKey) -> list[str]:
-        """Return the numbers that waited for the status to show their last publish; they are next."""
+        """Queue and return the numbers that waited for the status to show their last publish."""
         numbers = self._states[ref].numbers
         return self._queue(ref, [name for name, one in numbers.items() if isinstance(one.phase, AwaitingStatusWrite)])
 
     def _queue(self, ref: ObjectKey, numbers: list[str]) -> list[str]:
-        """Have numbers worked on; return them but for those that are, which go on by what is known now."""
+        """Queue numbers and return them, except running ones, which continue with the new facts."""
         found = [number for number in numbers if not isinstance(self._states[ref].numbers[number].phase, Running)]
         for number in found:
             self._update(NumberKey(ref, number), phase=Queued())
         return found
-
-    def _is_version(self, ref: ObjectKey, version: str) -> None:
-        """Drop an event that came before the answer which it was about."""
-        if self._unread.get(ref) == version:
-            del self._unread[ref]

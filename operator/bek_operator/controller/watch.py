@@ -18,7 +18,7 @@ from bek_operator.times import Clock
 log = logging.getLogger(__name__)
 
 DOWN_SECONDS: Final = 60.0
-"""A watch that is closed for longer is down; the API server ends each watch now and then."""
+"""A watch that is closed for longer is down; the API server regularly closes watches."""
 
 _START_SECONDS: Final = 10.0
 """Seconds until kopf must have requested objects; doubled after each run in which it did not."""
@@ -28,7 +28,7 @@ _BACKOFFS: Final = (0.5, 1.0, 2.0, 5.0)
 
 
 class WatchEnded(Exception):
-    """Kopf failed for a reason that a restart would not solve; the message holds our own words."""
+    """Kopf failed for a reason that a restart would not solve; the message is our own."""
 
 
 class Discovery(Protocol):

@@ -1,16 +1,18 @@
-"""Workers: reconcile the keys of a work queue, so many at once, and apply what each reconcile returns."""
+"""Workers: reconcile the keys of a work queue concurrently, and apply the results."""
 
 import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Generic, TypeVar
+from uuid import uuid4
 
 from bek_operator.cluster.errors import ClusterError
 from bek_operator.controller.result import Reconciler, Result
 from bek_operator.controller.workqueue import Due, WorkQueue
+from bek_operator.logs import about
 from bek_operator.times import Clock
 
 K = TypeVar("K", bound=Hashable)
@@ -22,7 +24,12 @@ _LONGEST_BACKOFF = 60.0
 
 
 class Workers(Generic[K]):
-    """Work for one queue; `apply` takes what a reconcile says about other keys."""
+    """The workers of one queue.
+
+    Args:
+        apply: Takes the part of a result that is about other keys.
+        fields: Returns the fields of every log line about a key.
+    """
 
     def __init__(
         self,
@@ -31,11 +38,13 @@ class Workers(Generic[K]):
         reconciler: Reconciler[K],
         apply: Callable[[Result], None],
         clock: Clock,
+        fields: Callable[[K], Mapping[str, str]] = lambda key: {"key": str(key)},
     ) -> None:
         self._name = name
         self._queue = queue
         self._reconciler = reconciler
         self._apply = apply
+        self._fields = fields
         self._clock = clock
         self._tasks: dict[K, asyncio.Task[None]] = {}
         self._failures: dict[K, int] = {}
@@ -44,12 +53,12 @@ class Workers(Generic[K]):
         self._timer_at = math.inf
 
     def add(self, key: K, due: Due) -> None:
-        """Have a key worked on."""
+        """Enqueue a key."""
         self._queue.add(key, due)
         self._wake_by(due.at)
 
     def cancel(self, key: K) -> None:
-        """Leave a key alone: it is not due any more, and what is under way for it is interrupted."""
+        """Forget a key, and cancel its running reconcile."""
         self._queue.cancel(key)
         self._failures.pop(key, None)
         task = self._tasks.get(key)
@@ -57,7 +66,7 @@ class Workers(Generic[K]):
             task.cancel()
 
     async def run(self) -> None:
-        """Work until cancelled; what is under way is interrupted and waited for."""
+        """Work until cancelled; then running reconciles are cancelled and awaited."""
         self._open = True
         self._start_due()
         try:
@@ -81,7 +90,7 @@ class Workers(Generic[K]):
             self._timer = asyncio.get_running_loop().call_later(max(at - self._clock(), 0.0), self._start_due)
 
     def _start_due(self) -> None:
-        """Start work on what is due, as far as there are workers for it; whatever ends has more begun."""
+        """Start reconciles of due keys while there are free workers; called again when one ends."""
         self._timer, self._timer_at = None, math.inf
         while (key := self._queue.pick(now := self._clock())) is not None:
             self._tasks[key] = task = asyncio.create_task(self._work(key), name=f"{self._name} {key}")
@@ -90,30 +99,32 @@ class Workers(Generic[K]):
         self._wake_by(self._queue.next_at(now))
 
     async def _work(self, key: K) -> None:
-        result = await self._reconciler.reconcile(key)
-        # In the same step as the last decision of the reconcile: nothing comes between them.
-        if result.requeue:
-            self._queue.requeue(key, result.requeue)
-        self._apply(result)
+        with about(**self._fields(key), reconcileID=str(uuid4())):
+            try:
+                result = await self._reconciler.reconcile(key)
+                # In the same step as the end of the reconcile: nothing can happen in between.
+                if result.requeue:
+                    self._queue.requeue(key, result.requeue)
+                self._apply(result)
+            except Exception as error:
+                self._log(error)
+                raise
 
     def _ended(self, key: K, task: asyncio.Task[None]) -> None:
         del self._tasks[key]
         error = None if task.cancelled() else task.exception()
-        # Whoever interrupts work says what comes next; a cancellation that nobody asked for is an error.
+        # After a requested cancellation the caller decides what is next; any other cancellation is an error.
         failed = error is not None or (task.cancelled() and not task.cancelling())
         self._queue.done(key, retry_at=self._retry_at(key) if failed else None)
         if not failed or key not in self._queue:
             self._failures.pop(key, None)
-        if error:
-            self._log(key, error)
         self._wake_by(self._clock())
 
-    def _log(self, key: K, error: BaseException) -> None:
-        extra = {"key": str(key)}
+    def _log(self, error: Exception) -> None:
         if isinstance(error, ClusterError):
-            log.warning("%s: %s", self._name, error, extra=extra)
+            log.warning("%s: %s", self._name, error)
         else:
-            log.error("%s: an unexpected error; retrying with back-off", self._name, exc_info=error, extra=extra)
+            log.error("%s: unexpected error; retrying with back-off", self._name, exc_info=error)
 
     def _retry_at(self, key: K) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1

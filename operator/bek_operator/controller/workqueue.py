@@ -1,11 +1,11 @@
-"""The work queue: which key is worked on next.
+"""The work queue: which key is reconciled next.
 
-One entry for each key, and never two workers on one key. A key that is added while it is worked on is due again
-afterwards; of several additions the earliest and the most urgent win. What is due is picked by priority, and within a
-priority by limiter key in turn, so that a slow host holds no more workers than its own; numbers that may well hang
-(suspects) come after their equals, and leave workers to the others.
+One entry for each key, and never two workers on one key. A key that is added while it is running is due again
+afterwards; of several additions the earliest instant and the highest priority win. Due keys are picked by priority, and
+within a priority by limiter key in turn, so that a slow host cannot occupy the workers of others. Keys that are likely
+to hang (suspects) come last within their priority, and get only some of the workers.
 
-Pure: time comes in as an argument, in the seconds of any one clock.
+Pure: time is an argument, in seconds of one clock.
 """
 
 import heapq
@@ -15,29 +15,30 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
+from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
 _STALE_TOLERATED = 64
 _ASK_AGAIN_SECONDS = 0.1
-"""How long a limiter without capacity is left alone at least."""
+"""The minimum wait before a limiter without capacity is asked again."""
 
 SLOW_SECONDS: Final = 0.25
-"""Work that takes longer may well hang, and has other work begun beside it."""
+"""A reconcile that takes longer may hang, and allows another one to start."""
 
 
 class Priority(IntEnum):
-    """What goes first."""
+    """The order of due keys."""
 
     USER = 0
-    """Somebody changed something and watches."""
+    """A user changed something and waits for the result."""
     KEY = 1
-    """A new key has to reach a number."""
+    """A new key for a number."""
     REPAIR = 2
-    """A number lacks the key, or its status is waited for."""
+    """A number lacks the key, or a status is to be written."""
     CHECK = 3
-    """A number is due to be looked at."""
+    """A periodic check."""
 
 
 _Level = tuple[Priority, bool]
@@ -46,12 +47,12 @@ _Level = tuple[Priority, bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """When a key is to be worked on, and what goes before it.
+    """When a key is due, and its priority.
 
     Attributes:
-        at: The instant, or as soon after as there is a worker for it.
-        limiter_key: What shares a limit with it.
-        suspect: Work on it may well hang.
+        at: The earliest instant.
+        limiter_key: Keys with the same one share a limit.
+        suspect: It is likely to hang.
     """
 
     at: float
@@ -61,20 +62,20 @@ class Due:
 
     @property
     def level(self) -> _Level:
-        """Return what it is picked by."""
+        """Return the level by which it is picked."""
         return self.priority, self.suspect
 
     def merged_with(self, other: "Due") -> "Due":
-        """Return this one, as early and as urgent as another one; suspect if either is, under the same limit."""
+        """Return both merged: the earlier instant, the higher priority; suspect if either is, under the same limit."""
         suspect = self.suspect or (other.suspect and other.limiter_key == self.limiter_key)
         return replace(self, at=min(self.at, other.at), priority=min(self.priority, other.priority), suspect=suspect)
 
 
 class Limits(Protocol):
-    """What APIs can take: a host so many calls at once, a token so many an hour."""
+    """The limits of APIs: concurrent calls for a host, calls an hour for a token."""
 
     def capacity(self, limiter_key: str, now: float, *, urgent: bool) -> int:
-        """Return how many keys of a limiter may be worked on at once right now; 0 for none."""
+        """Return how many keys of a limiter can run at once now; 0 for none."""
         ...
 
     def available_at(self, limiter_key: str, now: float, *, urgent: bool) -> float:
@@ -90,17 +91,18 @@ class _Running:
 
 
 class WorkQueue(Generic[K]):
-    """Keys that are due at some time; `size` are worked on at once, and up to half as many more while some are slow.
+    """Keys with their due times; `size` run at once, and up to half as many more while some are slow.
 
-    Suspects get half of the workers, those that a user or a new key waits for three quarters: so a number that
-    answers finds a worker however many hang, and a new one however many have failed before.
+    Suspects get at most half of the workers, or three quarters with the priorities USER and KEY. So there are workers
+    for numbers that respond, however many hang.
     """
 
     def __init__(self, size: int, *, limits: Limits | None = None) -> None:
         self._size = size
         self._limits = limits
         self._waiting: dict[K, tuple[Due, int]] = {}
-        self._running: dict[K, _Running] = {}
+        self._running: dict[K, _Running] = {}  # longest first
+        self._suspects = 0  # how many of these may well hang
         self._later: list[tuple[float, int, K]] = []
         self._opening: list[tuple[float, str]] = []
         self._available_at: dict[str, float] = {}
@@ -112,7 +114,7 @@ class WorkQueue(Generic[K]):
         return key in self._waiting
 
     def add(self, key: K, due: Due) -> None:
-        """Have a key worked on."""
+        """Add a key."""
         if key in self._waiting:
             known, _ = self._waiting[key]
             due = due.merged_with(known)
@@ -124,25 +126,24 @@ class WorkQueue(Generic[K]):
             self._schedule(key)
 
     def requeue(self, key: K, due: Due) -> None:
-        """Have a key that is being worked on worked on again, unless it was cancelled meanwhile."""
+        """Add a running key again, unless it was cancelled."""
         if not self._running[key].cancelled:
             self.add(key, due)
 
     def cancel(self, key: K) -> None:
-        """Forget that a key was to be worked on; work that is under way goes on to its end."""
+        """Remove a key; a running reconcile continues."""
         self._waiting.pop(key, None)
         if key in self._running:
             self._running[key].cancelled = True
 
     def pick(self, now: float) -> K | None:
-        """Hand out the most urgent key that is due and for which there is capacity; `done` must follow."""
+        """Return the due key of the highest priority with capacity; `done` must follow."""
         self._sort_in(now)
         if not self._has_worker(now):
             return None
-        suspects = sum(one.due.suspect for one in self._running.values())
         for level in sorted(self._levels):
             priority, suspect = level
-            if suspect and suspects >= self._most_suspects(priority):
+            if suspect and self._suspects >= self._most_suspects(priority):
                 continue
             has_capacity = partial(self._has_capacity, now=now, urgent=priority < Priority.CHECK)
             key = self._levels[level].take(self._is_waiting, has_capacity)
@@ -150,16 +151,18 @@ class WorkQueue(Generic[K]):
                 due, _ = self._waiting.pop(key)
                 self._running[key] = _Running(due, now)
                 self._running_by_limiter[due.limiter_key] += 1
+                self._suspects += due.suspect
                 return key
         return None
 
     def done(self, key: K, *, retry_at: float | None = None) -> None:
-        """Say that the work on a key has ended; it may be picked again if it was added meanwhile.
+        """Record that the reconcile of a key has ended; if the key was added during it, it can be picked again.
 
-        Work that failed is tried again at `retry_at`, unless it was cancelled.
+        After a failure it is due at `retry_at`, unless it was cancelled.
         """
         ended = self._running.pop(key)
         limiter_key = ended.due.limiter_key
+        self._suspects -= ended.due.suspect
         self._running_by_limiter[limiter_key] -= 1
         if not self._running_by_limiter[limiter_key]:
             del self._running_by_limiter[limiter_key]
@@ -171,27 +174,29 @@ class WorkQueue(Generic[K]):
             self.add(key, replace(ended.due, at=retry_at, limiter_key=limiter_key))
 
     def next_at(self, now: float) -> float:
-        """Return when time alone may have something picked; infinite when nothing is known of that."""
+        """Return when a key may be due without an event; infinite for never."""
         while self._later and not self._is_waiting(self._later[0][2], self._later[0][1]):
             heapq.heappop(self._later)
-        slow_at = () if self._has_worker(now) else (one.since + SLOW_SECONDS for one in self._running.values())
+        running = () if self._has_worker(now) else self._running.values()
+        slow_at = next((at for one in running if (at := one.since + SLOW_SECONDS) > now), math.inf)
         heads = (heap[0][0] for heap in (self._later, self._opening) if heap)
-        return min((*heads, *(at for at in slow_at if at > now)), default=math.inf)
+        return min((slow_at, *heads))
 
     def _has_worker(self, now: float) -> bool:
-        slow = sum(now >= one.since + SLOW_SECONDS for one in self._running.values())
-        return len(self._running) < self._size + min(slow, self._size // 2)
+        beyond = len(self._running) + 1 - self._size
+        longest = islice(self._running.values(), max(beyond, 0))
+        return beyond <= self._size // 2 and all(now >= one.since + SLOW_SECONDS for one in longest)
 
     def _schedule(self, key: K) -> None:
         due, serial = self._waiting[key]
         heapq.heappush(self._later, (due.at, serial, key))
         if len(self._later) > 2 * len(self._waiting) + _STALE_TOLERATED:
-            # What was replaced or cancelled would stay until its time, which may be a week away.
+            # Replaced and cancelled entries would stay until their time, which may be a week away.
             self._later = [item for item in self._later if self._is_waiting(item[2], item[1])]
             heapq.heapify(self._later)
 
     def _sort_in(self, now: float) -> None:
-        """Have what has come due picked by priority from now on."""
+        """Move keys that became due to the queue of their priority."""
         while self._opening and self._opening[0][0] <= now:
             at, limiter_key = heapq.heappop(self._opening)
             if self._available_at.get(limiter_key) == at:
@@ -215,7 +220,7 @@ class WorkQueue(Generic[K]):
         ):
             return True
         if not self._running_by_limiter.get(limiter_key):
-            # No work is under way whose end would bring capacity.
+            # No running reconcile would free capacity.
             at = max(self._limits.available_at(limiter_key, now, urgent=urgent), now + _ASK_AGAIN_SECONDS)
             if at < self._available_at.get(limiter_key, math.inf):
                 self._available_at[limiter_key] = at
@@ -228,7 +233,7 @@ class WorkQueue(Generic[K]):
 
 
 class _Turns(Generic[K]):
-    """The due keys of one level, by limiter key in turn; limiters without capacity are set aside meanwhile."""
+    """The due keys of one level, by limiter key in turn; limiters without capacity are set aside for a while."""
 
     def __init__(self) -> None:
         self._keys: dict[str, OrderedDict[K, int]] = {}

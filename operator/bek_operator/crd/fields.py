@@ -1,19 +1,19 @@
-"""JSON of unknown form, read field by field: nothing is believed of it, and what is wrong is named."""
+"""Reads untrusted JSON field by field; errors name the field."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T", str, int, bool)
 
-_KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
+_KINDS = {str: "a string", int: "an integer", bool: "true or false"}
 
 
 class Malformed(ValueError):
-    """A field is not what it should be; the message names it and what it should be."""
+    """A field is missing or invalid; the message names it and says what is required."""
 
 
 class Fields:
-    """A JSON object; `path` is where it stands, for messages."""
+    """A JSON object; `path` is its place in the document, for messages."""
 
     def __init__(self, value: object, path: str = "") -> None:
         if not isinstance(value, Mapping):
@@ -22,7 +22,7 @@ class Fields:
         self._path = path
 
     def get(self, name: str, kind: type[T]) -> T | None:
-        """Return a field of exactly this type; null is as good as absent."""
+        """Return a field of exactly this type; null counts as absent."""
         value = self._values.get(name)
         if value is None:
             return None
@@ -32,33 +32,33 @@ class Fields:
         return found
 
     def text(self, name: str, longest: int) -> str:
-        """Return a text that has to be there."""
+        """Return a required string."""
         text = self.optional_text(name, longest)
         if text is None:
             raise Malformed(f"`{self._at(name)}` must be set")
         return text
 
     def optional_text(self, name: str, longest: int) -> str | None:
-        """Return a text that may be absent; an empty one is as good as absent."""
+        """Return an optional string; an empty one counts as absent."""
         text = self.get(name, str)
         if text and len(text) > longest:
             raise Malformed(f"`{self._at(name)}` must have at most {longest} characters")
         return text or None
 
     def part(self, name: str) -> "Fields":
-        """Return an object that has to be there."""
+        """Return a required object."""
         part = self.optional_part(name)
         if part is None:
             raise Malformed(f"`{self._at(name)}` must be set")
         return part
 
     def optional_part(self, name: str) -> "Fields | None":
-        """Return an object that may be absent."""
+        """Return an optional object."""
         value = self._values.get(name)
         return None if value is None else Fields(value, self._at(name))
 
     def parts(self, name: str) -> list["Fields"]:
-        """Return a list of objects, which has at least one."""
+        """Return a list of at least one object."""
         value = self._values.get(name)
         if not isinstance(value, list) or not value:
             raise Malformed(f"`{self._at(name)}` must have at least one entry")
@@ -69,10 +69,10 @@ class Fields:
 
 
 def typed(value: object, kind: type[T]) -> T | None:
-    """Return a value of exactly this type (true is no number), `None` for any other."""
+    """Return the value if it has exactly this type (true is not a number), otherwise `None`."""
     return value if type(value) is kind else None
 
 
 def objects(value: object) -> list[Mapping[str, Any]]:
-    """Return the objects of a list, without whatever else is in it."""
+    """Return the objects in a list, without other entries."""
     return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []

@@ -1,7 +1,7 @@
-"""A BusinessEncryptionKey as it was read from the API server, in values.
+"""Parses BusinessEncryptionKeys from the API server into values.
 
-The CRD's schema has checked what comes in here, but not always this version of it: an object that an older or
-newer CRD let through is refused with `InvalidSpec`, which names the field.
+The CRD's schema validates objects, but perhaps in another version: an object that an older or newer CRD admitted
+gets an `InvalidSpec`, which names the field.
 """
 
 import hashlib
@@ -48,10 +48,10 @@ class BusinessEncryptionKey:
     """A BusinessEncryptionKey at one resourceVersion.
 
     Attributes:
-        created: Instant of creation; the older object wins a claim.
+        created: When it was created; the older object owns a number that both list.
         request: Echo of the `bek.dev/requested-at` annotation, empty without one.
-        spec: What was asked for, or why that is not understood.
-        status: The status that the API server holds.
+        spec: The parsed spec, or why it is invalid.
+        status: The status in the API server.
     """
 
     ref: ObjectKey
@@ -66,13 +66,13 @@ class BusinessEncryptionKey:
 
 
 def parse_object(body: Mapping[str, Any]) -> BusinessEncryptionKey:
-    """Turn what the API server returned into a value; never raises for what a user wrote."""
+    """Parse an object; whatever a user wrote never raises."""
     metadata = body["metadata"]
     spec: Spec | InvalidSpec
     try:
         spec = _read_spec(Fields(body).part("spec"))
     except Malformed as fault:
-        spec = InvalidSpec(f"{fault}; apply the CRD of this version to have it checked")
+        spec = InvalidSpec(f"{fault}; apply the CRD of this operator version, then the object")
     request = typed((metadata.get("annotations") or {}).get(REQUESTED_AT), str)
     return BusinessEncryptionKey(
         ref=ObjectKey(metadata["namespace"], metadata["name"]),
@@ -88,7 +88,7 @@ def parse_object(body: Mapping[str, Any]) -> BusinessEncryptionKey:
 
 
 def _echo(request: str) -> str:
-    """Return the annotation as the status echoes it: itself, or its digest when too long."""
+    """Return the annotation's value as it is in the status: unchanged, or its digest if it is too long."""
     if len(request) <= _LONGEST_REQUEST:
         return request
     return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()
@@ -172,7 +172,7 @@ def _read_on_premises(name: str, member: Fields) -> OnPremisesApi:
 def _read_cloud(name: str, member: Fields) -> CloudApi:
     version = member.optional_text("version", _LONGEST_LABEL)
     if version and not _VERSION.fullmatch(version):
-        raise Malformed("`spec.apis[].cloud.version` must be like v25.0")
+        raise Malformed("`spec.apis[].cloud.version` must have the form v25.0")
     app_secret = member.optional_part("appSecretRef")
     return CloudApi(
         name=name,

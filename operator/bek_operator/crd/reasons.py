@@ -43,13 +43,13 @@ class Reason(StrEnum):
 
 
 AT_EASE: Final = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
-"""Reasons of numbers that are well, or will be without anybody's doing: nobody waits for their next check."""
+"""Reasons of numbers that are signed or in progress: no user waits for their next check."""
 
 LACKS_THE_KEY: Final = frozenset({Reason.FOREIGN_KEY, Reason.STALE_SIGNATURE, Reason.NOT_PUBLISHED})
-"""What an answer can find wrong with a number; a publish mends it."""
+"""Reasons that a reading can find; a publish repairs them."""
 
 OF_THE_KEY: Final = frozenset({Reason.KEY_REJECTED, Reason.SIGNATURE_MISMATCH})
-"""What a number that was published to has against the key."""
+"""Reasons for which the key itself may be at fault."""
 
 
 class ObjectReason(StrEnum):

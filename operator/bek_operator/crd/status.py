@@ -1,9 +1,10 @@
-"""The status of an object in values: rendered to the body that the API server holds, and read back from it.
+"""The status of an object as values: rendered for the API server, and parsed from it.
 
-It is the operator's only memory across a restart. The CRD's schema has checked what is read, but not always this
-version of it: what is not understood counts as not there.
+It is the only state that survives a restart. The CRD's schema validates it, but perhaps in another version: fields
+that cannot be parsed count as absent.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ _COMPLETE = frozenset([ObjectReason.SUCCEEDED, *Reason])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One condition; `since` is when it took on this status, `None` where that is not known."""
+    """One condition; `since` is when its status last changed, `None` if unknown."""
 
     type: str
     true: bool
@@ -53,11 +54,12 @@ class Row:
 
 
 class Rows(Mapping[str, Row]):  # noqa: PLW1641 - filled while it is read
-    """Rows by number, in the order of the list; each that was written is read when it is asked for, and once."""
+    """Rows by number, in the order of the list; a row is parsed at its first use."""
 
     def __init__(self, rows: Iterable[Row] = (), written: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._read: dict[str, Row | None] = {row.number: row for row in rows}
         self._written = written or {}
+        self._reasons: Counter[Reason] | None = None
 
     def __getitem__(self, number: str) -> Row:
         if number not in self._read:
@@ -76,6 +78,13 @@ class Rows(Mapping[str, Row]):  # noqa: PLW1641 - filled while it is read
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rows) and self._all() == other._all()
 
+    @property
+    def reasons(self) -> Mapping[Reason, int]:
+        """Return how many numbers show each reason, counted once."""
+        if self._reasons is None:
+            self._reasons = Counter(row.reason for row in self._all())
+        return self._reasons
+
     def _all(self) -> list[Row]:
         if self._written:
             read = {number: self._read.get(number) or _read_row(number, row) for number, row in self._written.items()}
@@ -88,9 +97,9 @@ class Status:
     """The status of an object.
 
     Attributes:
-        generation: The generation that it speaks of; -1 before the first one.
+        generation: The generation that it describes; -1 before the first one.
         desired: How many numbers there are; `signed` of them are VALID for the Secret's current key.
-        fingerprint: The key that the rows speak of; `key_id` is its short form.
+        fingerprint: The key that the rows describe; `key_id` is its short form.
         request: The last `requested-at` that every number was checked for.
     """
 
@@ -104,7 +113,7 @@ class Status:
     request: str = ""
 
     def condition(self, kind: str) -> Condition | None:
-        """Return the condition of a type, `None` where there is none."""
+        """Return the condition of a type; `None` if there is none."""
         return next((one for one in self.conditions if one.type == kind), None)
 
     @property
@@ -115,7 +124,7 @@ class Status:
 
     @property
     def stalled(self) -> str:
-        """Return the reason that the user was asked to act for; empty where that is not so."""
+        """Return the reason for which the object is Stalled; empty if it is not."""
         stalled = self.condition(STALLED)
         return stalled.reason if stalled and stalled.true else ""
 
@@ -178,7 +187,7 @@ def _read_earlier(seconds: object) -> tuple[int, ...]:
 
 
 def render_status(status: Status) -> dict[str, Any]:
-    """Return the body that the API server is to hold; what is empty is left out."""
+    """Return the JSON for the API server, without empty fields."""
     body: dict[str, Any] = {
         "observedGeneration": status.generation,
         "conditions": [_render_condition(one) for one in status.conditions],

@@ -1,4 +1,4 @@
-"""What a BusinessEncryptionKey asks for, in values."""
+"""The spec of a BusinessEncryptionKey as values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class SignatureStatus(StrEnum):
-    """The API's own word about a number's signature."""
+    """The signature status as the API reports it."""
 
     VALID = "VALID"
     MISMATCH = "MISMATCH"
@@ -15,7 +15,7 @@ class SignatureStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InvalidSpec:
-    """Why the object's spec is not one that this version understands; the message names the field."""
+    """Why this version cannot use the object's spec; the message names the field."""
 
     message: str
 
@@ -29,7 +29,7 @@ class ObjectKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryRef:
-    """One entry of a Secret in the object's own namespace; without `entry` the caller knows which."""
+    """One entry of a Secret in the object's own namespace; without `entry` the caller chooses."""
 
     secret: str
     entry: str | None = None
@@ -58,7 +58,7 @@ class CloudApi:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderApi:
-    """A Provider entry of `spec.apis`, as written: the Cloud API's protocol under an address and header of its own."""
+    """A Provider entry of `spec.apis`, as written: the Cloud API's protocol at another address, with another header."""
 
     name: str
     url: str
@@ -70,7 +70,7 @@ class ProviderApi:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsupportedApi:
-    """An entry of `spec.apis` of a type that this version cannot serve."""
+    """An entry of `spec.apis` of a type that this version does not support."""
 
     name: str
     type: str
@@ -81,10 +81,10 @@ Api = OnPremisesApi | CloudApi | ProviderApi | UnsupportedApi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """One entry of `spec.phoneNumbers`, with the API that it lives on.
+    """One entry of `spec.phoneNumbers`, with the API that serves it.
 
     Attributes:
-        identity: The phone number id that Meta knows it by; empty where none is needed.
+        identity: Meta's phone number id; empty if none is needed.
     """
 
     number: str
@@ -92,17 +92,17 @@ class Number:
     identity: str = ""
 
     def fill_in(self, template: str) -> str:
-        """Replace the placeholders that a URL or an entry's name may have."""
+        """Replace the placeholders in a URL or in an entry's name."""
         return template.replace("{digits}", self.number.removeprefix("+")).replace("{phoneNumberID}", self.identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """How a rotated key is spread.
+    """How a rotated key is rolled out.
 
     Attributes:
         all_at_once: Whether no number goes first.
-        first: The number that goes first and no other; without it the lowest that can.
+        first: The only number that can go first; without it the lowest one that can be reached.
         pause: Seconds between the first number's publish and the others'.
     """
 
@@ -113,7 +113,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What a user asks for."""
+    """The parsed spec."""
 
     key: EntryRef
     passphrase_entry: str | None

@@ -7,10 +7,10 @@
     ├── CertificateRefusedError  the server's certificate was not accepted
     ├── CABundleError            the CA bundle cannot be used
     ├── TooSlowError             a time limit passed, at any stage
-    ├── BrokenOffError           the connection broke, or the response was not HTTP
-    └── UnacceptableError        a response that is too large or encoded
+    ├── BrokenOffError           the connection broke before the response was complete
+    └── UnacceptableError        a response that is not HTTP, too large or encoded
 
-Every message is in our own words and can be shown to users.
+No message contains text of a server, so all can be shown to users.
 """
 
 from enum import Enum
@@ -62,8 +62,8 @@ class TooSlowError(HttpError):
 
 
 class BrokenOffError(HttpError):
-    """The connection ended early, or the response was not HTTP."""
+    """The connection ended early, or the body is not as the head says."""
 
 
 class UnacceptableError(HttpError):
-    """A response came, but it is too large or encoded."""
+    """A response came, but it is not HTTP, too large or encoded."""

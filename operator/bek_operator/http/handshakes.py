@@ -54,7 +54,7 @@ class HandshakeHistory(Generic[S]):
         self._tenant_until: LRUCache[str, float] = LRUCache(_TENANTS)
 
     def is_throttled(self, server: S, tenant: str, now: float) -> bool:
-        """Return whether the next handshake with a server has to wait because of the CPU that past ones took."""
+        """Return whether the next handshake with a server must wait because of the CPU that past ones took."""
         if now < (self._server_until.get(server) or 0.0):
             return True
         return not self._cheap.get(server) and now < (self._tenant_until.get(tenant) or 0.0)

@@ -24,6 +24,7 @@ from bek_operator.http.transport import CONNECTING, SENDING
 _MAX_NAME_SHOWN = 60
 _STATUS_DIGITS = 3
 _BROKEN = "the connection broke, or the response was not HTTP"
+_NOT_HTTP = "the response is not HTTP, or its headers are too many or too long"
 
 
 class _Stage(Enum):
@@ -35,6 +36,7 @@ class _Stage(Enum):
     TUNNEL = "no tunnel through the proxy"
     HANDSHAKE = "no TLS handshake"
     SENT = "no complete response"
+    BODY = "no complete response body"
 
 
 _TUNNEL_OPEN: Final = "proxy.start_tls.started"
@@ -44,6 +46,7 @@ _STAGES: Final = {
     "connection.start_tls.started": _Stage.HANDSHAKE,
     _TUNNEL_OPEN: _Stage.HANDSHAKE,
     SENDING: _Stage.SENT,
+    "http11.receive_response_body.started": _Stage.BODY,
 }
 
 
@@ -77,7 +80,7 @@ class Progress:
     @property
     def sent(self) -> bool:
         """Whether the request itself may have been sent."""
-        return self._stage is _Stage.SENT
+        return self._stage in {_Stage.SENT, _Stage.BODY}
 
     def timeout_error(self, seconds: float) -> TooSlowError:
         """Return the error for a request that exceeded its time limit."""
@@ -103,7 +106,18 @@ class Progress:
                 raise UnacceptableError(limit_exceeded.message, sent=self.sent) from None
             if self._opening_tunnel:
                 raise self._not_connected(_BROKEN) from None
+            if self._stage is _Stage.SENT and self._is_not_http(fault):
+                raise UnacceptableError(_NOT_HTTP, sent=True) from None
             raise BrokenOffError(_BROKEN, sent=self.sent) from None
+
+    def _is_not_http(self, fault: Exception) -> bool:
+        """Return whether the parser refused the response.
+
+        httpx's own transport, which proxies need, raises the same for a connection that was closed before a response,
+        but without the parser's error behind the one of its network layer.
+        """
+        _, *causes = _causes(fault)
+        return isinstance(fault, httpx.RemoteProtocolError) and (not self._proxied or len(causes) > 1)
 
     def _not_connected(self, message: str) -> NotConnectedError:
         return NotConnectedError(f"the proxy: {message}" if self._opening_tunnel else message)

@@ -27,8 +27,8 @@ MAX_RESPONSE_BYTES: Final = 320 * 1024
 the 256 KiB that asyncio reads at once, so that a body of that size is refused by the client with its own message."""
 
 _THROTTLED: Final = (
-    "paused: this server, or another one named in the namespace, used too much CPU "
-    "(TLS handshakes with huge keys, a long chain or no elliptic curve, or endless responses)"
+    "calls paused: this server, or another one of the namespace, uses too much CPU "
+    "(TLS handshakes with large keys, long certificate chains or no elliptic curve, or endless responses)"
 )
 
 # Python's default list without DHE, whose modulus the server chooses: 10,000 bits take 0.6 s of CPU here. TLS 1.3 has
@@ -39,13 +39,13 @@ _CIPHERS: Final = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNU
 class _Stage(Enum):
     """The progress of a handshake."""
 
-    NONE = "not started, or ended by us"
+    NONE = "not started, or aborted"
     UNDER_WAY = "started"
     COMPLETE = "complete"
 
 
 class LimitExceededError(ssl.SSLError):
-    """We ended a connection because it exceeded a limit; the message holds our own words."""
+    """We ended a connection because it exceeded a limit."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -108,7 +108,7 @@ class HandshakeLimiter(Generic[S]):
         """Check that a handshake with the server can start.
 
         Raises:
-            HttpError: It has to wait; the error says why.
+            HttpError: It must wait; the error says why.
         """
         now = self._clock()
         if self._history.is_throttled(server, tenant, now):

@@ -28,7 +28,7 @@ _MAX_LOOKUPS = 100
 _MAX_NAMES = 4096
 
 _METADATA_KIND: Final = "a cloud metadata"
-_ADVICE: Final = "if that is intended, start the operator with --allow-host=<address>, too"
+_ADVICE: Final = "to allow it, start the operator with --allow-host=<address> as well"
 _THIS_NETWORK: Final = ip_network("0.0.0.0/8")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 

@@ -17,7 +17,7 @@ class TLSContexts:
         """Return the context that trusts the CA bundle; the host name is verified for each connection.
 
         Raises:
-            ValueError: The CA bundle cannot be used; the message says why in our own words and quotes nothing.
+            ValueError: The CA bundle cannot be used; the message says why, and quotes nothing.
         """
         context = self._contexts.get(trust.ca_bundle)
         if context is None:

@@ -224,9 +224,7 @@ def _translated() -> Iterator[None]:
         raise httpx.ConnectError("no connection") from fault.os_error
     except aiohttp.ConnectionTimeoutError:
         raise httpx.ConnectTimeout("no connection in time") from None
-    except aiohttp.ClientPayloadError:
-        raise httpx.RemoteProtocolError("the body was not as its head said") from None
-    except (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError):
-        raise httpx.RemoteProtocolError("what came was not HTTP") from None
+    except aiohttp.ClientResponseError:
+        raise httpx.RemoteProtocolError("the response is not HTTP") from None
     except (aiohttp.ClientError, OSError):
         raise httpx.ReadError("the connection broke") from None

@@ -5,9 +5,11 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from functools import partial
 
 from bek_operator.keys.public_key import InvalidKey, PublicKey, public_key_from_secret
 from bek_operator.lru_cache import LRUCache
+from bek_operator.single_flight import SingleFlight
 
 _SIZE = 1024
 
@@ -18,6 +20,7 @@ class KeyCache:
     def __init__(self) -> None:
         self._digest_key = secrets.token_bytes(32)
         self._parsed: LRUCache[bytes, PublicKey | InvalidKey] = LRUCache(_SIZE)
+        self._flights: SingleFlight[bytes, PublicKey | InvalidKey] = SingleFlight()
 
     async def parse(self, data: Mapping[str, bytes], entry: str | None, passphrase_entry: str | None) -> PublicKey:
         """Return the public key of a Secret; it is parsed in a thread, because decryption can take seconds.
@@ -28,7 +31,8 @@ class KeyCache:
         digest = self._digest(data, entry, passphrase_entry)
         found = self._parsed.get(digest)
         if found is None:
-            found = await asyncio.to_thread(_parse, data, entry, passphrase_entry)
+            parse = partial(asyncio.to_thread, _parse, data, entry, passphrase_entry)
+            found = await self._flights.do(digest, parse)
             self._parsed.put(digest, found)
         if isinstance(found, InvalidKey):
             raise InvalidKey(str(found))

@@ -33,7 +33,7 @@ MAX_SCRYPT_COST: Final = 2**19
 _SCRYPT_BYTES: Final = 2**28
 """The memory limit for scrypt: four times what it needs at that cost."""
 
-_ADVICE: Final = "openssl rsa -aes256 writes one that is accepted"
+_ADVICE: Final = "encrypt it with openssl rsa -aes256"
 
 Unlock = Callable[[bytes], bytes]
 """Decrypts with a passphrase; raises ValueError if it is wrong."""
@@ -145,7 +145,7 @@ def unlock_of(der: bytes) -> Unlock:
     except KeyError:
         raise UnusableError(f"is encrypted in a way that is not supported; {_ADVICE}") from None
     except ValueError:
-        raise UnusableError("is damaged or truncated: how it was encrypted cannot be read") from None
+        raise UnusableError("is damaged or truncated: its encryption parameters cannot be read") from None
     if not 1 <= scheme.cost <= scheme.limit:
         raise UnusableError(f"declares an unsupported key-derivation cost; {_ADVICE}")
     return scheme.unlock
@@ -159,7 +159,7 @@ def unlock_of_classic(name: str, iv: str, content: bytes) -> Unlock:
     """
     cipher = _CLASSIC.get(name)
     if cipher is None:
-        raise UnusableError(f"is encrypted with another cipher than {', '.join(_CLASSIC)}; {_ADVICE}")
+        raise UnusableError(f"is encrypted with a cipher other than {', '.join(_CLASSIC)}; {_ADVICE}")
     if len(iv) != 2 * cipher.block_size:
         raise UnusableError("is damaged: its DEK-Info line is too short or too long")
     start = bytes.fromhex(iv)

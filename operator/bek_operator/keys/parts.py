@@ -1,6 +1,6 @@
 """Turns one block of a Secret's entry into its RSA public key, or into the reason why it is unusable.
 
-The content of a block decides what it is; the label is only used for messages about other content. A usable key is RSA,
+A block is identified by its content; the label is only used for messages about other content. A usable key is RSA,
 of exactly 2048 bits, not restricted to signatures, with halves that match. Private halves are dropped.
 """
 
@@ -55,7 +55,7 @@ _OTHERS: Final[Mapping[str, str]] = {
     "TRUSTED CERTIFICATE": "a certificate in OpenSSL's own format",
     "X509 CRL": "a certificate revocation list",
 }
-"""Other labels, and what to call their content."""
+"""Other labels, and names for their content."""
 
 _COMMANDS: Final[Mapping[str, str]] = {
     "OPENSSH PRIVATE KEY": "ssh-keygen -p -m PEM converts it",
@@ -77,7 +77,7 @@ def part_of(block: Block) -> Part:
     """Return the key in a block.
 
     Raises:
-        UnusableError: There is none; the message says what the block is instead.
+        UnusableError: There is none; the message describes the block.
     """
     if block.cipher and block.label not in _OTHERS:
         return Part(block, Content(Kind.ENCRYPTED, "", block.der))
@@ -159,7 +159,7 @@ def _opened(part: Part, passphrases: tuple[bytes, ...]) -> Content:
 
 
 def _other(block: Block) -> str:
-    """Return what a block is that does not contain a key."""
+    """Describe a block that does not contain a key."""
     actual = block.label if block.label in _OTHERS else label_of_other(block.der)
     command = _COMMANDS.get(actual)
     if actual and block.label in {actual, ""}:
@@ -167,7 +167,7 @@ def _other(block: Block) -> str:
     if actual:
         # An unknown label is arbitrary text, so it is not quoted.
         label = f"the label {block.label}" if block.label in _KEYS else "another label"
-        first = "decode what is between its lines" if actual == "PKCS12" else f"change that to {actual}"
+        first = "decode the base64 text between its lines" if actual == "PKCS12" else f"change the label to {actual}"
         return f"holds {_OTHERS[actual]} under {label}; {first}{f', then {command}' if command else ''}"
     if block.label in _KEYS:
         return f"is not a readable {_KEYS[block.label]}: damaged, truncated or of an unknown kind"

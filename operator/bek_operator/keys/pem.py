@@ -1,6 +1,6 @@
 """Splits the bytes of a Secret's entry into PEM blocks.
 
-Damage that a key suffers on its way into a Secret is repaired where it is unambiguous: newlines that were escaped,
+Damage that is typical of keys in Secrets is repaired if it is unambiguous: newlines that were escaped,
 doubled, folded or lost, quotes, indentation, a byte order mark, text around the blocks, base64 applied once or twice
 more, missing BEGIN and END lines. Other formats are named in the error. This module knows nothing of keys.
 """

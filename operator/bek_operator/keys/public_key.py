@@ -73,7 +73,7 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
     """Return the public key in a Secret's decoded data.
 
     A named entry is the only one read; otherwise all present `ENTRIES` must have the same key. With a named passphrase
-    an encrypted private key must be decryptable even beside a public part, because the business's Flows endpoint has to
+    an encrypted private key must be decryptable even beside a public part, because the business's Flows endpoint must
     decrypt it, too. Without one the public part is enough.
 
     Takes up to three seconds of CPU for an encrypted key.
@@ -94,7 +94,7 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
             found[name] = key
     if not found:
         raise InvalidKey(
-            f"{_shown(encrypted[0])} is encrypted; keySecretRef.passphraseKey must name its passphrase's entry"
+            f"{_shown(encrypted[0])} is encrypted; set keySecretRef.passphraseKey to the entry with its passphrase"
         )
     (first, key), *others = found.items()
     for name, other in others:
@@ -186,13 +186,13 @@ def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> Pub
     parts = [part_of(block) for block in blocks_of_bytes(raw)]
     private = [part for part in parts if part.content.kind in {Kind.PRIVATE, Kind.ENCRYPTED}]
     if len(private) > 1:
-        raise UnusableError("holds several private keys; one is needed")
+        raise UnusableError("holds several private keys; keep one of them")
     public = [part for part in parts if part.content.kind is Kind.PUBLIC]
     # In a chain the first certificate is the key's own.
     certificates = [part for part in parts if part.content.kind is Kind.CERTIFICATE][:1]
     found = {key for part in (*public, *certificates, *private) if (key := public_key_of(part, passphrases))}
     if len(found) > 1:
-        raise UnusableError("holds parts of different keys; one key is needed")
+        raise UnusableError("holds different keys; keep one of them")
     return _published(found.pop()) if found else None
 
 

@@ -41,7 +41,7 @@ def check_ca_bundle(text: str) -> None:
     """Check the size of a CA bundle, the BEGIN and END lines of its certificates, and their key algorithms.
 
     Raises:
-        ValueError: It is invalid; the message is a predicate in our own words and quotes nothing.
+        ValueError: It is invalid; the message is a predicate, and quotes nothing.
     """
     count = text.count(_BEGIN)
     if len(text) > MAX_CHARACTERS or count > MAX_CERTIFICATES:

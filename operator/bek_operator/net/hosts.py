@@ -31,7 +31,7 @@ METADATA: Final[frozenset[IPAddress]] = frozenset(
 )
 """Metadata services of clouds, which give credentials to any process on the machine."""
 
-METADATA_ADVICE: Final = "it must not be called"
+METADATA_ADVICE: Final = "calling it is forbidden"
 
 _METADATA_NAMES: Final = frozenset(
     {"metadata.google.internal", "metadata.azure.internal", "instance-data.ec2.internal"}
@@ -120,7 +120,7 @@ def _parse_entry(text: str) -> _Entry:
     host, written = found["host"], found["port"]
     port = None if written == _ANY else int(written or HTTPS)
     if port is not None and port > MAX_PORT:
-        raise ValueError(f"has a port beyond {MAX_PORT}")
+        raise ValueError(f"has a port above {MAX_PORT}")
     if host.startswith("["):
         try:
             return _Entry(port=port, address=IPv6Address(host[1:-1]))
@@ -129,7 +129,7 @@ def _parse_entry(text: str) -> _Entry:
     if host.startswith("*."):
         check_host(host[2:])
         if is_numeric(host):
-            raise ValueError("is a pattern of addresses; patterns are for names")
+            raise ValueError("is a pattern of IP addresses; only names can be patterns")
         return _Entry(port=port, suffix=host[1:])
     check_host(host)
     if is_numeric(host):

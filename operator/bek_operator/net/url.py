@@ -44,7 +44,7 @@ def parse_url(text: str) -> Url:
     """Parse an https URL strictly: what two parsers could interpret differently is refused.
 
     Raises:
-        ValueError: It is invalid; the message says what is allowed, in our own words.
+        ValueError: It is invalid; the message says what is allowed, and quotes nothing.
     """
     found = _URL.fullmatch(text) if len(text) <= MAX_URL else None
     if not found:

@@ -1,1 +1,1 @@
-"""One phone number as values: its target, what is known of it, and what to do next; no I/O, no clock."""
+"""One phone number as values: its target, the facts about it, and the next action; no I/O, no clock."""

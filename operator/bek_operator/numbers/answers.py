@@ -1,7 +1,7 @@
-"""What an API said about one number, as values: a backend returns these and never raises.
+"""The outcomes of API calls as values: a backend returns these and never raises.
 
-Nothing in here was written by a remote server but codes, times and fingerprints; texts are our own words, so
-they may be shown in a status, an event or a log.
+Only codes, times and fingerprints come from a remote server. Messages are our own, so they can be shown in a status,
+an event or a log.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from bek_operator.crd.types import SignatureStatus
 class Reading:
     """A well-formed answer to "which key do you hold?".
 
-    `fingerprint` is `sha256:<hex>` of the key's DER SubjectPublicKeyInfo, or of the text where that is no key; `None`
-    when the API holds none. An API that documents "nothing there" as an error is a `Reading` without key as well.
-    VALID comes with a key that could be read: an answer that says otherwise contradicts itself, and is a `Failure`.
+    `fingerprint` is `sha256:<hex>` of the key's DER SubjectPublicKeyInfo, or of the text if that is not a key; `None`
+    if the API holds none. A documented error that means "no key" is a `Reading` without key as well. VALID comes with
+    a readable key: a response that says otherwise contradicts itself, and is a `Failure`.
     """
 
     status: SignatureStatus | None
@@ -25,12 +25,20 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.status is SignatureStatus.VALID and self.fingerprint is None:
-            raise ValueError("VALID comes with a key; what says otherwise is not to be acted upon")
+            raise ValueError("a reading that is VALID must have a key")
+
+    def compared_with(self, fingerprint: str) -> Reason:
+        """Return how the key that the API holds compares with the one of that fingerprint."""
+        if self.fingerprint is None:
+            return Reason.NOT_PUBLISHED
+        if self.fingerprint != fingerprint:
+            return Reason.FOREIGN_KEY
+        return Reason.SIGNED if self.status is SignatureStatus.VALID else Reason.STALE_SIGNATURE
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The API took the key; only a later `Reading` says whether it is signed."""
+    """The API accepted the key; only a later `Reading` says whether it is signed."""
 
 
 _REFUSALS_OF_THE_KEY = frozenset({Reason.KEY_REJECTED, Reason.NOT_ELIGIBLE})
@@ -38,41 +46,41 @@ _OF_ALL_NUMBERS = frozenset({Reason.KEY_REJECTED, Reason.UNSUPPORTED})
 
 
 class Retry(StrEnum):
-    """What makes a failure go away, and so who must act."""
+    """Whether retrying helps, and so who must act."""
 
     TRANSIENT = "transient"
-    """Trying again, for as long as it takes."""
+    """Retried until it passes."""
     LIMITED = "limited"
-    """Trying again a few times; after that the user must act."""
+    """Retried a few times; after that the user must act."""
     TERMINAL = "terminal"
-    """The user changing something; trying again only finds out whether they did."""
+    """The user must act; retries only detect that they did."""
 
 
 class Pace(StrEnum):
-    """How soon a failed call is worth repeating."""
+    """How soon a failed call is retried."""
 
     SOON = "soon"
     """Seconds: a failover, a restart."""
     NORMAL = "normal"
     """Seconds growing to minutes."""
     SLOW = "slow"
-    """Half a minute growing to many: a server that asked for less, or is under repair."""
+    """Half a minute growing to half an hour: a rate limit, or maintenance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A call that said nothing about the number's key, or a publish that was refused.
+    """A check without a usable response, or a publish that was not accepted.
 
     Attributes:
-        reason: What to show.
-        message: Our own words, at most 200 characters, the same for the same failure (no times, no counts).
-        retry: What makes it go away.
-        pace: How soon to try again.
-        retry_after: Seconds that the server asked us to wait, already bounded; `None` when it did not ask.
+        reason: The reason for the row.
+        message: At most 200 characters, the same for the same failure (no times, no counts).
+        retry: Whether retrying helps.
+        pace: How soon to retry.
+        retry_after: Seconds of the server's Retry-After, already bounded; `None` without one.
         code: The API's own error code, for the log and the message.
-        trace: The API's id of the call, checked for form, for its support.
-        unknown: For a publish: it may have been carried out all the same.
-        shared: It is a limit on calls, which every call with the same credentials meets.
+        trace: The API's id of the call, for its support; its form was checked.
+        unknown: For a publish: it may have been carried out.
+        shared: It is a rate limit that applies to all calls with the same credentials.
     """
 
     reason: Reason
@@ -87,18 +95,18 @@ class Failure:
 
 
 def is_of_the_key(refusal: Failure) -> bool:
-    """Return whether a publish was refused for the key itself, rather than for who published it or when."""
+    """Return whether a publish was refused because of the key itself."""
     return refusal.reason in _REFUSALS_OF_THE_KEY
 
 
 def may_be_for_the_key(refusal: Failure) -> bool:
-    """Return whether a refused publish may say something about the key, so that others had better not meet it, too.
+    """Return whether a refused publish may be the key's fault, so that other numbers must not get that key.
 
-    That is not so for what passes by itself, for what the API names as a fault of the number or the caller, and for
-    errors that are not understood: those that name the key have a reason that says so.
+    Not for transient failures, for errors that the API attributes to the number or the caller, and for undocumented
+    errors: those that mention the key have a reason of their own.
     """
     if refusal.reason is Reason.ACCESS_DENIED:
-        # By the HTTP status alone: a firewall that dislikes the body, for all that anybody knows.
+        # By the HTTP status alone: it may come from a firewall that rejects the body.
         return refusal.code is None
     failed_over_it = refusal.unknown and refusal.retry is Retry.LIMITED and refusal.reason is Reason.SERVICE_NOT_READY
     return failed_over_it or refusal.reason in _OF_ALL_NUMBERS

@@ -1,4 +1,4 @@
-"""Carry-over: what is known of a number after a restart, after a rest, and for another target."""
+"""Carry-over: which facts about a number remain valid after a restart, after a pause, and for another target."""
 
 import math
 from dataclasses import replace
@@ -16,36 +16,39 @@ _MAY_BE_REFUSALS = frozenset({Reason.INVALID_ANSWER, Reason.SERVICE_NOT_READY})
 
 
 def restore_from_status(target: Target, recorded: Status, generation: int, *, now: float, due: float) -> NumberFacts:
-    """Take a number up where the status left it; `due` is when to check it if all was well."""
+    """Restore the facts from the status; `due` is when to check the number if it was signed."""
+    if target.problem is None:
+        return _restored(target, recorded, generation, now=now, due=due)
     facts = _restored(replace(target, problem=None), recorded, generation, now=now, due=due)
-    return _blocked(facts, target, facts) if target.problem else facts
+    return _blocked(facts, target, facts)
 
 
 def _restored(target: Target, recorded: Status, generation: int, *, now: float, due: float) -> NumberFacts:
     row = recorded.rows.get(target.number)
     if row is None or row.api != target.api.name:
         return NumberFacts(target=target)
-    # A time that is still to come is that of a clock that went wrong; the back-off must not wait for it.
+    # A time in the future is from a wrong clock; the back-off must not wait for it.
     published_at = None if row.published_at is None else min(row.published_at, now)
     recent = tuple(min(at, now) for at in row.recent)
     asked_again = target.request not in {"", recorded.request}
     if asked_again:
-        # Room for one publish: whether the last process has lifted the back-off for it already is not known.
+        # Allows one publish: the last process may or may not have reset the back-off already.
         recent = recent[-(backoff.MOST_IN_AN_HOUR - 1) :]
-    record = PublishRecord(at=published_at, recent=recent)
-    facts = NumberFacts(target=target, reading=_reading_of(row), published=record)
+    record, reading = PublishRecord(at=published_at, recent=recent), _reading_of(row)
     signed, waiting = row.reason is Reason.SIGNED, row.reason is Reason.WAITING_FOR_ROLLOUT
-    if recorded.fingerprint != target.key.fingerprint or (signed and facts.finding is not Reason.SIGNED):
-        return replace(facts, due=due if signed or waiting else 0.0)
+    is_signed = reading.compared_with(target.key.fingerprint) is Reason.SIGNED
+    if recorded.fingerprint != target.key.fingerprint or (signed and not is_signed):
+        return NumberFacts(target=target, reading=reading, published=record, due=due if signed or waiting else 0.0)
     observed = recorded.complete and recorded.generation == generation
     shown = Verdict(row.reason, row.message, _retry_of(row, recorded.stalled))
-    return replace(
-        facts,
+    return NumberFacts(
+        target=target,
+        reading=reading,
         carried=shown,
         observed=observed,
         check_requested=asked_again,
         published=record if asked_again else _restored_publishes(row, record),
-        failing=FailureStreak(limited=backoff.LIMITED_TRIES if shown.needs_user and observed else 0),
+        failing=FailureStreak(limited=backoff.LIMITED_TRIES) if shown.needs_user and observed else NO_FAILURES,
         due=due if (waiting or (signed and observed)) and not asked_again else 0.0,
     )
 
@@ -58,13 +61,14 @@ def _retry_of(row: Row, stalled: str) -> Retry | None:
 
 
 def _reading_of(row: Row) -> Reading:
-    # VALID comes with a key; a row that says otherwise was not written by this operator.
+    # VALID comes with a key; a row without one was not written by this operator.
     contradictory = row.status is SignatureStatus.VALID and row.fingerprint is None
     return Reading(status=None if contradictory else row.status, fingerprint=row.fingerprint)
 
 
 def _restored_publishes(row: Row, record: PublishRecord) -> PublishRecord:
-    record = replace(record, count=row.publishes, accepted=row.reason is Reason.PENDING and row.publishes > 0)
+    if row.publishes:
+        record = replace(record, count=row.publishes, accepted=row.reason is Reason.PENDING)
     refusal = Failure(reason=row.reason, message=row.message, retry=Retry.TERMINAL)
     if not is_of_the_key(refusal):
         if not row.publishes or row.reason not in _MAY_BE_REFUSALS:
@@ -74,24 +78,24 @@ def _restored_publishes(row: Row, record: PublishRecord) -> PublishRecord:
 
 
 def expired(facts: NumberFacts, now: float) -> NumberFacts:
-    """Carry over what is known of a number that nobody was to call for a while: anything may have happened to it."""
+    """Carry over the facts about a number that was not called for a while: its key may have changed."""
     if facts.resume_from:
         return replace(facts, resume_from=expired(facts.resume_from, now))
     return replace(facts, observed=False, read_at=None, due=now)
 
 
 def with_target(facts: NumberFacts, target: Target, now: float) -> NumberFacts:
-    """Carry over what is still true for another target of the same number.
+    """Carry over the facts that remain valid for another target of the same number.
 
-    The key that the API holds stays known while the endpoint is the same; the count of publishes stays with key and
-    address; a server's wish to be left alone stays with the address. A problem leaves no trace, if no check is due.
+    The reading remains valid for the same endpoint, the count of publishes for the same key and address, and a
+    Retry-After for the same address. After a problem everything continues as before it, if no check is due.
     """
     if facts.target == target:
         return facts
     known = facts.resume_from or facts
     carried = _carried_over(known, target, now)
     if target.problem:
-        # Whoever has a number that is listed twice may publish to it.
+        # The owner of a duplicate number may publish to it.
         taken = target.problem.reason is Reason.DUPLICATE_NUMBER
         return _blocked(carried, target, expired(known, now) if taken else known)
     return expired(carried, now) if facts.resume_from and now >= carried.due else carried
@@ -108,35 +112,37 @@ def _carried_over(facts: NumberFacts, target: Target, now: float) -> NumberFacts
         return facts
     if before.address != target.address:
         return NumberFacts(target=target)
-    shown, moved = facts.verdict, before.endpoint != target.endpoint
-    kept = replace(
+    shown, observed = facts.verdict, facts.observed
+    moved, new_key, requested = before.endpoint != target.endpoint, before.key != target.key, False
+    if moved and shown.reason is not Reason.SIGNED:
+        # The problem may be gone, so it is no longer shown.
+        shown, observed = NOT_CHECKED, False
+    if new_key:
+        # A Retry-After also delays the new key, so its reason is still shown.
+        waiting = now < facts.retry_at and SEVERITY[shown.reason][0] is Severity.TRANSIENT
+        shown, observed = shown.without_user() if waiting else NOT_CHECKED, False
+    else:
+        requested = _is_requested(before, target)
+        if before.api != target.api or before.publish != target.publish:
+            shown, observed = shown.without_user(), False
+    return replace(
         facts,
         target=target,
+        read_at=None if moved or requested else facts.read_at,
         published=_record_for(facts, target),
         failing=NO_FAILURES,
         hold="",
-        due=now if moved or facts.failing.count else min(facts.due, now + target.interval),
+        carried=shown,
+        observed=observed,
+        check_requested=facts.check_requested or requested,
+        due=now if moved or requested or facts.failing.count else min(facts.due, now + target.interval),
     )
-    if moved:
-        kept = replace(kept, read_at=None)
-        if shown.reason is not Reason.SIGNED:
-            # What stood in the way may be gone; nobody should go on reading about it.
-            shown, kept = NOT_CHECKED, replace(kept, observed=False)
-    if before.key != target.key:
-        # What the API asks us to wait for is worth showing until the new key has its turn.
-        waiting = now < facts.retry_at and SEVERITY[shown.reason][0] is Severity.TRANSIENT
-        return replace(kept, carried=shown.without_user() if waiting else NOT_CHECKED, observed=False)
-    if before.api != target.api or before.publish != target.publish:
-        shown, kept = shown.without_user(), replace(kept, observed=False)
-    if _is_requested(before, target):
-        kept = replace(kept, read_at=None, check_requested=True, due=now)
-    return replace(kept, carried=shown)
 
 
 def _record_for(facts: NumberFacts, target: Target) -> PublishRecord:
     before, record = facts.target, facts.published
     if _is_requested(before, target):
-        # What was lost stays known for the key: its event may still have to be posted.
+        # The loss is remembered for the key, because its event may not have been posted yet.
         same_key = before.key == target.key
         lost, cause = (record.lost, record.cause) if same_key else (None, None)
         return PublishRecord(at=record.at, lost=lost, cause=cause)

@@ -1,4 +1,4 @@
-"""Endpoints: where a number's API is, as whom it is called and what is trusted there."""
+"""Endpoints: the address of a number's API, the credentials, and the CAs to trust."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,7 +8,7 @@ from bek_operator.net.url import Url
 from bek_operator.secret_str import SecretStr
 
 Identity = tuple[Url, SecretStr | None]
-"""Where an endpoint leads: equal ones lead to the same number."""
+"""The identity of an endpoint: equal ones lead to the same number."""
 
 _SOME_SECRET: Final = "the Secret"  # noqa: S105 - a word, not a secret
 _BEFORE_TAG: Final = "#"
@@ -16,10 +16,10 @@ _BEFORE_TAG: Final = "#"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnPremisesEndpoint:
-    """The On-Premises API of one number: an API pod of its own, opened by user and password.
+    """The On-Premises API of one number: an API pod of its own, with user name and password.
 
     Attributes:
-        source: What holds user and password, as messages name it.
+        source: The Secret with user name and password, for messages.
     """
 
     url: Url
@@ -30,26 +30,26 @@ class OnPremisesEndpoint:
 
     @property
     def limiter_key(self) -> str:
-        """Return what calls share a limit: the API's host and port."""
+        """Return the limiter key: the API's host and port."""
         return self.url.authority
 
     @property
     def identity(self) -> Identity:
-        """Return what another endpoint of the same number has as well."""
+        """Return the identity."""
         return self.url, None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudEndpoint:
-    """One number at the Cloud API, or at a provider that speaks its protocol under an address of its own.
+    """One number at the Cloud API, or at a provider that offers its protocol at another address.
 
     Attributes:
         url: Everything before `/whatsapp_business_encryption`.
-        provider: Whether it is a provider's, which names things in another way than Meta.
+        provider: Whether it is a provider's, for which other messages apply.
         header: The name of the header that carries the token.
         token: The access token or API key, bare.
-        app_secret: What a proof of the token is made with, where the app demands one.
-        source: What holds the token, as messages name it.
+        app_secret: The app secret for `appsecret_proof`, if the app requires one.
+        source: The Secret entry with the token, for messages.
     """
 
     url: Url
@@ -62,12 +62,12 @@ class CloudEndpoint:
 
     @property
     def limiter_key(self) -> str:
-        """Return what calls share a limit: the token, at its API's host."""
+        """Return the limiter key: the token, at its API's host."""
         return f"{self.url.authority}{_BEFORE_TAG}{self.token.tag}"
 
     @property
     def identity(self) -> Identity:
-        """Return what another endpoint of the same number has as well: where the URL does not, the token selects it."""
+        """Return the identity; the token is part of it if the URL does not select the number."""
         return self.url, self.token
 
 

@@ -1,4 +1,4 @@
-"""Endpoints: the endpoint of a number, with what the Secrets hold that its API is called with."""
+"""Builds the endpoint of a number, with credentials and CAs from Secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ from bek_operator.secret_str import SecretStr
 
 
 class Missing(StrEnum):
-    """What a Secret does whose content is not known."""
+    """Why a Secret's content is not known; the value is a predicate for messages."""
 
-    ABSENT = "does not exist (yet)"
+    ABSENT = "does not exist"
     FORBIDDEN = "cannot be read: RBAC forbids it"
 
 
@@ -32,12 +32,12 @@ _LONGEST_TOKEN = 8 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressPolicy:
-    """What the operator's own settings let an object call.
+    """Which hosts objects can make the operator call, from its settings.
 
     Attributes:
         hosts: Beside the Cloud API.
-        cloud: Where the Cloud API is.
-        cloud_authorities: The CA to trust for it, as PEM; `None` for the system's.
+        cloud: The base URL of the Cloud API.
+        cloud_ca: The CA bundle for it, as PEM; `None` for the system's.
     """
 
     hosts: AllowedHosts
@@ -52,7 +52,7 @@ class _Problem(Exception):
 
 
 class Endpoints:
-    """The endpoints of one object's numbers; what they have in common is looked up and kept once."""
+    """The endpoints of one object's numbers; Secret entries that they share are decoded once."""
 
     def __init__(self, namespace: str, secrets: Secrets, egress: EgressPolicy) -> None:
         self._namespace = namespace
@@ -62,7 +62,7 @@ class Endpoints:
         self._hidden: dict[EntryRef, SecretStr] = {}
 
     def of(self, number: Number) -> Endpoint | Failure:
-        """Return where a number is called, or why it cannot be."""
+        """Return a number's endpoint, or why it has none."""
         try:
             match number.api:
                 case OnPremisesApi():
@@ -73,7 +73,7 @@ class Endpoints:
                     return self._provider(number.api, number)
         except _Problem as problem:
             return problem.failure
-        message = f"this version of the operator does not serve apis of type {number.api.type}"
+        message = f"this version of the operator does not support APIs of type {number.api.type}"
         return Failure(reason=Reason.UNSUPPORTED, message=message, retry=Retry.TERMINAL)
 
     def _on_premises(self, api: OnPremisesApi, number: Number) -> OnPremisesEndpoint:
@@ -82,7 +82,8 @@ class Endpoints:
         password = self._secret(replace(login, entry="password"), _LONGEST_CREDENTIAL)
         if ":" in username:
             raise _Problem(
-                Reason.INVALID_CREDENTIALS, f"{_named(login)} must not contain a colon (it is sent as Basic login)"
+                Reason.INVALID_CREDENTIALS,
+                f"{_named(login)} must not contain a colon (HTTP basic authentication forbids it)",
             )
         url, trust = self._allowed(api, number)
         return OnPremisesEndpoint(
@@ -108,7 +109,7 @@ class Endpoints:
     def _allowed(self, api: OnPremisesApi | ProviderApi, number: Number) -> tuple[Url, ServerTrust]:
         found = url_of(api, number, self._namespace)
         if found is None:
-            raise _Problem(Reason.HOST_NOT_ALLOWED, f"`url` of api {api.name} is not a usable https URL")
+            raise _Problem(Reason.HOST_NOT_ALLOWED, f"`url` of api {api.name} is not a valid https URL")
         url, written = found
         if not self._egress.hosts.allows(url, self._namespace, cloud_host=self._egress.cloud.authority):
             raise _Problem(Reason.HOST_NOT_ALLOWED, self._egress.hosts.refusal(url))

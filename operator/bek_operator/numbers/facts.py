@@ -1,15 +1,13 @@
-"""Facts: what has happened to one number, never what that means.
+"""Facts: what happened to one number, without any interpretation.
 
-The facts say which target they were learnt for. `carry_over` says what of them is still true after a restart or for
-another target, `transitions` how each answer changes them, `verdict` what they mean, `next_action` what to do about
-them.
+`carry_over` keeps those that remain valid after a restart or for another target, `transitions` updates them with each
+response, `verdict` interprets them, `next_action` decides what to do.
 """
 
 from dataclasses import dataclass, field
 
 from bek_operator.crd.reasons import OF_THE_KEY, Reason
 from bek_operator.crd.status import Row
-from bek_operator.crd.types import SignatureStatus
 from bek_operator.numbers import backoff
 from bek_operator.numbers.answers import Failure, Reading, may_be_for_the_key
 from bek_operator.numbers.target import Target
@@ -21,17 +19,17 @@ _MOST_PUBLISHES = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRecord:
-    """What came of publishing to a number.
+    """The record of publishes to a number.
 
     Attributes:
         at: Our last publish, of whatever key.
-        count: How often the current key was published; the publish back-off's memory.
-        stable: The signature was seen to have lasted since the last publish; the next one starts counting anew.
-        lost: How a number that was signed was found not to be, until the key is published again.
-        cause: What the last publish, which was accepted, made good: a loss, or `Pending`, which is none.
+        count: How often the current key was published; the publish back-off counts by it.
+        stable: The number was still signed long after the last publish; the next publish starts the count again.
+        lost: How a signed number lost its signature, until the key is published again.
+        cause: Why the last accepted publish was necessary: a loss, or `Pending` for a new key.
         accepted: A publish was accepted, and the number was not VALID since.
         refusal: Why the last publish of the current key was not accepted, at `refused_at`; `refusals` in a row.
-        recent: Our last publishes, of whatever key, oldest first, as far as they count; the back-off's other memory.
+        recent: Our publishes of any key that count for the hourly limit, oldest first.
     """
 
     at: float | None = None
@@ -52,10 +50,10 @@ class FailureStreak:
 
     Attributes:
         count: How many, the first at `since`, the last at `last_at`.
-        limited: How many of the last ones in a row were not sure to pass.
+        limited: How many of the last ones in a row were LIMITED.
         last: The last one.
-        passing: Whether none needed the user.
-        tolerated: Whether each came with nothing changed since the number was checked before.
+        passing: Whether none was TERMINAL.
+        tolerated: Whether nothing had changed between each of them and the check before.
     """
 
     count: int = 0
@@ -73,27 +71,29 @@ _NOTHING_READ = Reading(status=None, fingerprint=None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumberFacts:
-    """What is known of one number. Instants are seconds since the epoch.
+    """The facts about one number. Instants are seconds since the epoch.
 
     Attributes:
-        target: What it was learnt for.
-        reading: The API's last word, whenever that was.
-        read_at: When that was, as long as it is good enough to act upon and of this process.
-        as_of: The last answer to a read, or to a publish.
-        published: What came of publishing.
-        failing: The checks that failed since the last one that did not.
-        hold: Why the rollout has the number wait; empty when it has not.
-        carried: What its row showed before something changed, as long as nothing newer is known.
+        target: The target that they belong to.
+        reading: The last reading, however old.
+        read_at: When that was; `None` if it must not be acted upon, as after a restart.
+        checked_at: When this process last read the number, even if that must not be acted upon any more; for metrics.
+        as_of: When the last reading was made, or the last publish ended.
+        published: The record of publishes.
+        failing: The failed checks since the last successful one.
+        hold: Why the number waits for the rollout; empty if it does not.
+        carried: The verdict from before a change, shown until the next response.
         observed: Whether the number was checked since its target was set.
-        check_requested: Whether the user asked for a check that was not made yet.
-        due: When to call again, whatever happens.
-        retry_at: Until when the server asked to be left alone.
-        resume_from: While the target has a problem: what was known without it, to go on from when that is over.
+        check_requested: Whether a check that the user requested is pending.
+        due: When to check the number next.
+        retry_at: The end of the server's Retry-After.
+        resume_from: While the target has a problem: the facts from before it, to continue from.
     """
 
     target: Target
     reading: Reading = _NOTHING_READ
     read_at: float | None = None
+    checked_at: float | None = None
     as_of: float = 0.0
     published: PublishRecord = PublishRecord()
     failing: FailureStreak = NO_FAILURES
@@ -109,7 +109,7 @@ class NumberFacts:
 
     @property
     def verdict(self) -> Verdict:
-        """Return what the facts mean."""
+        """Return the verdict on the facts."""
         found = self._verdict
         if found is None:
             found = verdict(self)
@@ -118,26 +118,22 @@ class NumberFacts:
 
     @property
     def reason(self) -> Reason:
-        """Return what the number's row shows."""
+        """Return the reason in the number's row."""
         return self.verdict.reason
 
     @property
     def message(self) -> str:
-        """Return what the number's row says beside the reason."""
+        """Return the message in the number's row."""
         return self.verdict.message
 
     @property
     def finding(self) -> Reason:
-        """Return how what the API last reported compares with the target's key."""
-        if self.reading.fingerprint is None:
-            return Reason.NOT_PUBLISHED
-        if self.reading.fingerprint != self.target.key.fingerprint:
-            return Reason.FOREIGN_KEY
-        return Reason.SIGNED if self.reading.status is SignatureStatus.VALID else Reason.STALE_SIGNATURE
+        """Return the result of comparing the last reading with the target's key."""
+        return self.reading.compared_with(self.target.key.fingerprint)
 
     @property
     def published_at(self) -> float | None:
-        """Return when a key was last published, of whatever key."""
+        """Return when any key was last published."""
         return self.published.at
 
     @property
@@ -147,7 +143,7 @@ class NumberFacts:
 
     @property
     def cause(self) -> Reason | None:
-        """Return what the last publish made good."""
+        """Return why the last accepted publish was necessary."""
         return self.published.cause
 
     @property
@@ -165,38 +161,44 @@ class NumberFacts:
         """Return the number's row of the status, made once: few of a thousand rows change between two writes."""
         row = self._row
         if row is None:
-            at, recent = self.published.at, self.published.recent
-            # The last of them is the one that is shown as such; what was turned away since has no place here.
+            found, published = self.verdict, self.published
+            at, recent = published.at, published.recent
+            # The last publish has a field of its own; refused publishes after it are not shown.
             earlier = [one for one in recent if one <= at][:-1] if at is not None and len(recent) > 1 else ()
             row = Row(
                 number=self.target.number,
                 api=self.target.api.name,
-                reason=self.verdict.reason,
-                message=self.verdict.message[:_LONGEST_MESSAGE],
+                reason=found.reason,
+                message=found.message[:_LONGEST_MESSAGE],
                 status=self.reading.status,
                 fingerprint=self.reading.fingerprint,
                 published_at=None if at is None else float(int(at)),
-                publishes=min(self.published.count, _MOST_PUBLISHES),
+                publishes=min(published.count, _MOST_PUBLISHES),
                 earlier=tuple(int(at or 0.0) - int(one) for one in earlier),
             )
             object.__setattr__(self, "_row", row)
         return row
 
-    @property
-    def shown(self) -> tuple[object, ...]:
-        """Return what the status of the object depends on."""
-        return self.row, self.verdict.retry, self.observed, self.check_requested
+    def looks_like(self, other: "NumberFacts") -> bool:
+        """Return whether the object's status is the same with the other facts."""
+        # The row last, because it has to be made.
+        return (
+            self.observed is other.observed
+            and self.check_requested is other.check_requested
+            and self.verdict.retry is other.verdict.retry
+            and self.row == other.row
+        )
 
     @property
     def suggests_bad_key(self) -> bool:
-        """Return whether what came of publishing may be the key's fault."""
+        """Return whether the key may be at fault for the last publish's failure."""
         known = self.resume_from or self
         refusal = known.published.refusal
         return known.reason in OF_THE_KEY or (refusal is not None and may_be_for_the_key(refusal))
 
     @property
     def publish_due(self) -> float:
-        """Return from when on the current key may be published (again)."""
+        """Return the earliest instant at which the current key can be published (again)."""
         published = self.published
         due = backoff.next_of_any_key(published.recent)
         if published.at is not None and published.count:

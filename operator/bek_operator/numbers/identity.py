@@ -1,6 +1,7 @@
-"""Identity: where the API of a number is, and what makes two entries lead to the same number."""
+"""Identity: the URL of a number's API, and whether two entries lead to the same number."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 from bek_operator.crd.types import CloudApi, Number, OnPremisesApi, ProviderApi
 from bek_operator.net.hosts import qualify
@@ -8,7 +9,7 @@ from bek_operator.net.url import Url, parse_url
 
 
 def identity_of(number: Number, namespace: str) -> str | None:
-    """Return what distinguishes an endpoint from others; `None` where that is not known.
+    """Return the identity of an endpoint; `None` if it is not known.
 
     On the Cloud API that is the phone number id, whatever token or version it is called with. Elsewhere it is the
     URL; where the credential selects the number, the Secret's entry too.
@@ -27,12 +28,18 @@ def identity_of(number: Number, namespace: str) -> str | None:
 
 
 def url_of(api: OnPremisesApi | ProviderApi, number: Number, namespace: str) -> tuple[Url, str] | None:
-    """Return the URL of a number's API, and its host as it was written; `None` where the URL cannot be used.
+    """Return the URL of a number's API, and its host as written in the spec; `None` if the URL is invalid.
 
     A host without a dot is a Service of the object's namespace.
     """
+    return _url(number.fill_in(api.url), namespace)
+
+
+# Asked for several times with every new key, and slow; equal URLs are one value.
+@lru_cache(maxsize=16_384)
+def _url(text: str, namespace: str) -> tuple[Url, str] | None:
     try:
-        url = parse_url(number.fill_in(api.url))
+        url = parse_url(text)
     except ValueError:
         return None
     return replace(url, host=qualify(url.host, namespace)), url.host

@@ -6,22 +6,22 @@ from bek_operator.crd.reasons import Reason
 from bek_operator.numbers.facts import NumberFacts
 
 FRESH_SECONDS = 600.0
-"""A read younger than this (and than the interval) need not be repeated before something is done about it."""
+"""A reading younger than this (and than the interval) can be acted upon without another read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Ask the API which key it holds."""
+    """Read which key the number holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Go by the last answer, which is fresh enough to say what the number lacks for a target that is new."""
+    """Apply the last reading, which is fresh enough, to a new target."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Hand over the key; the last answer was understood and showed that it is missing."""
+    """Publish the key; the last reading shows that the number lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ Action = Read | Reuse | Publish | Wait
 def next_action(facts: NumberFacts, now: float, *, recorded: bool) -> Action:
     """Return what to do about a number whose target has an endpoint.
 
-    `recorded`: whether the status shows our last publish of the current key. Another one is not made before that, so
-    that a crash costs one publish and no more.
+    `recorded`: whether the status shows our last publish of the current key. Another one waits for that, so that a
+    crash costs at most one extra publish.
     """
     if now < facts.retry_at:
         return Wait(facts.retry_at)
@@ -52,12 +52,12 @@ def next_action(facts: NumberFacts, now: float, *, recorded: bool) -> Action:
 
 
 def _may_publish(facts: NumberFacts, now: float) -> bool:
-    """Return whether the last answer is good enough to act upon, and asks for a publish that nothing holds back."""
+    """Return whether the last reading is fresh and shows that a publish is necessary and permitted."""
     if not facts.target.publish or facts.finding is Reason.SIGNED or now < facts.publish_due:
         return False
     if facts.read_at is None or not _is_fresh(facts, now):
         return False
-    # A check that has come due since goes first.
+    # A check that became due since then goes first.
     return not facts.read_at < facts.due <= now
 
 

@@ -27,14 +27,14 @@ class _Claim:
 
 
 class Ownership:
-    """Who claims which endpoint; the one mutable part of the pure packages, owned by the store."""
+    """The claims on endpoints; the only mutable state in the pure packages, owned by the store."""
 
     def __init__(self) -> None:
         self._claims: dict[_Identity, set[_Claim]] = defaultdict(set)
         self._identities: dict[str, frozenset[_Identity]] = {}
 
     def update(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
-        """Record what an object claims now; return the other objects that this concerns."""
+        """Record an object's claims; return the other objects that this affects."""
         spec = resource.spec
         identities: frozenset[_Identity] = frozenset()
         if isinstance(spec, Spec) and spec.publish and not spec.suspend:
@@ -42,7 +42,7 @@ class Ownership:
         return self._replace(_claim(resource), identities)
 
     def drop(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
-        """Forget an object; return those that it stood in the way of."""
+        """Forget an object; return the objects that it had denied a number."""
         return self._replace(_claim(resource), frozenset())
 
     def _replace(self, claim: _Claim, identities: frozenset[_Identity]) -> frozenset[ObjectKey]:
@@ -64,7 +64,7 @@ class Ownership:
         return frozenset(concerned)
 
     def denied(self, resource: BusinessEncryptionKey, spec: Spec) -> dict[str, str]:
-        """Return for each number that an object is forbidden to manage who does, as a message for its row."""
+        """Return for each number that an object must not manage a message that names the owner."""
         denied: dict[str, str] = {}
         lowest: dict[_Identity, str] = {}
         mine = _claim(resource)
@@ -76,7 +76,7 @@ class Ownership:
                 denied[number] = f"leads to the same endpoint as {first} of this object; remove one of them"
             elif owner != mine:
                 denied[number] = (
-                    f"is managed by the older BusinessEncryptionKey {owner.name}; remove it from one of them"
+                    f"is managed by the older BusinessEncryptionKey {owner.name}; remove the number from one of them"
                 )
         return denied
 

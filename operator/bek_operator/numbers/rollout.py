@@ -1,8 +1,7 @@
-"""The rollout: a new key is tried on one number before it is spread.
+"""The rollout: a new key is verified on one number before the others get it.
 
-It concerns rotations only: some number is known to hold another key as VALID, a former one or somebody else's.
-Who has verified the key, or is the canary, is derived from what the rows and the spec say, so that a restart goes
-on where it was.
+It applies to rotations only: at least one number holds another key as VALID, an earlier one or a foreign one. Which
+number has verified the key, or is the canary, is derived from rows and spec, so that it survives a restart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from bek_operator.numbers.facts import NumberFacts
 from bek_operator.times import rfc3339
 
 CANARY_SECONDS = 10.0
-"""How long the first number may go without any answer before the next one goes first."""
+"""How long the canary can be without a response before the next number replaces it."""
 
 _OF_OTHERS = frozenset({Reason.CONTENDED, Reason.DUPLICATE_NUMBER})
 
@@ -24,12 +23,12 @@ class RolloutGate:
     """Which numbers may be published to.
 
     Attributes:
-        rotation: Whether there is a key to be replaced at all.
+        rotation: Whether any number holds another key as VALID.
         canary: The only number that may be published to; without one all may, unless `closed`.
-        since: Since when it has been that.
-        closed: The key is verified, but none may yet that holds another one as VALID.
-        review_at: When time alone changes the gate; `None` when that takes an answer.
-        message: What the rows of numbers that wait say.
+        since: Since when it is the canary.
+        closed: The key is verified, but numbers that hold another one as VALID wait for `pauseSeconds`.
+        review_at: When the gate changes without a response; `None` if it does not.
+        message: The message for the rows of numbers that wait.
     """
 
     rotation: bool = False
@@ -42,8 +41,8 @@ class RolloutGate:
     def allows(self, facts: NumberFacts) -> bool:
         """Return whether a number may be published to.
 
-        One that had the key before gets it back whatever happens; once the key is verified, one without a VALID key
-        has nothing to lose.
+        A number that held the key before gets it back in any case; once the key is verified, a number without a VALID
+        key does not wait.
         """
         if _had_the_key(facts):
             return True
@@ -58,12 +57,14 @@ OPEN = RolloutGate()
 def rollout_gate(
     rollout: Rollout, known: Mapping[str, NumberFacts], before: RolloutGate, begun: Mapping[str, float], now: float
 ) -> RolloutGate:
-    """Return who may be published to now, from all numbers of an object and the gate as it was.
+    """Return the gate for all numbers of an object, from their facts and the last gate.
 
-    `begun`: since when numbers are being worked on, as far as they are.
+    `begun`: since when numbers are being processed; without those that are not.
     """
-    if rollout.all_at_once or not any(has_another_key(facts) for facts in known.values()):
+    if not any(has_another_key(facts) for facts in known.values()):
         return OPEN
+    if rollout.all_at_once:
+        return RolloutGate(rotation=True)
     named = known.get(rollout.first or "")
     verified = [facts for facts in known.values() if facts.finding is Reason.SIGNED and named in {None, facts}]
     if verified:
@@ -84,13 +85,13 @@ def _verified(proof: NumberFacts, pause: float, now: float) -> RolloutGate:
 def _gate_without_name(
     in_order: Sequence[NumberFacts], before: RolloutGate, begun: Mapping[str, float], now: float
 ) -> RolloutGate:
-    """Let the lowest number go first that is able to, and stay with it until it fails or does not answer."""
+    """Return the gate with the lowest suitable number as canary, until that one fails or does not respond."""
     pending = next((facts for facts in in_order if _is_canary_pending(facts, now)), None)
     if pending:
         return _gate_for(pending, _CANARY_PENDING, before, now)
     able = [facts for facts in in_order if not _cannot_verify(facts, now)]
     last = next((facts for facts in in_order if facts.target.number == before.canary), None)
-    # Where none can verify the key, the lowest may as well go on trying.
+    # If no number can verify the key, the lowest one keeps trying.
     others = able or in_order
     if last and last in able:
         asked_at = begun.get(last.target.number)
@@ -98,9 +99,9 @@ def _gate_without_name(
         if now < canary_deadline:
             return _gate_for(last, _UNDECIDED, before, now, review_at=canary_deadline)
         if asked_at is None:
-            # The rate limit let nobody call it: others with the same limiter key are no better off.
+            # The rate limit delayed the call; numbers with the same limiter key would wait as well.
             others = [facts for facts in able if facts.target.limiter_key != last.target.limiter_key] or [last]
-    # One that never answered may not do so now.
+    # Numbers that have responded before are preferred.
     lowest = next((facts for facts in others if facts.reading.status), others[0])
     canary = next((facts for facts in others if last and _order(facts) > _order(last)), lowest)
     changed = canary in able and canary is not last
@@ -118,7 +119,7 @@ def _gate_for(
 
 
 def has_another_key(facts: NumberFacts) -> bool:
-    """Return whether a number is known to hold another key as VALID, and not for having lost this one."""
+    """Return whether a number holds another key as VALID, and did not hold this one before."""
     return (
         facts.reading.status is SignatureStatus.VALID
         and facts.finding is Reason.FOREIGN_KEY
@@ -127,17 +128,17 @@ def has_another_key(facts: NumberFacts) -> bool:
 
 
 def _had_the_key(facts: NumberFacts) -> bool:
-    """Return whether a number was signed with the key, and has lost it since."""
+    """Return whether a number held the key and lost it."""
     return facts.published.lost is not None or facts.cause not in {None, Reason.PENDING}
 
 
 def _is_canary_pending(facts: NumberFacts, now: float) -> bool:
-    """Return whether a number was given the key, and has either refused it or not become VALID (yet).
+    """Return whether the key was published to a number, and it refused the key or is not VALID yet.
 
-    One that is to be given it, and was given too many others of late, is waited for: the others were, too.
+    A number at the limit of publishes an hour counts as well: the others wait for it.
 
-    After a restart a row says that it was given the key (`publishes`), but not always what came of that. If it
-    needs the user now, or is not understood, that may well be for the key.
+    After a restart the row shows that the key was published (`publishes`), but not always the outcome. If it needs
+    the user, or has an undocumented error, the key may be the cause.
     """
     if facts.suggests_bad_key or facts.reason is Reason.KEY_CHANGES_TOO_OFTEN:
         return True
@@ -149,14 +150,14 @@ def _is_canary_pending(facts: NumberFacts, now: float) -> bool:
 
 
 def _cannot_verify(facts: NumberFacts, now: float) -> bool:
-    """Return whether a number fails for reasons of its own, so that the next one has to go first."""
+    """Return whether a number fails for reasons other than the key, so that the next one goes first."""
     if facts.failures or facts.refusal or now < facts.retry_at or facts.verdict.needs_user:
         return True
     return SEVERITY[facts.reason][0] is Severity.TRANSIENT and facts.reason not in LACKS_THE_KEY
 
 
 def _given_at(facts: NumberFacts) -> float:
-    """Return when a number was given the key; nobody knows for one that was found with it."""
+    """Return when the key was published to a number; 0 if that is unknown."""
     return (facts.published_at or 0.0) if facts.publishes else 0.0
 
 
@@ -164,14 +165,9 @@ def _order(facts: NumberFacts) -> int:
     return int(facts.target.number)
 
 
-_UNDECIDED = (
-    "another number gets the new key first; this one follows when it is VALID there (see `rollout` in the spec)"
-)
+_UNDECIDED = "another number gets the new key first; this one follows (see `spec.rollout`)"
 _CANARY_PENDING = (
-    "another number gets the new key first; this one follows when it is VALID on {number}. If that goes wrong, put "
+    "another number gets the new key first; this one follows when the key is VALID on {number}; if that fails, put "
     "the old key back, or name another number in `rollout.firstNumber`"
 )
-_VERIFIED = (
-    "another number gets the new key first; it is VALID on {number}, and this one follows at {time} "
-    "(`rollout.firstNumber.pauseSeconds`)"
-)
+_VERIFIED = "the new key is VALID on {number}, and this one follows at {time} (`rollout.firstNumber.pauseSeconds`)"

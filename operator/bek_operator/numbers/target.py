@@ -1,4 +1,4 @@
-"""Targets: for each number of an object, which key belongs where; made from the spec and the Secrets it names."""
+"""Targets: the desired key and the endpoint of each number, from the spec and its Secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ CLOUD_INTERVAL = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Which key belongs on one number, and where that is said.
+    """The desired state of one number, and where to call.
 
     Attributes:
-        uid: Of the object; a re-created one of the same name is another.
-        api: The entry of `spec.apis` as written: what the user can change.
-        address: What makes two entries lead to the same number; empty where that is not known.
-        endpoint: Where to call, unless there is a `problem`.
-        problem: Why it cannot be called.
-        publish: Whether a missing key may be published, or only reported.
+        uid: The object's uid; it changes when the object is re-created.
+        api: The entry of `spec.apis`, as written.
+        address: The endpoint's identity by the spec alone; empty if it is not known.
+        endpoint: The endpoint, unless there is a `problem`.
+        problem: Why the number cannot be called.
+        publish: Whether to publish a missing key, or only report it.
         interval: Seconds between two checks.
-        request: The `requested-at` that asks for a check.
+        request: The value of `requested-at`.
     """
 
     uid: str
@@ -44,7 +44,7 @@ class Target:
 
     @property
     def limiter_key(self) -> str:
-        """Return what shares a limit with it; nothing does without an endpoint."""
+        """Return the limiter key; empty without an endpoint."""
         return self.endpoint.limiter_key if self.endpoint else ""
 
 
@@ -69,7 +69,7 @@ def targets_of(
 
 
 def _each_its_own(found: Mapping[Number, Endpoint | Failure]) -> dict[Number, Endpoint | Failure]:
-    """Return what was found, with each endpoint left to the lowest of the numbers that lead to it."""
+    """Return the same, with each endpoint for the lowest of its numbers only."""
     distinct, first = dict(found), dict[Identity, str]()
     for number in sorted(found, key=lambda one: int(one.number)):
         endpoint = found[number]
@@ -78,7 +78,7 @@ def _each_its_own(found: Mapping[Number, Endpoint | Failure]) -> dict[Number, En
         holder = first.setdefault(endpoint.identity, number.number)
         if holder != number.number:
             distinct[number] = _duplicate(
-                f"has the same API key as {holder}; each number has one of its own"
+                f"has the same API key as {holder}; each number needs an API key of its own"
                 if isinstance(number.api, ProviderApi)
                 else f"leads to the same endpoint as {holder} of this object; remove one of them"
             )

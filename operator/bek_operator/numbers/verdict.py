@@ -1,7 +1,7 @@
-"""The verdict: what the facts about a number mean, as its row shows it.
+"""The verdict on the facts about a number, as its row shows it.
 
-An ordered chain of small checks; the first that objects names the reason. Pure and without a clock: where time
-matters, it is the instant of the last answer, so that a verdict never changes by itself between two writes.
+An ordered chain of small checks; the first that applies gives the reason. Pure and without a clock: where time
+matters, it is the instant of the last response, so a verdict never changes without a response.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Verdict:
     """Why a number is in the state it is in.
 
     Attributes:
-        reason: What its row shows.
-        message: Our own words, empty where the reason says it all.
-        retry: What makes it come right; `None` where nothing is wrong. `TERMINAL`: the user must act.
+        reason: The reason in its row.
+        message: The message in its row; empty if the reason is enough.
+        retry: Whether retrying helps; `None` if nothing is wrong. `TERMINAL`: the user must act.
     """
 
     reason: Reason
@@ -38,7 +38,7 @@ class Verdict:
 
     @property
     def needs_user(self) -> bool:
-        """Return whether the user must act before the number comes right."""
+        """Return whether the user must act."""
         return self.retry is Retry.TERMINAL
 
     @property
@@ -48,17 +48,17 @@ class Verdict:
         return (Severity.USER_ACTION if self.needs_user else min(kind, Severity.TRANSIENT)), rank
 
     def without_user(self) -> Verdict:
-        """Return the same, as something that is not known any more to need the user."""
+        """Return the same, without the need for the user to act."""
         return replace(self, retry=Retry.TRANSIENT) if self.needs_user else self
 
 
 NOT_CHECKED: Final = Verdict(Reason.PENDING, "not checked yet")
-ACCEPTED: Final = Verdict(Reason.PENDING, "the key was accepted and is not VALID yet")
+ACCEPTED: Final = Verdict(Reason.PENDING, "the API accepted the key; its signature is not VALID yet")
 QUEUED: Final = Verdict(Reason.PENDING, "queued: the first number is verified, this one follows")
 
 
 def verdict(facts: NumberFacts) -> Verdict:
-    """Return what the facts mean."""
+    """Return the verdict on the facts."""
     for check in _CHECKS:
         if found := check(facts):
             return found
@@ -66,7 +66,7 @@ def verdict(facts: NumberFacts) -> Verdict:
 
 
 def _plan_problem(facts: NumberFacts) -> Verdict | None:
-    """Return why the number cannot be called: that is certain, so that the failure threshold is not for it."""
+    """Return why the number cannot be called; the failure threshold does not apply to that."""
     problem = facts.target.problem
     return Verdict(problem.reason, problem.message, problem.retry) if problem else None
 
@@ -74,9 +74,9 @@ def _plan_problem(facts: NumberFacts) -> Verdict | None:
 def _check_failing(facts: NumberFacts) -> Verdict | None:
     """Return the last failure, unless the failure threshold covers it.
 
-    A number that is well stays so until its checks have failed three times in a row and for five minutes, but not
-    where something has changed since it was last checked: then it is not known to be well, and the user may be
-    waiting for the answer. What was found wrong with the key stands until the API says otherwise.
+    A signed number stays signed until its checks have failed three times in a row and for five minutes, unless
+    something changed since its last check: then the user may be waiting for the result. A reason about the key remains
+    until the next reading.
     """
     failing = facts.failing
     if failing.last is None:
@@ -93,7 +93,7 @@ def _check_failing(facts: NumberFacts) -> Verdict | None:
 
 
 def _not_observed(facts: NumberFacts) -> Verdict | None:
-    """Return what was shown before a restart or a change, as long as nothing newer is known."""
+    """Return the verdict from before a restart or a change, until the next response."""
     return facts.carried
 
 
@@ -116,7 +116,7 @@ def _publish_refused(facts: NumberFacts) -> Verdict | None:
     refusal = published.refusal
     if refusal is None or not _is_held(facts):
         return None
-    # The publish back-off leaves few tries for what is not sure to pass.
+    # The publish back-off leaves few retries for a LIMITED refusal.
     used_up = refusal.retry is Retry.LIMITED and backoff.holds(published.count)
     retry = Retry.TERMINAL if used_up else backoff.after_tries(refusal.retry, published.refusals)
     return Verdict(refusal.reason, refusal.message, retry)
@@ -151,7 +151,7 @@ def _lacks_key(facts: NumberFacts) -> Verdict:
 
 
 def _is_held(facts: NumberFacts) -> bool:
-    """Return whether the next publish had to wait when the number last answered."""
+    """Return whether the back-off applied to the next publish at the last response."""
     return facts.as_of < facts.publish_due
 
 
@@ -171,19 +171,19 @@ _CHECKS: Final[tuple[Callable[[NumberFacts], Verdict | None], ...]] = (
 
 _FOUND: Final = {
     Reason.NOT_PUBLISHED: "the API holds no key for this number",
-    Reason.STALE_SIGNATURE: "the API holds the key, with a signature that is not VALID any more",
+    Reason.STALE_SIGNATURE: "the API holds the key, but its signature is no longer VALID",
     Reason.FOREIGN_KEY: "the API holds another key",
 }
-_REPORT_ONLY: Final = "publish this one by other means, or set publishPolicy to IfNeeded"
-_NOT_SHOWN_YET: Final = "the key was accepted, but the API still shows another key"
+_REPORT_ONLY: Final = "publish the Secret's key by other means, or set publishPolicy to IfNeeded"
+_NOT_SHOWN_YET: Final = "the API accepted the key but still shows another one"
 _KEY_CHANGES: Final = (
-    "published too often within an hour, since the key in the Secret keeps changing; find out what writes the Secret, "
-    "then set the bek.dev/requested-at annotation"
+    "published too often within an hour, because the key in the Secret keeps changing; find out what writes the "
+    "Secret, then set the annotation bek.dev/requested-at"
 )
 _CONTENDED: Final = (
-    "somebody else keeps publishing another key; find the other writer, then set the bek.dev/requested-at annotation"
+    "another client keeps publishing a different key; find it, then set the annotation bek.dev/requested-at"
 )
 _MISMATCH: Final = (
-    "published several times and still not VALID; check the number's registration, "
-    "then set the bek.dev/requested-at annotation"
+    "published several times, but the signature is not VALID; check the number's registration, "
+    "then set the annotation bek.dev/requested-at"
 )

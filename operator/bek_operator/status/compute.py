@@ -1,4 +1,4 @@
-"""The status of an object: a pure function of what was asked for and what is known."""
+"""The status of an object: a pure function of its spec, its key and the facts about its numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _NUMBERS_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why an object's key cannot be had; its numbers are left as they are."""
+    """Why there is no usable key or spec; the numbers are left as they are."""
 
     reason: ObjectReason
     message: str
@@ -38,9 +38,9 @@ def status_of(
     *,
     rate_limited_count: int = 0,
 ) -> Status:
-    """Return the whole status; what the last one says is taken from `resource.status`.
+    """Return the whole status; `resource.status` is the last one.
 
-    `rate_limited_count`: how many numbers wait for nothing but the rate limit of their API.
+    `rate_limited_count`: how many numbers wait only for the rate limit of their API.
     """
     spec, before = resource.spec, resource.status
     fingerprint, handled = before.fingerprint, before.request
@@ -90,7 +90,7 @@ def _summary(known: Sequence[NumberFacts], total: int, key: PublicKey, spec: Spe
         message = f"suspended; {message}" if suspended else message
         return _Summary(ready=True, reason=ObjectReason.SUCCEEDED, message=message, abnormal=None)
     if suspended:
-        message = f"suspended; {len(known) - len(unsigned)} of {_numbers(total)} known to be signed before"
+        message = f"suspended; {len(known) - len(unsigned)} of {_numbers(total)} signed at their last check"
         return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
     if observed < total:
         awaited = [one.target.number for one in known if not one.observed]
@@ -100,7 +100,7 @@ def _summary(known: Sequence[NumberFacts], total: int, key: PublicKey, spec: Spe
             message = f"{message}; {rate_limited_count} waiting for the API rate limit"
         failed = [one for one in unsigned if one.observed and one.verdict.retry]
         if failed:
-            # What is known already should not have to wait for the slowest of them.
+            # Known failures are shown before the last number has answered.
             message = f"{message}; {_unsigned_summary(failed, total, first).message}"
         return _Summary(ready=False, reason=ObjectReason.PROGRESSING, message=message, abnormal=RECONCILING)
     return _unsigned_summary(unsigned, total, first)
@@ -125,7 +125,7 @@ def _unsigned_summary(unsigned: Sequence[NumberFacts], total: int, first: str | 
 
 
 def _awaited(unsigned: Sequence[NumberFacts], most_severe: NumberFacts, first: str | None) -> str:
-    """Return what a rollout waits for, and how to go on where that may not come by itself."""
+    """Return which number the rollout waits for, and what the user can do if it is stuck."""
     stuck = next((one for one in unsigned if one.suggests_bad_key), None)
     way = "put a key that works into the Secret, or name another number in `rollout.firstNumber`"
     if not stuck:

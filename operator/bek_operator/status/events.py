@@ -1,4 +1,4 @@
-"""Events: what is worth one, by comparing the status that was with the one that is."""
+"""Events: derived by comparing the last status with the new one."""
 
 import re
 from collections import defaultdict
@@ -16,7 +16,7 @@ _IDS = re.compile("[0-9]{7,}")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What an event says; equal ones are merged."""
+    """The content of an event; equal ones are merged."""
 
     reason: str
     note: str
@@ -24,10 +24,10 @@ class Event:
 
 
 def events_of(before: Status, after: Status, causes: Mapping[str, Reason], writers: Iterable[str] = ()) -> list[Event]:
-    """Return what changed.
+    """Return the events for the changes.
 
-    `causes` names what a publish made good, for each number that has accepted one; `writers` are the field managers
-    that have written the key's Secret of late.
+    `causes`: why a number was published to, for each number that accepted a publish; `writers`: the field managers that
+    recently wrote the key's Secret.
     """
     return [*_publishes(before, after, causes), *_key_changes(before, after, writers), *_readiness(before, after)]
 
@@ -40,17 +40,17 @@ def _readiness(before: Status, after: Status) -> Iterator[Event]:
         yield from _other_causes(before, after, now.reason)
         return
     if now.reason in LACKS_THE_KEY and not after.stalled:
-        # Its end will be an event, with what had been lost.
+        # Its repair will be an event, which says what was lost.
         return
     if now.reason == Reason.KEY_CHANGES_TOO_OFTEN:
-        # This is an event whatever else is wrong, and names who writes the Secret.
+        # `_key_changes` posts its event, which names the Secret's writers.
         return
     calm = now.true or now.reason == Reason.WAITING_FOR_ROLLOUT
     yield Event(now.reason, now.message, warning=not calm)
 
 
 def _other_causes(before: Status, after: Status, reason: str) -> Iterator[Event]:
-    """Yield what else has the reason that the user was asked to act for, and still is."""
+    """Yield new messages of the reason for which the object still is Stalled."""
     if not (before.stalled and after.stalled):
         return
     known = _causes(before, reason)
@@ -60,9 +60,9 @@ def _other_causes(before: Status, after: Status, reason: str) -> Iterator[Event]
 
 
 def _causes(status: Status, reason: str) -> dict[str, tuple[str, list[str]]]:
-    """Return the messages that the rows of a reason show, each as it is shown first, with its numbers.
+    """Return the messages of the rows with a reason, each with its numbers.
 
-    What differs only by numbers and ids, as hosts do where each number has one, is one cause.
+    Messages that differ only by digits, such as hosts that contain the number, are one cause.
     """
     causes: dict[str, tuple[str, list[str]]] = {}
     for row in status.rows.values():
@@ -72,7 +72,7 @@ def _causes(status: Status, reason: str) -> dict[str, tuple[str, list[str]]]:
 
 
 def _key_changes(before: Status, after: Status, writers: Iterable[str]) -> Iterator[Event]:
-    """Yield that numbers have begun to wait because the key is changed too often."""
+    """Yield an event when numbers begin to wait because the key changes too often."""
     reason = Reason.KEY_CHANGES_TOO_OFTEN
     waiting = _causes(after, reason)
     if not waiting or _causes(before, reason):
@@ -98,7 +98,7 @@ def _publishes(before: Status, after: Status, causes: Mapping[str, Reason]) -> I
 
 
 def _was_published(before: Row, after: Row) -> bool:
-    """Return whether there was a publish between two rows; a requested check sets the count back, which is none."""
+    """Return whether there was a publish between two rows; a count that was reset is not a publish."""
     return after.published_at != before.published_at or after.publishes > before.publishes
 
 
@@ -108,7 +108,7 @@ def _named(numbers: list[str]) -> str:
 
 
 _LOST = {
-    Reason.NOT_PUBLISHED: "the API had lost the key of",
-    Reason.STALE_SIGNATURE: "the signature was lost on",
-    Reason.FOREIGN_KEY: "somebody else had published another key to",
+    Reason.NOT_PUBLISHED: "the API no longer held the key of",
+    Reason.STALE_SIGNATURE: "the signature was no longer VALID on",
+    Reason.FOREIGN_KEY: "another key had been published to",
 }

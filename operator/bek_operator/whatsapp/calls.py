@@ -2,14 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from bek_operator.http.errors import HttpError
-from bek_operator.http.interface import HttpClient, Response
-from bek_operator.net.ca_bundle import ServerTrust
-from bek_operator.net.url import Url
+from bek_operator.http.interface import HttpClient, Request, Response
 from bek_operator.numbers.answers import Failure, Retry
 from bek_operator.whatsapp.message_context import MessageContext
 from bek_operator.whatsapp.response_shape import shape_of
@@ -27,41 +25,38 @@ class Call:
     Attributes:
         limiter_key: Names the limiter that the call counts against; for the log.
         context: What messages about a failure name.
-        query: Query parameters, not encoded yet.
-        content: The request body; never with a read.
     """
 
     kind: Literal["login", "read", "publish"]
     limiter_key: str
     context: MessageContext
-    url: Url
-    trust: ServerTrust
-    headers: Mapping[str, str] = field(repr=False)
-    query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    content: bytes | None = field(default=None, repr=False)
+    request: Request
+
+
+CallObserver = Callable[[Call, Response | None, Failure | None, float], None]
+"""Takes a call, its response, why it failed, and how many seconds it took."""
+
+
+def not_observed(call: Call, response: Response | None, failure: Failure | None, seconds: float) -> None:
+    """Do nothing."""
 
 
 async def send(
-    http: HttpClient, call: Call, parse: Callable[[Response], R | Failure]
+    http: HttpClient, call: Call, parse: Callable[[Response], R | Failure], observe: CallObserver = not_observed
 ) -> tuple[R | Failure, Response | None]:
     """Make one call; return its parsed outcome, and the response if there was one."""
     started = time.monotonic()
     response: Response | None = None
     outcome: R | Failure
     try:
-        response = await http.request(
-            "GET" if call.kind == "read" else "POST",
-            call.url,
-            call.trust,
-            headers=call.headers,
-            query=call.query,
-            content=call.content,
-        )
+        response = await http.send(call.request)
     except HttpError as error:
         outcome = transport_failure(error, call.context, publish=call.kind == "publish")
     else:
         outcome = parse(response)
-    _log_call(call, response, outcome if isinstance(outcome, Failure) else None, time.monotonic() - started)
+    failure, seconds = outcome if isinstance(outcome, Failure) else None, time.monotonic() - started
+    observe(call, response, failure, seconds)
+    _log_call(call, response, failure, seconds)
     return outcome, response
 
 

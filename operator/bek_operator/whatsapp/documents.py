@@ -57,9 +57,9 @@ def mentions_public_key(*texts: object) -> bool:
 
 
 def reading_from_members(members: Document) -> Reading | ErrorClass | None:
-    """Return what the members for key and signature status say; `None` if they are malformed.
+    """Parse the members for key and signature status; `None` if they are malformed.
 
-    A text that is no key (one that was damaged on its way, say) is a foreign key. VALID without a readable key is a
+    Text that is not a key, for example a damaged one, is a foreign key. VALID without a readable key is a
     contradiction, returned as an error class.
     """
     key, word = members.get(KEY), members.get(STATUS)

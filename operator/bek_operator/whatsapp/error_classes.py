@@ -25,7 +25,7 @@ class ErrorClass:
         message: A template that `MessageContext` renders.
         certain: A publish that failed with it was certainly not carried out.
         wait: Seconds to wait before the next attempt if the server names none.
-        at_provider: The message template for a provider, if it is another one.
+        at_provider: The message template for a provider, if it differs.
         shared: It is a rate limit that applies to all calls with the same credentials.
         credentials: The API refused the credentials, so a flaw in their text is the probable cause.
     """

@@ -1,10 +1,8 @@
 """The TLS port of a simulated Cloud API, or of a provider that offers it."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from aiohttp import web
 
@@ -15,46 +13,34 @@ from support.simulators.exchange import Exchange, Reply
 from support.simulators.graph_errors import GraphExchange
 from support.simulators.ledger import Record
 from support.simulators.listener import Listener, server_name
-from support.simulators.port_switch import PortSwitch
-from support.simulators.simulator import Arrival
+from support.simulators.port_switch import PortSwitch, Reachable
+from support.simulators.simulator import Arrival, OpenInside
 from support.tls import Certificate
 
 
-class EdgeServer(EdgeCore):
+class EdgeServer(EdgeCore, OpenInside, Reachable):
     """A core and its port, which is open inside `with`; outside of it `ask` still works.
 
     Attributes:
         certificate: Its certificate.
-        state: Whether it can be reached.
     """
 
     def __init__(self, certificate: Certificate, host: str) -> None:
         super().__init__()
         self.certificate = certificate
-        self.state: Literal["up", "stopped", "frozen"] = "up"
+        self.condition = self._condition
         self._listener = Listener(self._serve, certificate, host)
 
     def __enter__(self) -> Self:
         """Open the port."""
         self._background = BackgroundLoop(type(self).__name__.lower())
-        self._switch = PortSwitch(self._background, self._listener)
+        self.switch = self._switch = PortSwitch(self._background, self._listener)
         try:
             self._background.run(self._listener.open())
         except BaseException:
             self.close()
             raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the port, end every request, hanging ones included."""
-        self.close()
-
-    def close(self) -> None:
-        """End everything."""
-        self._background.run(self._listener.end())
-        self._background.close()
 
     @property
     def port(self) -> int:
@@ -66,22 +52,13 @@ class EdgeServer(EdgeCore):
         """Its address without a path."""
         return f"https://{self._listener.address[0]}:{self.port}"
 
-    def stop(self) -> None:
-        """Refuse connections, end those that exist, keep the port."""
-        self._move("stopped", PortSwitch.close)
-
-    def freeze(self) -> None:
-        """Accept connections without answering on them."""
-        self._move("frozen", PortSwitch.freeze)
-
-    def start(self) -> None:
-        """Serve again, on the same port."""
-        self._move("up", PortSwitch.open)
-
     def show_certificate(self, certificate: Certificate) -> None:
         """Show another certificate from now on."""
         self.certificate = certificate
-        self._switch.show(certificate)
+        super().show_certificate(certificate)
+
+    async def _end(self) -> None:
+        await self._listener.end()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         with self._switch.holding(request.transport):
@@ -104,15 +81,6 @@ class EdgeServer(EdgeCore):
         if code is not None:
             arrival.ledger.note(arrival.place, code=code)
         super()._done(arrival, status)
-
-    def _move(self, state: Literal["up", "stopped", "frozen"], act: Callable[[PortSwitch], None]) -> None:
-        with self._condition:
-            if self.state == state:
-                return
-            self.state = state
-        act(self._switch)
-        with self._condition:
-            self._condition.notify_all()
 
 
 def _arrival(call: Call, request: web.BaseRequest) -> Record:

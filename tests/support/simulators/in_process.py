@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from bek_operator.http.interface import Response
+from bek_operator.http.interface import Request, Response
 from support.fakes import now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bek_operator.net.ca_bundle import ServerTrust
-    from bek_operator.net.url import Url
     from support.simulators.edge_core import EdgeCore
 
 
@@ -26,21 +22,18 @@ class InProcessClient:
         self._api = api
         self._random = random.Random(0)  # noqa: S311 - a simulation, keeps no secret
 
-    async def request(
-        self,
-        method: Literal["GET", "POST"],
-        url: Url,
-        trust: ServerTrust,
-        *,
-        headers: Mapping[str, str],
-        query: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
+    async def send(self, request: Request) -> Response:
         """Send one request and return the whole answer."""
-        del trust
+        path = request.url.path
         await asyncio.sleep(self._random.uniform(0.05, 0.15))
-        self.calls.append((now(), method, url.path.split("/")[-2]))
-        reply = self._api.ask(method, url.path, query=urlencode(query or {}), headers=headers, body=content or b"")
+        self.calls.append((now(), request.method, path.split("/")[-2]))
+        reply = self._api.ask(
+            request.method,
+            path,
+            query=urlencode(request.query),
+            headers=request.headers,
+            body=request.content or b"",
+        )
         await asyncio.sleep(self._random.uniform(0.05, 0.3))
         headers = {"Content-Type": reply.content_type, **reply.headers}
         return Response(

@@ -19,7 +19,6 @@ import resource
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
@@ -32,7 +31,7 @@ from support.simulators.listener import Listener, server_name
 from support.simulators.pod import Pod
 from support.simulators.pod_api import Call
 from support.simulators.port_switch import PortSwitch
-from support.simulators.simulator import Arrival, Simulator
+from support.simulators.simulator import Arrival, OpenInside, Simulator
 from support.tls import Certificate, self_signed
 
 _BY_PATH = re.compile(r"/([0-9]{7,15})(/.*)", re.DOTALL)
@@ -46,7 +45,7 @@ def numbers(count: int) -> list[str]:
     return [f"+1555{index:07}" for index in range(1, count + 1)]
 
 
-class OnPremises(Simulator):
+class OnPremises(Simulator, OpenInside):
     """A set of pods and their front, running between entering and leaving.
 
     Attributes:
@@ -88,12 +87,6 @@ class OnPremises(Simulator):
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close every port, end every request, hanging ones included."""
-        self.close()
-
     def __getitem__(self, number: str) -> Pod:
         """Find a pod."""
         return self.pods[number]
@@ -115,11 +108,6 @@ class OnPremises(Simulator):
         with self._condition:
             self.pods[number] = self._by_digits[pod.digits] = pod
         return pod
-
-    def close(self) -> None:
-        """End everything."""
-        self._background.run(self._end())
-        self._background.close()
 
     @property
     def port(self) -> int:

@@ -4,23 +4,20 @@ import base64
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from support.simulators import envelope
 from support.simulators.envelope import Refusal
-from support.simulators.port_switch import PortSwitch
+from support.simulators.port_switch import Reachable
 from support.simulators.signed_number import SignedNumber
-from support.tls import Certificate
 
 USERNAME = "flows"
 PASSWORD = "Correct-Horse-7"
 
 Unset = Literal["blank", "no key", "no members", "not found"]
 """How a read answers while there is no key; the API documents none of them."""
-
-State = Literal["up", "stopped", "frozen"]
 
 _MISSING: Mapping[Unset, tuple[str, ...]] = {
     "blank": (),
@@ -29,7 +26,7 @@ _MISSING: Mapping[Unset, tuple[str, ...]] = {
 }
 
 
-class Pod(SignedNumber):
+class Pod(SignedNumber, Reachable):
     """A simulated pod; plain attributes may be set at any time.
 
     Attributes:
@@ -40,7 +37,6 @@ class Pod(SignedNumber):
         version: The client version; before 2.51 the encryption path is unknown.
         unregistered_code: What settings are refused with while the number is not registered.
         unset: How a read answers while there is no key.
-        state: Whether it can be reached.
     """
 
     def __init__(self, number: str, condition: threading.Condition | None = None) -> None:
@@ -52,9 +48,7 @@ class Pod(SignedNumber):
         self.version = envelope.VERSION
         self.unregistered_code = 433
         self.unset: Unset = "blank"
-        self.state: State = "up"
         self.address: tuple[str, int] | None = None
-        self.switch: PortSwitch | None = None
         self._tokens: dict[str, datetime] = {}
 
     def __repr__(self) -> str:
@@ -73,26 +67,6 @@ class Pod(SignedNumber):
         with self.condition:
             self._tokens.clear()
             self.condition.notify_all()
-
-    # What happens to the pod.
-
-    def stop(self) -> None:
-        """Take the pod down: connections are refused (through the front: cut), the port stays bound."""
-        self._move("stopped", lambda switch: switch.close())
-
-    def freeze(self) -> None:
-        """Accept connections without answering on them."""
-        self._move("frozen", lambda switch: switch.freeze())
-
-    def start(self) -> None:
-        """Bring the pod back with its state."""
-        self._move("up", lambda switch: switch.open())
-
-    def show_certificate(self, certificate: Certificate) -> None:
-        """Restart with another certificate; it needs a port of its own."""
-        if self.switch is None:
-            raise LookupError(f"{self.number} has no port of its own")
-        self.switch.show(certificate)
 
     # What the API does, see pod_api.
 
@@ -126,13 +100,3 @@ class Pod(SignedNumber):
             "business_public_key": self.wrap(self.key),
             "business_public_key_signature_status": self.signature,
         }
-
-    def _move(self, state: State, act: Callable[[PortSwitch], None]) -> None:
-        with self.condition:
-            if self.state == state:
-                return
-            self.state = state
-        if self.switch is not None:
-            act(self.switch)
-        with self.condition:
-            self.condition.notify_all()

@@ -1,12 +1,16 @@
 """Take the connections of a simulated server away, and bring them back."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from support.programs.background import BackgroundLoop
 from support.simulators.listener import Listener
 from support.tls import Certificate
+
+State = Literal["up", "stopped", "frozen"]
 
 
 class PortSwitch:
@@ -60,3 +64,44 @@ class PortSwitch:
             transport.abort()
         if self._listener is not None:
             await act(self._listener)
+
+
+class Reachable:
+    """What can be stopped and started again; without a switch only its state changes.
+
+    Attributes:
+        condition: Guards the state, and is notified of its changes.
+        state: Whether it can be reached.
+    """
+
+    condition: threading.Condition
+    state: State = "up"
+    switch: PortSwitch | None = None
+
+    def stop(self) -> None:
+        """Refuse connections (through a shared front: cut them), end those that exist, keep the port."""
+        self._move("stopped", PortSwitch.close)
+
+    def freeze(self) -> None:
+        """Accept connections without answering on them."""
+        self._move("frozen", PortSwitch.freeze)
+
+    def start(self) -> None:
+        """Serve again, on the same port."""
+        self._move("up", PortSwitch.open)
+
+    def show_certificate(self, certificate: Certificate) -> None:
+        """Show another certificate from now on; it needs a port of its own."""
+        if self.switch is None:
+            raise LookupError("it has no port of its own")
+        self.switch.show(certificate)
+
+    def _move(self, state: State, act: Callable[[PortSwitch], None]) -> None:
+        with self.condition:
+            if self.state == state:
+                return
+            self.state = state
+        if self.switch is not None:
+            act(self.switch)
+        with self.condition:
+            self.condition.notify_all()

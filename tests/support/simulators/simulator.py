@@ -4,9 +4,11 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import TracebackType
 
 from aiohttp import web
 
+from support.programs.background import BackgroundLoop
 from support.simulators.exchange import Exchange, Fault
 from support.simulators.ledger import Ledger, Record
 from support.simulators.signed_number import SignedNumber
@@ -22,6 +24,27 @@ class Arrival:
     place: int
     exchange: Exchange
     fault: Fault | None
+
+
+class OpenInside(ABC):
+    """What has ports, served by an event loop in a thread of its own, until it is left or closed."""
+
+    _background: BackgroundLoop
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every port, end every request, hanging ones included."""
+        self.close()
+
+    def close(self) -> None:
+        """End everything."""
+        self._background.run(self._end())
+        self._background.close()
+
+    @abstractmethod
+    async def _end(self) -> None:
+        """Close every port."""
 
 
 class Simulator(ABC):

@@ -15,7 +15,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
 from bek_operator.cluster.client import Client, in_pod, name_in_path, pod_namespace, verify_like_kubectl
-from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
 from support import tls
 from support.simulators.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
 
@@ -60,7 +60,7 @@ async def test_a_response_is_a_json_object(pair: Pair) -> None:
 
 
 STATUSES: dict[int, type[ClusterError]] = {
-    400: Unavailable,
+    400: BadRequest,
     401: Unavailable,
     403: Forbidden,
     404: NotFound,
@@ -120,12 +120,20 @@ LAX = tls.lax_authority()
 CERTIFICATES: dict[str, tuple[tls.Certificate, str, str]] = {
     "without key identifiers": (tls.lax(LAX, "localhost"), LAX.pem, ""),
     "itself all that is trusted": (tls.signed_by(tls.self_signed("ca"), "localhost"), "itself", ""),
-    "of somebody else": (tls.self_signed("localhost"), LAX.pem, "its certificate is not trusted: self-signed cert"),
-    "for another name": (tls.lax(LAX, "elsewhere"), LAX.pem, "its certificate is not trusted: Hostname mismatch"),
+    "of somebody else": (
+        tls.self_signed("localhost"),
+        LAX.pem,
+        "the API server's certificate is not trusted: self-signed cert",
+    ),
+    "for another name": (
+        tls.lax(LAX, "elsewhere"),
+        LAX.pem,
+        "the API server's certificate is not trusted: Hostname mismatch",
+    ),
     "expired": (
         tls.self_signed("localhost", start=datetime(2020, 1, 1, tzinfo=UTC)),
         "itself",
-        "its certificate is not trusted: certificate",
+        "the API server's certificate is not trusted: certificate",
     ),
 }
 

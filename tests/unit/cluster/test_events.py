@@ -1,5 +1,6 @@
 """Events: what is posted, and that repeated events become a series."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.status.events import Event
 from support.builders import resource
 from support.simulators.small_server import Received, SmallServer, api_server, body
+from support.virtual_time import until
 
 SIGNED = Event("Succeeded", "3 numbers signed with key 9f86d081ab12", warning=False)
 DENIED = Event("AccessDenied", "1 of 3 numbers: access denied", warning=True)
@@ -39,8 +41,14 @@ class Harness:
     async def post(self, *events: Event, of: BusinessEncryptionKey = FLOWS) -> list[Received]:
         """Post events, and return the requests that this made."""
         before = len(self.server.requests)
-        await self.events.post(of, events)
+        for event in events:
+            self.events.post(of, event)
+        await self.until_posted()
         return self.server.requests[before:]
+
+    async def until_posted(self) -> None:
+        """Wait until nothing waits to be posted; the time limit of the test is the limit."""
+        await until(lambda: not self.events.waiting)
 
 
 @pytest.fixture
@@ -48,7 +56,11 @@ async def harness() -> AsyncIterator[Harness]:
     """Provide events, and a server that accepts them."""
     async with api_server() as (server, client):
         server.answers = [body({})]
-        yield Harness(server, client)
+        harness = Harness(server, client)
+        posting = asyncio.create_task(harness.events.run())
+        yield harness
+        posting.cancel()
+        await asyncio.gather(posting, return_exceptions=True)
 
 
 async def test_an_event_has_reason_note_and_object(harness: Harness) -> None:
@@ -130,6 +142,30 @@ async def test_an_event_is_truncated(harness: Harness) -> None:
 async def test_memory_of_events_is_bounded(harness: Harness) -> None:
     """The least recent event is evicted first."""
     events = [Event("Succeeded", f"{count} numbers", warning=False) for count in range(4097)]
-    await harness.post(*events)
+    for event in events:
+        await harness.post(event)
     again = await harness.post(events[-1], events[0])
     assert [received.method for received in again] == ["PATCH", "POST"]
+
+
+async def test_events_that_wait_are_bounded_and_those_dropped_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever posts does not wait; one object's events leave room for others', and each object's keep their order."""
+    async with api_server() as (server, client):
+        server.answers = [body({})]
+        events = Events(client, "operator-0")
+        notes = [f"{count} numbers" for count in range(40)]
+        for note in notes:
+            events.post(FLOWS, Event("Succeeded", note, warning=False))
+        for count in range(5000):
+            events.post(resource(name="other", uid=f"other-{count}"), SIGNED)
+        assert events.waiting == 4096
+        posting = asyncio.create_task(events.run())
+        await until(lambda: events.waiting <= 3000)
+        posting.cancel()
+        await asyncio.gather(posting, return_exceptions=True)
+        assert events.waiting == 0
+        posted = [one.body["note"] for one in server.requests if one.body["regarding"]["name"] == FLOWS.ref.name]
+    assert posted == notes[:32]
+    counts = [int(record.getMessage().split()[0]) for record in caplog.records]
+    assert sum(counts) + len(server.requests) in {5040, 5041, 5042, 5043, 5044}
+    assert counts[0] == 5040 - 4096

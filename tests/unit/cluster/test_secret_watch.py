@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bek_operator.cluster.client import Client
-from bek_operator.cluster.errors import ClusterError, Forbidden, Gone, Unavailable
+from bek_operator.cluster.errors import BadRequest, ClusterError, Forbidden, Gone, Unavailable
 from bek_operator.cluster.secret_watch import SecretWatch
 
 ALL = "/api/v1/secrets"
@@ -19,7 +19,7 @@ class Over(Exception):
 class ScriptedClient(Client):
     """A fake client that answers lists and watches from a script, and raises the errors in it."""
 
-    def __init__(self, *script: Mapping[str, Any] | list[Any] | ClusterError) -> None:
+    def __init__(self, *script: Mapping[str, Any] | list[Any] | Exception) -> None:
         self.script = list(script)
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []
         self.accepted: set[str] = set()
@@ -62,7 +62,7 @@ class ScriptedClient(Client):
         if not self.script:
             raise Over
         answer = self.script.pop(0)
-        if isinstance(answer, ClusterError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -102,7 +102,7 @@ async def follow(
     async def sleep(seconds: float) -> None:
         backoffs.append(seconds)
 
-    watch = SecretWatch(client, namespaces, selector, lambda *change: changes.append(change))
+    watch = SecretWatch(client, namespaces, selector, lambda *change: changes.append(change), lambda: 0.0)
     with pytest.raises(ExceptionGroup) as ended:
         await watch.run(sleep)
     assert ended.group_contains(Over)
@@ -156,6 +156,26 @@ async def test_the_watch_can_be_narrowed() -> None:
     assert {query["labelSelector"] for _, _, query in client.requests} == {"app=flows"}
 
 
+async def test_a_rejected_selector_ends_the_watch() -> None:
+    """The error names the flag and its value."""
+    watch = SecretWatch(ScriptedClient(BadRequest("HTTP 400")), (), "a b", lambda *_: None, lambda: 0.0)
+    with pytest.raises(ExceptionGroup) as ended:
+        await watch.run()
+    assert ended.group_contains(
+        BadRequest, match=r"^--secret-selector: must be a label selector .*, not 'a b' \(HTTP 400\)$"
+    )
+
+
+async def test_another_bad_request_is_retried() -> None:
+    """Without a selector, or once a list was accepted, it is not the selector's fault."""
+    client = ScriptedClient(BadRequest("HTTP 400"), page(), BadRequest("HTTP 400"), [event("ADDED", "a", "11")])
+    changes, _ = await follow(client)
+    assert changes == [("messaging", "a", "11")]
+    selecting = ScriptedClient(page(), BadRequest("HTTP 400"), [event("ADDED", "a", "11")])
+    changes, _ = await follow(selecting, selector="app=flows")
+    assert changes == [("messaging", "a", "11")]
+
+
 async def test_an_ended_or_broken_watch_resumes() -> None:
     """Without another list, and without repeated reports."""
     client = ScriptedClient(
@@ -179,6 +199,28 @@ async def test_an_expired_watch_lists_again(answer: list[Any] | ClusterError) ->
     assert client.kinds() == ["list", "watch 10", "list", "watch 40"]
 
 
+async def test_what_the_watch_tells_of_itself() -> None:
+    """How often it broke or expired, and when it last heard something: in the namespace where that is longest ago."""
+    seconds = iter(range(100))
+    client = ScriptedClient(page(), [event("ADDED", "a", "11"), Unavailable("silence")], [EXPIRED], page(), [])
+    watch = SecretWatch(client, (), "", lambda *_: None, lambda: float(next(seconds)))
+    assert (watch.restarts, watch.heard_at) == (0, None)
+
+    async def sleep(_: float) -> None:
+        """Do not wait."""
+
+    with pytest.raises(ExceptionGroup):
+        await watch.run(sleep)
+    # Begun at 0, listed at 1, an event at 2, listed at 3.
+    assert (watch.restarts, watch.heard_at) == (2, 3.0)
+
+    lists_one = ScriptedClient(page(), Over())
+    watch = SecretWatch(lists_one, ("a", "b"), "", lambda *_: None, lambda: float(next(seconds)))
+    with pytest.raises(ExceptionGroup):
+        await watch.run(sleep)
+    assert watch.heard_at == 4.0
+
+
 async def test_an_expired_list_restarts() -> None:
     """From its first page."""
     client = ScriptedClient(page(token="2nd"), Gone("410"), page(version="40"))
@@ -195,6 +237,15 @@ async def test_back_off_grows_until_an_event() -> None:
     assert max(backoffs) == 5
     assert backoffs.count(0.5) == 2
     assert backoffs[:10] == sorted(backoffs[:10])
+
+
+async def test_an_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Until its cause is another one, or the watch has worked again."""
+    away, refused = Unavailable("away"), Unavailable("refused")
+    await follow(ScriptedClient(page(), away, away, refused, refused, [event("ADDED", "a", "11"), refused]))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Secret watch failed: {why}; reconnecting" for why in ("away", "refused", "refused")
+    ]
 
 
 async def test_other_errors_do_not_list_again() -> None:

@@ -1,4 +1,4 @@
-"""What a reign makes of edits, Secrets, deletions and claims, in whatever order it hears of them."""
+"""How a manager handles edits, Secrets, deletions and duplicate numbers, in whatever order the events arrive."""
 
 import asyncio
 from collections.abc import Callable
@@ -79,7 +79,7 @@ async def test_a_secret_that_arrives_while_it_is_looked_for_is_not_lost() -> Non
 
 @virtual_time
 async def test_the_echo_of_an_own_write_is_not_read_again() -> None:
-    """The watch tells of a write before its answer is here; neither object nor Secrets are read for that."""
+    """The watch delivers a write before its answer is here; neither object nor Secrets are read for that."""
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(2), intervalSeconds=60))
     async with world.operator():
@@ -235,7 +235,7 @@ async def test_a_secret_that_may_not_be_read_is_looked_at_each_minute(caplog: py
         assert world.secrets.reads.count("second-admin") == 1
         await asyncio.sleep(5 * MINUTE)
     assert world.secrets.reads.count("second-admin") == 6
-    assert [record.getMessage() for record in caplog.records].count("a Secret cannot be read: not for us") == 6
+    assert [record.getMessage() for record in caplog.records].count("cannot read a Secret: not for us") == 6
 
 
 @virtual_time
@@ -292,12 +292,12 @@ async def test_a_ghost_is_laid_by_the_sweep() -> None:
     """An object whose deletion nobody told of is called for no longer than until the next sweep."""
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(1)))
-    async with world.operator() as manager:
+    async with world.operator():
         await world.until_ready(ref)
         world.objects.event_handlers = []
         world.objects.delete(ref)
         other = world.objects.create("other", spec_body([number(8)]))
-        world.objects.event_handlers = [manager.on_object_event]
+        world.objects.event_handlers = [world.informer.on_event]
         await asyncio.sleep(700)
         calls = world.phones.count("read", number(1))
         await asyncio.sleep(DAY)
@@ -310,19 +310,19 @@ async def test_without_its_definition_no_object_is_left() -> None:
     """All are forgotten at once when they are listed anew; what appears under their names later is new."""
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(2), intervalSeconds=60))
-    async with world.operator() as manager:
+    async with world.operator():
         await world.until_ready(ref)
         world.objects.event_handlers = []
         world.objects.delete(ref)
         world.objects.list_error = NotFound("no such resource")
-        manager.resync()
+        world.informer.resync()
         await asyncio.sleep(1)
         calls = len(world.phones.calls)
         await asyncio.sleep(HOUR)
         assert len(world.phones.calls) == calls
         world.objects.list_error = None
         again = world.objects.create(wanted=spec_body(numbers(2)))
-        manager.resync()
+        world.informer.resync()
         await world.until_ready(again, 10)
         assert world.objects.status(again)["phoneNumbers"][0]["reason"] == "Signed"
 
@@ -332,10 +332,10 @@ async def test_a_list_that_fails_forgets_nothing() -> None:
     """An API server that doesn't answer says nothing of any object."""
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(1), intervalSeconds=60))
-    async with world.operator() as manager:
+    async with world.operator():
         await world.until_ready(ref)
         world.objects.list_error = unavailable()
-        manager.resync()
+        world.informer.resync()
         calls = world.phones.count("read", number(1))
         await asyncio.sleep(HOUR)
         assert world.phones.count("read", number(1)) > calls + 50

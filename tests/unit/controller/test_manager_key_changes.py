@@ -1,4 +1,4 @@
-"""A reign whose key's Secret is changed again and again, as by two controllers that fight over it."""
+"""A manager whose key Secret keeps changing, as with two controllers that overwrite each other."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ async def test_a_number_whose_token_is_still_to_come_waits_for_it() -> None:
         await world.until_ready(world.ref)
         world.move("meta")
         await until(lambda: world.row["reason"] == "CredentialsNotFound", 2)
-        assert (world.row["message"], world.summary) == (f"Secret {TOKEN_SECRET} does not exist (yet)", "InProgress")
+        assert (world.row["message"], world.summary) == (f"Secret {TOKEN_SECRET} does not exist", "InProgress")
         assert world.calls("default") == []
         world.secrets.put(TOKEN_SECRET, token="EAAG")
         await world.until_ready(world.ref, 2)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.builders import KEY_SECRET, LOGIN_SECRET
-from unit.controller.random_life import FAILURES, Script, Step, play
+from unit.controller.life_script import FAILURES, Script, Step
+from unit.controller.random_life import play
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A rotation as a whole reign sees it, in virtual time: one number proves the new key, then the others follow."""
+"""A rotation by a whole manager, in virtual time: one number verifies the new key, then the others follow."""
 
 from __future__ import annotations
 

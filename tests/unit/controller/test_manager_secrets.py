@@ -1,4 +1,4 @@
-"""What a reign makes of Secrets that go and come back: it says so soon, everywhere, and calls nobody for it."""
+"""How a manager handles Secrets that disappear and come back: the status shows it at once, without calls."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ AWAY: dict[str, tuple[dict[str, Any], Callable[[World], None], str, str]] = {
         spec_body(numbers(COUNT)),
         lambda world: world.secrets.remove(LOGIN_SECRET),
         "CredentialsNotFound",
-        f"Secret {LOGIN_SECRET} does not exist (yet)",
+        f"Secret {LOGIN_SECRET} does not exist",
     ),
     "a login's entry": (
         spec_body(numbers(COUNT)),
         lambda world: world.secrets.put(LOGIN_SECRET, username="admin"),
         "CredentialsNotFound",
-        f"entry password of Secret {LOGIN_SECRET} does not exist (yet)",
+        f"entry password of Secret {LOGIN_SECRET} does not exist",
     ),
     "a password that is empty": (
         spec_body(numbers(COUNT)),
@@ -51,7 +51,7 @@ AWAY: dict[str, tuple[dict[str, Any], Callable[[World], None], str, str]] = {
         spec_body(apis=[cloud()], phoneNumbers=[identified(one) for one in numbers(COUNT)]),
         lambda world: world.secrets.remove(TOKEN_SECRET),
         "CredentialsNotFound",
-        f"Secret {TOKEN_SECRET} does not exist (yet)",
+        f"Secret {TOKEN_SECRET} does not exist",
     ),
     "a provider's API key": (
         spec_body(
@@ -60,7 +60,7 @@ AWAY: dict[str, tuple[dict[str, Any], Callable[[World], None], str, str]] = {
         ),
         lambda world: world.secrets.put(PROVIDER_SECRET, other="x"),
         "CredentialsNotFound",
-        f"entry key of Secret {PROVIDER_SECRET} does not exist (yet)",
+        f"entry key of Secret {PROVIDER_SECRET} does not exist",
     ),
 }
 

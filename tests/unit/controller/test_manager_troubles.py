@@ -1,4 +1,4 @@
-"""A reign while the API server is away, numbers hang, and calls end as they never should."""
+"""A manager while the API server is unavailable, numbers hang, or calls fail unexpectedly."""
 
 import asyncio
 
@@ -58,15 +58,15 @@ async def test_a_start_without_an_api_server_waits_for_it() -> None:
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(1)))
     world.objects.error = unavailable()
-    async with world.operator() as manager:
+    async with world.operator():
         await asyncio.sleep(60)
-        assert not manager.synced.is_set()
+        assert not world.informer.synced.is_set()
         world.objects.error = NotFound("no such resource")
         await asyncio.sleep(60)
-        assert not manager.synced.is_set()
+        assert not world.informer.synced.is_set()
         world.objects.error = None
         await world.until_ready(ref, 20)
-        assert manager.synced.is_set()
+        assert world.informer.synced.is_set()
 
 
 @virtual_time

@@ -74,7 +74,7 @@ async def test_a_second_writer_each_minute_sees_three_publishes_in_the_first_hou
         await asyncio.sleep(HOUR)
         assert len(fight.published) == 3
         assert fight.conditions == {"Ready": "Contended", "Stalled": "Contended"}
-        assert "find the other writer" in fight.row["message"]
+        assert "another client keeps publishing" in fight.row["message"]
         assert fight.row["observedFingerprint"] == THEIRS.fingerprint
         await asyncio.sleep(3 * DAY)
         gaps = [
@@ -159,19 +159,19 @@ LOSSES: dict[str, Trouble] = {
     "NotPublished": (
         lambda fight: fight.phone.overwrite(None),
         "NotPublished",
-        "the API had lost the key of",
+        "the API no longer held the key of",
         "the API holds no key for this number",
     ),
     "StaleSignature": (
         lambda fight: fight.phone.lose_signature(),
         "StaleSignature",
-        "the signature was lost on",
-        "the API holds the key, with a signature that is not VALID any more",
+        "the signature was no longer VALID on",
+        "the API holds the key, but its signature is no longer VALID",
     ),
     "ForeignKey": (
         lambda fight: fight.phone.overwrite(THEIRS.fingerprint),
         "ForeignKey",
-        "somebody else had published another key to",
+        "another key had been published to",
         "the API holds another key",
     ),
 }
@@ -201,7 +201,7 @@ async def test_each_loss_has_its_reason_event_and_message(
         befall(fight)
         await until(lambda: fight.conditions == {"Ready": reason, "Stalled": reason}, HOUR)
         await asyncio.sleep(DAY)
-        told = f"{message}; publish this one by other means, or set publishPolicy to IfNeeded"
+        told = f"{message}; publish the Secret's key by other means, or set publishPolicy to IfNeeded"
         assert (fight.row["reason"], fight.row["message"], fight.published) == (reason, told, [])
         assert fight.events.posted[-1].reason == reason
         fight.phone.overwrite(OURS.fingerprint)
@@ -228,7 +228,7 @@ async def test_a_key_that_is_never_signed_is_told_from_one_that_is_overwritten()
         assert event.warning
         assert told[name] in event.note
         assert "bek.dev/requested-at" in told[name]
-    assert "other writer" in told["Contended"]
+    assert "another client" in told["Contended"]
     assert "registration" in told["SignatureMismatch"]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from bek_operator.controller.state import (
     BATCH_SECONDS,
+    LAST_ANSWER_SECONDS,
     REPLACEMENT_SECONDS,
     AwaitingStatusWrite,
     Idle,
@@ -17,6 +18,7 @@ from bek_operator.controller.state import (
     Queued,
     Running,
     SecretsState,
+    Work,
     WriteLimit,
 )
 from bek_operator.crd.reasons import Reason
@@ -28,32 +30,39 @@ from support.builders import facts as number_facts
 
 def test_a_secret_that_goes_missing_is_given_time_to_come_back() -> None:
     """The targets stay as they are until then; afterwards it is missing, and need not be waited for again."""
-    before = SecretsState(versions={"a": "1", "b": ""}, stale=False)
+    before = SecretsState(versions={"a": "1", "b": ""}, stale_since=None)
     waiting = before.after_read({"a": "", "b": ""}, NOW)
-    assert (waiting.versions, waiting.stale, waiting.missing_since) == (before.versions, True, NOW)
+    assert (waiting.versions, waiting.missing_since) == (before.versions, NOW)
     again = waiting.after_read({"a": "", "b": ""}, NOW + REPLACEMENT_SECONDS / 2)
     assert (again.versions, again.missing_since) == (before.versions, NOW)
-    back = replace(again, stale=False).after_read({"a": "2", "b": ""}, NOW + 1.9)
-    assert (back.versions, back.stale, back.missing_since) == ({"a": "2", "b": ""}, False, None)
-    gone = replace(again, stale=False).after_read({"a": "", "b": ""}, NOW + REPLACEMENT_SECONDS)
-    assert (gone.versions, gone.stale, gone.missing_since) == ({"a": "", "b": ""}, False, None)
+    back = again.after_read({"a": "2", "b": ""}, NOW + 1.9)
+    assert (back.versions, back.missing_since) == ({"a": "2", "b": ""}, None)
+    gone = again.after_read({"a": "", "b": ""}, NOW + REPLACEMENT_SECONDS)
+    assert (gone.versions, gone.missing_since) == ({"a": "", "b": ""}, None)
     assert gone.after_read({"a": "", "b": ""}, NOW + 5).missing_since is None
 
 
 def test_secrets_are_due_after_an_event_or_when_their_time_has_come() -> None:
     """And not otherwise."""
     assert SecretsState().is_due(NOW)
-    assert not SecretsState(stale=False).is_due(NOW)
-    assert SecretsState(stale=False, read_again_at=NOW).is_due(NOW)
+    assert not SecretsState(stale_since=None).is_due(NOW)
+    assert SecretsState(stale_since=None, read_again_at=NOW).is_due(NOW)
 
 
-@pytest.mark.parametrize(("busy", "seconds", "besides"), [(True, 2.0, 0), (False, 1.0, 1)], ids=["busy", "at rest"])
-def test_writes_are_spaced_out_on_average(seconds: float, besides: int, *, busy: bool) -> None:
-    """While numbers are being worked on two seconds go by between two; otherwise one a second, and one besides."""
+EXPECTED = {
+    "nothing": (-math.inf, 1.0, 1),
+    "answers that do not come": (NOW, 1.0, 0),
+    "answers of numbers that wait for a worker": (math.inf, 2.0, 0),
+}
+
+
+@pytest.mark.parametrize(("answered_at", "seconds", "besides"), EXPECTED.values(), ids=EXPECTED.keys())
+def test_writes_are_spaced_out_on_average(answered_at: float, seconds: float, besides: int) -> None:
+    """One a second at most, and one besides; in two seconds while more is expected."""
     limit, times = WriteLimit(), list[float]()
     for tenth in [*range(100), *range(500, 600)]:
         now = NOW + tenth / 10
-        if now >= limit.allows_at(busy=busy) - 1e-6:
+        if now >= limit.allows_at(answered_at) - 1e-6:
             limit, times = limit.after_write(now), [*times, now]
     assert len(times) == 2 * (10 / seconds + besides)
     pairs = combinations(enumerate(times), 2)
@@ -63,11 +72,30 @@ def test_writes_are_spaced_out_on_average(seconds: float, besides: int, *, busy:
 
 
 def test_what_comes_of_a_change_at_first_is_written_together() -> None:
-    """It waits while numbers are being worked on, however many changes follow, and not a moment longer."""
+    """It waits while answers are expected, however many changes follow, and not a moment longer."""
     limit = WriteLimit().after_change(NOW).after_change(NOW + 1.9)
-    assert limit.allows_at(busy=True) == NOW + BATCH_SECONDS
-    assert limit.allows_at(busy=False) == NOW
-    assert limit.after_write(NOW + 0.1).allows_at(busy=False) == NOW + 1
+    assert limit.allows_at(math.inf) == NOW + BATCH_SECONDS
+    assert limit.allows_at(NOW + 1.5) == NOW + 1.5
+    assert limit.allows_at(-math.inf) == NOW
+    assert limit.after_write(NOW + 0.1).allows_at(-math.inf) == NOW + 1
+
+
+def test_answers_are_expected_until_a_moment_after_the_last_number_has_a_worker() -> None:
+    """One that hangs does not hold up the others for longer; while any waits for a worker, nobody knows how long."""
+    work, one, other = Work(), NumberState(number_facts(), Queued()), NumberState(signed(), Queued())
+    assert work.answered_at == -math.inf
+    work.add(one)
+    work.add(other)
+    assert work.answered_at == math.inf
+    for number, since in ((one, NOW), (other, NOW + 1)):
+        work.remove(number)
+        number.phase = Running(since)
+        work.add(number)
+    assert work.answered_at == NOW + 1 + LAST_ANSWER_SECONDS
+    work.remove(one)
+    assert work.answered_at == NOW + 1 + LAST_ANSWER_SECONDS
+    work.remove(other)
+    assert work == Work(begun_at=NOW + 1)
 
 
 PHASES = {
@@ -89,10 +117,10 @@ def test_a_number_is_unfinished_until_its_answer_is_there(phase: Phase, *, unfin
 def test_an_object_waits_for_its_numbers_only_while_they_are_called() -> None:
     """One without a key, or that is suspended, writes its status at once."""
     limit = WriteLimit().after_change(NOW)
-    state = KeyState(resource(), unfinished=1, write_limit=limit)
-    assert state.write_at == limit.allows_at(busy=False)
+    state = KeyState(resource(), work=Work(unfinished=1), write_limit=limit)
+    assert state.write_at == limit.allows_at(-math.inf)
     state.key = public_key()
-    assert state.write_at == limit.allows_at(busy=True)
+    assert state.write_at == limit.allows_at(math.inf)
     assert state.news_at(NUMBER, NOW) == NOW + BATCH_SECONDS
     state.gate = RolloutGate(rotation=True, canary=NUMBER)
     assert state.news_at(NUMBER, NOW) == NOW

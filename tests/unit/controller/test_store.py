@@ -10,7 +10,6 @@ from bek_operator import controller
 from bek_operator.controller.state import AwaitingStatusWrite, Idle, KeyState, NumberKey, NumberState, Queued, Running
 from bek_operator.controller.store import Store
 from bek_operator.crd.reasons import ObjectReason, Reason
-from bek_operator.crd.status import read_status
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.rollout import OPEN
 from bek_operator.status.compute import Blocked
@@ -27,7 +26,6 @@ def store() -> Store:
     """Return a store that knows one object."""
     store = Store()
     store.put(FLOWS)
-    assert not store.take_unread(REF)
     return store
 
 
@@ -36,6 +34,11 @@ def state_of(store: Store) -> KeyState:
     state = store.get(REF)
     assert state
     return state
+
+
+def is_stale(store: Store) -> bool:
+    """Return whether the Secrets of its object have to be read again."""
+    return state_of(store).secrets.is_due(NOW)
 
 
 def set_facts(store: Store, *facts: NumberFacts) -> None:
@@ -51,46 +54,6 @@ def read_secrets(store: Store, **versions: str) -> None:
         store.secrets_read(REF, state_of(store).secrets.after_read(versions, NOW))
 
 
-def test_an_object_that_nothing_is_known_of_has_to_be_read() -> None:
-    """Whether an event told of it or not."""
-    store = Store()
-    assert store.take_unread(REF)
-    assert store.mark_unread(REF, "5")
-    assert store.take_unread(REF)
-    assert store.take_unread(REF)
-
-
-def test_what_was_read_is_no_news(store: Store) -> None:
-    """An event of the version that is known is dropped; any other, or none, has the object read once."""
-    assert not store.mark_unread(REF, "5")
-    assert not store.take_unread(REF)
-    for version in ("6", ""):
-        assert store.mark_unread(REF, version)
-        assert store.take_unread(REF)
-        assert not store.take_unread(REF)
-
-
-def test_an_event_during_a_read_stays_news_unless_it_was_read(store: Store) -> None:
-    """One that overtakes an answer counts, but not when the answer holds what it was about."""
-    store.mark_unread(REF, "6")
-    assert store.take_unread(REF)
-    store.mark_unread(REF, "7")
-    store.put(replace(FLOWS, version="6"))
-    assert store.take_unread(REF)
-    store.mark_unread(REF, "8")
-    store.put(replace(FLOWS, version="8"))
-    assert not store.take_unread(REF)
-
-
-def test_what_was_written_is_no_news_even_when_the_watch_is_faster(store: Store) -> None:
-    """The event of our own write may come before or after its answer."""
-    assert store.mark_unread(REF, "6")
-    store.status_written(REF, "6", read_status({"observedGeneration": 1}))
-    assert not store.take_unread(REF)
-    assert not store.mark_unread(REF, "6")
-    assert store.mark_unread(REF, "5")
-
-
 def test_only_another_spec_or_request_has_the_secrets_read(store: Store) -> None:
     """A label, or somebody's write to the status, does not; an error while they are read does."""
     changes = [
@@ -103,11 +66,29 @@ def test_only_another_spec_or_request_has_the_secrets_read(store: Store) -> None
         with store.reading_secrets(REF):
             pass
         store.put(change)
-        stale.append(state_of(store).secrets.stale)
+        stale.append(is_stale(store))
     assert stale == [False, True, True]
     with pytest.raises(RuntimeError), store.reading_secrets(REF):
         raise RuntimeError("not foreseen")
-    assert state_of(store).secrets.stale
+    assert is_stale(store)
+
+
+def test_a_read_that_began_before_the_secrets_expired_does_not_do(store: Store) -> None:
+    """Each object knows from when on a read tells what it needs; an error, or a missing Secret, asks for a new one."""
+    with store.reading_secrets(REF) as first:
+        assert first <= store.sequence
+        store.expire_secrets(REF)
+        assert store.sequence > first
+    assert is_stale(store)
+    with store.reading_secrets(REF) as second:
+        assert second == store.sequence
+        store.secrets_read(REF, replace(state_of(store).secrets, missing_since=NOW))
+    assert is_stale(store)
+    with store.reading_secrets(REF) as third:
+        assert third > second
+    # It is due by time alone.
+    with store.reading_secrets(REF) as fourth:
+        assert fourth > third
 
 
 def test_a_changed_secret_is_news_to_the_objects_that_name_it(store: Store) -> None:
@@ -117,7 +98,7 @@ def test_a_changed_secret_is_news_to_the_objects_that_name_it(store: Store) -> N
     assert store.secret_changed("elsewhere", "a", "2") == []
     for version in ("2", ""):
         assert store.secret_changed(REF.namespace, "a", version) == [REF]
-    assert state_of(store).secrets.stale
+    assert is_stale(store)
     read_secrets(store, b="2", c="")
     assert store.secret_changed(REF.namespace, "a", "") == []
     assert store.secret_changed(REF.namespace, "c", "3") == [REF]
@@ -132,18 +113,18 @@ def test_a_number_goes_through_its_phases(store: Store) -> None:
     set_facts(store, signed(due=NOW + 60), number_facts(target(OTHER_NUMBER)))
     state, other = state_of(store), NumberKey(REF, OTHER_NUMBER)
     phases = {number: one.phase for number, one in state.numbers.items()}
-    assert (phases, state.unfinished) == ({NUMBER: Idle(), OTHER_NUMBER: Queued()}, 1)
+    assert (phases, state.work.unfinished) == ({NUMBER: Idle(), OTHER_NUMBER: Queued()}, 1)
     store.start(OF_NUMBER, NOW)
-    assert (state.numbers[NUMBER].phase, state.unfinished) == (Running(NOW), 2)
+    assert (state.numbers[NUMBER].phase, state.work.unfinished) == (Running(NOW), 2)
     assert not store.stop(OF_NUMBER, AwaitingStatusWrite())
     assert not store.stop(OF_NUMBER, Idle())
-    assert (state.numbers[NUMBER].phase, state.unfinished) == (AwaitingStatusWrite(), 1)
+    assert (state.numbers[NUMBER].phase, state.work.unfinished) == (AwaitingStatusWrite(), 1)
     assert store.release(REF) == [NUMBER]
-    assert (state.numbers[NUMBER].phase, state.unfinished) == (Queued(), 2)
+    assert (state.numbers[NUMBER].phase, state.work.unfinished) == (Queued(), 2)
     store.start(other, NOW)
     store.record(other, target(OTHER_NUMBER), shown, NOW)
     assert store.stop(other, Idle())
-    assert state.unfinished == 1
+    assert state.work.unfinished == 1
 
 
 def test_what_is_under_way_is_interrupted_by_another_target(store: Store) -> None:

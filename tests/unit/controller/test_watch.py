@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from support.cluster.watched_api import OBJECTS, WatchedApi, key
 from support.simulators.small_server import client_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 
 class Run:
@@ -27,14 +27,14 @@ class Run:
         self.api = api
         self.now = 1000.0
         self.waits: Callable[[], bool] = lambda: False
-        self.heard: list[tuple[str, str, str]] = []
+        self.heard: list[tuple[str | None, str, str]] = []
         self.lists = 0
         self.watch: ObjectWatch
         self.task: asyncio.Task[None]
 
-    def hear(self, *on_event: str) -> None:
+    def hear(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Record an event."""
-        self.heard.append((on_event[0], on_event[1], on_event[2]))
+        self.heard.append((kind, body["metadata"]["name"], body["metadata"]["resourceVersion"]))
 
     def resync(self) -> None:
         """Count."""
@@ -104,8 +104,12 @@ async def test_objects_are_heard_of(caplog: pytest.LogCaptureFixture) -> None:
         for kind, version in (("ADDED", "8"), ("MODIFIED", "9"), ("DELETED", "10")):
             api.say({"type": kind, "object": key("new", version)})
         await run.until(lambda: len(run.heard) == 4)
-    assert run.heard[0] == ("messaging", "old", "5")
-    assert run.heard[1:] == [("messaging", "new", version) for version in ("8", "9", "")]
+    assert run.heard == [
+        (None, "old", "5"),
+        ("ADDED", "new", "8"),
+        ("MODIFIED", "new", "9"),
+        ("DELETED", "new", "10"),
+    ]
     assert lines(caplog) == []
 
 
@@ -142,8 +146,10 @@ async def test_a_definition_that_goes_is_waited_for(caplog: pytest.LogCaptureFix
         await run.until(run.watch.is_up)
         await run.until(lambda: run.heard)
         assert run.lists == 2
-    assert run.heard == [("messaging", "flows", "12")]
-    assert lines(caplog) == ["the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ and wait"]
+    assert run.heard == [(None, "flows", "12")]
+    assert lines(caplog) == [
+        "the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ (the operator waits for it)"
+    ]
 
 
 async def test_every_namespace_has_its_watch() -> None:
@@ -153,7 +159,7 @@ async def test_every_namespace_has_its_watch() -> None:
         await run.until(run.watch.is_up)
         assert api.watches == 2
         api.say({"type": "ADDED", "object": key("flows", "8")})
-        await run.until(lambda: run.heard == [("messaging", "flows", "8")] * 2)
+        await run.until(lambda: run.heard == [("ADDED", "flows", "8")] * 2)
         api.is_served = False
         api.end_watches()
         await run.until(lambda: run.lists == 1)
@@ -220,12 +226,12 @@ async def test_kopf_that_does_what_it_never_should_ends_the_watch() -> None:
 
     async def kopf(stream: Stream) -> None:
         del stream
-        raise KopfError("kopf ended by itself")
+        raise KopfError("kopf stopped unexpectedly")
 
     async with WatchedApi().listening() as api, client_of(api.url) as client:
         objects = Objects(client, ())
         watch = ObjectWatch(kopf=kopf, paths=objects.paths, discovery=objects, resync=lambda: None, clock=lambda: 0.0)
-        with pytest.raises(WatchEnded, match="ended: kopf ended by itself"):
+        with pytest.raises(WatchEnded, match="ended: kopf stopped unexpectedly"):
             await watch.run()
 
 

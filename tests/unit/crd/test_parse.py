@@ -149,10 +149,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         on(cloud(appSecretRef={"name": "a"})),
         "`spec.apis[0].cloud.appSecretRef.key` must be set",
     ),
-    "a version without minor": (on(cloud(version="v25")), "`spec.apis[].cloud.version` must be like v25.0"),
-    "a version with a path": (on(cloud(version="v25.0/me")), "`spec.apis[].cloud.version` must be like v25.0"),
-    "a version with a line end": (on(cloud(version="v25.0\n")), "`spec.apis[].cloud.version` must be like v25.0"),
-    "a version that is a number": (on(cloud(version=25.0)), "`spec.apis[0].cloud.version` must be a text"),
+    "a version without minor": (on(cloud(version="v25")), "`spec.apis[].cloud.version` must have the form v25.0"),
+    "a version with a path": (on(cloud(version="v25.0/me")), "`spec.apis[].cloud.version` must have the form v25.0"),
+    "a version with a line end": (on(cloud(version="v25.0\n")), "`spec.apis[].cloud.version` must have the form v25.0"),
+    "a version that is a number": (on(cloud(version=25.0)), "`spec.apis[0].cloud.version` must be a string"),
     "a provider without its member": (on({"name": "bsp", "type": "Provider"}), "`spec.apis[0].provider` must be set"),
     "no url": (on(provider(url="")), "`spec.apis[0].provider.url` must be set"),
     "a long url": (on(provider(url="https://" + "a" * 1024)), "must have at most 1024 characters"),
@@ -178,7 +178,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an id that is a number": (
         spec_body(apis=[cloud()], phoneNumbers=[{"phoneNumber": NUMBER, "phoneNumberID": 1}]),
-        "`spec.phoneNumbers[0].phoneNumberID` must be a text",
+        "`spec.phoneNumbers[0].phoneNumberID` must be a string",
     ),
     "a rollout of the future": (
         spec_body(rollout={"type": "Canary"}),
@@ -203,11 +203,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a pause that is true": (
         spec_body(rollout={"firstNumber": {"pauseSeconds": True}}),
-        "`spec.rollout.firstNumber.pauseSeconds` must be a whole number",
+        "`spec.rollout.firstNumber.pauseSeconds` must be an integer",
     ),
     "a pause that is a fraction": (
         spec_body(rollout={"firstNumber": {"pauseSeconds": 0.5}}),
-        "`spec.rollout.firstNumber.pauseSeconds` must be a whole number",
+        "`spec.rollout.firstNumber.pauseSeconds` must be an integer",
     ),
 }
 

@@ -25,7 +25,7 @@ from bek_operator.http.errors import (
     TooSlowError,
     UnacceptableError,
 )
-from bek_operator.http.interface import Response
+from bek_operator.http.interface import Request, Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
@@ -104,7 +104,9 @@ class Client:
     ) -> Response:
         """Send a request that carries a secret."""
         trust = ServerTrust(ca_bundle=ca_bundle, server_name=name)
-        return await self.http.request(method, server.url, trust, headers={"Authorization": SECRET}, content=content)
+        return await self.http.send(
+            Request(method=method, url=server.url, trust=trust, headers={"Authorization": SECRET}, content=content)
+        )
 
 
 @asynccontextmanager
@@ -240,19 +242,21 @@ class TestBounds:
                 await call(server)
             await asyncio.wait_for(server.gone.acquire(), 5)
 
-    async def test_endless_headers(self) -> None:
-        """Endless headers are refused, by their number or their size, whatever comes first."""
+    @pytest.mark.parametrize("size", [1, 15_000], ids=["too many", "too large"])
+    async def test_endless_headers(self, size: int) -> None:
+        """Endless headers are refused by their number or their size, as one kind of error whichever comes first."""
 
         async def endless(served: Served) -> None:
             await served.request()
             served.writer.write(b"HTTP/1.1 200 OK\r\n")
             while True:
-                served.writer.write(b"X-Y: " + b"x" * 1000 + b"\r\n")
+                served.writer.write(b"X-Y: " + b"x" * size + b"\r\n")
                 await served.writer.drain()
 
         async with calling() as call, serving(endless) as server:
-            with pytest.raises((BrokenOffError, UnacceptableError)):
+            with pytest.raises(UnacceptableError) as fault:
                 await call(server)
+            assert fault.value.sent
             await asyncio.wait_for(server.gone.acquire(), 5)
 
     async def test_overlong_header(self) -> None:
@@ -325,9 +329,20 @@ class TestBounds:
         http = HttpxClient(Resolver(lambda _address, _port: True, lookup=hanging), limits=Limits(total=0.1))
         trust = ServerTrust(ca_bundle=POD.authority, server_name=NAME)
         with pytest.raises(TooSlowError, match=r"^the name was not resolved within 0.1 s$") as fault:
-            await http.request("POST", Url(host="pod.test", port=443, path=""), trust, headers={})
+            await http.send(Request(method="POST", url=Url(host="pod.test", port=443, path=""), trust=trust))
         assert not fault.value.sent
         await http.close()
+
+
+def cut_after(sent: bytes) -> Script:
+    """Return the script of a server that closes the connection after some bytes."""
+
+    async def script(served: Served) -> None:
+        await served.request()
+        served.writer.write(sent)
+        served.writer.write_eof() if served.writer.can_write_eof() else served.writer.close()
+
+    return script
 
 
 class TestFaults:
@@ -359,10 +374,9 @@ class TestFaults:
         """A host with a loopback address, among others, is not called at all."""
         async with serving(proper()) as server:
             http = HttpxClient(Resolver(lambda _address, _port: False, lookup=_both))
+            trust = ServerTrust(ca_bundle=POD.authority, server_name=NAME)
             with pytest.raises(AddressRefusedError):
-                await http.request(
-                    "GET", server.url, ServerTrust(ca_bundle=POD.authority, server_name=NAME), headers={}
-                )
+                await http.send(Request(method="GET", url=server.url, trust=trust))
             await http.close()
             assert server.connections == 0
 
@@ -399,21 +413,24 @@ class TestFaults:
 
     @pytest.mark.parametrize(
         "sent",
-        [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", b"SSH-2.0-OpenSSH\r\n", b"\x00" * 9],
-        ids=["nothing", "half a head", "half a body", "SSH", "zeros"],
+        [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"],
+        ids=["nothing", "half a head", "half a body"],
     )
     async def test_cut_off(self, sent: bytes) -> None:
-        """A connection that breaks, or a response that is not HTTP, counts as sent."""
-
-        async def cutting(served: Served) -> None:
-            await served.request()
-            served.writer.write(sent)
-            served.writer.write_eof() if served.writer.can_write_eof() else served.writer.close()
-
-        async with calling() as call, serving(cutting) as server:
+        """A request whose connection breaks counts as sent."""
+        async with calling() as call, serving(cut_after(sent)) as server:
             with pytest.raises(BrokenOffError) as fault:
                 await call(server, "POST", content=b"")
             assert fault.value.sent
+
+    @pytest.mark.parametrize("sent", [b"SSH-2.0-OpenSSH\r\n", b"\x00" * 9], ids=["SSH", "zeros"])
+    async def test_not_http(self, sent: bytes) -> None:
+        """A response that is not HTTP is a response, which the error does not quote."""
+        async with calling() as call, serving(cut_after(sent)) as server:
+            with pytest.raises(UnacceptableError, match=r"^the response is not HTTP, or its headers are too") as fault:
+                await call(server, "POST", content=b"")
+            assert fault.value.sent
+            assert "SSH" not in "".join(traceback.format_exception(fault.value))
 
     async def test_closed_while_idle(self) -> None:
         """A connection that the server has closed is not used again."""
@@ -578,3 +595,17 @@ def _bare_certificate(name: str) -> Certificate:
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return Certificate(pem=pem, authority=pem, private=private)
+
+
+def test_request_is_not_shown() -> None:
+    """A request's repr shows where it goes, and nothing that can hold credentials."""
+    request = Request(
+        method="POST",
+        url=Url(host="pod.test", port=443, path="/v1"),
+        trust=ServerTrust(ca_bundle=None, server_name=NAME),
+        headers={"Authorization": "hunter2"},
+        query={"appsecret_proof": "hunter2"},
+        content=b"hunter2",
+    )
+    assert "hunter2" not in repr(request)
+    assert "pod.test" in repr(request)

@@ -10,7 +10,7 @@ import pytest
 from bek_operator.http.client import HttpxClient, Limits
 from bek_operator.http.errors import CertificateRefusedError, HttpError, NotConnectedError, UnacceptableError
 from bek_operator.http.handshakes import BACKOFF_SECONDS, CPU_SHARE, FAILURE_THRESHOLD, FLOOD_SECONDS
-from bek_operator.http.interface import Response
+from bek_operator.http.interface import Request, Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
@@ -24,7 +24,7 @@ TENANT = "messaging"
 NUMBERS = 1000
 AT_ONCE = 8
 NO_COMMON_CIPHER = "no TLS version and cipher in common; the server must support TLS 1.3, or TLS 1.2 with ECDHE"
-THROTTLED = "used too much CPU"
+THROTTLED = "uses too much CPU"
 
 
 class Server(ScriptedServer):
@@ -73,7 +73,7 @@ class Client:
     ) -> Response:
         """Send a request."""
         trust = ServerTrust(ca_bundle=certificate.authority, server_name=NAME, tenant=tenant)
-        return await self.http.request("GET", Url(host=host, port=server.port, path=""), trust, headers={})
+        return await self.http.send(Request(method="GET", url=Url(host=host, port=server.port, path=""), trust=trust))
 
 
 async def _loopback(_host: str) -> list[str]:

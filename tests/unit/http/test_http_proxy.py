@@ -22,7 +22,7 @@ from bek_operator.http.errors import (
     UnacceptableError,
 )
 from bek_operator.http.handshakes import FAILURE_THRESHOLD
-from bek_operator.http.interface import Response
+from bek_operator.http.interface import Request, Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.http.routes import ProxyRoutes
 from bek_operator.net.ca_bundle import ServerTrust
@@ -81,14 +81,15 @@ async def call(
     authority: str | None = None,
 ) -> Response:
     """Send a request that carries secrets."""
-    return await http.request(
-        method,
-        Url(host=host, port=cloud.port, path=cloud.path("+15550001111")),
-        ServerTrust(ca_bundle=authority or cloud.certificate.authority, server_name=server_name),
+    request = Request(
+        method=method,
+        url=Url(host=host, port=cloud.port, path=cloud.path("+15550001111")),
+        trust=ServerTrust(ca_bundle=authority or cloud.certificate.authority, server_name=server_name),
         headers={"Authorization": SECRET},
         query={"appsecret_proof": "top secret & proof"},
         content=b"" if method == "POST" else None,
     )
+    return await http.send(request)
 
 
 async def test_tunnel(cloud: Cloud, number: CloudNumber) -> None:
@@ -110,13 +111,14 @@ async def test_query(cloud: Cloud, number: CloudNumber, caplog: pytest.LogCaptur
     caplog.set_level(logging.DEBUG)
     token = cloud.token()
     async with tunnel() as proxy, calling(proxy.url) as http:
-        answer = await http.request(
-            "GET",
-            Url(host=HOST, port=cloud.port, path=cloud.path(number.number)),
-            ServerTrust(ca_bundle=cloud.certificate.authority, server_name=HOST),
+        request = Request(
+            method="GET",
+            url=Url(host=HOST, port=cloud.port, path=cloud.path(number.number)),
+            trust=ServerTrust(ca_bundle=cloud.certificate.authority, server_name=HOST),
             headers={"Authorization": f"Bearer {token.text}"},
             query={"appsecret_proof": token.proof, "fields": "business_public_key, business_public_key"},
         )
+        answer = await http.send(request)
     assert answer.status == 200
     assert token.proof not in caplog.text
     assert token.text not in caplog.text
@@ -207,13 +209,21 @@ async def test_handshakes_behind(cloud: Cloud) -> None:
         assert len(proxy.targets) == FAILURE_THRESHOLD
 
 
-async def test_flood_behind() -> None:
+@pytest.mark.parametrize(
+    ("head", "piece", "message"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", "larger than 320 KiB"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n", "its headers are too many"),
+    ],
+    ids=["responses", "headers"],
+)
+async def test_flood_behind(head: bytes, piece: bytes, message: str) -> None:
     """An endless response is ended there as well."""
 
     async def script(served: Served) -> None:
-        await served.request()
+        await served.answer(head)
         while not served.writer.transport.is_closing():
-            await served.say(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50)
+            await served.say(piece * 50)
             await asyncio.sleep(0)
 
     certificate = self_signed(HOST)
@@ -224,8 +234,8 @@ async def test_flood_behind() -> None:
     ):
         url = Url(host=HOST, port=server.port, path="")
         trust = ServerTrust(ca_bundle=certificate.authority, server_name=HOST)
-        with pytest.raises(UnacceptableError, match="larger than 320 KiB") as fault:
-            await http.request("GET", url, trust, headers={})
+        with pytest.raises(UnacceptableError, match=message) as fault:
+            await http.send(Request(method="GET", url=url, trust=trust))
         assert fault.value.sent
 
 
@@ -261,11 +271,11 @@ class FakeClient:
     def __init__(self, status: int) -> None:
         self.status = status
         self.closed = False
-        self.query: object = None
+        self.requests: list[Request] = []
 
-    async def request(self, *_: object, query: object = None, **__: object) -> Response:
+    async def send(self, request: Request) -> Response:
         """Answer."""
-        self.query = query
+        self.requests.append(request)
         return Response(status=self.status)
 
     async def close(self) -> None:
@@ -289,11 +299,9 @@ async def test_routes(host: str, direct: bool) -> None:  # noqa: FBT001 - an exp
     here, there = FakeClient(1), FakeClient(2)
     routes = ProxyRoutes(here, there)
     url = Url(host=host, port=443, path="")
-    answer = await routes.request(
-        "GET", url, ServerTrust(ca_bundle=None, server_name=host), headers={}, query={"a": "b"}
-    )
-    assert answer.status == (1 if direct else 2)
-    assert (here if direct else there).query == {"a": "b"}
+    request = Request(method="GET", url=url, trust=ServerTrust(ca_bundle=None, server_name=host), query={"a": "b"})
+    assert (await routes.send(request)).status == (1 if direct else 2)
+    assert (here if direct else there).requests == [request]
     await routes.close()
     assert here.closed
     assert there.closed

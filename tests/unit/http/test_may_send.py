@@ -9,6 +9,7 @@ import pytest
 
 from bek_operator.http.client import HttpxClient
 from bek_operator.http.errors import NotSentError
+from bek_operator.http.interface import Request
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.proxy import parse_proxy
@@ -50,7 +51,8 @@ async def call(http: HttpxClient, port: int, method: Literal["GET", "POST"]) -> 
     """Send a request."""
     trust = ServerTrust(ca_bundle=POD.authority, server_name="localhost")
     content = b"x=1" if method == "POST" else None
-    return await http.request(method, Url(host="localhost", port=port, path="/v1"), trust, headers={}, content=content)
+    url = Url(host="localhost", port=port, path="/v1")
+    return await http.send(Request(method=method, url=url, trust=trust, headers={}, content=content))
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -75,7 +75,7 @@ MISLABELLED: dict[str, tuple[Callable[[Path], str], str, str, str, Sequence[str]
         "PKCS7",
         "CERTIFICATE",
         (
-            "holds a PKCS#7 bundle under the label CERTIFICATE; change that to PKCS7, "
+            "holds a PKCS#7 bundle under the label CERTIFICATE; change the label to PKCS7, "
             "then openssl pkcs7 -print_certs extracts its certificates"
         ),
         CONVERTED["a PKCS#7 bundle"][2],
@@ -85,8 +85,8 @@ MISLABELLED: dict[str, tuple[Callable[[Path], str], str, str, str, Sequence[str]
         "OPENSSH PRIVATE KEY",
         "RSA PRIVATE KEY",
         (
-            "holds a key in OpenSSH's own format under the label RSA PRIVATE KEY; change that to OPENSSH PRIVATE KEY, "
-            "then ssh-keygen -p -m PEM converts it"
+            "holds a key in OpenSSH's own format under the label RSA PRIVATE KEY; change the label to "
+            "OPENSSH PRIVATE KEY, then ssh-keygen -p -m PEM converts it"
         ),
         CONVERTED["an OpenSSH key"][2],
     ),
@@ -118,7 +118,8 @@ def test_a_certificate_request_under_another_label_is_refused() -> None:
     """The message names it."""
     content = certificate_request().replace("CERTIFICATE REQUEST", "CERTIFICATE")
     assert refusal({"tls.crt": content}) == (
-        f"tls.crt holds a certificate request under the label CERTIFICATE; change that to CERTIFICATE REQUEST; {NEEDED}"
+        "tls.crt holds a certificate request under the label CERTIFICATE; change the label to "
+        f"CERTIFICATE REQUEST; {NEEDED}"
     )
 
 
@@ -129,7 +130,7 @@ def test_a_pkcs12_file_is_refused_with_the_command(tmp_path: Path) -> None:
         f"keystore.p12 is a PKCS#12 file (openssl pkcs12 -nocerts extracts the key); {NEEDED}"
     )
     assert refusal({"tls.key": armored("PRIVATE KEY", store)}) == (
-        "tls.key holds a PKCS#12 file under the label PRIVATE KEY; decode what is between its lines, "
+        "tls.key holds a PKCS#12 file under the label PRIVATE KEY; decode the base64 text between its lines, "
         f"then openssl pkcs12 -nocerts extracts the key; {NEEDED}"
     )
     given = ("-passin", "pass:x", "-passout", "pass:y")

@@ -142,7 +142,7 @@ def test_a_decrypted_key_must_match_the_public_part() -> None:
 @pytest.mark.parametrize("private", [encrypted_with, lambda: classic_with("-des3")], ids=["PKCS#8", "PKCS#1"])
 def test_an_encrypted_key_alone_needs_a_passphrase(private: Callable[[], str]) -> None:
     """The message names the field for it."""
-    expected = "private.pem is encrypted; keySecretRef.passphraseKey must name its passphrase's entry"
+    expected = "private.pem is encrypted; set keySecretRef.passphraseKey to the entry with its passphrase"
     assert refusal({"private.pem": private()}) == expected
 
 
@@ -197,7 +197,7 @@ def asking_other(oid: str, *costs: int) -> str:
 LABEL = "ENCRYPTED PRIVATE KEY"
 NEEDED = "an RSA key of 2048 bits is needed"
 UNREADABLE = f"is not a readable private key: damaged, truncated or of an unknown kind; {NEEDED}"
-ACCEPTED_INSTEAD = "openssl rsa -aes256 writes one that is accepted"
+ACCEPTED_INSTEAD = "encrypt it with openssl rsa -aes256"
 COST = f"declares an unsupported key-derivation cost; {ACCEPTED_INSTEAD}"
 UNSUPPORTED = f"is encrypted in a way that is not supported; {ACCEPTED_INSTEAD}"
 WRONG = "cannot be decrypted: the passphrase is wrong, or the key is damaged or its encryption is not supported"
@@ -225,7 +225,7 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "a scheme that is not known": (lambda: asking_other(der.NOBODY, 2048), UNSUPPORTED),
     "a scheme that is not known, without parameters": (
         lambda: asking_other(der.NOBODY),
-        "is damaged or truncated: how it was encrypted cannot be read",
+        "is damaged or truncated: its encryption parameters cannot be read",
     ),
     "a derivation that is not known": (lambda: asking(der.NOBODY, 2048), UNSUPPORTED),
     "a hash that is not known": (lambda: encrypted_with("-v2prf", "hmacWithSHA512-256"), UNSUPPORTED),
@@ -236,7 +236,7 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "a classic cipher that is not known": (
         lambda: classic_with("-camellia256"),
         (
-            "is encrypted with another cipher than AES-128-CBC, AES-192-CBC, AES-256-CBC, DES-EDE3-CBC; "
+            "is encrypted with a cipher other than AES-128-CBC, AES-192-CBC, AES-256-CBC, DES-EDE3-CBC; "
             f"{ACCEPTED_INSTEAD}"
         ),
     ),

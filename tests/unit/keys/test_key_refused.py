@@ -82,7 +82,7 @@ SIGNS = f"is an RSA-PSS key, which can only sign; {NEEDED}"
 NONE_OF_RSA = "is damaged: its modulus and exponent are not those of an RSA key"
 UNPAIRED = "is truncated or garbled: its BEGIN and END lines do not match"
 UNREADABLE = f"damaged, truncated or of an unknown kind; {NEEDED}"
-SEVERAL = "holds parts of different keys; one key is needed"
+SEVERAL = "holds different keys; keep one of them"
 UNRELATED = "is damaged: its private and public halves do not match"
 
 REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
@@ -205,7 +205,7 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     ),
     "several private keys": (
         lambda: plain().private + keys.rsa("second").private,
-        "holds several private keys; one is needed",
+        "holds several private keys; keep one of them",
     ),
     "several public keys": (lambda: plain().public + keys.rsa("second").public, SEVERAL),
     "a key with another key's certificate": (lambda: keys.rsa("second").private + certificate(), SEVERAL),

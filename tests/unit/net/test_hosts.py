@@ -157,7 +157,7 @@ def test_refusal_names_the_flag(url: str, flag: str) -> None:
 def test_no_flag_is_suggested_for_a_metadata_service(host: str) -> None:
     """It gives out the credentials of the machine."""
     refusal = AllowedHosts().refusal(parse_url(f"https://{host}:8443/latest"))
-    assert refusal == (f"host {host} is a cloud's metadata service; it must not be called")
+    assert refusal == (f"host {host} is a cloud's metadata service; calling it is forbidden")
 
 
 def test_refusal_is_short() -> None:

@@ -193,27 +193,27 @@ def without(secret: str, entry: str = "", value: bytes | None = None) -> dict[st
 
 NOT_FOUND = Reason.CREDENTIALS_NOT_FOUND
 PROBLEMS: dict[str, tuple[dict[str, Any], Mapping[str, Mapping[str, bytes] | Missing], Reason, str]] = {
-    "no token Secret": (cloud(), without(TOKEN_SECRET), NOT_FOUND, f"Secret {TOKEN_SECRET} does not exist (yet)"),
+    "no token Secret": (cloud(), without(TOKEN_SECRET), NOT_FOUND, f"Secret {TOKEN_SECRET} does not exist"),
     "no token entry": (
         cloud(),
         without(TOKEN_SECRET, "token"),
         NOT_FOUND,
-        f"entry token of Secret {TOKEN_SECRET} does not exist (yet)",
+        f"entry token of Secret {TOKEN_SECRET} does not exist",
     ),
-    "no app Secret": (cloud(**PROOF), without("meta-app"), NOT_FOUND, "Secret meta-app does not exist (yet)"),
+    "no app Secret": (cloud(**PROOF), without("meta-app"), NOT_FOUND, "Secret meta-app does not exist"),
     "no app secret": (
         cloud(**PROOF),
         without("meta-app", "secret"),
         NOT_FOUND,
-        "entry secret of Secret meta-app does not exist (yet)",
+        "entry secret of Secret meta-app does not exist",
     ),
     "no key for this number": (
         provider(),
         without(PROVIDER_SECRET, NUMBER[1:]),
         NOT_FOUND,
-        f"entry {NUMBER[1:]} of Secret {PROVIDER_SECRET} does not exist (yet)",
+        f"entry {NUMBER[1:]} of Secret {PROVIDER_SECRET} does not exist",
     ),
-    "no CA of the provider": (provider(tls=CA), without("ca"), NOT_FOUND, "Secret ca does not exist (yet)"),
+    "no CA of the provider": (provider(tls=CA), without("ca"), NOT_FOUND, "Secret ca does not exist"),
     "an empty token": (
         cloud(),
         without(TOKEN_SECRET, "token", b"\n"),
@@ -254,13 +254,13 @@ PROBLEMS: dict[str, tuple[dict[str, Any], Mapping[str, Mapping[str, bytes] | Mis
         provider(url="https://169.254.169.254"),
         FOUND,
         Reason.HOST_NOT_ALLOWED,
-        "host 169.254.169.254 is a cloud's metadata service; it must not be called",
+        "host 169.254.169.254 is a cloud's metadata service; calling it is forbidden",
     ),
     "what is no URL": (
         provider(url="https://{phoneNumberID}"),
         FOUND,
         Reason.HOST_NOT_ALLOWED,
-        "`url` of api bsp is not a usable https URL",
+        "`url` of api bsp is not a valid https URL",
     ),
 }
 

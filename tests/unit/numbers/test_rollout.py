@@ -213,6 +213,13 @@ TABLE: dict[str, tuple[Iterable[NumberFacts], Rollout, list[str]]] = {
 }
 
 
+def test_whether_there_is_a_rotation_is_decided_for_all_numbers_at_once() -> None:
+    """So that it need not be asked again for each of a thousand, when all may go at once."""
+    known = {A: old(A), B: new(B)}
+    assert rollout_gate(ALL_AT_ONCE, known, OPEN, {}, NOW) == RolloutGate(rotation=True)
+    assert rollout_gate(ALL_AT_ONCE, {B: new(B)}, OPEN, {}, NOW) == OPEN
+
+
 @pytest.mark.parametrize(("known", "rollout", "expected"), TABLE.values(), ids=TABLE.keys())
 def test_who_may_be_published_to(known: Iterable[NumberFacts], rollout: Rollout, expected: list[str]) -> None:
     """A row for each rule, in sentences that go on from the one before."""

@@ -151,7 +151,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes
         {},
         Reason.CREDENTIALS_NOT_FOUND,
         Retry.TRANSIENT,
-        f"Secret {LOGIN_SECRET} does not exist (yet)",
+        f"Secret {LOGIN_SECRET} does not exist",
     ),
     "a Secret that is gone": (
         None,
@@ -173,14 +173,14 @@ PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes
         secrets(ca=ABSENT),
         Reason.CREDENTIALS_NOT_FOUND,
         Retry.TRANSIENT,
-        "Secret ca does not exist (yet)",
+        "Secret ca does not exist",
     ),
     "an empty password": (None, login(password=b"\n"), Reason.INVALID_CREDENTIALS, Retry.TERMINAL, "is empty"),
     "a password that is no text": (None, login(password=b"\xff"), Reason.INVALID_CREDENTIALS, Retry.TERMINAL, "UTF-8"),
     "a colon": (None, login(username=b"a:b"), Reason.INVALID_CREDENTIALS, Retry.TERMINAL, "must not contain a colon"),
     "a huge password": (None, login(password=b"x" * 1025), Reason.INVALID_CREDENTIALS, Retry.TERMINAL, "longer than"),
     "a huge CA": (CA, secrets(ca={"ca.crt": b"x" * 65537}), Reason.INVALID_CREDENTIALS, Retry.TERMINAL, "longer than"),
-    "a URL that is none": (with_url("http://web"), secrets(), Reason.HOST_NOT_ALLOWED, Retry.TERMINAL, "not a usable"),
+    "a URL that is none": (with_url("http://web"), secrets(), Reason.HOST_NOT_ALLOWED, Retry.TERMINAL, "not a valid"),
     "a host elsewhere": (
         with_url("https://a.example"),
         secrets(),
@@ -246,7 +246,7 @@ def test_an_api_key_that_was_copied_twice_is_the_lowest_numbers() -> None:
     assert (other.endpoint, other.limiter_key) == (None, "")
     assert other.problem is not None
     assert (other.problem.reason, other.problem.retry) == (Reason.DUPLICATE_NUMBER, Retry.TERMINAL)
-    assert other.problem.message == f"has the same API key as {NUMBER}; each number has one of its own"
+    assert other.problem.message == f"has the same API key as {NUMBER}; each number needs an API key of its own"
 
 
 def test_one_api_key_will_do_where_the_address_tells_numbers_apart() -> None:

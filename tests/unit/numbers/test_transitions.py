@@ -73,7 +73,7 @@ def test_a_read_tells_what_the_number_holds(reading: Reading, reason: Reason) ->
 
 def test_no_reading_contradicts_itself() -> None:
     """VALID without a key can't be read from anything, so that nothing is ever published over it."""
-    with pytest.raises(ValueError, match="VALID comes with a key"):
+    with pytest.raises(ValueError, match="must have a key"):
         Reading(status=SignatureStatus.VALID, fingerprint=None)
 
 

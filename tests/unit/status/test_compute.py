@@ -31,7 +31,7 @@ from support.builders import (
 from support.cluster.conditions import faults_of, kstatus
 from support.cluster.schema import status_faults
 
-MISSING = Blocked(ObjectReason.SECRET_NOT_FOUND, "Secret flows-key does not exist (yet)")
+MISSING = Blocked(ObjectReason.SECRET_NOT_FOUND, "Secret flows-key does not exist")
 INVALID = Blocked(ObjectReason.INVALID_KEY, "Secret flows-key: private.pem is no key")
 THIRD = "+15550003333"
 TRANSIENT = Severity.TRANSIENT

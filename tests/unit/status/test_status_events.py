@@ -177,9 +177,9 @@ def test_a_first_publish_is_told_once_for_all_numbers(count: int, more: str) -> 
 @pytest.mark.parametrize(
     ("cause", "message"),
     [
-        (Reason.FOREIGN_KEY, f"somebody else had published another key to {NUMBER}; published the key again"),
-        (Reason.STALE_SIGNATURE, f"the signature was lost on {NUMBER}; published the key again"),
-        (Reason.NOT_PUBLISHED, f"the API had lost the key of {NUMBER}; published the key again"),
+        (Reason.FOREIGN_KEY, f"another key had been published to {NUMBER}; published the key again"),
+        (Reason.STALE_SIGNATURE, f"the signature was no longer VALID on {NUMBER}; published the key again"),
+        (Reason.NOT_PUBLISHED, f"the API no longer held the key of {NUMBER}; published the key again"),
     ],
 )
 def test_a_repair_tells_what_was_lost(cause: Reason, message: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +18,7 @@ from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.http.client import HttpxClient, Limits
 from bek_operator.http.errors import BrokenOffError, HttpError, NotConnectedError, TooSlowError
-from bek_operator.http.interface import Response
+from bek_operator.http.interface import Request, Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.hosts import AllowedHosts
@@ -33,10 +33,11 @@ from support import keys
 from support.simulators import faults
 from support.simulators.cloud import Cloud as Simulator
 from support.simulators.cloud_number import CloudNumber, Envelope, Unset
-from support.simulators.exchange import Fault, Reply
+from support.simulators.exchange import Fault
 from support.simulators.graph_errors import SHAPES, graph_error
 from support.simulators.graph_tokens import MANAGEMENT, Token
 from support.simulators.provider import Provider
+from unit.whatsapp.scripted_client import FAULTS_OF_ANY_SERVER, JSON, UNREADABLE, ScriptedClient, failed, members, ok
 
 NUMBER = "+15550001111"
 KEY = keys.rsa()
@@ -107,12 +108,6 @@ async def backend(*, total: float = 5.0) -> AsyncIterator[Client]:
         yield made
     finally:
         await made.close()
-
-
-def failed(found: object) -> Failure:
-    """Return the failure of a call that must have failed."""
-    assert isinstance(found, Failure)
-    return found
 
 
 class TestReadAndPublish:
@@ -293,15 +288,7 @@ class TestMisbehaviour:
             (graph_error(4711, details="what?"), Reason.INVALID_ANSWER, False),
             (graph_error(4711, status=500), Reason.SERVICE_NOT_READY, True),
             (graph_error(190, status=200), Reason.TOKEN_EXPIRED, False),
-            (faults.page(), Reason.INVALID_ANSWER, True),
-            (faults.page(404), Reason.INVALID_ANSWER, False),
-            (faults.page(502), Reason.SERVICE_NOT_READY, True),
-            (faults.redirect("https://127.0.0.1:1/"), Reason.INVALID_ANSWER, True),
-            (faults.CutOff(), Reason.UNREACHABLE, True),
-            (faults.CutOff(within="body"), Reason.UNREACHABLE, True),
-            (faults.Huge(size=200_000), Reason.INVALID_ANSWER, True),
-            (faults.GzipBomb(size=faults.MEBIBYTE), Reason.INVALID_ANSWER, True),
-            (faults.Answer(Reply(status=204)), Reason.INVALID_ANSWER, True),
+            *FAULTS_OF_ANY_SERVER,
         ],
     )
     async def test_failures(
@@ -467,41 +454,6 @@ ENDPOINT = CloudEndpoint(
 )
 
 
-class Script:
-    """An HTTP client that returns responses from a list; the last one is repeated."""
-
-    def __init__(self, *answers: Response | HttpError) -> None:
-        self._answers = list(answers)
-        self.calls: list[tuple[str, str, Mapping[str, str], Mapping[str, str], bytes | None]] = []
-
-    async def request(
-        self,
-        method: str,
-        url: Url,
-        trust: ServerTrust,
-        *,
-        headers: Mapping[str, str],
-        query: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
-        """Return the next response, or raise the next error."""
-        assert trust == ENDPOINT.trust
-        self.calls.append((method, str(url), headers, query or {}, content))
-        response = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if isinstance(response, HttpError):
-            raise response
-        return response
-
-    async def close(self) -> None:
-        """There is nothing to close."""
-
-
-def ok(document: object, status: int = 200, **headers: str) -> Response:
-    """Return a response with a document."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status=status, headers=named, body=json.dumps(document).encode())
-
-
 def text_reading(text: str) -> Reading:
     """Return the reading of a text that is no key, with a status other than VALID."""
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -512,24 +464,19 @@ def text_reading(text: str) -> Reading:
 DAMAGED = KEY.public[:100] + KEY.public[101:]
 
 
-def members(key: object, status: object = "VALID", **more: object) -> dict[str, object]:
-    """Return a document with a key and its status."""
-    return {"business_public_key": key, "business_public_key_signature_status": status, **more}
-
-
 async def read(*answers: Response | HttpError) -> Reading | Failure:
     """Read once from a script."""
-    return await Client(Script(*answers)).read(ENDPOINT)
+    return await Client(ScriptedClient(*answers)).read(ENDPOINT)
 
 
 async def publish(*answers: Response | HttpError) -> Accepted | Failure:
     """Publish once to a script."""
-    return await Client(Script(*answers)).publish(ENDPOINT, KEY.public)
+    return await Client(ScriptedClient(*answers)).publish(ENDPOINT, KEY.public)
 
 
 async def test_requests() -> None:
     """Requests are as documented: a bearer token, a form, the proof in the query or in the form."""
-    script = Script(ok({"data": [members("")]}), ok({"success": True}))
+    script = ScriptedClient(ok({"data": [members("")]}), ok({"success": True}))
     api: Backend[CloudEndpoint] = Client(script)
     proving = replace(ENDPOINT, app_secret=SecretStr("shh"))
     await api.read(ENDPOINT)
@@ -537,22 +484,29 @@ async def test_requests() -> None:
     await api.read(replace(proving, header="X-Key"))
     await api.publish(proving, "K")
     await api.close()
-    url = f"https://graph.facebook.com/v25.0/106540352242922{ENCRYPTION_PATH}"
+    url = replace(ENDPOINT.url, path=ENDPOINT.url.path + ENCRYPTION_PATH)
     bearer = {"Authorization": "Bearer t.o.k"}
     form = {**bearer, "Content-Type": "application/x-www-form-urlencoded"}
     # printf t.o.k | openssl dgst -sha256 -hmac shh
     proof = "342cf9664b9e1ec632b0d32fa871b4e13a145321a30966581c0c42c0bf2d6e52"
-    assert script.calls == [
-        ("GET", url, bearer, {}, None),
-        (
-            "POST",
-            url,
-            form,
-            {},
-            b"business_public_key=-----BEGIN+PUBLIC+KEY-----%0AM%2B%2F%3D%0A-----END+PUBLIC+KEY-----%0A",
+    key = b"business_public_key=-----BEGIN+PUBLIC+KEY-----%0AM%2B%2F%3D%0A-----END+PUBLIC+KEY-----%0A"
+    assert script.requests == [
+        Request(url=url, trust=ENDPOINT.trust, method="GET", headers=bearer),
+        Request(url=url, trust=ENDPOINT.trust, method="POST", headers=form, content=key),
+        Request(
+            url=url,
+            trust=ENDPOINT.trust,
+            method="GET",
+            headers={"X-Key": "t.o.k"},
+            query={"appsecret_proof": proof},
         ),
-        ("GET", url, {"X-Key": "t.o.k"}, {"appsecret_proof": proof}, None),
-        ("POST", url, form, {}, f"business_public_key=K&appsecret_proof={proof}".encode()),
+        Request(
+            url=url,
+            trust=ENDPOINT.trust,
+            method="POST",
+            headers=form,
+            content=f"business_public_key=K&appsecret_proof={proof}".encode(),
+        ),
     ]
 
 
@@ -618,9 +572,7 @@ async def test_reading(response: Response, reading: Reading) -> None:
         ok({"data": []}, 404),
         ok({"data": [members(KEY.public)]}, 500),
         ok({"errors": [{"code": 1006}], "meta": {}}, 404),
-        Response(status=200),
-        Response(status=200, body=b"[" * 60_000),
-        Response(status=200, body=b'{"data": ' + b"9" * 60_000 + b"}"),
+        *UNREADABLE,
     ],
 )
 async def test_no_reading(response: Response) -> None:
@@ -671,11 +623,11 @@ async def test_codes(code: object, shown: int | None) -> None:
 @pytest.mark.parametrize("token", ["a\r\nX-Evil: yes", "a b", "", "é", "a\n", "a" * 10_000, "\ud800"])
 async def test_unusable_token(token: str) -> None:
     """A token that could end its header is not sent."""
-    script = Script(ok({}))
+    script = ScriptedClient(ok({}))
     endpoint = replace(ENDPOINT, token=SecretStr(token), app_secret=SecretStr("\ud800"))
     for found in (await Client(script).read(endpoint), await Client(script).publish(endpoint, KEY.public)):
         assert (failed(found).reason, failed(found).retry) == (Reason.INVALID_CREDENTIALS, Retry.TERMINAL)
-    assert not script.calls
+    assert not script.requests
 
 
 @pytest.mark.parametrize(
@@ -689,22 +641,22 @@ async def test_unusable_token(token: str) -> None:
 )
 async def test_flaw_of_a_token(text: str, message: str) -> None:
     """A flaw in the text of the token or the app secret is reported before any call."""
-    script = Script(ok({}))
+    script = ScriptedClient(ok({}))
     for endpoint in (replace(ENDPOINT, token=SecretStr(text)), replace(ENDPOINT, app_secret=SecretStr(text))):
         for found in (await Client(script).read(endpoint), await Client(script).publish(endpoint, KEY.public)):
             assert (failed(found).reason, failed(found).retry) == (Reason.INVALID_CREDENTIALS, Retry.TERMINAL)
             assert message in failed(found).message
             assert text not in failed(found).message
-    assert not script.calls
+    assert not script.requests
 
 
 @pytest.mark.parametrize("header", ["", "a b", "a:b", "a\r\nb", "é", "x" * 200])
 async def test_invalid_header_name(header: str) -> None:
     """An invalid header name is not sent."""
-    script = Script(ok({}))
+    script = ScriptedClient(ok({}))
     found = failed(await Client(script).read(replace(ENDPOINT, header=header)))
     assert found.reason is Reason.INVALID_CREDENTIALS
-    assert not script.calls
+    assert not script.requests
 
 
 @pytest.mark.parametrize(
@@ -746,17 +698,12 @@ async def test_retry_after(response: Response, wait: float | None) -> None:
 
 async def test_page_does_not_count_for_limits() -> None:
     """A proxy's response is no sign that the API has no limits."""
-    api = Client(Script(Response(status=502)))
+    api = Client(ScriptedClient(Response(status=502)))
     for _ in range(5):
         await api.read(ENDPOINT)
     assert api.rate_limiters.capacity(ENDPOINT.limiter_key, NOW, urgent=False) == 10
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
 MEMBERS = st.fixed_dictionaries(
     {},
     optional={
@@ -800,7 +747,7 @@ ANSWERS = st.builds(
 @given(ANSWERS)
 def test_any_response(response: Response) -> None:
     """Any response becomes a value, and a reading only with a 2xx status."""
-    api = Client(Script(response))
+    api = Client(ScriptedClient(response))
     found = asyncio.run(api.read(ENDPOINT))
     done = asyncio.run(api.publish(ENDPOINT, KEY.public))
     assert isinstance(found, Reading | Failure)

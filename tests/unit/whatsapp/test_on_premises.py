@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from bek_operator.http.errors import (
     TooSlowError,
     UnacceptableError,
 )
-from bek_operator.http.interface import Response
+from bek_operator.http.interface import Request, Response
 from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.hosts import AllowedHosts
@@ -38,10 +38,11 @@ from bek_operator.whatsapp.backend import Backend
 from bek_operator.whatsapp.on_premises.backend import ENCRYPTION_PATH, LOGIN_PATH, OnPremises
 from support import keys
 from support.simulators import faults
-from support.simulators.exchange import Fault, Reply
+from support.simulators.exchange import Fault
 from support.simulators.on_premises import OnPremises as Simulator
 from support.simulators.pod import PASSWORD, Pod
 from support.tls import self_signed
+from unit.whatsapp.scripted_client import FAULTS_OF_ANY_SERVER, JSON, UNREADABLE, ScriptedClient, failed, members, ok
 
 NUMBER = "+15550001111"
 KEY = keys.rsa()
@@ -152,15 +153,13 @@ class TestReadAndPublish:
         pod.version = "v2.45.2"
         async with backend() as api:
             assert await api.read(endpoint) == NOTHING
-            refused = await api.publish(endpoint, KEY.public)
-        assert isinstance(refused, Failure)
+            refused = failed(await api.publish(endpoint, KEY.public))
         assert (refused.reason, refused.code, refused.unknown) == (Reason.UNSUPPORTED, 1006, False)
 
     async def test_rejected_key(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
         """A key that the API rejects was not published."""
         async with backend() as api:
-            refused = await api.publish(endpoint, keys.rsa("short", 1024).public)
-        assert isinstance(refused, Failure)
+            refused = failed(await api.publish(endpoint, keys.rsa("short", 1024).public))
         assert (refused.reason, refused.retry, refused.unknown) == (Reason.KEY_REJECTED, Retry.TERMINAL, False)
         assert pod.published == []
 
@@ -200,16 +199,14 @@ class TestLogin:
         async with backend() as api:
             await api.read(endpoint)
             pod.fail("read", faults.error(1005), times=None)
-            denied = await api.read(endpoint)
-            assert isinstance(denied, Failure)
+            denied = failed(await api.read(endpoint))
             assert (denied.reason, denied.code, denied.retry) == (Reason.ACCESS_DENIED, 1005, Retry.TERMINAL)
             assert (pod.logins, pod.reads) == (2, 3)
 
     async def test_wrong_password(self, pod: Pod, endpoint: OnPremisesEndpoint) -> None:
         """A wrong password is tried once for each call, and no call is made without a token."""
         async with backend() as api:
-            denied = await api.publish(replace(endpoint, password=SecretStr("wrong")), KEY.public)
-        assert isinstance(denied, Failure)
+            denied = failed(await api.publish(replace(endpoint, password=SecretStr("wrong")), KEY.public))
         assert (denied.reason, denied.unknown) == (Reason.ACCESS_DENIED, False)
         assert (pod.logins, pod.publishes) == (1, 0)
 
@@ -217,8 +214,7 @@ class TestLogin:
         """The operator never changes the initial password."""
         pod.username, pod.password = "admin", "secret"
         async with backend() as api:
-            found = await api.read(replace(endpoint, username="admin", password=SecretStr("secret")))
-        assert isinstance(found, Failure)
+            found = failed(await api.read(replace(endpoint, username="admin", password=SecretStr("secret"))))
         assert found.reason is Reason.PASSWORD_CHANGE_REQUIRED
         assert pod.violations == []
 
@@ -253,17 +249,8 @@ class TestMisbehaviour:
         [
             (faults.error(1017), Reason.SERVICE_NOT_READY, False),
             (faults.error(433), Reason.NOT_REGISTERED, False),
-            (faults.page(), Reason.INVALID_ANSWER, True),
-            (faults.page(404), Reason.INVALID_ANSWER, False),
-            (faults.page(502), Reason.SERVICE_NOT_READY, True),
-            (faults.redirect("https://127.0.0.1:1/"), Reason.INVALID_ANSWER, True),
             (faults.odd_reason(), Reason.SERVICE_NOT_READY, False),
-            (faults.CutOff(), Reason.UNREACHABLE, True),
-            (faults.CutOff(within="body"), Reason.UNREACHABLE, True),
-            (faults.CutOff(within="head", reset=True), Reason.UNREACHABLE, True),
-            (faults.Huge(size=200_000), Reason.INVALID_ANSWER, True),
-            (faults.GzipBomb(size=faults.MEBIBYTE), Reason.INVALID_ANSWER, True),
-            (faults.Answer(Reply(status=204)), Reason.INVALID_ANSWER, True),
+            *FAULTS_OF_ANY_SERVER,
         ],
     )
     async def test_failures(
@@ -292,8 +279,7 @@ class TestMisbehaviour:
         async with backend(total=0.5) as api:
             await api.read(endpoint)
             pod.fail("publish", faults.Hang(carried_out=True))
-            found = await api.publish(endpoint, KEY.public)
-        assert isinstance(found, Failure)
+            found = failed(await api.publish(endpoint, KEY.public))
         assert (found.reason, found.unknown) == (Reason.UNREACHABLE, True)
         assert found.message == f"127.0.0.1:{endpoint.url.port}: no complete response within 0.5 s"
         assert pod.published == [KEY.fingerprint]
@@ -305,8 +291,7 @@ class TestMisbehaviour:
             waits = []
             for header in ("7", "99999", "-3", datetime.now(UTC) + timedelta(days=1)):
                 pod.fail("read", faults.rate_limited(header))
-                found = await api.read(endpoint)
-                assert isinstance(found, Failure)
+                found = failed(await api.read(endpoint))
                 assert (found.reason, found.pace) == (Reason.RATE_LIMITED, Pace.SLOW)
                 waits.append(found.retry_after)
         assert waits == [7.0, 3600.0, None, 3600.0]
@@ -318,8 +303,7 @@ class TestMisbehaviour:
             await asyncio.to_thread(pod.stop)
             for _ in range(10):  # the event loop needs some rounds to close the connection
                 await asyncio.sleep(0)
-            down = await api.publish(endpoint, KEY.public)
-            assert isinstance(down, Failure)
+            down = failed(await api.publish(endpoint, KEY.public))
             assert (down.reason, down.unknown) == (Reason.UNREACHABLE, False)
             assert down.message == f"127.0.0.1:{endpoint.url.port}: connection refused"
             await asyncio.to_thread(pod.start)
@@ -337,8 +321,7 @@ class TestMisbehaviour:
     async def test_trust(self, pod: Pod, endpoint: OnPremisesEndpoint, trust: ServerTrust, reason: Reason) -> None:
         """The password is not sent to a server that does not prove who it is."""
         async with backend() as api:
-            found = await api.publish(replace(endpoint, trust=trust), KEY.public)
-        assert isinstance(found, Failure)
+            found = failed(await api.publish(replace(endpoint, trust=trust), KEY.public))
         assert (found.reason, found.retry, found.unknown) == (reason, Retry.TERMINAL, False)
         assert pod.logins == 0
 
@@ -391,86 +374,50 @@ ENDPOINT = OnPremisesEndpoint(
     username="flows",
     password=SecretStr(PASSWORD),
 )
-TOKEN = {"users": [{"token": "t.o.k", "expires_after": "2036-01-01T00:00:00.000Z"}]}
+LOGIN = ok({"users": [{"token": "t.o.k", "expires_after": "2036-01-01T00:00:00.000Z"}]})
 META = {"meta": {"api_status": "stable", "version": "v2.53.3"}}
 
 
-class Script:
-    """An HTTP client that returns responses from lists, by path; the last one is repeated."""
-
-    def __init__(self, *settings: Response | HttpError, login: Response | HttpError | None = None) -> None:
-        self._login = login or ok(TOKEN)
-        self._settings = list(settings)
-        self.calls: list[tuple[str, str, Mapping[str, str], bytes | None]] = []
-
-    async def request(
-        self,
-        method: str,
-        url: Url,
-        trust: ServerTrust,
-        *,
-        headers: Mapping[str, str],
-        query: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
-        """Return the next response, or raise the next error."""
-        assert trust == ENDPOINT.trust
-        assert not query
-        self.calls.append((method, str(url), headers, content))
-        if url.path.endswith(LOGIN_PATH):
-            response = self._login
-        else:
-            response = self._settings.pop(0) if len(self._settings) > 1 else self._settings[0]
-        if isinstance(response, HttpError):
-            raise response
-        return response
-
-    async def close(self) -> None:
-        """There is nothing to close."""
-
-
-def ok(document: object, status: int = 200) -> Response:
-    """Return a response with a document."""
-    return Response(status=status, body=json.dumps(document).encode())
-
-
-async def read(*answers: Response | HttpError, login: Response | None = None) -> Reading | Failure:
+async def read(*answers: Response | HttpError, login: Response = LOGIN) -> Reading | Failure:
     """Read once from a script."""
-    return await OnPremises(Script(*answers, login=login)).read(ENDPOINT)
+    return await OnPremises(ScriptedClient(*answers, login=login)).read(ENDPOINT)
 
 
-async def publish(*answers: Response | HttpError, login: Response | None = None) -> Accepted | Failure:
+async def publish(*answers: Response | HttpError, login: Response = LOGIN) -> Accepted | Failure:
     """Publish once to a script."""
-    return await OnPremises(Script(*answers, login=login)).publish(ENDPOINT, KEY.public)
+    return await OnPremises(ScriptedClient(*answers, login=login)).publish(ENDPOINT, KEY.public)
 
 
 def key_answer(key: object, status: object = "VALID", **more: object) -> Response:
     """Return the response to a read."""
-    return ok({"business_public_key": key, "business_public_key_signature_status": status, **more})
+    return ok(members(key, status, **more))
 
 
 async def test_requests() -> None:
     """Requests are as documented: Basic login, Bearer token, a form, below the configured path."""
-    script = Script(key_answer(""), ok(META))
+    script = ScriptedClient(key_answer(""), ok(META), login=LOGIN)
     api: Backend[OnPremisesEndpoint] = OnPremises(script)
     await api.read(ENDPOINT)
     await api.publish(ENDPOINT, "-----BEGIN PUBLIC KEY-----\nM+/=\n-----END PUBLIC KEY-----\n")
     await api.close()
-    settings = f"https://whatsapp.messaging.svc/below{ENCRYPTION_PATH}"
+    url = replace(ENDPOINT.url, path=f"/below{ENCRYPTION_PATH}")
     bearer = {"Authorization": "Bearer t.o.k"}
-    assert script.calls == [
-        (
-            "POST",
-            f"https://whatsapp.messaging.svc/below{LOGIN_PATH}",
-            {"Authorization": "Basic Zmxvd3M6Q29ycmVjdC1Ib3JzZS03", "Content-Type": "application/json"},
-            b"",
+    key = b"public_key=-----BEGIN+PUBLIC+KEY-----%0AM%2B%2F%3D%0A-----END+PUBLIC+KEY-----%0A"
+    assert script.requests == [
+        Request(
+            method="POST",
+            url=replace(ENDPOINT.url, path=f"/below{LOGIN_PATH}"),
+            trust=ENDPOINT.trust,
+            headers={"Authorization": "Basic Zmxvd3M6Q29ycmVjdC1Ib3JzZS03", "Content-Type": "application/json"},
+            content=b"",
         ),
-        ("GET", settings, bearer, None),
-        (
-            "POST",
-            settings,
-            {**bearer, "Content-Type": "application/x-www-form-urlencoded"},
-            b"public_key=-----BEGIN+PUBLIC+KEY-----%0AM%2B%2F%3D%0A-----END+PUBLIC+KEY-----%0A",
+        Request(method="GET", url=url, trust=ENDPOINT.trust, headers=bearer),
+        Request(
+            method="POST",
+            url=url,
+            trust=ENDPOINT.trust,
+            headers={**bearer, "Content-Type": "application/x-www-form-urlencoded"},
+            content=key,
         ),
     ]
 
@@ -523,11 +470,7 @@ async def test_reading(response: Response, reading: Reading) -> None:
         key_answer(KEY.public, errors="?"),
         ok({"errors": [{"code": 1006}]}, 200),
         ok({"errors": [{"code": 1011}, {"code": 1006}]}, 404),
-        Response(status=200),
-        Response(status=200, body=b"\xff\xfe{}"),
-        Response(status=200, body=b"[" * 60_000),
-        Response(status=200, body=b'{"a":' * 12_000 + b"1" + b"}" * 12_000),
-        Response(status=200, body=b'{"business_public_key": ' + b"9" * 60_000 + b"}"),
+        *UNREADABLE,
         Response(status=404, body=b"<title>1006</title>"),
         replace(key_answer(KEY.public), status=302),
         replace(key_answer(KEY.public), status=500),
@@ -541,8 +484,7 @@ async def test_no_reading(response: Response) -> None:
 @pytest.mark.parametrize("key", ["", " \n", None, "YOUR_PUBLIC_KEY", KEY.private])
 async def test_valid_without_a_key_contradicts_itself(key: str | None) -> None:
     """The message says so, as it is the API's own response and not a proxy's."""
-    found = await read(key_answer(key, **META))
-    assert isinstance(found, Failure)
+    found = failed(await read(key_answer(key, **META)))
     assert (found.reason, found.retry) == (Reason.INVALID_ANSWER, Retry.LIMITED)
     assert "reports VALID without a readable key" in found.message
 
@@ -573,13 +515,11 @@ async def test_flaw_is_shown_with_a_refused_login(user: str, password: str, flaw
     """A password may be any text, so it is sent as it is; a refused token is not blamed on it."""
     refused = ok({"errors": [{"code": code} for code in codes], **META}, 401)
     endpoint = replace(ENDPOINT, username=user, password=SecretStr(password))
-    found = await OnPremises(Script(refused, login=refused)).read(endpoint)
-    assert isinstance(found, Failure)
+    found = failed(await OnPremises(ScriptedClient(refused, login=refused)).read(endpoint))
     assert (found.reason, flaw in found.message) == (Reason.ACCESS_DENIED, True)
     assert ("correct it in the Secret" in found.message) == bool(flaw)
     assert user not in found.message
-    later = await OnPremises(Script(refused)).read(endpoint)
-    assert isinstance(later, Failure)
+    later = failed(await OnPremises(ScriptedClient(refused, login=LOGIN)).read(endpoint))
     assert "correct it in" not in later.message
 
 
@@ -601,8 +541,7 @@ async def test_flaw_is_shown_with_a_refused_login(user: str, password: str, flaw
 )
 async def test_codes(code: object, shown: int | None) -> None:
     """A code is a short whole number, as such or as text; anything else is not shown."""
-    found = await read(ok({"errors": [{"code": code, "details": "d"}, 1005, "1005", [1005]]}, 400))
-    assert isinstance(found, Failure)
+    found = failed(await read(ok({"errors": [{"code": code, "details": "d"}, 1005, "1005", [1005]]}, 400)))
     assert found.code == shown
 
 
@@ -627,26 +566,23 @@ async def test_accepted(document: object) -> None:
 )
 async def test_unknown_outcome(response: Response) -> None:
     """A success that is not the API's own leaves the outcome of the publish unknown."""
-    found = await publish(response)
-    assert isinstance(found, Failure)
+    found = failed(await publish(response))
     assert (found.reason, found.unknown) == (Reason.INVALID_ANSWER, True)
 
 
 async def test_error_under_success() -> None:
     """An error beside the envelope counts, whatever the HTTP status."""
-    found = await publish(ok({**META, "errors": [{"code": 1009}]}))
-    assert isinstance(found, Failure)
+    found = failed(await publish(ok({**META, "errors": [{"code": 1009}]})))
     assert (found.reason, found.unknown) == (Reason.KEY_REJECTED, False)
 
 
 @pytest.mark.parametrize("token", ["a\r\nX-Evil: yes", "a b", "", "é", "a" * 10_000, 17, None, ["t"]])
 async def test_unusable_token(token: object) -> None:
     """A token that could end its header is not sent."""
-    script = Script(key_answer(""), login=ok({"users": [{"token": token}]}))
-    found = await OnPremises(script).read(ENDPOINT)
-    assert isinstance(found, Failure)
+    script = ScriptedClient(key_answer(""), login=ok({"users": [{"token": token}]}))
+    found = failed(await OnPremises(script).read(ENDPOINT))
     assert found.reason is Reason.INVALID_ANSWER
-    assert len(script.calls) == 1
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -668,11 +604,6 @@ async def test_no_response(error: HttpError, reason: Reason, retry: Retry) -> No
     assert await publish(error) == Failure(reason=reason, message=message, retry=retry, unknown=error.sent)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
 CODE = st.sampled_from(["429", 430, "1000", 1005, 1006, "1009", 1017, 1024]) | JSON
 NEARLY = st.fixed_dictionaries(
     {},
@@ -692,16 +623,16 @@ ANSWERS = st.builds(
 )
 
 
-@given(login=ANSWERS | st.just(ok(TOKEN)), answers=st.lists(ANSWERS, min_size=1, max_size=2))
+@given(login=ANSWERS | st.just(LOGIN), answers=st.lists(ANSWERS, min_size=1, max_size=2))
 def test_any_response(login: Response, answers: list[Response]) -> None:
     """Any response becomes a value after a few calls, and a reading only with a 2xx status."""
-    script = Script(*answers, login=login)
+    script = ScriptedClient(*answers, login=login)
     api = OnPremises(script)
     found = asyncio.run(api.read(ENDPOINT))
     done = asyncio.run(api.publish(ENDPOINT, KEY.public))
     assert isinstance(found, Reading | Failure)
     assert isinstance(done, Accepted | Failure)
-    assert len(script.calls) <= 8
+    assert len(script.requests) <= 8
     if isinstance(found, Reading):
         assert any(response.status in range(200, 300) or response.status == 404 for response in answers)
     for failure in (found, done):

@@ -3,16 +3,16 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.http.interface import HttpClient, Response
+from bek_operator.http.interface import HttpClient, Request, Response
 from bek_operator.numbers.answers import Accepted, Failure, Reading, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint
-from bek_operator.whatsapp.calls import Call, send
+from bek_operator.whatsapp.calls import Call, CallObserver, not_observed, send
 from bek_operator.whatsapp.cloud.responses import acceptance_from, reading_from
 from bek_operator.whatsapp.documents import FORM, encode_form
 from bek_operator.whatsapp.message_context import context_of
@@ -35,36 +35,37 @@ class Cloud:
     `clock` returns seconds since the epoch, as in the other calls of the rate limiters.
     """
 
-    def __init__(self, http: HttpClient, rate_limiters: RateLimiters, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        rate_limiters: RateLimiters,
+        clock: Callable[[], float],
+        *,
+        observe: CallObserver = not_observed,
+    ) -> None:
         self._http = http
+        self._observe = observe
         self._rate_limiters = rate_limiters
         self._clock = clock
 
     async def read(self, endpoint: CloudEndpoint) -> Reading | Failure:
         """Return which key the number holds, and the status of its signature."""
         proof = _proof(endpoint)
-        call = _call(endpoint)
+        call = _call(endpoint, query=proof)
         if isinstance(call, Failure):
             return call
         return await self._send(
-            replace(call, query=proof),
-            lambda response: reading_from(response, self._now(), call.context, proof_sent=bool(proof)),
+            call, lambda response: reading_from(response, self._now(), call.context, proof_sent=bool(proof))
         )
 
     async def publish(self, endpoint: CloudEndpoint, public_key: str) -> Accepted | Failure:
         """Publish a public key (SPKI PEM) to be signed; with `Failure.unknown` it may have been published."""
         proof = _proof(endpoint)
-        call = _call(endpoint)
+        call = _call(endpoint, form=encode_form("business_public_key", public_key, proof))
         if isinstance(call, Failure):
             return call
-        form = replace(
-            call,
-            kind="publish",
-            headers={**call.headers, "Content-Type": FORM},
-            content=encode_form("business_public_key", public_key, proof),
-        )
         return await self._send(
-            form, lambda response: acceptance_from(response, self._now(), call.context, proof_sent=bool(proof))
+            call, lambda response: acceptance_from(response, self._now(), call.context, proof_sent=bool(proof))
         )
 
     async def close(self) -> None:
@@ -72,7 +73,7 @@ class Cloud:
         await self._http.close()
 
     async def _send(self, call: Call, parse: Callable[[Response], R | Failure]) -> R | Failure:
-        outcome, response = await send(self._http, call, parse)
+        outcome, response = await send(self._http, call, parse, self._observe)
         if response is None:
             return outcome
         failure = outcome if isinstance(outcome, Failure) else None
@@ -86,8 +87,10 @@ class Cloud:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-def _call(endpoint: CloudEndpoint) -> Call | Failure:
-    """Return the call of a read, or the failure if a credential cannot be a header's value."""
+def _call(
+    endpoint: CloudEndpoint, *, query: Mapping[str, str] | None = None, form: bytes | None = None
+) -> Call | Failure:
+    """Return the call (with a form a publish, else a read), or the failure if a credential cannot be sent."""
     context = context_of(endpoint)
     token = endpoint.token.reveal()
     flaw = flaw_of(token)
@@ -100,13 +103,19 @@ def _call(endpoint: CloudEndpoint) -> Call | Failure:
     if not _HEADER_NAME.fullmatch(endpoint.header):
         return _unusable("`apiKeyHeader` is not a valid header name")
     bearer = endpoint.header.lower() == _BEARER
+    headers = {endpoint.header: f"Bearer {token}" if bearer else token}
     return Call(
-        kind="read",
+        kind="read" if form is None else "publish",
         limiter_key=endpoint.limiter_key,
         context=context,
-        url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION_PATH),
-        trust=endpoint.trust,
-        headers={endpoint.header: f"Bearer {token}" if bearer else token},
+        request=Request(
+            method="GET" if form is None else "POST",
+            url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION_PATH),
+            trust=endpoint.trust,
+            headers=headers if form is None else {**headers, "Content-Type": FORM},
+            query=query or {},
+            content=form,
+        ),
     )
 
 

@@ -211,7 +211,7 @@ STATUSES: Final[Mapping[int, ErrorClass]] = {
     FORBIDDEN: ErrorClass(
         Reason.ACCESS_DENIED,
         "{host}: access denied: check {source}, the permissions, and any proxy in between",
-        at_provider="{host}: access denied: check {source} (`apiKeySecretRef`) and any proxy between",
+        at_provider="{host}: access denied: check {source} (`apiKeySecretRef`) and any proxy",
     ),
 }
 

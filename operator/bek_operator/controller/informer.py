@@ -1,0 +1,262 @@
+"""The informer: the BusinessEncryptionKeys as the API server last showed them.
+
+It runs in every replica, fed by a first LIST, by the watch, and by a LIST now and then; whoever works on the objects
+starts from what it holds and hears of changes. What the watch delivers is the object at its resourceVersion, so that
+nothing is read again but where the held version is in doubt.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from bek_operator.cluster.client import validating
+from bek_operator.cluster.errors import ClusterError, Conflict, NotFound
+from bek_operator.cluster.objects import KIND, NOT_INSTALLED
+from bek_operator.cluster.versions import is_newer
+from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
+from bek_operator.crd.status import Status
+from bek_operator.crd.types import ObjectKey
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS: Final = 600.0
+
+_Event = tuple[str | None, Mapping[str, Any]]
+
+
+class ObjectClient(Protocol):
+    """The BusinessEncryptionKeys of the served namespaces in the API server."""
+
+    def list(self) -> AsyncIterator[BusinessEncryptionKey]:
+        """Yield every object."""
+        ...
+
+    async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
+        """Return the object, `None` when there is none."""
+        ...
+
+    async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
+        """Replace the status of this very object at this very version; return its new resourceVersion."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears of changes; the objects themselves are in the informer."""
+
+    def on_object_change(self, ref: ObjectKey) -> None:
+        """Take note that an object has changed, or has to be read."""
+        ...
+
+    def on_secret_change(self, namespace: str, name: str, version: str) -> None:
+        """Take note that a Secret has another version, or with an empty one that it is gone."""
+        ...
+
+
+class Informer:
+    """Holds the objects; `synced` is set once all of them are known."""
+
+    def __init__(self, client: ObjectClient) -> None:
+        self.synced = asyncio.Event()
+        self._client = client
+        self._objects: dict[ObjectKey, BusinessEncryptionKey] = {}
+        self._doubtful: set[ObjectKey] = set()
+        self._held_back: dict[ObjectKey, dict[str, _Event]] = {}
+        self._listener: Listener | None = None
+        self._resync_soon = asyncio.Event()
+
+    def __iter__(self) -> Iterator[BusinessEncryptionKey]:
+        return iter(list(self._objects.values()))
+
+    @property
+    def doubtful(self) -> frozenset[ObjectKey]:
+        """Return the objects that have to be read before anything is made of them; some may be unknown, or gone."""
+        return frozenset(self._doubtful)
+
+    @contextmanager
+    def listening(self, listener: Listener) -> Iterator[None]:
+        """Have a listener hear of changes inside the block; there is one at a time."""
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None
+
+    # What comes in.
+
+    def on_event(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event of the watch; of one that is not understood the object is read, or all are listed."""
+        try:
+            ref, uid, version = _identity(body)
+        except ClusterError as error:
+            log.warning("%s: an event of the watch; listing all objects", error)
+            self.resync()
+            return
+        if (held_back := self._held_back.get(ref)) is not None:
+            held_back.pop(uid, None)
+            held_back[uid] = kind, body
+        elif kind == "DELETED":
+            known = self._objects.get(ref)
+            # Another uid is of one that was created under its name: the end of the first one is old news then.
+            if known is None or known.uid == uid:
+                self._set(ref, None)
+        else:
+            self._observe(ref, uid, version, body)
+
+    def on_secret_event(self, namespace: str, name: str, version: str) -> None:
+        """Hand on that a Secret was added, changed or (without version) deleted."""
+        if self._listener:
+            self._listener.on_secret_change(namespace, name, version)
+
+    def resync(self) -> None:
+        """List the objects soon: some may have gone without an event."""
+        self._resync_soon.set()
+
+    async def run(self) -> None:
+        """List all objects until that succeeds, then now and then, until cancelled."""
+        for resource in await self._list_until_synced():
+            self._objects[resource.ref] = resource
+        log.info("caches synced", extra={"objects": len(self._objects)})
+        self.synced.set()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RESYNC_SECONDS):
+                    await self._resync_soon.wait()
+            self._resync_soon.clear()
+            try:
+                await self._resync()
+            except ClusterError as error:
+                log.warning("the objects cannot be listed: %s", error)
+
+    async def _list_until_synced(self) -> list[BusinessEncryptionKey]:
+        pause, logged = 0.5, False
+        while True:
+            try:
+                return [resource async for resource in self._client.list() if not resource.deleted]
+            except NotFound:
+                if not logged:
+                    log.warning(NOT_INSTALLED)
+                logged = True
+            except ClusterError as error:
+                log.warning("the objects cannot be listed: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 15.0)
+
+    async def _resync(self) -> None:
+        """Compare what is held with a list: a watch that had to begin anew does not tell what went meanwhile.
+
+        A list and the watch may overtake each other, so that only what is newer is taken from a list; about all else
+        that differs the API server is asked.
+        """
+        try:
+            found = {resource.ref: resource async for resource in self._client.list()}
+        except NotFound:  # the CRD is gone, and so is every object
+            found = {}
+        for ref in {*found, *self._objects} - {*self._held_back}:
+            known, listed = self._objects.get(ref), found.get(ref)
+            if known is None or listed is None:
+                self._doubt(ref)
+            elif (known.uid, known.version) != (listed.uid, listed.version):
+                if is_newer(listed.version, known.version):
+                    self._set(ref, listed)
+                else:
+                    self._doubt(ref)
+
+    # What is held.
+
+    async def latest(self, ref: ObjectKey) -> BusinessEncryptionKey | None:
+        """Return an object, `None` when there is none; one that is in doubt is read.
+
+        Raises:
+            ClusterError: the API server did not answer.
+        """
+        if ref in self._doubtful:
+            with self._holding_back(ref):
+                found = await self._client.read(*ref)
+                # A read is not served from a cache, so that its answer counts whatever was held.
+                self._doubtful.discard(ref)
+                self._put(ref, found)
+        return self._objects.get(ref)
+
+    async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> BusinessEncryptionKey:
+        """Replace the status of an object at its resourceVersion; return the object as it is now.
+
+        Raises:
+            ClusterError: `Conflict` or `NotFound` when the object was changed, deleted or re-created; what is held is
+                read then, unless the watch delivers something newer before.
+        """
+        ref = resource.ref
+        with self._holding_back(ref):
+            try:
+                version = await self._client.write_status(resource, status)
+            except (Conflict, NotFound):
+                self._doubtful.add(ref)
+                raise
+            written = replace(resource, version=version, status=status)
+            self._put(ref, written)
+        return written
+
+    @contextmanager
+    def _holding_back(self, ref: ObjectKey) -> Iterator[None]:
+        """Keep events back until a request's answer is here: that of our own write is none then.
+
+        Of each object that has had the name the last event counts.
+        """
+        self._held_back[ref] = {}
+        try:
+            yield
+        finally:
+            for kind, body in self._held_back.pop(ref).values():
+                self.on_event(kind, body)
+
+    def _observe(self, ref: ObjectKey, uid: str, version: str, body: Mapping[str, Any]) -> None:
+        """Take in an object that the watch delivered, unless it is known or older than what is held."""
+        known = self._objects.get(ref)
+        if known and (known.uid, known.version) == (uid, version):
+            return
+        newer = known is None or is_newer(version, known.version)
+        if newer:
+            try:
+                with validating(f"a {KIND}"):
+                    self._set(ref, parse_object(body))
+            except ClusterError as error:
+                log.warning("%s: an event of the watch; reading the object", error, extra={"object": "/".join(ref)})
+                self._doubt(ref)
+        elif newer is None:
+            self._doubt(ref)
+
+    def _set(self, ref: ObjectKey, resource: BusinessEncryptionKey | None) -> None:
+        """Hold an object as it is now known to be, or none; who listens hears of it."""
+        self._doubtful.discard(ref)
+        self._put(ref, resource)
+        self._notify(ref)
+
+    def _put(self, ref: ObjectKey, resource: BusinessEncryptionKey | None) -> None:
+        if resource is None or resource.deleted:
+            self._objects.pop(ref, None)
+        else:
+            self._objects[ref] = resource
+
+    def _doubt(self, ref: ObjectKey) -> None:
+        self._doubtful.add(ref)
+        self._notify(ref)
+
+    def _notify(self, ref: ObjectKey) -> None:
+        if self._listener:
+            self._listener.on_object_change(ref)
+
+
+def _identity(body: Mapping[str, Any]) -> tuple[ObjectKey, str, str]:
+    """Return the name, uid and resourceVersion of an object.
+
+    Raises:
+        ClusterError: it has none.
+    """
+    with validating(f"a {KIND}"):
+        metadata = body["metadata"]
+        namespace, name, uid, version = (metadata[key] for key in ("namespace", "name", "uid", "resourceVersion"))
+        if not all(isinstance(one, str) and one for one in (namespace, name, uid, version)):
+            raise TypeError
+        return ObjectKey(namespace, name), uid, version
