@@ -59,6 +59,7 @@ class LeaseClient:
         cut: Nothing gets through: each request lasts until its time limit.
         deaf: Writes arrive, but no response to them does.
         error: What each request fails with.
+        conflicts: How many of the next writes find that the Lease was changed.
         requests: The requests made.
     """
 
@@ -67,6 +68,7 @@ class LeaseClient:
     cut: bool = False
     deaf: bool = False
     error: Exception | None = None
+    conflicts: int = 0
     requests: list[str] = field(default_factory=list)
 
     async def read(self) -> Lease | None:
@@ -93,6 +95,9 @@ class LeaseClient:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 await self._pass(cut=self.cut)
+                if name != "read" and self.conflicts:
+                    self.conflicts -= 1
+                    raise Conflict("it was changed")
                 found = answer()
                 await self._pass(cut=self.cut or (self.deaf and name != "read"))
         except TimeoutError:

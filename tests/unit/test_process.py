@@ -143,6 +143,18 @@ def test_a_signal_ends_it_during_imports(keeper: Keeper, signum: signal.Signals,
     assert logged(keeper) == ["importing", f"bek-operator: stopped: {signum.name}"]
 
 
+@SIGNALS
+def test_a_signal_ends_it_while_it_waits_for_the_lease(keeper: Keeper, signum: signal.Signals) -> None:
+    """Without an API server, and so without anything to release."""
+    process = start(keeper, "http://127.0.0.1:1", flags=[*FLAGS, "--leader-elect=on", "--lease-namespace=bek-system"])
+    log = keeper.log("operator")
+    wait_until_up("the operator", process, lambda: "the Lease cannot be acquired" in log.read_text("utf-8"), log)
+    process.send_signal(signum)
+    assert process.wait(30) == 0
+    assert logged(keeper)[-1] == f"INFO    bek_operator: stopped: {signum.name}"
+    assert not [line for line in logged(keeper) if "Traceback" in line or "released" in line]
+
+
 @pytest.mark.parametrize("flag", ["--health-address", "--metrics-address"])
 def test_an_address_in_use_is_logged_in_the_last_line(keeper: Keeper, flag: str) -> None:
     """With the flag that names it, and without a traceback."""

@@ -53,14 +53,15 @@ class Access:
     expires: datetime
 
 
+def pod_namespace(file: Path = _SERVICE_ACCOUNT_NAMESPACE) -> str:
+    """Return the namespace of the pod with a service account that the process runs in; empty elsewhere."""
+    is_pod = "KUBERNETES_SERVICE_HOST" in os.environ and file.exists()
+    return file.read_text(encoding="ascii").strip() if is_pod else ""
+
+
 def in_pod() -> bool:
     """Return whether the process runs in a pod with a service account."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ and _SERVICE_ACCOUNT_NAMESPACE.exists()
-
-
-def pod_namespace() -> str:
-    """Return the namespace of the pod that the process runs in; empty elsewhere."""
-    return _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="ascii").strip() if in_pod() else ""
+    return bool(pod_namespace())
 
 
 class Client:

@@ -14,7 +14,7 @@ from aiohttp import web
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
-from bek_operator.cluster.client import Client, in_pod, name_in_path, verify_like_kubectl
+from bek_operator.cluster.client import Client, in_pod, name_in_path, pod_namespace, verify_like_kubectl
 from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
 from support import tls
 from support.simulators.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
@@ -299,6 +299,17 @@ async def test_a_start_without_credentials_says_so(
     assert not in_pod()
     with pytest.raises(Unavailable, match="no credentials"):
         await Client.connect()
+
+
+def test_a_pod_knows_its_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the file of its service account; outside of a pod there is none."""
+    file = tmp_path / "namespace"
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert pod_namespace(file) == ""
+    file.write_text("bek-system\n", encoding="ascii")
+    assert pod_namespace(file) == "bek-system"
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    assert pod_namespace(file) == ""
 
 
 def test_names_are_quoted() -> None:

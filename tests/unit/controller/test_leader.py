@@ -12,7 +12,7 @@ import pytest
 from bek_operator.cluster.errors import Unavailable
 from bek_operator.cluster.lease import LeaseRecord
 from bek_operator.controller.election import LEASE_SECONDS, RENEW_SECONDS
-from bek_operator.controller.leader import Alone, Elector, LeaderError
+from bek_operator.controller.leader import Alone, Elector, LeaderError, since_boot
 from support.fake_leases import LeaseClient, LeaseServer
 from support.virtual_time import until, virtual_time
 
@@ -323,6 +323,24 @@ async def test_a_signal_during_the_first_write_leaves_no_lease_behind() -> None:
         await process.stop()
         assert not process.led
     assert server.holder == ""
+
+
+@pytest.mark.parametrize(("conflicts", "holder"), [(2, ""), (3, "us_1")])
+@virtual_time
+async def test_a_release_that_conflicts_is_repeated(conflicts: int, holder: str) -> None:
+    """With a renewal that was interrupted, say; but not without end."""
+    server = LeaseServer()
+    async with running(server) as process:
+        await until(lambda: process.leads)
+        process.client.conflicts = conflicts
+        await process.stop()
+    assert server.holder == holder
+
+
+def test_the_clock_of_leaders_never_goes_back() -> None:
+    """It counts seconds."""
+    first, second = since_boot(), since_boot()
+    assert 0 < first <= second < first + 60
 
 
 @virtual_time
