@@ -82,7 +82,7 @@ class SecretCache:
         try:
             return await self._source.read(namespace, name) or Missing.ABSENT
         except Forbidden as error:
-            log.warning("a Secret cannot be read: %s", error)
+            log.warning("cannot read a Secret: %s", error)
             return Missing.FORBIDDEN
 
     def _ended(self, name: _Name, read: _Read, task: asyncio.Task[_Found]) -> None:

@@ -115,7 +115,7 @@ async def test_what_a_read_did_not_find_is_shared_and_its_failure_is_not_kept(
     assert {*await asyncio.gather(scene.read(name="none"), scene.read(name="none"))} == {Missing.ABSENT}
     scene.secrets.forbidden = {KEY_SECRET}
     assert {*await asyncio.gather(scene.read(), scene.read())} == {Missing.FORBIDDEN}
-    assert [record.getMessage() for record in caplog.records] == [f"a Secret cannot be read: {Forbidden('not for us')}"]
+    assert [record.getMessage() for record in caplog.records] == [f"cannot read a Secret: {Forbidden('not for us')}"]
     scene.now = 2
     scene.secrets.forbidden, scene.secrets.error = set(), unavailable()
     failed = await asyncio.gather(scene.read(2), scene.read(2), return_exceptions=True)
