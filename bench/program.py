@@ -12,7 +12,7 @@ from bench import costly, endurance, hang, limits, rotations, startup
 from bench.environment import Environment, environment
 from bench.figures import Raw
 from bench.processes import cores
-from support.programs.gobuild import MODULE, kubernetes_version
+from support.programs.gobuild import KUBERNETES
 
 Scenario = Callable[[Environment], Awaitable[Raw]]
 
@@ -55,7 +55,7 @@ def about(*, quick: bool) -> Raw:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "openssl": _openssl(),
-        "kubernetes": kubernetes_version((MODULE / "go.mod").read_text(encoding="utf-8")),
+        "kubernetes": KUBERNETES.version,
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
 

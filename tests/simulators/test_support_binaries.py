@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs.binaries import MissingBinaryError, cache_folder, cache_key, ensure, packaged_kubectl
+from support.programs.binaries import (
+    MissingBinaryError,
+    cache_folder,
+    ensure,
+    ensure_prometheus,
+    packaged_kubectl,
+)
 from support.programs.cache import make_once
 from support.programs.gobuild import (
     GO_REQUIREMENTS,
-    MODULE,
-    SERVERS,
+    KUBERNETES,
+    PROMETHEUS,
     BuildError,
-    build_flags,
-    build_servers,
+    GoBuild,
+    build_programs,
+    cache_key,
     go_on_path,
     newest_go,
     oldest_go,
@@ -30,8 +37,8 @@ from support.programs.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A Go that may build the servers of our own go.mod.
-OUR_GO = "go{}.{}.0".format(*oldest_go((MODULE / "go.mod").read_text(encoding="utf-8")))
+# A Go that may build the servers of our own go.mod, and Prometheus.
+OUR_GO = "go{}.{}.0".format(*oldest_go(KUBERNETES.go_mod))
 
 GO_MOD = b"module x\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n"
 
@@ -53,9 +60,9 @@ def put_program(path: Path, text: str = "#!/bin/sh\n") -> Path:
     return path
 
 
-def put_servers(folder: Path) -> None:
-    """Write every server as a small executable file."""
-    for name in SERVERS:
+def put_servers(folder: Path, build: GoBuild = KUBERNETES) -> None:
+    """Write every program of a build as a small executable file."""
+    for name in build.packages:
         put_program(folder / name)
 
 
@@ -65,36 +72,43 @@ def put_go(folder: Path, *, version: str = OUR_GO, then: str = "exit 0") -> dict
     return {"PATH": f"{folder}:/usr/bin:/bin"}
 
 
-def never_build(into: Path, env: Mapping[str, str]) -> None:
+def never_build(build: GoBuild, into: Path, env: Mapping[str, str]) -> None:
     """Fail the test that gets here."""
-    pytest.fail(f"nothing was to be built into {into} with {len(env)} variables")
+    pytest.fail(f"no {build.name} was to be built into {into} with {len(env)} variables")
+
+
+def put_prometheus(folder: Path, version: str) -> dict[str, str]:
+    """Write a fake Prometheus and promtool of a version and return an environment that finds them."""
+    for name in PROMETHEUS.packages:
+        put_program(folder / name, f"#!/bin/sh\necho '{name}, version {version} (branch: HEAD)'\n")
+    return {"PATH": f"{folder}:/usr/bin:/bin"}
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        cache_key("1.37.3", "Linux", "x86_64", b"modules", b"sums", b"-flag"),
-        cache_key("1.37.2", "Darwin", "x86_64", b"modules", b"sums", b"-flag"),
-        cache_key("1.37.2", "Linux", "aarch64", b"modules", b"sums", b"-flag"),
-        cache_key("1.37.2", "Linux", "x86_64", b"other modules", b"sums", b"-flag"),
-        cache_key("1.37.2", "Linux", "x86_64", b"modules", b"other sums", b"-flag"),
-        cache_key("1.37.2", "Linux", "x86_64", b"modules", b"sums", b"-other"),
-        cache_key("1.37.2", "Linux", "x86_64", b"modules", b"sums"),
+        cache_key("kubernetes-1.37.3", "Linux", "x86_64", b"modules", b"sums", b"-flag"),
+        cache_key("kubernetes-1.37.2", "Darwin", "x86_64", b"modules", b"sums", b"-flag"),
+        cache_key("kubernetes-1.37.2", "Linux", "aarch64", b"modules", b"sums", b"-flag"),
+        cache_key("kubernetes-1.37.2", "Linux", "x86_64", b"other modules", b"sums", b"-flag"),
+        cache_key("kubernetes-1.37.2", "Linux", "x86_64", b"modules", b"other sums", b"-flag"),
+        cache_key("kubernetes-1.37.2", "Linux", "x86_64", b"modules", b"sums", b"-other"),
+        cache_key("kubernetes-1.37.2", "Linux", "x86_64", b"modules", b"sums"),
     ],
 )
 def test_cache_key_changes_with_every_input(other: str) -> None:
     """Servers of other modules, built by other flags or for another platform never share a folder."""
-    assert cache_key("1.37.2", "Linux", "x86_64", b"modules", b"sums", b"-flag") != other
+    assert cache_key("kubernetes-1.37.2", "Linux", "x86_64", b"modules", b"sums", b"-flag") != other
 
 
 def test_cache_key_can_be_read_by_people() -> None:
     """The folder's name says which version is in it and for which platform, in Go's words."""
-    assert cache_key("1.37.2", "Linux", "x86_64", b"modules").startswith("kubernetes-1.37.2-linux-amd64-")
+    assert cache_key("kubernetes-1.37.2", "Linux", "x86_64", b"modules").startswith("kubernetes-1.37.2-linux-amd64-")
 
 
 def test_the_compiler_is_spared_what_nobody_needs() -> None:
     """No words for a debugger anywhere; and only bulky packages do without inlining, not what does the work."""
-    flags = [flag.removeprefix("-gcflags=") for flag in build_flags("1.37.2") if flag.startswith("-gcflags=")]
+    flags = [flag.removeprefix("-gcflags=") for flag in KUBERNETES.flags("1.37.2") if flag.startswith("-gcflags=")]
     assert all("-dwarf=false" in flag for flag in flags)
     assert {flag.partition("=")[0] for flag in flags if "-l" in flag.split()} == {
         "k8s.io/api/...",
@@ -105,14 +119,14 @@ def test_the_compiler_is_spared_what_nobody_needs() -> None:
 
 def test_cache_is_where_xdg_says(tmp_path: Path) -> None:
     """XDG_CACHE_HOME moves the cache."""
-    folder = cache_folder({"XDG_CACHE_HOME": str(tmp_path), "HOME": "/nowhere"})
+    folder = cache_folder(KUBERNETES, {"XDG_CACHE_HOME": str(tmp_path), "HOME": "/nowhere"})
     assert folder.parent == tmp_path / "bek-operator"
 
 
 @pytest.mark.parametrize("chosen", ["", "relative/folder"])
 def test_cache_is_below_home_without_a_usable_xdg_folder(tmp_path: Path, chosen: str) -> None:
     """An empty or relative XDG_CACHE_HOME counts for nothing."""
-    folder = cache_folder({"XDG_CACHE_HOME": chosen, "HOME": str(tmp_path)})
+    folder = cache_folder(KUBERNETES, {"XDG_CACHE_HOME": chosen, "HOME": str(tmp_path)})
     assert folder.parent == tmp_path / ".cache" / "bek-operator"
 
 
@@ -121,7 +135,7 @@ def test_assets_come_before_the_cache(tmp_path: Path) -> None:
     env = {"KUBEBUILDER_ASSETS": str(tmp_path / "assets"), "XDG_CACHE_HOME": str(tmp_path)}
     put_servers(tmp_path / "assets")
     put_program(tmp_path / "assets" / "kubectl")
-    put_servers(cache_folder(env))
+    put_servers(cache_folder(KUBERNETES, env))
     found = ensure(env, never_build)
     assert {found.etcd.parent, found.kube_apiserver.parent, found.kubectl.parent} == {tmp_path / "assets"}
 
@@ -142,15 +156,15 @@ def test_assets_without_a_server_are_refused(tmp_path: Path) -> None:
 def test_cached_servers_are_not_built_again(tmp_path: Path) -> None:
     """The cache spares the build."""
     env = {"XDG_CACHE_HOME": str(tmp_path)}
-    put_servers(cache_folder(env))
-    assert ensure(env, never_build).etcd == cache_folder(env) / "etcd"
+    put_servers(cache_folder(KUBERNETES, env))
+    assert ensure(env, never_build).etcd == cache_folder(KUBERNETES, env) / "etcd"
 
 
 def test_missing_servers_are_built_into_the_cache(tmp_path: Path) -> None:
     """Without assets and cache the servers are built, and found where the cache is."""
     env = {"XDG_CACHE_HOME": str(tmp_path)}
-    found = ensure(env, lambda into, _: put_servers(into))
-    assert found.kube_apiserver == cache_folder(env) / "kube-apiserver"
+    found = ensure(env, lambda build, into, _: put_servers(into, build))
+    assert found.kube_apiserver == cache_folder(KUBERNETES, env) / "kube-apiserver"
     assert found.kube_apiserver.exists()
 
 
@@ -195,6 +209,23 @@ def test_two_builders_at_once_build_once(tmp_path: Path) -> None:
     assert len(built) == 1
 
 
+@pytest.mark.parametrize(("version", "used"), [("2.41.9", False), ("2.42.0+ds", True), ("3.13.5", True)])
+def test_a_prometheus_on_path_is_used_if_it_is_not_too_old(tmp_path: Path, version: str, *, used: bool) -> None:
+    """One that the rules were never tried with counts as none, and the cache is looked at."""
+    env = {**put_prometheus(tmp_path / "bin", version), "XDG_CACHE_HOME": str(tmp_path)}
+    cached = cache_folder(PROMETHEUS, env)
+    put_servers(cached, PROMETHEUS)
+    assert ensure_prometheus(env, never_build).promtool == (tmp_path / "bin" if used else cached) / "promtool"
+
+
+def test_missing_prometheus_is_built_into_the_cache(tmp_path: Path) -> None:
+    """With promtool alone on PATH, both are built: of one version."""
+    env = {**put_prometheus(tmp_path / "bin", "3.13.5"), "XDG_CACHE_HOME": str(tmp_path)}
+    (tmp_path / "bin" / "prometheus").unlink()
+    found = ensure_prometheus(env, lambda build, into, _: put_servers(into, build))
+    assert {found.prometheus.parent, found.promtool.parent} == {cache_folder(PROMETHEUS, env)}
+
+
 def test_kubectl_is_our_own() -> None:
     """The kubectl of this virtual environment is used, not one that is on PATH by chance."""
     assert packaged_kubectl().is_relative_to(Path(sys.prefix).resolve())
@@ -227,10 +258,10 @@ def test_servers_are_told_their_version(tmp_path: Path, capsys: pytest.CaptureFi
     """Both servers are built, reproducibly and stamped, and progress is reported."""
     env = put_go(tmp_path / "bin")
     (tmp_path / "part").mkdir()
-    build_servers(tmp_path / "part", env)
+    build_programs(KUBERNETES, tmp_path / "part", env)
     calls = (tmp_path / "bin" / "calls").read_text()
-    assert {path.name for path in (tmp_path / "part").iterdir()} == set(SERVERS)
-    assert calls.count("-trimpath\n") == len(SERVERS)
+    assert {path.name for path in (tmp_path / "part").iterdir()} == set(KUBERNETES.packages)
+    assert calls.count("-trimpath\n") == len(KUBERNETES.packages)
     assert "version.gitVersion=v1." in calls
     assert "building kube-apiserver: done after 0 s" in capsys.readouterr().err
 
@@ -240,7 +271,7 @@ def test_failed_compilation_is_explained(tmp_path: Path) -> None:
     env = put_go(tmp_path / "bin", then="echo 'dial tcp: no route to host'; exit 1")
     (tmp_path / "part").mkdir()
     with pytest.raises(BuildError, match=r"etcd.* could not be built:\n.*no route to host"):
-        build_servers(tmp_path / "part", env)
+        build_programs(KUBERNETES, tmp_path / "part", env)
 
 
 def test_long_work_is_reported_while_it_lasts() -> None:
@@ -254,10 +285,15 @@ def test_long_work_is_reported_while_it_lasts() -> None:
     assert out.getvalue().endswith("setup: building: done after 0 s\n")
 
 
-@pytest.mark.parametrize("path", [MODULE / "go.mod", MODULE / "go.sum", GO_REQUIREMENTS], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [GO_REQUIREMENTS, *(build.folder / name for build in (KUBERNETES, PROMETHEUS) for name in ("go.mod", "go.sum"))],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
 def test_locks_name_no_registry(path: Path) -> None:
     """Pinned modules and packages come from whatever registry the machine is set up for."""
     text = path.read_text(encoding="utf-8")
     assert text
-    assert "://" not in text
+    assert "http://" not in text
+    assert "https://" not in text
     assert "index-url" not in text.replace("--no-emit-index-url", "")

