@@ -32,6 +32,7 @@ _VALUE_FLAGS = {
     "watch-secrets": "on or off: whether Secrets are watched (default: on)",
     "secret-selector": "label selector that narrows the watch on Secrets (default: none)",
     "health-address": "address of /healthz and /readyz (default: :8081)",
+    "metrics-address": "address of /metrics (default: :8080)",
     "log-level": "debug, info, warning or error (default: info)",
     "log-format": "json or text (default: json in a pod, text elsewhere)",
 }

@@ -12,14 +12,17 @@ from bek_operator.cluster.events import Events
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secret_watch import SecretWatch
 from bek_operator.cluster.secrets import SecretReader
-from bek_operator.controller.health import Health
+from bek_operator.controller.health import probes
 from bek_operator.controller.kopf_run import run_kopf
 from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.watch import ObjectWatch
+from bek_operator.controller.web_server import WebServer
 from bek_operator.http.client import HttpxClient
 from bek_operator.http.interface import HttpClient
 from bek_operator.http.resolver import Resolver
 from bek_operator.http.routes import ProxyRoutes
+from bek_operator.metrics import apis
+from bek_operator.metrics.metrics import Metrics
 from bek_operator.numbers.endpoints import EgressPolicy
 from bek_operator.settings import Settings
 from bek_operator.times import Clock, steady_clock
@@ -72,9 +75,11 @@ class _Signals:
 async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None:
     """Create and run all components; the failure of one ends all."""
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(await Client.connect())
         clock = steady_clock()
-        backends = _backends(settings, clock)
+        metrics = Metrics(clock)
+        counted = (metrics.cluster.request,)
+        client = await stack.enter_async_context(await Client.connect(counted))
+        backends = _backends(settings, clock, metrics)
         stack.push_async_callback(backends.close)
         objects = Objects(client, settings.namespaces)
         manager = Manager(
@@ -82,16 +87,18 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
                 objects=objects,
                 secrets=SecretReader(client),
                 events=Events(client, socket.gethostname()),
-                backend=backends,
+                backend=metrics.apis.backend(backends),
                 limits=backends,
+                instruments=metrics.work,
             ),
             EgressPolicy(hosts=settings.hosts, cloud=settings.cloud, cloud_ca=settings.cloud_ca),
             settings.concurrency,
             clock,
         )
+        metrics.watch_objects(manager.store)
         watch = ObjectWatch(
             kopf=lambda stream: run_kopf(
-                stream, manager.on_object_event, client.access, settings.namespaces, restore_signals
+                stream, manager.on_object_event, client.access, settings.namespaces, restore_signals, counted
             ),
             paths=objects.paths,
             discovery=objects,
@@ -108,16 +115,18 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
             await manager.synced.wait()
             await watch.run()
 
-        await stack.enter_async_context(Health(settings.health.host, settings.health.port, unready=unready))
+        await stack.enter_async_context(WebServer("health-address", settings.health, probes(unready)))
+        await stack.enter_async_context(WebServer("metrics-address", settings.metrics, {"/metrics": metrics.handler()}))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(manager.run(), name="manager")
         group.create_task(watch_objects(), name="object watch")
         if settings.watch_secrets:
-            secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, manager.on_secret_event)
+            secrets = SecretWatch(client, settings.namespaces, settings.secret_selector, manager.on_secret_event, clock)
+            metrics.cluster.watch_secrets(secrets)
             group.create_task(secrets.run(), name="secret watch")
 
 
-def _backends(settings: Settings, clock: Clock) -> Backends:
+def _backends(settings: Settings, clock: Clock, metrics: Metrics) -> Backends:
     user_agent = f"bek-operator/{version('bek-operator')}"
     resolver = Resolver(settings.hosts.names_address)
     direct = HttpxClient(resolver, user_agent=user_agent)
@@ -125,6 +134,10 @@ def _backends(settings: Settings, clock: Clock) -> Backends:
     if settings.cloud_proxy:
         external = ProxyRoutes(direct, HttpxClient(resolver, user_agent=user_agent, proxy=settings.cloud_proxy))
     rate_limiters = RateLimiters()
+    metrics.apis.watch_usage(lambda: rate_limiters.usage(clock()))
     return Backends(
-        OnPremises(direct), Cloud(external, rate_limiters, clock), rate_limiters, per_host=settings.concurrency_per_host
+        OnPremises(direct, observe=metrics.apis.calls(apis.ON_PREMISES)),
+        Cloud(external, rate_limiters, clock, observe=metrics.apis.calls(apis.CLOUD)),
+        rate_limiters,
+        per_host=settings.concurrency_per_host,
     )

@@ -1,7 +1,7 @@
 """A cache of bounded size that evicts the least recently used entry."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -14,6 +14,10 @@ class LRUCache(Generic[K, V]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._values: OrderedDict[K, V] = OrderedDict()
+
+    def __iter__(self) -> Iterator[V]:
+        """Iterate over the values; that does not count as use."""
+        return iter(list(self._values.values()))
 
     def get(self, key: K) -> V | None:
         """Return the value of a key; `None` when it is not cached."""

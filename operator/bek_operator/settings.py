@@ -54,6 +54,7 @@ class Settings:
         watch_secrets: Whether Secrets are watched; otherwise a change is found at the next resync.
         secret_selector: Label selector of that watch; empty for every Secret.
         health: Address of `/healthz` and `/readyz`.
+        metrics: Address of `/metrics`.
         log_format: `json` or `text`.
     """
 
@@ -67,6 +68,7 @@ class Settings:
     watch_secrets: bool = True
     secret_selector: str = ""
     health: Address
+    metrics: Address
     log_level: str = "info"
     log_format: str = "text"
 
@@ -85,6 +87,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     watch_secrets = reader.choice("watch-secrets", "on", ("on", "off")) == "on"
     secret_selector = reader.selector("secret-selector")
     health = reader.address("health-address", ":8081")
+    metrics = reader.address("metrics-address", ":8080")
     log_level = reader.choice("log-level", "info", _LEVELS)
     log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
     hosts = reader.hosts("allow-host")
@@ -104,6 +107,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         watch_secrets=watch_secrets,
         secret_selector=secret_selector,
         health=health,
+        metrics=metrics,
         log_level=log_level,
         log_format=log_format,
     )

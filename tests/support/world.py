@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.workqueue import Limits
 from bek_operator.crd.types import ObjectKey
@@ -23,6 +24,7 @@ class World:
     Attributes:
         backend: Calls the numbers' APIs; `phones`, unless replaced before the operator starts.
         limits: How many numbers of one limiter key are worked on at once, likewise.
+        instruments: Measure the work; by default not at all.
     """
 
     def __init__(self, *, numbers_at_once: int = 50, per_host: int = 8, watch_secrets: bool = True) -> None:
@@ -33,6 +35,7 @@ class World:
         self._numbers_at_once = numbers_at_once
         self.backend: Backend[Endpoint] = self.phones
         self.limits: Limits = FakeLimits(per_host)
+        self.instruments: Instruments = NoInstruments()
         self._watch_secrets = watch_secrets
         self.secrets.put_key(keys.rsa())
         self.secrets.put_credentials("first")
@@ -41,7 +44,12 @@ class World:
     async def operator(self) -> AsyncIterator[Manager]:
         """Run an operator inside the block."""
         ports = Ports(
-            objects=self.objects, secrets=self.secrets, events=self.events, backend=self.backend, limits=self.limits
+            objects=self.objects,
+            secrets=self.secrets,
+            events=self.events,
+            backend=self.backend,
+            limits=self.limits,
+            instruments=self.instruments,
         )
         manager = Manager(ports, egress(), self._numbers_at_once, now)
         self.objects.event_handlers = [manager.on_object_event]

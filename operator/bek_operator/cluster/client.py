@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,15 +65,15 @@ class Client:
         verify_like_kubectl(self._context)
 
     @classmethod
-    async def connect(cls) -> Self:
-        """Load credentials: the service account in a pod, elsewhere the kubeconfig.
+    async def connect(cls, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()) -> Self:
+        """Load credentials: the service account in a pod, elsewhere the kubeconfig. Every request passes `middlewares`.
 
         Raises:
             Unavailable: there are no usable credentials.
         """
         configuration = Configuration()
         # Requests to the API server, and its token, must not go through HTTPS_PROXY.
-        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.client_session_kwargs = {"trust_env": False, "middlewares": tuple(middlewares)}
         try:
             if in_pod():
                 config.load_incluster_config(configuration)

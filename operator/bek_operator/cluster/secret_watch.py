@@ -13,6 +13,7 @@ from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, validating
 from bek_operator.cluster.errors import ClusterError, Gone, Unavailable
+from bek_operator.times import Clock
 
 EventHandler = Callable[[str, str, str], None]
 """Takes namespace, name and resourceVersion; the latter is empty for a deleted Secret."""
@@ -35,18 +36,29 @@ _MAX_BACKOFF = 5.0
 class SecretWatch:
     """Watches the Secrets of the given namespaces, or of all; `selector` is a label selector or empty."""
 
-    def __init__(self, client: Client, namespaces: Sequence[str], selector: str, on_event: EventHandler) -> None:
+    def __init__(
+        self, client: Client, namespaces: Sequence[str], selector: str, on_event: EventHandler, clock: Clock
+    ) -> None:
         self._client = client
-        self._paths = [f"/api/v1/namespaces/{name_in_path(one)}/secrets" for one in namespaces]
+        self._clock = clock
+        self._paths = [f"/api/v1/namespaces/{name_in_path(one)}/secrets" for one in namespaces] or ["/api/v1/secrets"]
+        self._heard_at: dict[str, float] = {}
+        self.restarts = 0
         self._query = {"fieldSelector": _FIELD_SELECTOR}
         if selector:
             self._query["labelSelector"] = selector
         self._on_event = on_event
 
+    @property
+    def heard_at(self) -> float | None:
+        """Return when something last came on the path where that is longest ago; `None` before the watch has begun."""
+        return min(self._heard_at.values(), default=None)
+
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Watch until cancelled; a watch that fails is restarted with back-off."""
+        self._heard_at = dict.fromkeys(self._paths, self._clock())
         async with asyncio.TaskGroup() as group:
-            for path in self._paths or ["/api/v1/secrets"]:
+            for path in self._paths:
                 group.create_task(self._watch_path(path, sleep))
 
     async def _watch_path(self, path: str, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -57,12 +69,16 @@ class SecretWatch:
             try:
                 if version is None:
                     version = await self._list(path)
+                    self._heard_at[path] = self._clock()
                 async for latest in self._follow(path, version):
                     version, backoff = latest, _MIN_BACKOFF
+                    self._heard_at[path] = self._clock()
             except Gone:
                 version = None
+                self.restarts += 1
                 log.debug("Secret watch expired (410); listing again")
             except ClusterError as error:
+                self.restarts += 1
                 log.warning("Secret watch failed: %s; reconnecting", error)
             await sleep(backoff)
             backoff = min(backoff * 2, _MAX_BACKOFF)

@@ -69,6 +69,7 @@ async def run_kopf(
     access: Callable[[], Awaitable[Access]],
     namespaces: Sequence[str],
     restore_signals: Callable[[], None],
+    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
     login_seconds: float = 5.0,
 ) -> None:
     """Run kopf until cancelled; it can be run again afterwards.
@@ -78,6 +79,7 @@ async def run_kopf(
         on_event: Called for each event.
         access: Returns credentials.
         namespaces: The namespaces to watch; all of them when empty.
+        middlewares: Called for each of its requests, after `stream`.
         restore_signals: Called after kopf has replaced our handlers of SIGINT and SIGTERM.
         login_seconds: Minimum seconds between two logins, in case the server refuses the credentials.
 
@@ -98,7 +100,7 @@ async def run_kopf(
         fresh = await access()
         if session:
             await session.close()
-        session = _session(fresh, stream)
+        session = _session(fresh, [stream, *middlewares])
         return kopf.AiohttpSession(server=fresh.server, aiohttp_session=session, expiration=fresh.expires)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="event")
@@ -130,7 +132,7 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
         raise KopfError("kopf cannot be stopped")
 
 
-def _session(access: Access, stream: Stream) -> aiohttp.ClientSession:
+def _session(access: Access, middlewares: Sequence[aiohttp.ClientMiddlewareType]) -> aiohttp.ClientSession:
     authorization = " ".join(filter(None, (access.scheme, access.token)))
     return aiohttp.ClientSession(
         # Unlimited: each watched namespace holds a connection.
@@ -138,7 +140,7 @@ def _session(access: Access, stream: Stream) -> aiohttp.ClientSession:
         headers={"Authorization": authorization} if authorization else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
-        middlewares=[stream],
+        middlewares=middlewares,
     )
 
 

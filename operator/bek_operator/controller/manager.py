@@ -8,11 +8,12 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bek_operator.cluster.errors import ClusterError, NotFound
 from bek_operator.cluster.objects import NOT_INSTALLED
+from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.key_reconciler import KeyReconciler, ObjectReader, SecretSource
 from bek_operator.controller.number_reconciler import NumberReconciler
 from bek_operator.controller.result import Result
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 600.0
 _OBJECTS_AT_ONCE = 8
+_OBJECTS, _NUMBERS = "businessencryptionkey", "phonenumber"
 
 
 class ObjectStore(ObjectReader, StatusClient, Protocol):
@@ -44,13 +46,17 @@ class ObjectStore(ObjectReader, StatusClient, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What the manager works with; `limits` tells how much of it one API host or token can take."""
+    """What the manager works with; `limits` tells how much of it one API host or token can take.
+
+    `instruments` measure the work, by default not at all.
+    """
 
     objects: ObjectStore
     secrets: SecretSource
     events: EventPoster
     backend: Backend[Endpoint]
     limits: Limits
+    instruments: Instruments = field(default_factory=NoInstruments)
 
 
 class Manager:
@@ -59,7 +65,8 @@ class Manager:
     def __init__(self, ports: Ports, egress: EgressPolicy, concurrency: int, clock: Clock) -> None:
         self._ports = ports
         self._clock = clock
-        self._store = store = Store()
+        measured = ports.instruments
+        self.store = store = Store(measured.lost)
         self.synced = asyncio.Event()
         self._resync_soon = asyncio.Event()
         keys = KeyReconciler(
@@ -71,11 +78,11 @@ class Manager:
             limits=ports.limits,
             clock=clock,
         )
-        objects: WorkQueue[ObjectKey] = WorkQueue(_OBJECTS_AT_ONCE)
-        self._objects = Workers("objects", objects, keys, self._apply, clock)
-        numbers: WorkQueue[NumberKey] = WorkQueue(concurrency, limits=ports.limits)
+        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE)
+        self._objects = Workers("objects", objects, measured.reconciler(_OBJECTS, keys), self._apply, clock)
+        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, ports.limits)
         reconciler = NumberReconciler(store=store, backend=ports.backend, clock=clock)
-        self._numbers = Workers("numbers", numbers, reconciler, self._apply, clock)
+        self._numbers = Workers("numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock)
 
     def _apply(self, result: Result) -> None:
         for number in result.cancel:
@@ -89,12 +96,12 @@ class Manager:
     def on_object_event(self, namespace: str, name: str, version: str) -> None:
         """Have an object read that was added, changed or (without version) deleted; nothing is believed of an event."""
         ref = ObjectKey(namespace, name)
-        if self._store.mark_unread(ref, version):
+        if self.store.mark_unread(ref, version):
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.USER))
 
     def on_secret_event(self, namespace: str, name: str, version: str) -> None:
         """Have a Secret read that was added, changed or (without version) deleted."""
-        for ref in self._store.secret_changed(namespace, name, version):
+        for ref in self.store.secret_changed(namespace, name, version):
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
     async def run(self) -> None:
@@ -110,7 +117,7 @@ class Manager:
         """Read every object before the first is worked on, so that it is known who owns which number."""
         found = await self._list_until_synced()
         for resource in found:
-            self._store.put(resource)
+            self.store.put(resource)
             self._objects.add(resource.ref, Due(at=self._clock()))
         log.info("caches synced", extra={"objects": len(found)})
 
@@ -148,10 +155,10 @@ class Manager:
             except ClusterError as error:
                 log.warning("the objects cannot be listed: %s", error)
                 continue
-            for ref in {*found, *self._store}:
+            for ref in {*found, *self.store}:
                 self.on_object_event(ref.namespace, ref.name, found.get(ref, ""))
-                if self._store.get(ref):
-                    self._store.expire_secrets(ref)
+                if self.store.get(ref):
+                    self.store.expire_secrets(ref)
                     at = self._clock() + RESYNC_SECONDS * random.random()  # noqa: S311 - spreads reads
                     self._objects.add(ref, Due(at=at))
 

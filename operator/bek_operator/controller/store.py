@@ -36,9 +36,13 @@ from bek_operator.status.compute import Blocked
 
 
 class Store:
-    """Objects, their numbers, which Secrets they name, and who owns which number."""
+    """Objects, their numbers, which Secrets they name, and who owns which number.
 
-    def __init__(self) -> None:
+    `lost` is told of a number that was signed and is found not to be, with the finding.
+    """
+
+    def __init__(self, lost: Callable[[Reason], None] = lambda _: None) -> None:
+        self._lost = lost
         self._states: dict[ObjectKey, KeyState] = {}
         self._ownership = Ownership()
         self._secrets = SecretIndex()
@@ -215,7 +219,9 @@ class Store:
             return
         known = facts.resume_from or facts
         if known.target == target:
-            known = update(known)
+            before, known = known.published.lost, update(known)
+            if known.published.lost not in {None, before}:
+                self._lost(known.published.lost)
         elif published:
             known = invalidated(known, target, now)
         self._update(ref, facts=with_target(known, facts.target, now))

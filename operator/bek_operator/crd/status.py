@@ -4,6 +4,7 @@ It is the operator's only memory across a restart. The CRD's schema has checked 
 version of it: what is not understood counts as not there.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,7 @@ class Rows(Mapping[str, Row]):  # noqa: PLW1641 - filled while it is read
     def __init__(self, rows: Iterable[Row] = (), written: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._read: dict[str, Row | None] = {row.number: row for row in rows}
         self._written = written or {}
+        self._reasons: Counter[Reason] | None = None
 
     def __getitem__(self, number: str) -> Row:
         if number not in self._read:
@@ -75,6 +77,13 @@ class Rows(Mapping[str, Row]):  # noqa: PLW1641 - filled while it is read
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rows) and self._all() == other._all()
+
+    @property
+    def reasons(self) -> Mapping[Reason, int]:
+        """Return how many numbers show each reason, counted once."""
+        if self._reasons is None:
+            self._reasons = Counter(row.reason for row in self._all())
+        return self._reasons
 
     def _all(self) -> list[Row]:
         if self._written:

@@ -79,6 +79,7 @@ class NumberFacts:
         target: What it was learnt for.
         reading: The API's last word, whenever that was.
         read_at: When that was, as long as it is good enough to act upon and of this process.
+        checked_at: When this process last had the API's word, good enough to act upon or not any more; for metrics.
         as_of: The last answer to a read, or to a publish.
         published: What came of publishing.
         failing: The checks that failed since the last one that did not.
@@ -94,6 +95,7 @@ class NumberFacts:
     target: Target
     reading: Reading = _NOTHING_READ
     read_at: float | None = None
+    checked_at: float | None = None
     as_of: float = 0.0
     published: PublishRecord = PublishRecord()
     failing: FailureStreak = NO_FAILURES

@@ -24,6 +24,7 @@ def after_read(facts: NumberFacts, reading: Reading, now: float, jitter: float) 
         facts,
         reading=reading,
         read_at=now,
+        checked_at=now,
         failing=NO_FAILURES,
         due=now + _spread(facts.target.interval, jitter),
         retry_at=0.0,

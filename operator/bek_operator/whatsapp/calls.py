@@ -41,8 +41,16 @@ class Call:
     content: bytes | None = field(default=None, repr=False)
 
 
+CallObserver = Callable[[Call, Response | None, Failure | None, float], None]
+"""Takes a call, its response, why it failed, and how many seconds it took."""
+
+
+def not_observed(call: Call, response: Response | None, failure: Failure | None, seconds: float) -> None:
+    """Do nothing."""
+
+
 async def send(
-    http: HttpClient, call: Call, parse: Callable[[Response], R | Failure]
+    http: HttpClient, call: Call, parse: Callable[[Response], R | Failure], observe: CallObserver = not_observed
 ) -> tuple[R | Failure, Response | None]:
     """Make one call; return its parsed outcome, and the response if there was one."""
     started = time.monotonic()
@@ -61,7 +69,9 @@ async def send(
         outcome = transport_failure(error, call.context, publish=call.kind == "publish")
     else:
         outcome = parse(response)
-    _log_call(call, response, outcome if isinstance(outcome, Failure) else None, time.monotonic() - started)
+    failure, seconds = outcome if isinstance(outcome, Failure) else None, time.monotonic() - started
+    observe(call, response, failure, seconds)
+    _log_call(call, response, failure, seconds)
     return outcome, response
 
 

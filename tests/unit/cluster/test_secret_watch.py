@@ -100,7 +100,7 @@ async def follow(
     async def sleep(seconds: float) -> None:
         backoffs.append(seconds)
 
-    watch = SecretWatch(client, namespaces, selector, lambda *change: changes.append(change))
+    watch = SecretWatch(client, namespaces, selector, lambda *change: changes.append(change), lambda: 0.0)
     with pytest.raises(ExceptionGroup) as ended:
         await watch.run(sleep)
     assert ended.group_contains(Over)

@@ -499,7 +499,7 @@ class ManagerLife(World):
         return self._known() == self.objects.status(self.ref)
 
     def _known(self) -> dict[str, object] | None:
-        entry = self._manager._store.get(self.ref) if self._manager else None
+        entry = self._manager.store.get(self.ref) if self._manager else None
         return render_status(status_of(entry.resource, entry.key, entry.facts, now())) if entry and entry.key else None
 
     def _difference(self) -> str:

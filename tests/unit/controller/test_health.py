@@ -1,39 +1,105 @@
-"""Probes: what the kubelet is told."""
+"""Probes: what the kubelet is told; and the web server that tells it, whoever else calls."""
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import logging
+from asyncio import StreamReader, StreamWriter
 
+import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import unused_port
 
-from bek_operator.controller.health import Health
+from bek_operator.controller import web_server
+from bek_operator.controller.health import probes
+from bek_operator.controller.web_server import WebServer
+from bek_operator.settings import Address
 from bek_operator.times import steady_clock
 
+HALF_A_REQUEST = b"GET /healthz HTTP/1.1\r\nHost: pod\r\n"
 
-async def ask(unready: Callable[[], str], path: str) -> tuple[int, str]:
+
+def serving(port: int, unready: str = "") -> WebServer:
+    """Return a server of the probes."""
+    return WebServer("health-address", Address(host="127.0.0.1", port=port), probes(lambda: unready))
+
+
+async def ask(unready: str, path: str, method: str = "GET") -> tuple[int, str]:
     """Return status and text of a probe."""
     port = unused_port()
     async with (
-        Health("127.0.0.1", port, unready=unready),
+        serving(port, unready),
         ClientSession() as session,
-        session.get(f"http://127.0.0.1:{port}{path}") as response,
+        session.request(method, f"http://127.0.0.1:{port}{path}") as response,
     ):
         return response.status, await response.text()
 
 
 async def test_a_process_that_answers_is_alive() -> None:
     """Whether it is ready or not."""
-    assert await ask(lambda: "not yet", "/healthz") == (200, "ok\n")
+    assert await ask("not yet", "/healthz") == (200, "ok\n")
 
 
 async def test_a_process_is_ready_when_nothing_is_said_against_it() -> None:
     """Otherwise the probe says what is."""
-    assert await ask(lambda: "not yet", "/readyz") == (503, "not yet\n")
-    assert await ask(lambda: "", "/readyz") == (200, "ok\n")
+    assert await ask("not yet", "/readyz") == (503, "not yet\n")
+    assert await ask("", "/readyz") == (200, "ok\n")
 
 
 async def test_nothing_else_is_served() -> None:
-    """A probe that is misspelt is told so."""
-    assert (await ask(lambda: "", "/"))[0] == 404
+    """A probe that is misspelt is told so, and nothing is taken in."""
+    assert (await ask("", "/"))[0] == 404
+    assert await ask("", "/healthz", "HEAD") == (200, "")
+    assert (await ask("", "/healthz", "POST"))[0] == 405
+
+
+async def test_an_address_in_use_is_an_error_that_names_the_flag() -> None:
+    """Also one that this machine does not have."""
+    port = unused_port()
+    async with serving(port):
+        with pytest.raises(
+            OSError, match=rf"--health-address: cannot listen on 127.0.0.1:{port}: Address already in use"
+        ):
+            await serving(port).__aenter__()
+    with pytest.raises(OSError, match=r"--health-address: cannot listen on nowhere\.invalid:80: "):
+        await WebServer("health-address", Address(host="nowhere.invalid", port=80), {}).__aenter__()
+
+
+async def test_half_sent_requests_take_no_descriptors_and_no_probe_hears_of_them() -> None:
+    """The oldest connections are closed."""
+    port, clients = unused_port(), list[tuple[StreamReader, StreamWriter]]()
+    async with serving(port), ClientSession() as session:
+        for _ in range(web_server.MOST_CONNECTIONS * 5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HALF_A_REQUEST)
+            clients.append((reader, writer))
+        async with session.get(f"http://127.0.0.1:{port}/healthz") as response:
+            assert response.status == 200
+        for reader, _ in clients[: -web_server.MOST_CONNECTIONS]:
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        held = clients[-web_server.MOST_CONNECTIONS + 1 :]
+        _, waiting = await asyncio.wait([asyncio.ensure_future(reader.read(1)) for reader, _ in held], timeout=0)
+        assert len(waiting) == len(held)
+        for one in waiting:
+            one.cancel()
+    for _, writer in clients:
+        writer.close()
+
+
+async def test_a_connection_is_for_one_request(caplog: pytest.LogCaptureFixture) -> None:
+    """What is no request is answered with an error, and is no line in the log."""
+    port = unused_port()
+    async with serving(port):
+        for sent, answered in (
+            (HALF_A_REQUEST + b"\r\n", b"HTTP/1.1 200"),
+            (b"\x16\x03\x01\x00\r\n\r\n", b"HTTP/1.0 400"),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            answer = await reader.read()
+            assert answer.startswith(answered)
+            writer.close()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_the_clock_tells_the_time_and_never_goes_back() -> None:

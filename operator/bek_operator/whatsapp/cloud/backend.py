@@ -12,7 +12,7 @@ from bek_operator.crd.reasons import Reason
 from bek_operator.http.interface import HttpClient, Response
 from bek_operator.numbers.answers import Accepted, Failure, Reading, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint
-from bek_operator.whatsapp.calls import Call, send
+from bek_operator.whatsapp.calls import Call, CallObserver, not_observed, send
 from bek_operator.whatsapp.cloud.responses import acceptance_from, reading_from
 from bek_operator.whatsapp.documents import FORM, encode_form
 from bek_operator.whatsapp.message_context import context_of
@@ -35,8 +35,16 @@ class Cloud:
     `clock` returns seconds since the epoch, as in the other calls of the rate limiters.
     """
 
-    def __init__(self, http: HttpClient, rate_limiters: RateLimiters, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        rate_limiters: RateLimiters,
+        clock: Callable[[], float],
+        *,
+        observe: CallObserver = not_observed,
+    ) -> None:
         self._http = http
+        self._observe = observe
         self._rate_limiters = rate_limiters
         self._clock = clock
 
@@ -72,7 +80,7 @@ class Cloud:
         await self._http.close()
 
     async def _send(self, call: Call, parse: Callable[[Response], R | Failure]) -> R | Failure:
-        outcome, response = await send(self._http, call, parse)
+        outcome, response = await send(self._http, call, parse, self._observe)
         if response is None:
             return outcome
         failure = outcome if isinstance(outcome, Failure) else None

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 from bek_operator.http.interface import HttpClient, Response
 from bek_operator.numbers.answers import Accepted, Failure, Reading
 from bek_operator.numbers.endpoint import OnPremisesEndpoint
-from bek_operator.whatsapp.calls import Call, send
+from bek_operator.whatsapp.calls import Call, CallObserver, not_observed, send
 from bek_operator.whatsapp.documents import FORM, encode_form
 from bek_operator.whatsapp.message_context import MessageContext, context_of
 from bek_operator.whatsapp.on_premises.errors import is_expired_token
@@ -27,8 +27,15 @@ Parse = Callable[[Response, datetime, MessageContext], R | Failure]
 class OnPremises:
     """The backend for On-Premises endpoints."""
 
-    def __init__(self, http: HttpClient, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        observe: CallObserver = not_observed,
+    ) -> None:
         self._http = http
+        self._observe = observe
         self._now = now
         self._tokens = TokenCache()
 
@@ -101,5 +108,7 @@ class OnPremises:
             headers=headers,
             content=content,
         )
-        outcome, response = await send(self._http, call, lambda response: parse(response, self._now(), context))
+        outcome, response = await send(
+            self._http, call, lambda response: parse(response, self._now(), context), self._observe
+        )
         return outcome, response.status if response else 0

@@ -19,6 +19,7 @@ UNLIMITED: Final = 1000
 
 _CEILING = 75.0
 _URGENT_CEILING = 90.0
+_FULL = 100.0
 _INITIAL_BACKOFF = 60.0
 _MAX_LIMITERS = 10_000
 _MAX_METERS = 64
@@ -41,6 +42,11 @@ class RateLimiters:
         """Return when there may be capacity again, at most an hour from now; `now` if there is some."""
         limiter = self._limits.get(limiter_key)
         return limiter.available_at(now, _ceiling(urgent=urgent)) if limiter else now
+
+    def usage(self, now: float) -> float | None:
+        """Return the used share of the limit of which most is used, from 0 to 1; `None` while none is reported."""
+        found = (limiter.usage(now) for limiter in self._limits)
+        return max((usage for usage in found if usage is not None), default=None)
 
     def record(self, limiter_key: str, headers: Mapping[str, str], refused: bool, now: float) -> None:  # noqa: FBT001 - a fact
         """Record a response: its headers by lower-case name, and whether it refused the call because of a limit."""
@@ -74,6 +80,11 @@ class _RateLimiter:
         if self._blocked:
             return self._blocked_until
         return max(meter.available_at(ceiling) for meter in self._known(now) if not meter.capacity(now, ceiling))
+
+    def usage(self, now: float) -> float | None:
+        if self._blocked and now < self._blocked_until:
+            return 1.0
+        return max((meter.percent / _FULL for meter in self._known(now)), default=None)
 
     def record(self, headers: Mapping[str, str], now: float, *, refused: bool) -> None:
         reported = parse_usage(headers)

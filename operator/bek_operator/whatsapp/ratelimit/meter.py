@@ -61,6 +61,11 @@ class UsageMeter:
         self._reported_at = now
         self._count_call(now)
 
+    @property
+    def percent(self) -> float:
+        """Return the usage by the last reports."""
+        return self._level
+
     def is_known(self, now: float) -> bool:
         """Return whether the last reported usage is recent enough to count."""
         return now - self._reported_at < HOUR

@@ -1,0 +1,35 @@
+"""All metrics of a process, in a registry of their own."""
+
+from prometheus_client import CollectorRegistry, disable_created_metrics
+
+from bek_operator.controller.store import Store
+from bek_operator.controller.web_server import Handler
+from bek_operator.metrics.apis import ApiMetrics
+from bek_operator.metrics.cluster import ClusterMetrics
+from bek_operator.metrics.exposition import exposition
+from bek_operator.metrics.objects import ObjectMetrics
+from bek_operator.metrics.process import ProcessMetrics
+from bek_operator.metrics.work import WorkMetrics
+from bek_operator.times import Clock
+
+
+class Metrics:
+    """Metrics by what they measure."""
+
+    def __init__(self, clock: Clock) -> None:
+        # When each series began doubles their number, and nobody graphs it.
+        disable_created_metrics()
+        self._clock = clock
+        self.registry = CollectorRegistry()
+        self.work = WorkMetrics(self.registry, clock)
+        self.apis = ApiMetrics(self.registry)
+        self.cluster = ClusterMetrics(self.registry)
+        self.process = ProcessMetrics(self.registry)
+
+    def watch_objects(self, store: Store) -> None:
+        """Show the objects of a store."""
+        self.registry.register(ObjectMetrics(store, self._clock()))
+
+    def handler(self) -> Handler:
+        """Return what serves the metrics."""
+        return exposition(self.registry)

@@ -1,0 +1,88 @@
+"""Metrics of the BusinessEncryptionKeys, read from the store when they are asked for: series end with their object."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bek_operator.controller.state import KeyState
+from bek_operator.controller.store import Store
+from bek_operator.crd.reasons import Reason
+from bek_operator.crd.status import READY, RECONCILING, STALLED, Status
+
+_TYPES: Final = (READY, RECONCILING, STALLED)
+_STATUSES: Final = ("True", "False", "Unknown")
+
+
+class ObjectMetrics(Collector):
+    """Reads a store; `started` is the instant since when the process checks numbers."""
+
+    def __init__(self, store: Store, started: float) -> None:
+        self._store = store
+        self._started = started
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what is the case now."""
+        by_object = ["namespace", "name"]
+        conditions = GaugeMetricFamily(
+            "bek_condition",
+            "Conditions of each BusinessEncryptionKey, of type Ready, Reconciling and Stalled: 1 for the status that "
+            "it has, 0 for the others of True, False and Unknown. Reconciling and Stalled are False where the object "
+            "has no such condition; Ready is Unknown before there is one.",
+            labels=[*by_object, "type", "status"],
+        )
+        numbers = GaugeMetricFamily(
+            "bek_numbers",
+            "Phone numbers of each BusinessEncryptionKey, by the reason that they show in its status; those with "
+            "Signed are VALID for the current key. A reason that no number shows is left out, but Signed is not.",
+            labels=[*by_object, "reason"],
+        )
+        checked = GaugeMetricFamily(
+            "bek_last_successful_check_timestamp_seconds",
+            "When the number of each BusinessEncryptionKey that was checked longest ago last reported its key; the "
+            "start of the process where it has not since. Absent while the object is suspended.",
+            labels=by_object,
+        )
+        for ref in self._store:
+            state = self._store.get(ref)
+            if state is None:
+                continue
+            status = state.resource.status
+            for kind in _TYPES:
+                present = _status_of(status, kind)
+                for word in _STATUSES:
+                    conditions.add_metric([*ref, kind, word], word == present)
+            for reason, count in _numbers(status):
+                numbers.add_metric([*ref, reason], count)
+            oldest = self._oldest_check(state)
+            if oldest is not None:
+                checked.add_metric(ref, oldest)
+        return conditions, numbers, checked
+
+    def _oldest_check(self, state: KeyState) -> float | None:
+        """Return when the number was checked that was checked longest ago, of those that are to be called at all."""
+        if state.is_suspended:
+            return None
+        unchecked_since = max(self._started, state.resource.created)
+        found = (one.facts for one in state.numbers.values())
+        # One that waits for its first check is late only when it fails.
+        checks = (
+            unchecked_since if one.checked_at is None else one.checked_at
+            for one in found
+            if one.target.problem is None and (one.observed or one.checked_at is not None)
+        )
+        return min(checks, default=None)
+
+
+def _status_of(status: Status, kind: str) -> str:
+    condition = status.condition(kind)
+    if condition is None:
+        return "Unknown" if kind == READY else "False"
+    return "True" if condition.true else "False"
+
+
+def _numbers(status: Status) -> Iterator[tuple[str, int]]:
+    counts = status.rows.reasons
+    yield Reason.SIGNED, counts.get(Reason.SIGNED, 0)
+    yield from ((reason, count) for reason, count in counts.items() if reason is not Reason.SIGNED)
