@@ -29,7 +29,8 @@ class Recording:
             f"- series: '{name}'\n  values: '{notation([found.get(name) for found in self._scrapes])}'\n"
             for name in names
         )
-        return "".join([_HEADER, f"interval: {INTERVAL}s\n", "input_series:\n", *lines])
+        length = INTERVAL * (len(self._scrapes) - 1)
+        return "".join([_HEADER, f"length: {length}s\ninterval: {INTERVAL}s\ninput_series:\n", *lines])
 
 
 def notation(values: Values) -> str:
@@ -73,16 +74,13 @@ def _step(values: Values, index: int) -> int:
 def _run(values: Values, index: int, step: int | None) -> int:
     """Return how many values from a place on are missing, or grow by a step each."""
     count = 1
-    while index + count < len(values):
-        before, value = values[index + count - 1], values[index + count]
-        if step is None:
-            same = value is None
-        else:
-            same = value is not None and before is not None and value == before + step
-        if not same:
-            break
+    while index + count < len(values) and values[index + count] == _after(values[index + count - 1], step):
         count += 1
     return count
+
+
+def _after(value: float | None, step: int | None) -> float | None:
+    return None if value is None or step is None else value + step
 
 
 def number(value: float) -> str:

@@ -192,7 +192,7 @@ async def deleted(stage: Stage) -> None:
 # Alerts about objects.
 
 
-@scene(BekSignatureBroken=45, BekStalled=45)
+@scene(BekSignatureBroken=31, BekStalled=31)
 async def never_valid_again(stage: Stage) -> None:
     """A number takes the key and is never VALID again."""
     stage.create()
@@ -203,7 +203,7 @@ async def never_valid_again(stage: Stage) -> None:
         await stage.at(2 * HOUR)
 
 
-@scene(BekSignatureBroken=30, BekContended=25)
+@scene(BekContended=26.5, BekSignatureBroken=31.5)
 async def contended(stage: Stage) -> None:
     """A second writer replaces every key of a number that worked."""
     stage.create()
@@ -214,7 +214,7 @@ async def contended(stage: Stage) -> None:
         await stage.at(2 * HOUR)
 
 
-@scene(BekSignatureLostRepeatedly=600)
+@scene(BekSignatureLostRepeatedly=670)
 async def overwritten_every_three_hours(stage: Stage) -> None:
     """A script that publishes an old key every three hours."""
     stage.create()
@@ -225,7 +225,7 @@ async def overwritten_every_three_hours(stage: Stage) -> None:
         await stage.at(24 * HOUR)
 
 
-@scene(BekCredentialsRefused=30)
+@scene(BekCredentialsRefused=20.5)
 async def expired_token(stage: Stage) -> None:
     """The token expires, and the numbers find out one after the other."""
     stage.create()
@@ -235,7 +235,7 @@ async def expired_token(stage: Stage) -> None:
         await stage.at(60 * MINUTE)
 
 
-@scene(BekCredentialsRefused=10)
+@scene(BekCredentialsRefused=10.5)
 async def missing_token(stage: Stage) -> None:
     """The Secret of the token does not exist."""
     stage.create()
@@ -244,7 +244,7 @@ async def missing_token(stage: Stage) -> None:
         await stage.at(60 * MINUTE)
 
 
-@scene(BekApiUnreachable=40)
+@scene(BekApiUnreachable=33.5)
 async def outage_of_the_api(stage: Stage) -> None:
     """The Cloud API can't be reached for two hours."""
     stage.create()
@@ -256,7 +256,7 @@ async def outage_of_the_api(stage: Stage) -> None:
         await stage.at(3 * HOUR)
 
 
-@scene(BekRateLimitExhausted=105)
+@scene(BekRateLimitExhausted=95.5, BekCheckOverdue=200)
 async def rate_limited(stage: Stage) -> None:
     """Another program uses the rate limit up, for hours."""
     stage.create()
@@ -266,7 +266,7 @@ async def rate_limited(stage: Stage) -> None:
         await stage.at(4 * HOUR)
 
 
-@scene(BekRolloutStuck=25)
+@scene(BekRolloutStuck=25.5)
 async def rejected_key(stage: Stage) -> None:
     """The first number does not accept the new key."""
     stage.create()
@@ -279,7 +279,7 @@ async def rejected_key(stage: Stage) -> None:
         await stage.at(60 * MINUTE)
 
 
-@scene(BekStalled=20)
+@scene(BekStalled=20.5)
 async def invalid_key(stage: Stage) -> None:
     """The Secret is given a text that is no key."""
     stage.create()
@@ -289,7 +289,7 @@ async def invalid_key(stage: Stage) -> None:
         await stage.at(60 * MINUTE)
 
 
-@scene(BekStalled=10)
+@scene(BekStalled=10.5)
 async def only_reported(stage: Stage) -> None:
     """An object that never publishes finds numbers without a key."""
     stage.create(publishPolicy="Never")
@@ -297,7 +297,7 @@ async def only_reported(stage: Stage) -> None:
         await stage.at(60 * MINUTE)
 
 
-@scene(BekNotReady=30)
+@scene(BekNotReady=30.5)
 async def missing_secret(stage: Stage) -> None:
     """The Secret of the key does not exist."""
     stage.create()
@@ -306,7 +306,7 @@ async def missing_secret(stage: Stage) -> None:
         await stage.at(60 * MINUTE)
 
 
-@scene(BekCheckOverdue=190)
+@scene(BekCheckOverdue=190.5)
 async def too_many_numbers(stage: Stage) -> None:
     """A thousand numbers behind a rate limit of two hundred calls an hour."""
     stage.create(1000)
@@ -320,7 +320,7 @@ async def too_many_numbers(stage: Stage) -> None:
 # Alerts about the operator.
 
 
-@scene(BekOperatorAbsent=35)
+@scene(BekOperatorAbsent=30.5)
 async def gone(stage: Stage) -> None:
     """The Deployment is scaled to 0."""
     stage.create()
@@ -329,7 +329,7 @@ async def gone(stage: Stage) -> None:
     await stage.at(60 * MINUTE)
 
 
-@scene(BekNoLeader=25)
+@scene(BekNoLeader=25.5)
 async def no_leader(stage: Stage) -> None:
     """The leader loses its Lease and ends, and nobody takes over."""
     stage.create()
@@ -340,7 +340,7 @@ async def no_leader(stage: Stage) -> None:
             await stage.at(60 * MINUTE)
 
 
-@scene(BekOperatorRestarting=35)
+@scene(BekOperatorRestarting=30.5)
 async def restarts(stage: Stage) -> None:
     """The container is killed every five minutes."""
     stage.create()
@@ -352,7 +352,7 @@ async def restarts(stage: Stage) -> None:
         await stage.at(2 * HOUR)
 
 
-@scene(BekReconcileErrors=50)
+@scene(BekReconcileErrors=45.5)
 async def refused_writes(stage: Stage) -> None:
     """Somebody takes the permission to write the status away."""
     ref = stage.create()

@@ -7,14 +7,13 @@ import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from bek_operator.controller.manager import Manager, Ports
 from bek_operator.http.errors import NotConnectedError
 from bek_operator.metrics.metrics import Metrics
 from bek_operator.whatsapp.backend import Backends
 from bek_operator.whatsapp.cloud.backend import Cloud as CloudBackend
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 from monitoring.recording import INTERVAL, Recording
-from support.builders import NOW, TOKEN_SECRET, cloud, egress, spec_body
+from support.builders import NOW, TOKEN_SECRET, cloud, spec_body
 from support.fakes import now, numbers
 from support.simulators.cloud import Cloud
 from support.simulators.in_process import InProcessClient
@@ -24,6 +23,7 @@ from support.world import World
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 
+    from bek_operator.controller.manager import Manager
     from bek_operator.crd.types import ObjectKey
     from bek_operator.http.interface import Response
     from support.keys import KeyPair
@@ -147,21 +147,11 @@ class Replica:
         rate_limiters = RateLimiters()
         metrics.apis.watch_usage(lambda: rate_limiters.usage(now()))
         speaker = CloudBackend(stage.line, rate_limiters, now, observe=metrics.apis.calls("Cloud"))
-        backends = Backends(stage.phones, speaker, rate_limiters, per_host=8)
-        ports = Ports(
-            objects=stage.objects,
-            secrets=stage.secrets,
-            events=stage.events,
-            backend=metrics.apis.backend(backends),
-            limits=backends,
-            instruments=metrics.work,
-        )
-        manager = Manager(ports, egress(), 50, now)
-        metrics.watch_objects(manager.store)
-        metrics.process.set_leader(LEASE, leads=True)
-        stage.objects.event_handlers = [manager.on_object_event]
-        stage.secrets.event_handlers = [manager.on_secret_event]
-        async with running(manager.run()):
+        stage.limits = backends = Backends(stage.phones, speaker, rate_limiters, per_host=8)
+        stage.backend, stage.instruments = metrics.apis.backend(backends), metrics.work
+        async with stage.operator() as manager:
+            metrics.watch_objects(manager.store)
+            metrics.process.set_leader(LEASE, leads=True)
             yield manager
         metrics.process.set_leader(LEASE, leads=False)
 
