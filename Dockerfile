@@ -33,5 +33,5 @@ COPY --from=build /opt/bek-operator /opt/bek-operator
 ENV HOME=/ USER=bek-operator PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # A number, not a name, so that Kubernetes can tell that it is not root.
 USER 65532:65532
-EXPOSE 8081
+EXPOSE 8080 8081
 ENTRYPOINT ["/opt/bek-operator/bin/bek-operator"]

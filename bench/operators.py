@@ -92,6 +92,7 @@ class Operators:
         environment = {
             "KUBECONFIG": str(self._kubeconfig),
             "BEK_HEALTH_ADDRESS": f"127.0.0.1:{health}",
+            "BEK_METRICS_ADDRESS": "127.0.0.1:0",
             "PYTHONPATH": ROOTS,
             **self._compiled,
         }

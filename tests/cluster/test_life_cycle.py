@@ -155,7 +155,7 @@ def test_a_signal_ends_it_before_there_is_an_api_server(signum: signal.Signals) 
         log = keeper.log("operator")
         process = keeper.spawn(
             "operator",
-            [sys.executable, "-m", "bek_operator", "--health-address=127.0.0.1:0"],
+            [sys.executable, "-m", "bek_operator", "--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"],
             env={"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
         )
         wait_until_up("the operator", process, lambda: "the objects cannot be listed" in log.read_text("utf-8"), log)

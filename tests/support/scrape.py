@@ -10,7 +10,6 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from bek_operator.metrics.metrics import Metrics
-from support.fakes import now
 from support.world import World
 
 BOUNDS: Final = "le"
@@ -48,9 +47,8 @@ def scrape(registry: CollectorRegistry) -> Scrape:
     return Scrape(generate_latest(registry).decode())
 
 
-def measured(world: World) -> Metrics:
+def measured(world: World, metrics: Metrics) -> Metrics:
     """Have a world measured whose operator has not started yet; its objects are shown by `watch_objects`."""
-    metrics = Metrics(now)
     world.instruments = metrics.work
     world.backend = metrics.apis.backend(world.backend)
     return metrics

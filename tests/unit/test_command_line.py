@@ -41,7 +41,9 @@ def test_help_names_every_flag_and_its_default(run: Run) -> None:
     """The environment variables are mentioned, too."""
     status, out, _ = run("--help")
     assert status == 0
-    for flag in ("--namespace", "--allow-host", "--concurrency", "--watch-secrets", "--health-address", "--log-format"):
+    for flag in ("--namespace", "--allow-host", "--concurrency", "--watch-secrets", "--health-address"):
+        assert f"{flag} " in out
+    for flag in ("--metrics-address", "--log-format"):
         assert f"{flag} " in out
     assert "BEK_ALLOW_HOST" in out
 

@@ -35,7 +35,7 @@ def keeper() -> Iterator[Keeper]:
         yield keeper
 
 
-FLAGS = ("--health-address=127.0.0.1:0", "--watch-secrets=off")
+FLAGS = ("--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0", "--watch-secrets=off")
 
 
 def start(
@@ -142,13 +142,15 @@ def test_a_signal_ends_it_during_imports(keeper: Keeper, signum: signal.Signals)
     assert logged(keeper) == ["importing"]
 
 
-def test_an_address_in_use_is_logged_in_the_last_line(keeper: Keeper) -> None:
-    """Without a traceback."""
+@pytest.mark.parametrize("flag", ["--health-address", "--metrics-address"])
+def test_an_address_in_use_is_logged_in_the_last_line(keeper: Keeper, flag: str) -> None:
+    """With the flag that names it, and without a traceback."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        process = start(keeper, "http://127.0.0.1:1", flags=[f"--health-address=127.0.0.1:{taken.getsockname()[1]}"])
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        process = start(keeper, "http://127.0.0.1:1", flags=[*FLAGS, f"{flag}={address}"])
         assert process.wait(30) == 1
     lines = logged(keeper)
-    assert lines[-1].startswith("ERROR   bek_operator: stopped: [Errno 98] error while attempting to bind on address")
+    assert lines[-1] == f"ERROR   bek_operator: stopped: {flag}: cannot listen on {address}: Address already in use"
     assert "Traceback" not in "".join(lines)

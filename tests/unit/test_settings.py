@@ -29,6 +29,7 @@ def test_every_setting_has_a_default() -> None:
     assert (settings.namespaces, settings.secret_selector, settings.watch_secrets) == ((), "", True)
     assert (settings.concurrency, settings.concurrency_per_host) == (50, 8)
     assert settings.health == Address(host="", port=8081)
+    assert settings.metrics == Address(host="", port=8080)
     assert (settings.log_level, settings.log_format) == ("info", "text")
 
 
@@ -174,6 +175,7 @@ def test_all_faults_are_reported_at_once() -> None:
         watch_secrets="maybe",
         secret_selector="(",
         health_address="x",
+        metrics_address="x",
         log_level="loud",
         log_format="xml",
         allow_host="://",
@@ -186,6 +188,7 @@ def test_all_faults_are_reported_at_once() -> None:
         "watch-secrets",
         "secret-selector",
         "health-address",
+        "metrics-address",
         "log-level",
         "log-format",
         "allow-host",

@@ -53,10 +53,12 @@ def in_pod() -> bool:
 
 
 class Client:
-    """A client of one API server, used as an asynchronous context manager."""
+    """A client of one API server, used as an asynchronous context manager; every request passes `middlewares`."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()) -> None:
         self._configuration = configuration
+        # Requests to the API server, and its token, must not go through HTTPS_PROXY.
+        configuration.client_session_kwargs = {"trust_env": False, "middlewares": tuple(middlewares)}
         # Unlimited: each watched namespace holds a connection, which would use up the library's default of 100.
         configuration.connection_pool_maxsize = 0
         self._api = ApiClient(configuration)
@@ -66,14 +68,12 @@ class Client:
 
     @classmethod
     async def connect(cls, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()) -> Self:
-        """Load credentials: the service account in a pod, elsewhere the kubeconfig. Every request passes `middlewares`.
+        """Load credentials: the service account in a pod, elsewhere the kubeconfig.
 
         Raises:
             Unavailable: there are no usable credentials.
         """
         configuration = Configuration()
-        # Requests to the API server, and its token, must not go through HTTPS_PROXY.
-        configuration.client_session_kwargs = {"trust_env": False, "middlewares": tuple(middlewares)}
         try:
             if in_pod():
                 config.load_incluster_config(configuration)
@@ -85,7 +85,7 @@ class Client:
             raise Unavailable(f"no credentials for a cluster: {error}") from None
         except Exception as error:  # noqa: BLE001 - the library does not validate a kubeconfig
             raise Unavailable(f"no credentials for a cluster: no usable kubeconfig ({type(error).__name__})") from None
-        return cls(configuration)
+        return cls(configuration, middlewares)
 
     async def __aenter__(self) -> Self:
         return self

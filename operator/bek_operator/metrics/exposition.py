@@ -33,7 +33,7 @@ def exposition(registry: CollectorRegistry) -> Handler:
     async def metrics(request: web.Request) -> web.Response:
         try:
             encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", ())))
-        except ValueError:  # a version that is no number
+        except (TypeError, ValueError):  # a version that is no number
             encode, content_type = choose_encoder("")
         async with turn:
             body = await asyncio.to_thread(encode, _Snapshot(registry))

@@ -11,8 +11,8 @@ from bek_operator.controller.store import Store
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.status import READY, RECONCILING, STALLED, Status
 
-_TYPES: Final = (READY, RECONCILING, STALLED)
-_STATUSES: Final = ("True", "False", "Unknown")
+# The two abnormal ones exist while they are True.
+_STATUSES: Final = {READY: ("True", "False", "Unknown"), RECONCILING: ("True", "False"), STALLED: ("True", "False")}
 
 
 class ObjectMetrics(Collector):
@@ -27,9 +27,8 @@ class ObjectMetrics(Collector):
         by_object = ["namespace", "name"]
         conditions = GaugeMetricFamily(
             "bek_condition",
-            "Conditions of each BusinessEncryptionKey, of type Ready, Reconciling and Stalled: 1 for the status that "
-            "it has, 0 for the others of True, False and Unknown. Reconciling and Stalled are False where the object "
-            "has no such condition; Ready is Unknown before there is one.",
+            "Conditions of each BusinessEncryptionKey: 1 for the status that one has, 0 for the others. Ready is True, "
+            "False, or Unknown before there is one; Reconciling and Stalled are True, or False where there is none.",
             labels=[*by_object, "type", "status"],
         )
         numbers = GaugeMetricFamily(
@@ -49,9 +48,9 @@ class ObjectMetrics(Collector):
             if state is None:
                 continue
             status = state.resource.status
-            for kind in _TYPES:
+            for kind, words in _STATUSES.items():
                 present = _status_of(status, kind)
-                for word in _STATUSES:
+                for word in words:
                     conditions.add_metric([*ref, kind, word], word == present)
             for reason, count in _numbers(status):
                 numbers.add_metric([*ref, reason], count)

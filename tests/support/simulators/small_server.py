@@ -2,13 +2,13 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientMiddlewareType, web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import Configuration
 
@@ -101,16 +101,16 @@ async def cut(request: web.Request) -> None:
 
 
 @asynccontextmanager
-async def api_server() -> AsyncIterator[tuple[SmallServer, Client]]:
+async def api_server(middlewares: Sequence[ClientMiddlewareType] = ()) -> AsyncIterator[tuple[SmallServer, Client]]:
     """Provide a server and a client of it."""
     server = SmallServer()
-    async with server.listening(), client_of(server.url) as client:
+    async with server.listening(), client_of(server.url, middlewares) as client:
         yield server, client
 
 
-def client_of(url: str) -> Client:
+def client_of(url: str, middlewares: Sequence[ClientMiddlewareType] = ()) -> Client:
     """Return a client that does not load the system's CA bundle, which takes longer than a whole test."""
-    return Client(Configuration(host=url, ca_cert_data=_authority()))
+    return Client(Configuration(host=url, ca_cert_data=_authority()), middlewares)
 
 
 @cache

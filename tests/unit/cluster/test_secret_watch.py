@@ -19,7 +19,7 @@ class Over(Exception):
 class ScriptedClient(Client):
     """A fake client that answers lists and watches from a script, and raises the errors in it."""
 
-    def __init__(self, *script: Mapping[str, Any] | list[Any] | ClusterError) -> None:
+    def __init__(self, *script: Mapping[str, Any] | list[Any] | Exception) -> None:
         self.script = list(script)
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []
         self.accepted: set[str] = set()
@@ -60,7 +60,7 @@ class ScriptedClient(Client):
         if not self.script:
             raise Over
         answer = self.script.pop(0)
-        if isinstance(answer, ClusterError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -175,6 +175,28 @@ async def test_an_expired_watch_lists_again(answer: list[Any] | ClusterError) ->
     changes, _ = await follow(client)
     assert changes[-1] == ("messaging", "b", "30")
     assert client.kinds() == ["list", "watch 10", "list", "watch 40"]
+
+
+async def test_what_the_watch_tells_of_itself() -> None:
+    """How often it broke or expired, and when it last heard something: in the namespace where that is longest ago."""
+    seconds = iter(range(100))
+    client = ScriptedClient(page(), [event("ADDED", "a", "11"), Unavailable("silence")], [EXPIRED], page(), [])
+    watch = SecretWatch(client, (), "", lambda *_: None, lambda: float(next(seconds)))
+    assert (watch.restarts, watch.heard_at) == (0, None)
+
+    async def sleep(_: float) -> None:
+        """Do not wait."""
+
+    with pytest.raises(ExceptionGroup):
+        await watch.run(sleep)
+    # Begun at 0, listed at 1, an event at 2, listed at 3.
+    assert (watch.restarts, watch.heard_at) == (2, 3.0)
+
+    lists_one = ScriptedClient(page(), Over())
+    watch = SecretWatch(lists_one, ("a", "b"), "", lambda *_: None, lambda: float(next(seconds)))
+    with pytest.raises(ExceptionGroup):
+        await watch.run(sleep)
+    assert watch.heard_at == 4.0
 
 
 async def test_an_expired_list_restarts() -> None:

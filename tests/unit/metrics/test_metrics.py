@@ -30,7 +30,7 @@ class Measured(World):
 
     def __init__(self, *, per_host: int = 8, numbers_at_once: int = 50) -> None:
         super().__init__(per_host=per_host, numbers_at_once=numbers_at_once)
-        self.metrics: Metrics = measured(self)
+        self.metrics: Metrics = measured(self, Metrics(now))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

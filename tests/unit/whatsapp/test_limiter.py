@@ -463,3 +463,20 @@ def test_any_order(answers: list[tuple[dict[str, str], bool, float]]) -> None:
             assert 0 <= client.pause(urgent=urgent) <= HOUR
         assert client.capacity() >= client.capacity(urgent=False) >= 0
         client.now += later
+
+
+def test_the_highest_usage_of_all_limits() -> None:
+    """Whosever token it is; full while calls are refused, and unknown when nothing was reported for an hour."""
+    client = Client()
+    assert client.rate_limiters.usage(client.now) is None
+    client.record({}, limiter_key="graph.facebook.com#none")
+    assert client.rate_limiters.usage(client.now) is None
+    client.record(app(20) | business("1", 40))
+    client.record(app(30), limiter_key="graph.facebook.com#other")
+    assert client.rate_limiters.usage(client.now) == 0.4
+    client.record(app(30), refused=True, limiter_key="graph.facebook.com#other")
+    assert client.rate_limiters.usage(client.now) == 1.0
+    client.now += 60
+    assert client.rate_limiters.usage(client.now) == 0.4
+    client.now += HOUR
+    assert client.rate_limiters.usage(client.now) is None
