@@ -12,7 +12,7 @@ import pytest
 from support.cluster.apiserver import ApiServer
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.scene import Scene
-from support.programs.binaries import MissingBinaryError, ensure
+from support.programs.binaries import MissingBinaryError, PrometheusBinaries, ensure, ensure_prometheus
 from support.programs.gobuild import BuildError
 from support.simulators.business import Business
 from support.simulators.cloud import Cloud
@@ -26,12 +26,15 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build missing servers, with visible progress and outside of any test's time limit."""
-    if session.config.option.collectonly or not any("api_server" in _fixtures(item) for item in session.items):
+    wanted = {fixture for item in session.items for fixture in _fixtures(item)}
+    if session.config.option.collectonly or "api_server" not in wanted:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     try:
         with capture.global_and_fixture_disabled():
             ensure()
+            if "prometheus" in wanted:
+                ensure_prometheus()
     except (MissingBinaryError, BuildError) as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -45,6 +48,12 @@ def api_server() -> Iterator[ApiServer]:
     """Provide one real kube-apiserver with etcd for the whole session."""
     with ApiServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> PrometheusBinaries:
+    """Provide Prometheus and promtool."""
+    return ensure_prometheus()
 
 
 @pytest.fixture

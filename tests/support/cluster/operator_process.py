@@ -30,7 +30,7 @@ class OperatorProcess:
         self._name = name
         self._admin = admin
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = self._metrics_port = 0
+        self._port = self.metrics_port = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -55,14 +55,14 @@ class OperatorProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and by default wait until `/readyz` succeeds."""
-        self._port, self._metrics_port = free_port(), free_port()
+        self._port, self.metrics_port = free_port(), free_port()
         self._process = self._api_server.keeper.spawn(
             self._name,
             [sys.executable, "-m", "bek_operator", *self._arguments],
             env={
                 "KUBECONFIG": str(self._kubeconfig()),
                 "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
-                "BEK_METRICS_ADDRESS": f"127.0.0.1:{self._metrics_port}",
+                "BEK_METRICS_ADDRESS": f"127.0.0.1:{self.metrics_port}",
                 "PYTHONPATH": str(SOURCE),
                 "PYTHONWARNINGS": "error",
                 # What a measurement of coverage needs to follow into this process.
@@ -89,7 +89,7 @@ class OperatorProcess:
 
     def metrics(self, path: str = "/metrics", **headers: str) -> tuple[int, str, bytes]:
         """Return status, content type and body of what the metrics' port answers."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self._metrics_port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=10)) as connection:
             connection.request("GET", path, headers={name.replace("_", "-"): text for name, text in headers.items()})
             response = connection.getresponse()
             return response.status, response.headers["Content-Type"], response.read()
