@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from monitoring.rules import series_names
 from monitoring.scenes import SCENES
 from monitoring.stage import record
+from support.monitoring import series_names
 
 FOLDER = Path(__file__).parent / "fixtures"
 

@@ -9,7 +9,7 @@ import yaml
 
 from monitoring.fixtures import FOLDER
 from monitoring.recording import INTERVAL
-from monitoring.rules import rule_groups
+from support.monitoring import rule_groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

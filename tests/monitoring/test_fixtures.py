@@ -8,9 +8,9 @@ import pytest
 
 from monitoring.fixtures import FOLDER
 from monitoring.recording import Recording, notation
-from monitoring.rules import series_names
 from monitoring.scenes import SCENES
 from monitoring.stage import record
+from support.monitoring import series_names
 
 if TYPE_CHECKING:
     from monitoring.scenes import Scene

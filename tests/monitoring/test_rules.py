@@ -11,8 +11,8 @@ import yaml
 
 from bek_operator.crd.reasons import SEVERITY, Reason, Severity
 from monitoring.promtool_run import check_rules, recorded, try_rules
-from monitoring.rules import RUNBOOKS, alerts
 from monitoring.scenes import SCENES
+from support.monitoring import RUNBOOKS, alerts
 
 if TYPE_CHECKING:
     from monitoring.scenes import Scene

@@ -1,5 +1,6 @@
-"""The alert rules as they are shipped."""
+"""The alert rules and the dashboard as they are shipped."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -37,3 +38,21 @@ def series_names() -> frozenset[str]:
 def series_in(expression: str) -> frozenset[str]:
     """Return the names of the operator's series in an expression."""
     return frozenset(_SERIES.findall(expression))
+
+
+@cache
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard."""
+    found: dict[str, Any] = json.loads((COMPONENT / "dashboard.json").read_text(encoding="utf-8"))
+    return found
+
+
+def panels() -> list[dict[str, Any]]:
+    """Return every panel that shows something."""
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def queries(namespace: str = ".*") -> list[str]:
+    """Return every query as Grafana sends it, with a namespace chosen."""
+    expressions = [target["expr"] for panel in panels() for target in panel["targets"]]
+    return [one.replace("$namespace", namespace).replace("$__rate_interval", "2m") for one in expressions]
