@@ -72,9 +72,9 @@ def test_the_alerts_of_a_real_run(scene: Scene, prometheus_server: Prometheus) -
     scene.wait_ready("broken")
     scene.wait_for(lambda: firing() == set(), "no alert fires")
 
-    scene.simulator.pods[last[0]].password = "another one"
-    scene.kubectl("annotate", "bek", "broken", "bek.dev/requested-at=now")
-    scene.wait_for(lambda: firing() == {("BekCredentialsRefused", "broken")}, "the refused password is told")
+    scene.put_access("another password")
+    refused = {("BekCredentialsRefused", name) for name in ("broken", "flows")}
+    scene.wait_for(lambda: firing() == refused, "the refused password is told")
 
     scene.operator.stop()
     scene.wait_for(lambda: firing() == {("BekOperatorAbsent", "")}, "the missing operator is told, and nothing else")

@@ -22,6 +22,18 @@ class Recording:
         """Add a scrape of all targets: the value of every series."""
         self._scrapes.append(samples)
 
+    def values(self, name: str, **labels: str) -> list[float]:
+        """Return the sum of the series that have a name and these labels, at each scrape."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return [
+            sum(
+                value
+                for series, value in found.items()
+                if series.startswith(f"{name}{{") and all(one in series for one in wanted)
+            )
+            for found in self._scrapes
+        ]
+
     def render(self) -> str:
         """Return a file of input series."""
         names = sorted(set(chain.from_iterable(self._scrapes)))

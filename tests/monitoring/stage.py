@@ -188,16 +188,16 @@ def series(name: str, labels: Mapping[str, str]) -> str:
     return f"{name}{{{inside}}}"
 
 
-def record(scene: Callable[[Stage], Awaitable[None]], recorded: Collection[str]) -> str:
-    """Play a scene in virtual time; return a file of the series of these names, always the same."""
+def play(scene: Callable[[Stage], Awaitable[None]], recorded: Collection[str]) -> Recording:
+    """Play a scene in virtual time; return the series of these names, always the same."""
 
-    async def play() -> str:
+    async def run() -> Recording:
         stage = Stage(recorded)
         async with running(stage.scrape()):
             await asyncio.sleep(0)
             await scene(stage)
-        return stage.recording.render()
+        return stage.recording
 
     random.seed(scene.__qualname__)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(play())
+        return runner.run(run())

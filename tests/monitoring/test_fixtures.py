@@ -9,7 +9,7 @@ import pytest
 from monitoring.fixtures import FOLDER
 from monitoring.recording import Recording, notation
 from monitoring.scenes import SCENES
-from monitoring.stage import record
+from monitoring.stage import play
 from support.monitoring import series_names
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("scene", SCENES.values(), ids=lambda scene: scene.name)
 def test_a_scene_is_recorded_as_the_operator_plays_it_today(scene: Scene) -> None:
     """If this fails, look whether the metrics are meant to have changed; then `make alert-fixtures`."""
-    assert record(scene.play, series_names()) == (FOLDER / f"{scene.name}.yaml").read_text(encoding="utf-8")
+    assert play(scene.play, series_names()).render() == (FOLDER / f"{scene.name}.yaml").read_text(encoding="utf-8")
 
 
 def test_there_are_no_other_recordings() -> None:

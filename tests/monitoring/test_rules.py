@@ -12,7 +12,7 @@ import yaml
 from bek_operator.crd.reasons import SEVERITY, Reason, Severity
 from monitoring.promtool_run import check_rules, recorded, try_rules
 from monitoring.scenes import SCENES
-from support.monitoring import RUNBOOKS, alerts
+from support.monitoring import ROOT, RUNBOOKS, alerts, rule_groups
 
 if TYPE_CHECKING:
     from monitoring.scenes import Scene
@@ -99,3 +99,26 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     for name, page in pages.items():
         assert page.startswith(f"# {name}\n")
         assert re.findall(r"^## (.+)$", page, re.MULTILINE) == ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+
+
+def test_the_documentation_lists_every_alert() -> None:
+    """With its severity, its time and its headline."""
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`(\w+)`\]\(runbooks/(\w+)\.md\) \| (\w+) \| (\w+) \| (.+) \|$", page, re.MULTILINE)
+    assert rows == [
+        (name, name, rule["labels"]["severity"], rule["for"], rule["annotations"]["summary"])
+        for name, rule in alerts().items()
+    ]
+
+
+def test_the_documented_threshold_is_of_the_right_rule() -> None:
+    """The patch on the page replaces the expression of BekCheckOverdue, with another number of seconds alone."""
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    shown = next(
+        block for block in re.findall(r"^```yaml\n(.+?)^```", page, re.MULTILINE | re.DOTALL) if "patches" in block
+    )
+    (change,) = yaml.safe_load(yaml.safe_load(shown)["patches"][0]["patch"])
+    _, _, group, _, rule, _ = change["path"].strip("/").split("/")
+    replaced = rule_groups()["groups"][int(group)]["rules"][int(rule)]
+    assert replaced["alert"] == "BekCheckOverdue"
+    assert change["value"].replace("3 * 86400", "3 * 3600") == replaced["expr"]
