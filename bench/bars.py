@@ -143,6 +143,11 @@ def _idle(results: Raw) -> Measured:
     return shown, even and cpu < 1.0
 
 
+def _scrape(results: Raw) -> Measured:
+    found = results["endurance"]["idle_many"]["scrape"]["cpu_ms"]
+    return f"{found:.0f} ms", found < 100.0
+
+
 def _edit(results: Raw) -> Measured:
     found = Figure.of(results["endurance"]["fairness"]["waits"])
     return found.shown(unit=" s"), found.high <= 1.0
@@ -184,6 +189,7 @@ _BARS: Final[Mapping[tuple[str, str], Callable[[Raw], Measured]]] = {
     ("start to ready with 50,000 Secrets", "under 15 s"): _ready,
     ("idle writes and events", "0"): _idle_writes,
     ("idle, 1,000 numbers at 60 s", "1,000 reads a minute, even; under 1 s of CPU"): _idle,
+    ("a scrape of the metrics of 10,000 numbers", "under 100 ms of CPU"): _scrape,
     ("a user's edit among 10,000 due checks", "within 1 s"): _edit,
     ("1 % hang: the others, without them = 1", "at most 1.1"): _hanging,
     ("beside costly TLS handshakes, without them = 1; probes", "at most 2; under 1 s"): _costly,

@@ -1,8 +1,10 @@
 """Idle: nothing changes, and every number is checked once a minute."""
 
 import asyncio
+import http.client
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 
 from bench.environment import Environment
@@ -14,6 +16,9 @@ from bench.scenes import Plan, Scene, scene
 INTERVAL = 60
 _MINUTE = 60
 _SETTLING_SECONDS = 3.0
+_SCRAPES = 20
+# What Prometheus asks for.
+_SCRAPE_HEADERS = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
 
 
 async def measure_one(env: Environment, numbers: int, seconds: float, *, profile: str = "") -> Raw:
@@ -53,7 +58,18 @@ async def watch(env: Environment, scene: Scene, operator: RunningOperator, secon
         "reads_a_minute": sum(reads) * _MINUTE / max(len(reads), 1),
         "reads_by_minute": [sum(reads[at : at + _MINUTE]) for at in range(0, len(reads) - _MINUTE + 1, _MINUTE)],
         "busiest_ten_seconds": _busiest(reads, 10),
+        "scrape": await asyncio.to_thread(scrape, operator),
     }
+
+
+def scrape(operator: RunningOperator) -> Raw:
+    """Return what a scrape of the metrics costs, in milliseconds of CPU and in bytes sent."""
+    cpu, size = operator.cpu(), 0
+    for _ in range(_SCRAPES):
+        with closing(http.client.HTTPConnection("127.0.0.1", operator.metrics, timeout=30)) as connection:
+            connection.request("GET", "/metrics", headers=_SCRAPE_HEADERS)
+            size = len(connection.getresponse().read())
+    return {"cpu_ms": (operator.cpu() - cpu) * 1000 / _SCRAPES, "bytes": size}
 
 
 def _busiest(reads: Sequence[int], seconds: int) -> float:

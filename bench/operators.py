@@ -20,10 +20,11 @@ _STOP_SECONDS = 20.0
 
 @dataclass(slots=True, kw_only=True)
 class RunningOperator:
-    """A running operator; `started` is the time before its process was made."""
+    """A running operator; `started` is the time before its process was made, `metrics` the port of its metrics."""
 
     pid: int
     started: float
+    metrics: int
 
     def cpu(self) -> float:
         """Return the CPU time that it has used since its start."""
@@ -77,22 +78,22 @@ class Operators:
             f"--concurrency={concurrency}",
             *more,
         ]
-        health = health or free_port()
+        health, metrics = health or free_port(), free_port()
         started = time.monotonic()
-        process = self._spawn(name, flags, health, profile)
+        process = self._spawn(name, flags, health, metrics, profile)
         try:
             if wait:
                 log = self._api_server.keeper.log(name)
                 wait_until_up("the operator", process, lambda: is_ready(health), log)
-            yield RunningOperator(pid=process.pid, started=started)
+            yield RunningOperator(pid=process.pid, started=started, metrics=metrics)
         finally:
             self._api_server.keeper.end(process, grace=grace)
 
-    def _spawn(self, name: str, flags: list[str], health: int, profile: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str, flags: list[str], health: int, metrics: int, profile: str) -> subprocess.Popen[bytes]:
         environment = {
             "KUBECONFIG": str(self._kubeconfig),
             "BEK_HEALTH_ADDRESS": f"127.0.0.1:{health}",
-            "BEK_METRICS_ADDRESS": "127.0.0.1:0",
+            "BEK_METRICS_ADDRESS": f"127.0.0.1:{metrics}",
             "PYTHONPATH": ROOTS,
             **self._compiled,
         }

@@ -115,6 +115,10 @@ def idle(results: Raw) -> Rows:
         ("reads in the calmest and the busiest minute", _minutes),
         ("busiest ten seconds", lambda one: f"{one['busiest_ten_seconds']:.2f} times the average"),
         ("API-server requests", lambda one: f"{one['requests']:,}"),
+        (
+            "a scrape of the metrics",
+            lambda one: f"{one['scrape']['cpu_ms']:.0f} ms of CPU, {one['scrape']['bytes']:,} B",
+        ),
     ]
     return [heading, *([name, *map(show, found)] for name, show in lines)]
 

@@ -35,6 +35,7 @@ _VALUE_FLAGS = {
     "metrics-address": "address of /metrics (default: :8080)",
     "log-level": "debug, info, warning or error (default: info)",
     "log-format": "json or text (default: json in a pod, text elsewhere)",
+    "log-numbers": "on or off: whether the log shows whole phone numbers, not only the last four digits (default: off)",
 }
 
 
@@ -83,7 +84,7 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return _refuse([*faults, *str(invalid).splitlines()])
     if faults:
         return _refuse(faults)
-    set_up_logging(settings.log_level, settings.log_format)
+    set_up_logging(settings.log_level, settings.log_format, numbers=settings.log_numbers)
     versions = {"version": version("bek-operator"), "python": platform.python_version()}
     log.info("starting", extra={**versions, **shown(texts, settings)})
     try:

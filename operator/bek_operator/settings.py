@@ -56,6 +56,7 @@ class Settings:
         health: Address of `/healthz` and `/readyz`.
         metrics: Address of `/metrics`.
         log_format: `json` or `text`.
+        log_numbers: Whether the log shows whole phone numbers, not only their last four digits.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -71,6 +72,7 @@ class Settings:
     metrics: Address
     log_level: str = "info"
     log_format: str = "text"
+    log_numbers: bool = False
 
 
 def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bool) -> Settings:
@@ -90,6 +92,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     metrics = reader.address("metrics-address", ":8080")
     log_level = reader.choice("log-level", "info", _LEVELS)
     log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
+    log_numbers = reader.choice("log-numbers", "off", ("on", "off")) == "on"
     hosts = reader.hosts("allow-host")
     cloud = reader.url("cloud-url", "https://graph.facebook.com")
     cloud_ca = reader.certificates("cloud-ca")
@@ -110,6 +113,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         metrics=metrics,
         log_level=log_level,
         log_format=log_format,
+        log_numbers=log_numbers,
     )
 
 

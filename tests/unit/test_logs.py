@@ -86,8 +86,66 @@ def test_libraries_log_warnings_only(name: str, capsys: pytest.CaptureFixture[st
     assert [one["message"] for one in records(capsys)] == ["printed"]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("published key 0123456789ab to +15550001111, +4915550002222", "published key 0123456789ab to +…1111, +…2222"),
+        ("https://whatsapp-15550001111.messaging.svc:443", "https://whatsapp-…1111.messaging.svc:443"),
+        ("1 of 3 numbers: wa.15550001111 is away (+15550001111)", "1 of 3 numbers: wa.…1111 is away (+…1111)"),
+        (
+            "signed with key 123456789012; HTTP 400, code 2494010",
+            "signed with key 123456789012; HTTP 400, code 2494010",
+        ),
+        ("sha256:1234567890abcdef of Secret flows-20261128", "sha256:1234567890abcdef of Secret flows-20261128"),
+        ("2026-11-28T02:17:57Z after 86400 s, at +1 h", "2026-11-28T02:17:57Z after 86400 s, at +1 h"),
+    ],
+)
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_phone_numbers_are_masked(capsys: pytest.CaptureFixture[str], form: str, text: str, shown: str) -> None:
+    """To their last four digits, in messages, fields and tracebacks; not in an object's name, nor if that is off."""
+    set_up_logging("info", form)
+    log.info(text, extra={"limiter": text, "object": "messaging/15550001111"})
+    log.error("broken", exc_info=RuntimeError(text))
+    out = "\n".join(lines(capsys))
+    assert out.count(shown) == 3
+    assert (text in out) == (text == shown)
+    assert "messaging/15550001111" in out
+    set_up_logging("info", form, numbers=True)
+    log.info(text)
+    assert text in lines(capsys)[0]
+
+
+def retry(logger: str, at: float, message: str = "Request attempt #3 failed; will retry: GET /apis") -> None:
+    """Log an error as kopf does for a request that it tries again."""
+    record = logging.LogRecord(logger, logging.ERROR, "api.py", 1, message, None, None)
+    record.created = at
+    logging.getLogger(logger).handle(record)
+
+
+def test_kopfs_retries_are_a_warning_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    """An outage is no flood of errors; what else goes wrong is one."""
+    set_up_logging("info", "json")
+    for seconds in range(0, 150, 15):
+        retry("kopf._cogs.clients.watching", 1000.0 + seconds)
+    retry("kopf._cogs.clients.watching", 1001.0, "something else")
+    found = records(capsys)
+    assert [one["level"] for one in found] == ["warning"] * 3 + ["error"]
+    assert [one["time"][-6:-1] for one in found[:3]] == ["16:40", "17:40", "18:40"]
+    set_up_logging("error", "json")
+    retry("kopf._core.reactor.observation", 2000.0)
+    assert records(capsys) == []
+
+
+def test_kopf_is_quiet_while_nothing_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    """It logs in again every few minutes, which is nothing that happened."""
+    set_up_logging("info", "json")
+    logging.getLogger("kopf._core.engines.activities").info("Re-authentication has finished.")
+    logging.getLogger("kopf._core.engines.activities").warning("Login has failed.")
+    assert [one["message"] for one in records(capsys)] == ["Login has failed."]
+
+
 def test_kopf_logs_no_line_for_every_event(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its other messages are printed from level info on."""
+    """Its other messages are printed at level debug."""
     set_up_logging("debug", "json")
     logging.getLogger("kopf.objects").info("Handler 'event' succeeded.")
     logging.getLogger("kopf.activities.startup").debug("Activity 'settings' succeeded.")
@@ -105,7 +163,7 @@ def test_fields_that_kopf_adds_are_left_out(capsys: pytest.CaptureFixture[str]) 
 
 def test_fields_are_added_to_every_line_inside(capsys: pytest.CaptureFixture[str]) -> None:
     """Of any logger; nested fields add up, and a record's own field takes precedence."""
-    set_up_logging("info", "json")
+    set_up_logging("info", "json", numbers=True)
     with about(object="messaging/flows"):
         with about(number="+15550001111"):
             logging.getLogger("somebody.else").warning("inside")
@@ -121,7 +179,7 @@ def test_fields_are_added_to_every_line_inside(capsys: pytest.CaptureFixture[str
 
 def test_a_text_line_has_the_fields_as_well(capsys: pytest.CaptureFixture[str]) -> None:
     """At its end."""
-    set_up_logging("info", "text")
+    set_up_logging("info", "text", numbers=True)
     with about(object="messaging/flows", number="+15550001111"):
         log.info("called", extra={"ms": 5})
     assert lines(capsys)[0].endswith("called object=messaging/flows number=+15550001111 ms=5")

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from bek_operator.crd.reasons import ObjectReason, Reason
+from bek_operator.settings import read_settings
 from support.cluster.crd import CRD_FILE
 from support.programs.binaries import packaged_kubectl
 
@@ -255,6 +256,16 @@ def test_an_overlay_keeps_references_consistent(tmp_path: Path, overlay: dict[st
     assert binding["roleRef"]["name"] in {body["metadata"]["name"] for body in bodies if body["kind"] == "ClusterRole"}
     assert deployment["metadata"]["namespace"] == account["namespace"]
     assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
+
+
+def test_the_container_has_the_ports_that_are_listened_on() -> None:
+    """By default."""
+    (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]
+    (container,) = pod["containers"]
+    settings = read_settings({}, in_pod=True)
+
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"metrics": settings.metrics.port, "health": settings.health.port}
 
 
 def test_the_container_runs_with_the_group_of_the_image() -> None:

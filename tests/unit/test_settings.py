@@ -30,7 +30,7 @@ def test_every_setting_has_a_default() -> None:
     assert (settings.concurrency, settings.concurrency_per_host) == (50, 8)
     assert settings.health == Address(host="", port=8081)
     assert settings.metrics == Address(host="", port=8080)
-    assert (settings.log_level, settings.log_format) == ("info", "text")
+    assert (settings.log_level, settings.log_format, settings.log_numbers) == ("info", "text", False)
 
 
 def test_a_pod_logs_json_by_default() -> None:
@@ -99,6 +99,7 @@ FAULTS: list[tuple[str, str]] = [
     *(("watch_secrets", text) for text in ("yes", "ON")),
     *(("log_level", text) for text in ("trace", "INFO")),
     ("log_format", "xml"),
+    ("log_numbers", "yes"),
     *(("health_address", text) for text in ("8081", ":65536", ":", ":x", "a b:80", "::1:80", "http://x:80", ":8\n")),
     *(("namespace", text) for text in ("Team", "-a", "a.b", "a" * 64, "a*", "ä")),
     *(("allow_host", text) for text in ("https://example.com", "a b", "example.com:99999")),
@@ -178,6 +179,7 @@ def test_all_faults_are_reported_at_once() -> None:
         metrics_address="x",
         log_level="loud",
         log_format="xml",
+        log_numbers="x",
         allow_host="://",
     )
     assert [fault.partition(":")[0].removeprefix("--") for fault in found] == [
@@ -191,6 +193,7 @@ def test_all_faults_are_reported_at_once() -> None:
         "metrics-address",
         "log-level",
         "log-format",
+        "log-numbers",
         "allow-host",
     ]
 

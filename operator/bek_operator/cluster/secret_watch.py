@@ -65,13 +65,14 @@ class SecretWatch:
         """List once, then watch from the last resourceVersion; list again when that is too old."""
         backoff = _MIN_BACKOFF
         version: str | None = None
+        logged = ""
         while True:
             try:
                 if version is None:
                     version = await self._list(path)
                     self._heard_at[path] = self._clock()
                 async for latest in self._follow(path, version):
-                    version, backoff = latest, _MIN_BACKOFF
+                    version, backoff, logged = latest, _MIN_BACKOFF, ""
                     self._heard_at[path] = self._clock()
             except Gone:
                 version = None
@@ -79,7 +80,9 @@ class SecretWatch:
                 log.debug("Secret watch expired (410); listing again")
             except ClusterError as error:
                 self.restarts += 1
-                log.warning("Secret watch failed: %s; reconnecting", error)
+                if str(error) != logged:
+                    log.warning("Secret watch failed: %s; reconnecting", error)
+                logged = str(error)
             await sleep(backoff)
             backoff = min(backoff * 2, _MAX_BACKOFF)
 

@@ -79,10 +79,12 @@ class Manager:
             clock=clock,
         )
         objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE)
-        self._objects = Workers("objects", objects, measured.reconciler(_OBJECTS, keys), self._apply, clock)
+        self._objects = Workers("objects", objects, measured.reconciler(_OBJECTS, keys), self._apply, clock, _object)
         numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, ports.limits)
         reconciler = NumberReconciler(store=store, backend=ports.backend, clock=clock)
-        self._numbers = Workers("numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock)
+        self._numbers = Workers(
+            "numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock, _number
+        )
 
     def _apply(self, result: Result) -> None:
         for number in result.cancel:
@@ -167,3 +169,13 @@ class Manager:
             return {resource.ref: resource.version async for resource in self._ports.objects.list()}
         except NotFound:  # the definition is gone, and so is every object
             return {}
+
+
+def _object(ref: ObjectKey) -> dict[str, str]:
+    """Return what a line of the log names about an object."""
+    return {"object": f"{ref.namespace}/{ref.name}"}
+
+
+def _number(ref: NumberKey) -> dict[str, str]:
+    """Return what a line of the log names about a number."""
+    return {**_object(ref.object), "number": ref.number}

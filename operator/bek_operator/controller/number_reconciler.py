@@ -18,7 +18,6 @@ from bek_operator.controller.state import AwaitingStatusWrite, Idle, NumberKey
 from bek_operator.controller.store import Store
 from bek_operator.controller.workqueue import Due, Priority
 from bek_operator.crd.reasons import Reason
-from bek_operator.logs import about
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading
 from bek_operator.numbers.endpoint import Endpoint
 from bek_operator.numbers.facts import NumberFacts
@@ -54,28 +53,27 @@ class NumberReconciler:
         """
         before = self._store.start(ref, self._clock())
         try:
-            with about(object=f"{ref.object.namespace}/{ref.object.name}", number=ref.number):
-                while before and (facts := self._store.facts(ref)):
-                    target, now = facts.target, self._clock()
-                    if target.endpoint is None:
-                        return self._wait(ref, before, math.inf)
-                    match self._next_action(ref, facts, now):
-                        case Wait(until):
-                            return self._wait(ref, before, until)
-                        case Reuse():
-                            self._store.record(ref, target, partial(after_reuse, now=now), now)
-                        case Read():
-                            reading = await self._read(target.endpoint)
-                            now = self._clock()
-                            self._store.record(ref, target, _after_read(reading, now), now)
-                        case Publish():
-                            accepted, interrupted = await self._publish(target.endpoint, target.key.pem)
-                            now = self._clock()
-                            update = partial(after_publish, answer=accepted, now=now)
-                            self._store.record(ref, target, update, now, published=True)
-                            if interrupted:
-                                return self._after_interruption(ref, now)
-                return Result()
+            while before and (facts := self._store.facts(ref)):
+                target, now = facts.target, self._clock()
+                if target.endpoint is None:
+                    return self._wait(ref, before, math.inf)
+                match self._next_action(ref, facts, now):
+                    case Wait(until):
+                        return self._wait(ref, before, until)
+                    case Reuse():
+                        self._store.record(ref, target, partial(after_reuse, now=now), now)
+                    case Read():
+                        reading = await self._read(target.endpoint)
+                        now = self._clock()
+                        self._store.record(ref, target, _after_read(reading, now), now)
+                    case Publish():
+                        accepted, interrupted = await self._publish(target.endpoint, target.key.pem)
+                        now = self._clock()
+                        update = partial(after_publish, answer=accepted, now=now)
+                        self._store.record(ref, target, update, now, published=True)
+                        if interrupted:
+                            return self._after_interruption(ref, now)
+            return Result()
         finally:
             self._store.stop(ref, Idle())
 

@@ -53,8 +53,7 @@ class StatusWriter:
             version = await self._objects.write_status(before, status)
         except (Conflict, NotFound) as refusal:
             # Somebody was faster, or the object is gone; a definition that has no status says the same for ever.
-            extra = {"object": f"{ref.namespace}/{ref.name}"}
-            log.info("status update rejected (conflict or gone), retrying: %s", refusal, extra=extra)
+            log.info("status update rejected (conflict or gone), retrying: %s", refusal)
             self._store.mark_unread(ref)
             return False
         self._store.status_written(ref, version, status)
@@ -63,11 +62,5 @@ class StatusWriter:
 
     async def _post(self, resource: BusinessEncryptionKey, events: Sequence[Event]) -> None:
         for one in events:
-            log.log(
-                logging.WARNING if one.warning else logging.INFO,
-                "%s: %s",
-                one.reason,
-                one.note,
-                extra={"object": f"{resource.ref.namespace}/{resource.ref.name}"},
-            )
+            log.log(logging.WARNING if one.warning else logging.INFO, "%s: %s", one.reason, one.note)
         await self._events.post(resource, events)

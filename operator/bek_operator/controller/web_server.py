@@ -21,13 +21,16 @@ _SHUTDOWN_SECONDS: Final = 1.0
 class WebServer:
     """Serves GET and HEAD on a few paths, used as an asynchronous context manager.
 
-    A connection is for one request, and open for at most `CONNECTION_SECONDS` whatever the client does. Of more than
+    A connection is for one request, and open for at most `seconds` whatever the client does. Of more than
     `MOST_CONNECTIONS` at once the oldest is closed, so that requests that are never completed take neither memory nor
     file descriptors, and keep no probe from being answered.
     """
 
-    def __init__(self, flag: str, address: Address, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, flag: str, address: Address, handlers: Mapping[str, Handler], seconds: float = CONNECTION_SECONDS
+    ) -> None:
         """Take the flag that names the address, for an error's message, and the handler of each path."""
+        self._seconds = seconds
         self._flag = flag
         self._address = address
         app = web.Application()
@@ -76,7 +79,7 @@ class WebServer:
         handler = self._runner.server()
         while len(self._newest) >= MOST_CONNECTIONS:
             self._drop_oldest()
-        timer = asyncio.get_running_loop().call_later(CONNECTION_SECONDS, _abort, handler)
+        timer = asyncio.get_running_loop().call_later(self._seconds, _abort, handler)
         self._newest.append((handler, timer))
         return handler
 

@@ -4,13 +4,15 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Generic, TypeVar
+from uuid import uuid4
 
 from bek_operator.cluster.errors import ClusterError
 from bek_operator.controller.result import Reconciler, Result
 from bek_operator.controller.workqueue import Due, WorkQueue
+from bek_operator.logs import about
 from bek_operator.times import Clock
 
 K = TypeVar("K", bound=Hashable)
@@ -22,7 +24,12 @@ _LONGEST_BACKOFF = 60.0
 
 
 class Workers(Generic[K]):
-    """Work for one queue; `apply` takes what a reconcile says about other keys."""
+    """Work for one queue.
+
+    Args:
+        apply: Takes what a reconcile says about other keys.
+        fields: Returns what every line that is logged about a key names.
+    """
 
     def __init__(
         self,
@@ -31,11 +38,13 @@ class Workers(Generic[K]):
         reconciler: Reconciler[K],
         apply: Callable[[Result], None],
         clock: Clock,
+        fields: Callable[[K], Mapping[str, str]] = lambda key: {"key": str(key)},
     ) -> None:
         self._name = name
         self._queue = queue
         self._reconciler = reconciler
         self._apply = apply
+        self._fields = fields
         self._clock = clock
         self._tasks: dict[K, asyncio.Task[None]] = {}
         self._failures: dict[K, int] = {}
@@ -90,11 +99,16 @@ class Workers(Generic[K]):
         self._wake_by(self._queue.next_at(now))
 
     async def _work(self, key: K) -> None:
-        result = await self._reconciler.reconcile(key)
-        # In the same step as the last decision of the reconcile: nothing comes between them.
-        if result.requeue:
-            self._queue.requeue(key, result.requeue)
-        self._apply(result)
+        with about(**self._fields(key), reconcileID=str(uuid4())):
+            try:
+                result = await self._reconciler.reconcile(key)
+                # In the same step as the last decision of the reconcile: nothing comes between them.
+                if result.requeue:
+                    self._queue.requeue(key, result.requeue)
+                self._apply(result)
+            except Exception as error:
+                self._log(error)
+                raise
 
     def _ended(self, key: K, task: asyncio.Task[None]) -> None:
         del self._tasks[key]
@@ -104,16 +118,13 @@ class Workers(Generic[K]):
         self._queue.done(key, retry_at=self._retry_at(key) if failed else None)
         if not failed or key not in self._queue:
             self._failures.pop(key, None)
-        if error:
-            self._log(key, error)
         self._wake_by(self._clock())
 
-    def _log(self, key: K, error: BaseException) -> None:
-        extra = {"key": str(key)}
+    def _log(self, error: Exception) -> None:
         if isinstance(error, ClusterError):
-            log.warning("%s: %s", self._name, error, extra=extra)
+            log.warning("%s: %s", self._name, error)
         else:
-            log.error("%s: an unexpected error; retrying with back-off", self._name, exc_info=error, extra=extra)
+            log.error("%s: an unexpected error; retrying with back-off", self._name, exc_info=error)
 
     def _retry_at(self, key: K) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1

@@ -217,6 +217,15 @@ async def test_back_off_grows_until_an_event() -> None:
     assert backoffs[:10] == sorted(backoffs[:10])
 
 
+async def test_an_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Until its cause is another one, or the watch has worked again."""
+    away, refused = Unavailable("away"), Unavailable("refused")
+    await follow(ScriptedClient(page(), away, away, refused, refused, [event("ADDED", "a", "11"), refused]))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Secret watch failed: {why}; reconnecting" for why in ("away", "refused", "refused")
+    ]
+
+
 async def test_other_errors_do_not_list_again() -> None:
     """Only 410 does; after any other error the watch resumes."""
     broken = {"type": "ERROR", "object": {"kind": "Status", "code": 500}}

@@ -86,6 +86,19 @@ async def test_half_sent_requests_take_no_descriptors_and_no_probe_hears_of_them
         writer.close()
 
 
+async def test_a_connection_ends_whatever_the_client_does() -> None:
+    """It has sent half a request, or nothing at all."""
+    port = unused_port()
+    address = Address(host="127.0.0.1", port=port)
+    async with WebServer("health-address", address, probes(lambda: ""), seconds=0.05):
+        for sent in (HALF_A_REQUEST, b""):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+
+
 async def test_a_connection_is_for_one_request(caplog: pytest.LogCaptureFixture) -> None:
     """What is no request is answered with an error, and is no line in the log."""
     port = unused_port()
