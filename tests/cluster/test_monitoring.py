@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -110,28 +112,17 @@ def monitored(installed: ApiServer) -> Iterator[ApiServer]:
 
 
 def test_the_component_can_be_applied(monitored: ApiServer, tmp_path: Path) -> None:
-    """In an overlay with another namespace and prefix, everything follows, and the runbooks get their address."""
-    runbooks = "https://git.example.com/platform/bek-operator/blob/main/docs"
-    overlay = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": "elsewhere",
-        "namePrefix": "my-",
-        "resources": [_relative(DEFAULT, tmp_path)],
-        "components": [_relative(COMPONENT, tmp_path)],
-        "replacements": [
-            {
-                "sourceValue": runbooks,
-                "targets": [
-                    {
-                        "select": {"kind": "PrometheusRule"},
-                        "fieldPaths": ["spec.groups.*.rules.*.annotations.runbook_url"],
-                        "options": {"delimiter": "/", "index": 0},
-                    }
-                ],
-            }
-        ],
-    }
+    """In the overlay that the documentation shows, with another namespace and prefix: everything follows."""
+    page = (COMPONENT.parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    shown = re.search(r"^```yaml\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown
+    overlay = yaml.safe_load(shown[1])
+    runbooks = overlay["replacements"][0]["sourceValue"]
+    for kind, folder in (("resources", DEFAULT), ("components", COMPONENT)):
+        (base,) = overlay[kind]
+        assert folder.match(f"*/{base.removeprefix('bek-operator/')}")
+        overlay[kind] = [os.path.relpath(folder, tmp_path)]
+    overlay |= {"namespace": "elsewhere", "namePrefix": "my-"}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     made = list(yaml.safe_load_all(monitored.kubectl("kustomize", str(tmp_path)).stdout))
     ours = {one["kind"]: one for one in made if one["kind"] in {"PodMonitor", "PrometheusRule", "ConfigMap"}}
@@ -158,7 +149,3 @@ def test_the_component_can_be_applied(monitored: ApiServer, tmp_path: Path) -> N
     assert {rule["labels"]["namespace"] for rule in rules if "namespace" in rule["labels"]} == {"elsewhere"}
     (dashboard,) = ours["ConfigMap"]["data"].values()
     assert json.loads(dashboard) == json.loads((COMPONENT / "dashboard.json").read_text(encoding="utf-8"))
-
-
-def _relative(folder: Path, start: Path) -> str:
-    return str(Path(*[".."] * (len(start.parts) - 1)) / folder.relative_to("/"))
