@@ -98,6 +98,19 @@ async def lost_signature(stage: Stage) -> None:
 
 
 @scene()
+async def repaired_by_hand(stage: Stage) -> None:
+    """An object that never publishes reports a lost signature, and somebody repairs that five minutes later."""
+    stage.create(publishPolicy="Never", intervalSeconds=60)
+    stage.hold(OURS)
+    async with stage.leader():
+        await stage.at(20 * MINUTE)
+        stage.numbers[4].re_register()
+        await stage.at(25 * MINUTE)
+        stage.numbers[4].release()
+        await stage.at(60 * MINUTE)
+
+
+@scene()
 async def short_outage_of_the_api(stage: Stage) -> None:
     """The Cloud API can't be reached for ten minutes."""
     stage.create()
@@ -175,6 +188,30 @@ async def suspended_before_it_was_signed(stage: Stage) -> None:
     """An object that nobody has let the operator begin with."""
     stage.create(suspend=True)
     async with stage.leader():
+        await stage.at(2 * HOUR)
+
+
+@scene()
+async def short_mistakes(stage: Stage) -> None:
+    """For five minutes each: a wrong token, a missing token, a missing key, a text that is no key."""
+    stage.create()
+    async with stage.leader():
+        await stage.at(20 * MINUTE)
+        stage.put_token("EAA-expired")
+        await stage.at(25 * MINUTE)
+        stage.put_token(stage.api.token().text)
+        await stage.at(40 * MINUTE)
+        stage.secrets.remove(TOKEN_SECRET)
+        await stage.at(45 * MINUTE)
+        stage.put_token(stage.api.token().text)
+        await stage.at(60 * MINUTE)
+        stage.secrets.remove(KEY_SECRET)
+        await stage.at(65 * MINUTE)
+        stage.secrets.put_key(OURS)
+        await stage.at(80 * MINUTE)
+        stage.secrets.put(KEY_SECRET, public_pem="no key")
+        await stage.at(85 * MINUTE)
+        stage.secrets.put_key(OURS)
         await stage.at(2 * HOUR)
 
 
