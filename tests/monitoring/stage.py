@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bek_operator.controller.manager import Manager
     from bek_operator.crd.types import ObjectKey
-    from bek_operator.http.interface import Response
+    from bek_operator.http.interface import Request, Response
     from support.keys import KeyPair
     from support.simulators.cloud_number import CloudNumber
 
@@ -42,11 +42,11 @@ class Line(InProcessClient):
 
     cut = False
 
-    async def request(self, *arguments: Any, **more: Any) -> Response:
-        """Send one request and return the whole answer."""
+    async def send(self, request: Request) -> Response:
+        """Send one request and return the whole response."""
         if self.cut:
             raise NotConnectedError("the connection was refused")
-        return await super().request(*arguments, **more)
+        return await super().send(request)
 
 
 class Stage(World):
