@@ -80,6 +80,10 @@ bench: $(READY)  ## Measure speed and memory against the bars, in 15 minutes (QU
 unit: $(READY)  ## Run the unit tests alone
 	$(PYTEST) tests/unit
 
+.PHONY: alert-fixtures
+alert-fixtures: $(READY)  ## Record anew what the alert rules are tested on, after a change of metrics or rules
+	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m monitoring.fixtures
+
 .PHONY: lint
 lint: $(READY)  ## Check format, lint, types, layers and dependencies
 	$(BIN)/ruff format --check .

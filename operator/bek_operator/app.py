@@ -85,6 +85,8 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
         counted = (metrics.cluster.request,)
         client = await stack.enter_async_context(await Client.connect(counted))
         leadership = _leadership(settings, client)
+        if settings.lease:
+            metrics.process.watch_leader(settings.lease.name, leadership.is_leader)
         backends = _backends(settings, clock, metrics, leadership.is_leader)
         stack.push_async_callback(backends.close)
         leader_client = LeaderClient(client, leadership.is_leader)
@@ -124,12 +126,17 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
             await informer.synced.wait()
             await watch.run()
 
+        async def take_part() -> None:
+            # A process that cannot list the objects must not hold the Lease.
+            await informer.synced.wait()
+            await leadership.run(lead)
+
         await stack.enter_async_context(WebServer("health-address", settings.health, probes(unready)))
         await stack.enter_async_context(WebServer("metrics-address", settings.metrics, {"/metrics": metrics.handler()}))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(informer.run(), name="informer")
         group.create_task(watch_objects(), name="object watch")
-        group.create_task(leadership.run(lead), name="leadership")
+        group.create_task(take_part(), name="leadership")
         if settings.watch_secrets:
             watched = SecretWatch(
                 client, settings.namespaces, settings.secret_selector, informer.on_secret_event, clock

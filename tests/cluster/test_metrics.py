@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import http.client
-import json
 import re
 import subprocess
-from contextlib import closing
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from support import keys
-from support.cluster.servers import free_port, wait_until_up
+from support.cluster.prometheus import Prometheus
 from support.scrape import Scrape
 
 if TYPE_CHECKING:
     from support.cluster.scene import Scene
     from support.programs.binaries import PrometheusBinaries
-
-CONFIGURATION = """\
-global: {{scrape_interval: 1s}}
-scrape_configs:
-- job_name: operator
-  static_configs: [targets: ["{target}"]]
-"""
 
 
 def shown(scene: Scene) -> Scrape:
@@ -91,38 +80,8 @@ def test_prometheus_scrapes_it(scene: Scene, prometheus: PrometheusBinaries) -> 
     scene.put_key(keys.rsa())
     scene.apply(scene.manifest())
     scene.wait_ready()
-    keeper, port = scene.api_server.keeper, free_port()
-    folder = keeper.folder / f"prometheus-{port}"
-    folder.mkdir()
-    configuration = folder / "prometheus.yaml"
-    target = f"127.0.0.1:{scene.operator.metrics_port}"
-    configuration.write_text(CONFIGURATION.format(target=target), encoding="utf-8")
-    process = keeper.spawn(
-        folder.name,
-        [
-            str(prometheus.prometheus),
-            f"--config.file={configuration}",
-            f"--storage.tsdb.path={folder}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-    )
-    try:
-        wait_until_up("Prometheus", process, lambda: ask(port, "/-/ready") is not None, keeper.log(folder.name))
+    ports = {"bek-operator-1": scene.operator.metrics_port}
+    with Prometheus(prometheus, scene.api_server.keeper, ports, {"groups": []}) as server:
         query = f'bek_condition{{namespace="{scene.namespace}",type="Ready",status="True"}} == 1 and on () up == 1'
-        path = f"/api/v1/query?query={quote(query)}"
-        scene.wait_for(lambda: b'"flows"' in (ask(port, path) or b""), "Prometheus has scraped it")
-        targets = json.loads(ask(port, "/api/v1/targets") or b"{}")["data"]["activeTargets"]
-        assert [(one["health"], one["lastError"]) for one in targets] == [("up", "")]
-    finally:
-        keeper.end(process, grace=5)
-
-
-def ask(port: int, path: str) -> bytes | None:
-    """Return what Prometheus answers, `None` while it is not up."""
-    try:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.read() if response.status == http.HTTPStatus.OK else None
-    except OSError:
-        return None
+        scene.wait_for(lambda: [one["metric"]["name"] for one in server.query(query)] == ["flows"], "it is scraped")
+        assert server.targets() == [("up", "")]

@@ -281,7 +281,7 @@ def test_the_container_has_the_ports_that_are_listened_on() -> None:
     """By default."""
     (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]
     (container,) = pod["containers"]
-    settings = read_settings({}, in_pod=True)
+    settings = read_settings({"lease-namespace": "bek-system"}, in_pod=True)
 
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"metrics": settings.metrics.port, "health": settings.health.port}

@@ -90,8 +90,8 @@ class Informer:
         """Take in an event of the watch; of one that is not understood the object is read, or all are listed."""
         try:
             ref, uid, version = _identity(body)
-        except ClusterError as error:
-            log.warning("%s: an event of the watch; listing all objects", error)
+        except ClusterError:
+            log.warning("the watch on BusinessEncryptionKeys delivered an object without a name; listing all objects")
             self.resync()
             return
         if (held_back := self._held_back.get(ref)) is not None:
@@ -221,8 +221,8 @@ class Informer:
             try:
                 with validating(f"a {KIND}"):
                     self._set(ref, parse_object(body))
-            except ClusterError as error:
-                log.warning("%s: an event of the watch; reading the object", error, extra={"object": "/".join(ref)})
+            except ClusterError:
+                log.warning("the watch delivered a malformed object; reading it", extra={"object": "/".join(ref)})
                 self._doubt(ref)
         elif newer is None:
             self._doubt(ref)

@@ -4,11 +4,10 @@ It calls only the API server, so it is always quick. Mistakes in spec and Secret
 problem of a target; numbers whose target has changed are enqueued by the `Result`.
 """
 
-import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -35,7 +34,7 @@ from bek_operator.times import Clock
 _FORBIDDEN_SECONDS: Final = 60.0
 """A change of RBAC is not watched, so a forbidden Secret is read again after so long."""
 
-_Secrets = dict[str, SecretContent | Missing]
+_Secrets = Mapping[str, SecretContent | Missing]
 
 
 class ObjectSource(Protocol):
@@ -115,14 +114,14 @@ class KeyReconciler:
     async def _read_secrets(self, state: KeyState, since: int) -> _Secrets:
         spec, namespace = state.resource.spec, state.resource.ref.namespace
         names = [] if isinstance(spec, InvalidSpec) else sorted(spec.secrets)
-        found = await asyncio.gather(*(self._secrets.read(namespace, name, since=since) for name in names))
-        secrets, now = dict(zip(names, found, strict=True)), self._clock()
+        secrets = await self._secrets.read(namespace, names, since=since)
+        now = self._clock()
         versions = {name: "" if isinstance(one, Missing) else one.version for name, one in secrets.items()}
         content = None if isinstance(spec, InvalidSpec) else secrets[spec.key.secret]
         after = state.secrets.after_read(versions, now)
         if isinstance(content, SecretContent):
             after = after.with_writers(content.writers, now)
-        if Missing.FORBIDDEN in found:
+        if Missing.FORBIDDEN in secrets.values():
             after = replace(after, read_again_at=now + _FORBIDDEN_SECONDS)
         self._store.secrets_read(state.resource.ref, after)
         return secrets

@@ -247,7 +247,7 @@ class Elector:
                         return
         except (ClusterError, TimeoutError) as error:
             reason = str(error) or "no response in time"
-            log.warning("the Lease could not be released, so that it has to expire: %s", reason)
+            log.warning("cannot release the Lease, so the next leader starts when it expires: %s", reason)
 
 
 def _jitter() -> float:

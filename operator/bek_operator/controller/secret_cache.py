@@ -8,7 +8,7 @@ costs one read, however many objects name it.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
@@ -51,16 +51,15 @@ class SecretCache:
         self._running: set[asyncio.Task[_Found]] = set()
         self._kept_bytes = 0.0
 
-    async def read(self, namespace: str, name: str, *, since: int) -> _Found:
-        """Return what a read found that began after a number of the sequence.
+    async def read(self, namespace: str, names: Iterable[str], *, since: int) -> dict[str, _Found]:
+        """Return what reads found that began after a number of the sequence; those that are needed run together.
 
         Raises:
             ClusterError: the API server did not answer.
         """
-        known = self._reads.get((namespace, name))
-        if known is None or known.begun < since:
-            known = self._begin(namespace, name)
-        return await asyncio.shield(known.task)
+        reads = {name: self._latest(namespace, name, since) for name in names}
+        # Where all of them have ended, nothing is waited for.
+        return {name: await asyncio.shield(read.task) for name, read in reads.items()}
 
     async def close(self) -> None:
         """Cancel all reads, and forget what was read."""
@@ -69,7 +68,10 @@ class SecretCache:
         await asyncio.gather(*self._running, return_exceptions=True)
         self._reads.clear()
 
-    def _begin(self, namespace: str, name: str) -> _Read:
+    def _latest(self, namespace: str, name: str, since: int) -> _Read:
+        known = self._reads.get((namespace, name))
+        if known and known.begun >= since:
+            return known
         task = asyncio.create_task(self._find(namespace, name))
         self._running.add(task)
         read = self._reads[namespace, name] = _Read(self._sequence(), task)
@@ -80,7 +82,7 @@ class SecretCache:
         try:
             return await self._source.read(namespace, name) or Missing.ABSENT
         except Forbidden as error:
-            log.warning("a Secret cannot be read: %s", error)
+            log.warning("cannot read a Secret: %s", error)
             return Missing.FORBIDDEN
 
     def _ended(self, name: _Name, read: _Read, task: asyncio.Task[_Found]) -> None:

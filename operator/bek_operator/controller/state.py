@@ -26,7 +26,7 @@ _WRITERS_KEPT_SECONDS: Final = 3600.0
 BATCH_SECONDS: Final = 2.0
 """Changes of numbers are collected for so long before the status is written."""
 
-LAST_ANSWER_SECONDS: Final = 0.15
+LAST_ANSWER_SECONDS: Final = 0.1
 """Once no number waits for a worker, a write waits so long for the answers that are still to come."""
 
 

@@ -1,5 +1,6 @@
 """Metrics of the process."""
 
+from collections.abc import Callable
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
@@ -21,6 +22,6 @@ class ProcessMetrics:
             registry=registry,
         )
 
-    def set_leader(self, lease: str, *, leads: bool) -> None:
-        """Record whether this process holds a Lease."""
-        self._leader.labels(lease).set(leads)
+    def watch_leader(self, lease: str, is_leader: Callable[[], bool]) -> None:
+        """Show whether this process holds a Lease."""
+        self._leader.labels(lease).set_function(lambda: float(is_leader()))

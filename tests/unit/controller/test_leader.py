@@ -356,7 +356,7 @@ async def test_a_signal_ends_a_process_that_cannot_reach_the_api_server(caplog: 
             start = now()
             await process.stop()
             assert now() - start < 6
-    assert "the Lease could not be released, so that it has to expire: no response in time" in caplog.messages
+    assert "cannot release the Lease, so the next leader starts when it expires: no response in time" in caplog.messages
 
 
 @virtual_time

@@ -69,8 +69,8 @@ async def test_errors_name_what_they_are_about(capsys: pytest.CaptureFixture[str
     async with world.operator():
         await asyncio.sleep(1)
         world.objects.error = unavailable()
-        world.objects.touch(ref)
-        await asyncio.sleep(2)
+        world.objects.edit(ref, intervalSeconds=700)
+        await asyncio.sleep(10)
     told = records(capsys)
     unforeseen = next(one for one in told if one["message"] == "unexpected error during an API call")
     assert (unforeseen["object"], unforeseen["number"]) == ("messaging/flows", "+…0001")

@@ -142,7 +142,8 @@ def test_whether_the_process_leads() -> None:
     """Absent until it is known."""
     metrics = Metrics(lambda: 0.0)
     assert scrape(metrics.registry).value("leader_election_master_status") is None
-    metrics.process.set_leader("bek-operator", leads=True)
+    leads = [True]
+    metrics.process.watch_leader("bek-operator", lambda: leads[0])
     assert scrape(metrics.registry).value("leader_election_master_status", name="bek-operator") == 1
-    metrics.process.set_leader("bek-operator", leads=False)
+    leads[0] = False
     assert scrape(metrics.registry).value("leader_election_master_status", name="bek-operator") == 0

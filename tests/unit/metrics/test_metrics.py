@@ -275,7 +275,7 @@ async def test_an_api_server_that_is_away_is_seen() -> None:
     async with world.running():
         await world.until_ready(ref)
         world.objects.error = unavailable()
-        world.objects.touch(ref)
+        world.objects.edit(ref, intervalSeconds=700)
         await asyncio.sleep(10)
         found = world.scrape()
         errors = found.value("controller_runtime_reconcile_errors_total", **OBJECTS) or 0

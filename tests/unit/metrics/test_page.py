@@ -73,7 +73,7 @@ async def lived() -> list[Metric]:
     metrics.apis.watch_usage(lambda: limiters.usage(now()))
     measured(world, metrics)
     metrics.cluster.watch_secrets(Away())
-    metrics.process.set_leader("bek-operator", leads=True)
+    metrics.process.watch_leader("bek-operator", lambda: True)
     metrics.work.lost(Reason.FOREIGN_KEY)
 
     async def answer(_: object) -> Any:
