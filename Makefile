@@ -68,6 +68,10 @@ test-image-python:  ## Run the unit and cluster tests on the Python version of t
 test-python: $(READY)  ## Run the unit and cluster tests alone, on another Python: make test-python PYTHON=python3.14
 	$(PYTEST) --dist loadfile --durations 10 tests/unit tests/cluster
 
+.PHONY: survival
+survival: $(READY)  ## Kill, pause and cut off the leader in the middle of a rotation, TURNS (20) times each: half an hour
+	BEK_TURNS=$(or $(TURNS),20) $(BIN)/pytest tests/cluster/test_survival_leader.py -k random_moment
+
 .PHONY: bench
 bench: $(READY)  ## Measure speed and memory against the bars, in 15 minutes (QUICK=1: a smoke run of two minutes)
 	@exec env PYTHONPATH=operator:tests:. QUICK=$(QUICK) $(BIN)/python -m bench

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.cluster.apiserver import ApiServer
+from support.cluster.networked_scene import NetworkedScene
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.scene import Scene
+from support.cluster.tcp_proxy import TcpProxy
 from support.programs.binaries import MissingBinaryError, PrometheusBinaries, ensure, ensure_prometheus
 from support.programs.gobuild import BuildError
 from support.simulators.business import Business
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+
+BEHIND_A_NETWORK = ["--allow-host=127.0.0.1:*", "--concurrency-per-host=50", "--log-level=debug"]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -133,6 +137,26 @@ def scene(operator: OperatorProcess, installed: ApiServer, namespace: str, simul
     scene = Scene(installed, namespace, simulator, operator)
     scene.put_access()
     return scene
+
+
+@pytest.fixture
+def network(installed: ApiServer) -> Iterator[TcpProxy]:
+    """Provide a way to the API server that can be broken."""
+    with TcpProxy(lambda: installed.address) as network:
+        yield network
+
+
+@pytest.fixture
+def networked(
+    installed: ApiServer,
+    namespace: str,
+    simulator: OnPremises,
+    network: TcpProxy,
+    no_operator: None,  # noqa: ARG001 - nobody else works here
+) -> Iterator[NetworkedScene]:
+    """Provide a namespace with an operator of its own, behind that way."""
+    with OperatorProcess(installed, BEHIND_A_NETWORK, name="networked", server=network.url) as operator:
+        yield NetworkedScene(installed, namespace, simulator, operator, network)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REASONS = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+CHECKLIST = (ROOT / "docs" / "checklist.md").read_text(encoding="utf-8")
 DECISIONS = ROOT / "docs" / "decisions"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -118,6 +119,17 @@ def test_every_file_that_a_document_names_exists() -> None:
 
     assert links
     assert [str(path) for path in (*links, *paths) if not path.exists()] == []
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    """And the checklist names one in every row, or says that there is none."""
+    rows = [
+        line for line in CHECKLIST.splitlines() if line.startswith("|") and not line.startswith(("| ---", "| What "))
+    ]
+    named = [name for text in map(_text, DOCUMENTS) for name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)]
+
+    assert [f"{file}::{test}" for file, test in named if f"def {test}(" not in _text(ROOT / file)] == []
+    assert [row for row in rows if "::test_" not in row and " open" not in row] == []
 
 
 def test_every_section_that_a_link_targets_exists() -> None:

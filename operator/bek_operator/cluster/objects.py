@@ -1,9 +1,11 @@
 """Lists and reads BusinessEncryptionKeys, and writes their status."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 from bek_operator.cluster.client import name_in_path, validating
-from bek_operator.cluster.errors import NotFound
+from bek_operator.cluster.errors import Conflict, NotFound
 from bek_operator.cluster.leader_client import Requests
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
@@ -11,6 +13,7 @@ from bek_operator.crd.status import Status, render_status
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
 NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ (the operator waits for it)"
 _PAGE = 200
+_WRITE_ATTEMPTS: Final = 5
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
@@ -80,11 +83,27 @@ class Objects:
     async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
         """Replace the status of an object at its resourceVersion; return the new resourceVersion.
 
-        A PUT with uid and resourceVersion is the only write that the server refuses when the object was deleted and
-        re-created in between.
+        Where only metadata was changed that concerns nobody here, such as a label, the write is repeated at once: a
+        user or a tool that edits the object all the time does not keep its status from being written.
 
         Raises:
             ClusterError: `Conflict` or `NotFound` when the object was changed, deleted or re-created.
+        """
+        for _ in range(_WRITE_ATTEMPTS - 1):
+            try:
+                return await self._put_status(resource, status)
+            except Conflict:
+                current = await self.read(*resource.ref)
+                if current is None or replace(current, version=resource.version) != resource:
+                    raise
+                resource = current
+        return await self._put_status(resource, status)
+
+    async def _put_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
+        """Send one write.
+
+        A PUT with uid and resourceVersion is the only write that the server refuses when the object was deleted and
+        re-created meanwhile.
         """
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",

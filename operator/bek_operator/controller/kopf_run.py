@@ -27,15 +27,22 @@ class KopfError(Exception):
 
 
 class Stream:
-    """Observes whether kopf's watch is open, as a middleware of its HTTP session; kopf itself does not report it.
+    """Observes kopf's watch, as a middleware of its HTTP session; kopf itself does not report what happens to it.
+
+    Args:
+        paths: The paths that kopf lists and watches.
+        relisted: Called when one of them is listed again, as after a watch that has expired: kopf then hands on what
+            there is, and not what was deleted.
+        clock: Returns the time.
 
     Attributes:
         heard_at: When the API server last responded to a request for objects; `None` if it never did.
         gone: Set when the resource does not exist (any more).
     """
 
-    def __init__(self, paths: Iterable[str], clock: Clock) -> None:
+    def __init__(self, paths: Iterable[str], relisted: Callable[[], None], clock: Clock) -> None:
         self._watches: dict[str, aiohttp.ClientResponse | None] = dict.fromkeys(paths)
+        self._relisted = relisted
         self._clock = clock
         self.heard_at: float | None = None
         self.gone = asyncio.Event()
@@ -60,6 +67,8 @@ class Stream:
             self.heard_at = self._clock()
             if "watch" in request.url.query:
                 self._watches[path] = response
+            elif self._watches[path] is not None:
+                self._relisted()
         return response
 
 

@@ -86,7 +86,7 @@ class ObjectWatch:
         limit = _START_SECONDS
         await self._wait_for_crd(sleep)
         while True:
-            self._stream = stream = Stream(self._paths, self._clock)
+            self._stream = stream = Stream(self._paths, self._resync, self._clock)
             await self._watch(stream, limit, sleep)
             self._stream, self._open_at = None, -math.inf
             limit = min(limit * 2, DOWN_SECONDS) if stream.heard_at is None else _START_SECONDS

@@ -143,6 +143,11 @@ class ApiServer:
         return f"https://{servers.HOST}:{self._port}"
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return servers.HOST, self._port
+
+    @property
     def ca_file(self) -> Path:
         """The certificate that clients must trust."""
         return servers.authority_file(self.folder)
@@ -167,14 +172,20 @@ class ApiServer:
         name: str = "admin",
         namespace: str = "default",
         path: Path | None = None,
+        server: str | None = None,
     ) -> Path:
-        """Write a self-contained kubeconfig for a token, by default the administrator's; return its path."""
+        """Write a self-contained kubeconfig for a token, by default the administrator's; return its path.
+
+        It leads to this server, or to what is said to be in front of it.
+        """
         path = path or self.folder / f"{name}.kubeconfig"
         certificate = base64.b64encode(self.ca_file.read_bytes()).decode()
         content = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "bek", "cluster": {"server": self.url, "certificate-authority-data": certificate}}],
+            "clusters": [
+                {"name": "bek", "cluster": {"server": server or self.url, "certificate-authority-data": certificate}}
+            ],
             "users": [{"name": name, "user": {"token": token or self.admin_token}}],
             "contexts": [{"name": "bek", "context": {"cluster": "bek", "user": name, "namespace": namespace}}],
             "current-context": "bek",

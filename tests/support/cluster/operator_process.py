@@ -4,9 +4,10 @@ import base64
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -24,17 +25,34 @@ _TOKEN_LIFE = "168h"  # nothing renews it here, and a demo may stay up over a we
 class OperatorProcess:
     """A running operator; `stop` and `start` (or `kill`) may be called again and again.
 
+    Args:
+        api_server: Where its service account is.
+        arguments: Of the command line.
+        name: Of its log.
+        admin: Whether it runs with the administrator's token instead.
+        server: The URL under which it reaches the API server, if that is not the server's own.
+        env: More variables of its environment.
+
     Attributes:
         credential: What its requests since the last start have in the audit log.
     """
 
     def __init__(
-        self, api_server: ApiServer, arguments: Sequence[str] = (), *, name: str = "operator", admin: bool = False
+        self,
+        api_server: ApiServer,
+        arguments: Sequence[str] = (),
+        *,
+        name: str = "operator",
+        admin: bool = False,
+        server: str | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._api_server = api_server
         self._arguments = list(arguments)
         self._name = name
         self._admin = admin
+        self._server = server
+        self._env = dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._port = self.metrics_port = 0
         self.credential = ""
@@ -74,6 +92,7 @@ class OperatorProcess:
                 "PYTHONWARNINGS": "error",
                 # What a measurement of coverage needs to follow into this process.
                 **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+                **self._env,
             },
         )
         if wait:
@@ -81,7 +100,7 @@ class OperatorProcess:
 
     def ensure_running(self) -> None:
         """Start it if it is not running."""
-        if self._process is None or self._process.poll() is not None:
+        if not self.is_running():
             self.start()
 
     def is_ready(self) -> bool:
@@ -93,6 +112,18 @@ class OperatorProcess:
                 return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
+
+    def is_running(self) -> bool:
+        """Return whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def pause(self) -> None:
+        """Stop it as a frozen machine would, until `resume`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def metrics(self, path: str = "/metrics", **headers: str) -> tuple[int, str, bytes]:
         """Return status, content type and body of what the metrics' port answers."""
@@ -117,8 +148,8 @@ class OperatorProcess:
 
     def _kubeconfig(self) -> Path:
         if self._admin:
-            return self._api_server.kubeconfig()
+            return self._api_server.kubeconfig(server=self._server)
         token = self._api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT, duration=_TOKEN_LIFE)
         claims = token.split(".")[1]
         self.credential = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["jti"]
-        return self._api_server.kubeconfig(token, name=self._name)
+        return self._api_server.kubeconfig(token, name=self._name, server=self._server)

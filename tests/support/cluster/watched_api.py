@@ -81,6 +81,10 @@ class WatchedApi:
         for stream in self._streams:
             stream.put_nowait(event)
 
+    def expire_watches(self) -> None:
+        """Tell every watch that it is too old, as after a compaction or a restart of the server."""
+        self.say({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired"}})
+
     def end_watches(self) -> None:
         """End every watch, as the server does from time to time."""
         for stream in self._streams:

@@ -9,11 +9,11 @@ from functools import lru_cache, partial
 
 from aiohttp import web
 
+from support.simulators.port import Port
 from support.tls import Certificate
 
 Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_BACKLOG = 256
 _HANDSHAKE_LIMIT = 30
 _IDLE_LIMIT = 600
 
@@ -21,21 +21,22 @@ _IDLE_LIMIT = 600
 class Listener:
     """One port; only `address` and `connections` may be used outside of the loop that opened it.
 
-    It accepts connections itself, because `loop.create_server` cannot end one that is still in its handshake.
-
     Attributes:
-        address: Host and port; fixed once it was open.
         connections: How many connections were accepted so far.
     """
 
     def __init__(self, serve: Serve, certificate: Certificate, host: str, port: int = 0) -> None:
-        self.address = (host, port)
         self.connections = 0
+        self._port = Port(host, port)
         self._serve = serve
         self._context = _context(certificate)
-        self._socket: socket.socket | None = None
         self._web: web.Server | None = None
         self._arriving: set[asyncio.Task[None]] = set()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port; fixed once it was open."""
+        return self._port.address
 
     async def open(self) -> None:
         """Listen, for the first time or again."""
@@ -47,18 +48,17 @@ class Listener:
             keepalive_timeout=_IDLE_LIMIT,
             lingering_time=1,
         )
-        port = self._take_port(_BACKLOG)
-        asyncio.get_running_loop().add_reader(port, self._accept, port, self._web)
+        self._port.listen(partial(self._accepted, self._web))
 
     async def freeze(self) -> None:
         """End all connections; the kernel accepts new ones, and nobody answers them."""
         await self._leave()
-        self._take_port(1)
+        self._port.freeze()
 
     async def close(self) -> None:
         """End all connections and refuse new ones, but keep the port bound."""
         await self._leave()
-        self._take_port(None)
+        self._port.refuse()
 
     async def end(self) -> None:
         """Release the port."""
@@ -82,36 +82,14 @@ class Listener:
         await self.hang_up()
 
     async def _leave(self) -> None:
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
+        self._port.release()
         await self.hang_up()
 
-    def _take_port(self, backlog: int | None) -> socket.socket:
-        """Bind; a socket that is bound and does not listen refuses connections and keeps the port."""
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.settimeout(0)
-        self._socket.bind(self.address)
-        if backlog is not None:
-            self._socket.listen(backlog)
-        host, port = self._socket.getsockname()
-        self.address = (host, port)
-        return self._socket
-
-    def _accept(self, port: socket.socket, server: web.Server) -> None:
-        for _ in range(_BACKLOG):
-            try:
-                connection, _address = port.accept()
-            except BlockingIOError:
-                return
-            self.connections += 1
-            task = asyncio.get_running_loop().create_task(self._welcome(connection, server))
-            self._arriving.add(task)
-            task.add_done_callback(partial(self._arrived, connection))
+    def _accepted(self, server: web.Server, connection: socket.socket) -> None:
+        self.connections += 1
+        task = asyncio.get_running_loop().create_task(self._welcome(connection, server))
+        self._arriving.add(task)
+        task.add_done_callback(partial(self._arrived, connection))
 
     def _arrived(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._arriving.discard(task)
@@ -119,7 +97,6 @@ class Listener:
             connection.close()
 
     async def _welcome(self, connection: socket.socket, server: web.Server) -> None:
-        connection.settimeout(0)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 server, connection, ssl=self._context, ssl_handshake_timeout=_HANDSHAKE_LIMIT

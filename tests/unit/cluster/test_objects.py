@@ -130,6 +130,49 @@ async def test_a_refused_status_is_an_error(pair: Pair, status: int, error: type
         await Objects(client, ()).write_status(resource(), Status())
 
 
+async def test_a_status_is_written_although_others_edit_labels(pair: Pair) -> None:
+    """What concerns nobody here was changed between our read and our write, several times in a row."""
+    server, client = pair
+    server.answers = [
+        body({}, 409),
+        body(bek(uid="one", resourceVersion="6")),
+        body({}, 409),
+        body(bek(uid="one", resourceVersion="7")),
+        body(bek(uid="one", resourceVersion="8")),
+    ]
+    assert await Objects(client, ()).write_status(resource(uid="one", resourceVersion="5"), Status()) == "8"
+    written = [one.body["metadata"]["resourceVersion"] for one in server.requests if one.method == "PUT"]
+    assert written == ["5", "6", "7"]
+
+
+@pytest.mark.parametrize(
+    "current",
+    [
+        body(bek(uid="one", resourceVersion="6", generation=7)),
+        body(bek(uid="two", resourceVersion="6")),
+        body({**bek(uid="one", resourceVersion="6"), "status": render_status(Status(generation=2))}),
+        body({}, 404),
+    ],
+    ids=["another spec", "re-created", "another status", "deleted"],
+)
+async def test_a_status_of_what_is_no_longer_true_is_not_written(pair: Pair, current: Answer) -> None:
+    """The conflict is left to who computed the status."""
+    server, client = pair
+    server.answers = [body({}, 409), current]
+    with pytest.raises(Conflict):
+        await Objects(client, ()).write_status(resource(uid="one", resourceVersion="5"), Status())
+    assert [one.method for one in server.requests] == ["PUT", "GET"]
+
+
+async def test_a_status_that_meets_conflicts_for_ever_is_given_up(pair: Pair) -> None:
+    """For this time: the caller tries again, but not without a pause."""
+    server, client = pair
+    server.answers = [body({}, 409), body(bek())] * 4 + [body({}, 409)]
+    with pytest.raises(Conflict):
+        await Objects(client, ()).write_status(resource(), Status())
+    assert len(server.requests) == 9
+
+
 async def test_a_secret_is_read_with_its_entries_decoded(pair: Pair) -> None:
     """Invalid base64 is empty; the repr shows no content."""
     server, client = pair

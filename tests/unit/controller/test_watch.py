@@ -180,6 +180,19 @@ async def test_a_watch_that_ends_is_begun_again_and_is_up_meanwhile(caplog: pyte
     assert (run.lists, lines(caplog)) == (0, [])
 
 
+async def test_what_was_deleted_before_a_watch_begins_anew_is_looked_for(caplog: pytest.LogCaptureFixture) -> None:
+    """Kopf lists again after a watch that has expired, and tells of what there is, not of what is gone."""
+    api = WatchedApi()
+    api.objects = [key("kept", "5"), key("deleted", "6")]
+    async with watching(api) as run:
+        await run.until(run.watch.is_up)
+        api.objects = api.objects[:1]
+        api.expire_watches()
+        await run.until(lambda: run.lists)
+        await run.until(lambda: api.requests[f"{OBJECTS}?watch"] == 2)
+    assert (run.lists, lines(caplog)) == (1, [])
+
+
 async def test_a_watch_that_stays_away_for_a_minute_is_down(caplog: pytest.LogCaptureFixture) -> None:
     """It is told as an error, it is not ready, and it is begun anew."""
     api = WatchedApi()
