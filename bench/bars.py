@@ -132,6 +132,11 @@ def _memory(results: Raw) -> Measured:
     return shown, highest < 200 * MIB and growth <= _FLAT
 
 
+def _standby(results: Raw) -> Measured:
+    highest: int = results["endurance"]["standby"]["memory"]["highest"]
+    return f"{highest / MIB:.0f} MiB", highest < 150 * MIB
+
+
 def hour_growth(hour: Raw) -> float:
     """Return the ratio of memory in the last quarter of a simulated hour to that in the first."""
     sizes = hour["memory"]
@@ -211,6 +216,7 @@ _BARS: Final[Mapping[tuple[str, str], Callable[[Raw], Measured]]] = {
     ("CPU of one more number, at 5,000 and at 100", "within 20 %"): _one_more,
     ("CPU per signed number; baseline = 1", "at most 1.5"): _cpu,
     ("memory, 10,000 numbers, 50,000 Secrets", "under 200 MiB, flat over an hour"): _memory,
+    ("memory of a standby beside them", "under 150 MiB"): _standby,
     ("start to first signature, empty cluster", "under 2 s"): _first_signature,
     ("start to ready with 50,000 Secrets", "under 15 s"): _ready,
     ("idle writes and events", "0"): _idle_writes,

@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
@@ -33,6 +34,7 @@ _LIMIT_SECONDS = 1200.0
 _ASIDE_AFTER_SECONDS = 180.0
 _LAZY = 3600
 _FEW, _MANY = 1, 2
+_LEASE, _LEASE_NAMESPACE = "bek-operator", "bek-system"
 
 
 async def measure(env: Environment) -> Raw:
@@ -60,8 +62,16 @@ async def measure(env: Environment) -> Raw:
             await begun_well.wait()
             crowd = await unrelated_secrets.fill(env)
             starts = [await _start(env, many) for _ in range(env.repeats)]
+            standby = await _start(env, many, more=_standing_by(env))
             waited = await _wait(env, few, many, crowd["secrets"])
-        return {"fairness": fair, "crowd": crowd, "starts": starts, "trouble": in_trouble.result(), **waited}
+        return {
+            "fairness": fair,
+            "crowd": crowd,
+            "starts": starts,
+            "standby": standby,
+            "trouble": in_trouble.result(),
+            **waited,
+        }
 
 
 async def _wait(env: Environment, few: Scene, many: Scene, secrets: int) -> Raw:
@@ -88,9 +98,18 @@ async def _wait(env: Environment, few: Scene, many: Scene, secrets: int) -> Raw:
     return {**found, "secret_writes_a_minute": (len(written) - before) * _MINUTE / elapsed}
 
 
-async def _start(env: Environment, many: Scene) -> Raw:
+def _standing_by(env: Environment) -> Sequence[str]:
+    """Create a Lease that another process holds for long; return the flags of a standby."""
+    spec = {"holderIdentity": "another", "leaseDurationSeconds": 86_400, "leaseTransitions": 0}
+    metadata = {"name": _LEASE, "namespace": _LEASE_NAMESPACE}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+    env.api_server.kubectl("apply", "--filename=-", stdin=json.dumps(lease))
+    return ["--leader-elect=on", f"--lease-namespace={_LEASE_NAMESPACE}"]
+
+
+async def _start(env: Environment, many: Scene, more: Sequence[str] = ()) -> Raw:
     """Start an operator among all those Secrets; it is ready when `running` yields."""
-    with env.operators.running(many.plan.namespace, unrelated_secrets.NAMESPACE) as operator:
+    with env.operators.running(many.plan.namespace, unrelated_secrets.NAMESPACE, more=more) as operator:
         ready = time.monotonic() - operator.started
         await asyncio.sleep(_SETTLING_SECONDS)
         found = {"ready": ready, "cpu": operator.cpu(), "memory": asdict(operator.memory())}

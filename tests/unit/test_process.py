@@ -144,11 +144,11 @@ def test_a_signal_ends_it_during_imports(keeper: Keeper, signum: signal.Signals,
 
 
 @SIGNALS
-def test_a_signal_ends_it_while_it_waits_for_the_lease(keeper: Keeper, signum: signal.Signals) -> None:
+def test_a_signal_ends_it_before_it_takes_part_in_the_election(keeper: Keeper, signum: signal.Signals) -> None:
     """Without an API server, and so without anything to release."""
     process = start(keeper, "http://127.0.0.1:1", flags=[*FLAGS, "--leader-elect=on", "--lease-namespace=bek-system"])
     log = keeper.log("operator")
-    wait_until_up("the operator", process, lambda: "the Lease cannot be acquired" in log.read_text("utf-8"), log)
+    wait_until_up("the operator", process, lambda: "cannot list BusinessEncryptionKeys" in log.read_text("utf-8"), log)
     process.send_signal(signum)
     assert process.wait(30) == 0
     assert logged(keeper)[-1] == f"INFO    bek_operator: stopped: {signum.name}"

@@ -115,7 +115,7 @@ class Informer:
         self._resync_soon.set()
 
     async def run(self) -> None:
-        """List all objects until that succeeds, then now and then, until cancelled."""
+        """List all objects until that succeeds, then periodically, until cancelled."""
         for resource in await self._list_until_synced():
             self._objects[resource.ref] = resource
         log.info("caches synced", extra={"objects": len(self._objects)})
@@ -128,27 +128,28 @@ class Informer:
             try:
                 await self._resync()
             except ClusterError as error:
-                log.warning("the objects cannot be listed: %s", error)
+                log.warning("cannot list BusinessEncryptionKeys: %s; retrying", error)
 
     async def _list_until_synced(self) -> list[BusinessEncryptionKey]:
-        pause, logged = 0.5, False
+        pause, logged = 0.5, ""
         while True:
             try:
                 return [resource async for resource in self._client.list() if not resource.deleted]
             except NotFound:
-                if not logged:
-                    log.warning(NOT_INSTALLED)
-                logged = True
+                message = NOT_INSTALLED
             except ClusterError as error:
-                log.warning("the objects cannot be listed: %s", error)
+                message = f"cannot list BusinessEncryptionKeys: {error}; retrying"
+            if message != logged:
+                log.warning(message)
+                logged = message
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
 
     async def _resync(self) -> None:
-        """Compare what is held with a list: a watch that had to begin anew does not tell what went meanwhile.
+        """Compare the objects with a list, because a watch that was restarted does not report deletions in between.
 
-        A list and the watch may overtake each other, so that only what is newer is taken from a list; about all else
-        that differs the API server is asked.
+        A list and the watch may overtake each other, so only a newer object is taken from a list; every other one that
+        differs is read.
         """
         try:
             found = {resource.ref: resource async for resource in self._client.list()}

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import Context
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
 from bek_operator.cluster.errors import ClusterError
@@ -22,6 +22,16 @@ log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF = 0.2
 _LONGEST_BACKOFF = 60.0
+
+_RELAPSE_SECONDS = 5.0
+"""An error so soon after a retry was due continues the back-off."""
+
+
+class _Failures(NamedTuple):
+    """How many errors of a key followed each other, and when it is retried."""
+
+    errors: int
+    retry_at: float
 
 
 class Workers(Generic[K]):
@@ -48,7 +58,7 @@ class Workers(Generic[K]):
         self._fields = fields
         self._clock = clock
         self._tasks: dict[K, asyncio.Task[None]] = {}
-        self._failures: dict[K, int] = {}
+        self._failures: dict[K, _Failures] = {}
         self._open = False
         self._timer: asyncio.Handle | None = None
         self._timer_at = math.inf
@@ -119,7 +129,7 @@ class Workers(Generic[K]):
         # After a requested cancellation the caller decides what is next; any other cancellation is an error.
         failed = error is not None or (task.cancelled() and not task.cancelling())
         self._queue.done(key, retry_at=self._retry_at(key) if failed else None)
-        if not failed or key not in self._queue:
+        if not self._is_failing(key) or key not in self._queue:
             self._failures.pop(key, None)
         self._wake_by(self._clock())
 
@@ -129,7 +139,13 @@ class Workers(Generic[K]):
         else:
             log.error("%s: unexpected error; retrying with back-off", self._name, exc_info=error)
 
+    def _is_failing(self, key: K) -> bool:
+        """Return whether an error now continues the back-off; a success may be a reconcile that only waited."""
+        return key in self._failures and self._clock() - self._failures[key].retry_at < _RELAPSE_SECONDS
+
     def _retry_at(self, key: K) -> float:
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        backoff = min(_FIRST_BACKOFF * 2.0 ** min(failures - 1, 20), _LONGEST_BACKOFF)
-        return self._clock() + backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        errors = self._failures[key].errors + 1 if self._is_failing(key) else 1
+        backoff = min(_FIRST_BACKOFF * 2.0 ** min(errors - 1, 20), _LONGEST_BACKOFF)
+        retry_at = self._clock() + backoff * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        self._failures[key] = _Failures(errors, retry_at)
+        return retry_at

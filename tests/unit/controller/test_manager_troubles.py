@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bek_operator.cluster.errors import NotFound
+from bek_operator.cluster.errors import Forbidden, NotFound
 from bek_operator.crd.reasons import Reason
 from bek_operator.numbers.answers import Failure, Pace, Retry
 from support import keys
@@ -242,3 +242,20 @@ async def test_a_pod_that_never_gets_ready_is_published_to_ever_less_often() -> 
         assert world.phones.count("publish") < DAY / 250
         phone.recover()
         await until(lambda: phone.holds(keys.rsa()), 700)
+
+
+@virtual_time
+async def test_a_status_that_cannot_be_written_is_tried_less_and_less_often() -> None:
+    """At last once a minute, however often the write limit has the object wait in between."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(3)))
+    async with world.operator():
+        await world.until_ready(ref)
+        world.objects.refusal = Forbidden("not for us")
+        world.objects.edit(ref, intervalSeconds=700)
+        await asyncio.sleep(300)
+        before = world.objects.refused
+        await asyncio.sleep(600)
+        assert 8 <= world.objects.refused - before <= 16
+        world.objects.refusal = None
+        await world.until_ready(ref, seconds=80)
