@@ -104,7 +104,7 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
 
         async def lead() -> None:
             manager = Manager(ports, egress, settings.concurrency, clock)
-            with metrics.objects.of(manager.store):
+            with metrics.of(manager.store):
                 await manager.run()
 
         watch = ObjectWatch(

@@ -91,14 +91,22 @@ class _OneRetryAMinute(logging.Filter):
         return record.levelno >= self._root.level
 
 
-def _extras(record: logging.LogRecord, shown: Callable[[str], str]) -> dict[str, str]:
+def _extras(record: logging.LogRecord, shown: Callable[[str], str]) -> dict[str, str | float]:
+    """Return the fields of a record; counts and durations stay numbers, so that JSON logs can be searched by them."""
     own = {
         name: value
         for name, value in record.__dict__.items()
         if name not in _STANDARD_ATTRIBUTES and not name.startswith(("_", "k8s"))
     }
     fields = {**_fields.get(), **own}
-    return {name: str(value) if name in _NEVER_MASKED else shown(str(value)) for name, value in fields.items()}
+    return {
+        name: str(value) if name in _NEVER_MASKED else _masked_value(value, shown) for name, value in fields.items()
+    }
+
+
+def _masked_value(value: object, shown: Callable[[str], str]) -> str | float:
+    text = shown(str(value))
+    return value if isinstance(value, int | float) and text == str(value) else text
 
 
 class _Json(logging.Formatter):

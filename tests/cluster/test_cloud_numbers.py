@@ -406,7 +406,7 @@ def test_two_objects_that_claim_one_id_do_not_fight(scene: Scene, business: Busi
     wait_for_reason(scene, "DuplicateNumber", "Stalled", "b-younger")
 
     error = message(scene, other["phoneNumber"], "b-younger")
-    assert error == "is managed by the older BusinessEncryptionKey a-older; remove the number from one of them"
+    assert error == "managed by the older BusinessEncryptionKey a-older; remove the number from one of them"
     assert number.published == [keys.rsa().fingerprint]
 
 

@@ -152,7 +152,7 @@ class Replica:
         stage.backend, stage.instruments = metrics.apis.backend(backends), metrics.work
         async with stage.operator() as manager:
             self._leads = True
-            with metrics.objects.of(manager.store):
+            with metrics.of(manager.store):
                 yield manager
         self._leads = False
 

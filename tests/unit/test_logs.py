@@ -47,7 +47,7 @@ def test_a_json_line_holds_message_and_fields(capsys: pytest.CaptureFixture[str]
         "logger": "bek_operator.test",
         "message": "signed a number",
         "object": "('messaging', 'flows')",
-        "ms": "5",
+        "ms": 5,
     }
     assert second["level"] == "error"
     assert "RuntimeError: not foreseen" in second["exception"]
@@ -172,7 +172,7 @@ def test_fields_are_added_to_every_line_inside(capsys: pytest.CaptureFixture[str
     log.info("outside")
     inside, own, between, outside = records(capsys)
     assert (inside["object"], inside["number"]) == ("messaging/flows", "+15550001111")
-    assert (own["object"], own["number"], own["ms"]) == ("own", "+15550001111", "5")
+    assert (own["object"], own["number"], own["ms"]) == ("own", "+15550001111", 5)
     assert (between["object"], "number" in between) == ("messaging/flows", False)
     assert not {"object", "number"} & outside.keys()
 

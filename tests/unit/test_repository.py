@@ -314,6 +314,22 @@ def test_shards_share_what_is_one_and_have_the_rest_of_their_own(tmp_path: Path,
     ] * 3
 
 
+def test_a_component_stays_with_the_operator(tmp_path: Path) -> None:
+    """Its objects are in the operator's namespace, though that is set where kustomize moves no component's objects."""
+    names = ("high-availability", "monitoring", "network-policy")
+    overlay = {
+        "resources": [os.path.relpath(ROOT / "deploy" / "default", tmp_path)],
+        "components": [os.path.relpath(ROOT / "deploy" / "components" / name, tmp_path) for name in names],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+
+    shipped = {(body["kind"], body["metadata"]["name"]) for body in _shipped()}
+    added = [body for body in _kustomize(tmp_path) if (body["kind"], body["metadata"]["name"]) not in shipped]
+
+    assert {body["kind"] for body in added} >= {"PodDisruptionBudget", "NetworkPolicy", "PodMonitor"}
+    assert {body["metadata"].get("namespace") for body in added} == {"bek-system"}
+
+
 def test_the_container_has_the_ports_that_are_listened_on() -> None:
     """By default."""
     (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]

@@ -2,7 +2,7 @@
 
 It runs in every replica, fed by a first LIST, by the watch, and by a LIST now and then; whoever works on the objects
 starts from what it holds and hears of changes. What the watch delivers is the object at its resourceVersion, so that
-nothing is read again but where the held version is in doubt.
+an object is read again only where the held version may be out of date.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class Informer:
         self.synced = asyncio.Event()
         self._client = client
         self._objects: dict[ObjectKey, BusinessEncryptionKey] = {}
-        self._doubtful: set[ObjectKey] = set()
+        self._to_read: set[ObjectKey] = set()
         self._held_back: dict[ObjectKey, dict[str, _Event]] = {}
         self._listener: Listener | None = None
         self._resync_soon = asyncio.Event()
@@ -71,9 +71,9 @@ class Informer:
         return iter(list(self._objects.values()))
 
     @property
-    def doubtful(self) -> frozenset[ObjectKey]:
+    def to_read(self) -> frozenset[ObjectKey]:
         """Return the objects that have to be read before anything is made of them; some may be unknown, or gone."""
-        return frozenset(self._doubtful)
+        return frozenset(self._to_read)
 
     @contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
@@ -167,26 +167,26 @@ class Informer:
         for ref in {*found, *self._objects} - {*self._held_back}:
             known, listed = self._objects.get(ref), found.get(ref)
             if known is None or listed is None:
-                self._doubt(ref)
+                self._mark_to_read(ref)
             elif (known.uid, known.version) != (listed.uid, listed.version):
                 if is_newer(listed.version, known.version):
                     self._set(ref, listed)
                 else:
-                    self._doubt(ref)
+                    self._mark_to_read(ref)
 
     # What is held.
 
     async def latest(self, ref: ObjectKey) -> BusinessEncryptionKey | None:
-        """Return an object, `None` when there is none; one that is in doubt is read.
+        """Return an object, `None` when there is none; one that may be out of date is read first.
 
         Raises:
             ClusterError: the API server did not answer.
         """
-        if ref in self._doubtful:
+        if ref in self._to_read:
             with self._holding_back(ref):
                 found = await self._client.read(*ref)
                 # A read is not served from a cache, so that its answer counts whatever was held.
-                self._doubtful.discard(ref)
+                self._to_read.discard(ref)
                 self._put(ref, found)
         return self._objects.get(ref)
 
@@ -202,7 +202,7 @@ class Informer:
             try:
                 version = await self._client.write_status(resource, status)
             except (Conflict, NotFound):
-                self._doubtful.add(ref)
+                self._to_read.add(ref)
                 raise
             written = replace(resource, version=version, status=status)
             self._put(ref, written)
@@ -233,13 +233,13 @@ class Informer:
                     self._set(ref, parse_object(body))
             except ClusterError:
                 log.warning("the watch delivered a malformed object; reading it", extra={"object": "/".join(ref)})
-                self._doubt(ref)
+                self._mark_to_read(ref)
         elif newer is None:
-            self._doubt(ref)
+            self._mark_to_read(ref)
 
     def _set(self, ref: ObjectKey, resource: BusinessEncryptionKey | None) -> None:
         """Hold an object as it is now known to be, or none; who listens hears of it."""
-        self._doubtful.discard(ref)
+        self._to_read.discard(ref)
         self._put(ref, resource)
         self._notify(ref)
 
@@ -249,8 +249,8 @@ class Informer:
         else:
             self._objects[ref] = resource
 
-    def _doubt(self, ref: ObjectKey) -> None:
-        self._doubtful.add(ref)
+    def _mark_to_read(self, ref: ObjectKey) -> None:
+        self._to_read.add(ref)
         self._notify(ref)
 
     def _notify(self, ref: ObjectKey) -> None:

@@ -106,7 +106,7 @@ class Manager:
         """
         for resource in self._informer:
             self.store.put(resource)
-        for ref in {*self.store, *self._informer.doubtful}:
+        for ref in {*self.store, *self._informer.to_read}:
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
     async def _expire_secrets_periodically(self) -> None:

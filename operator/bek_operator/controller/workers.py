@@ -5,6 +5,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Hashable, Mapping
+from contextvars import Context
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 from uuid import uuid4
@@ -103,7 +104,9 @@ class Workers(Generic[K]):
         """Start reconciles of due keys while there are free workers; called again when one ends."""
         self._timer, self._timer_at = None, math.inf
         while (key := self._queue.pick(now := self._clock())) is not None:
-            self._tasks[key] = task = asyncio.create_task(self._work(key), name=f"{self._name} {key}")
+            # In a context of its own: the log fields of whoever enqueued the key are not its fields.
+            task = asyncio.create_task(self._work(key), name=f"{self._name} {key}", context=Context())
+            self._tasks[key] = task
             # Not a `finally` around the work: a task that is cancelled before its first step never gets there.
             task.add_done_callback(partial(self._ended, key))
         self._wake_by(self._queue.next_at(now))

@@ -42,7 +42,8 @@ class ApiMetrics(Collector):
         )
         self._publishes = Counter(
             "bek_publishes_total",
-            "Publishes of a key, by type of API and result: accepted, refused, unknown (it may have been carried out).",
+            "Publishes of a key, by type of API and result: accepted, refused (by the API, or the request was "
+            "never sent), unknown (it may have been carried out).",
             ["api", "result"],
             registry=registry,
         )

@@ -104,6 +104,10 @@ class WorkMetrics(Collector):
         self._queues[name] = queue  # type: ignore[assignment] # it is only read
         return queue
 
+    def forget_queues(self) -> None:
+        """Show the work queues no longer: what is left in them when a leader becomes a standby is never worked on."""
+        self._queues.clear()
+
     def reconciler(self, name: str, reconciler: Reconciler[K]) -> Reconciler[K]:
         """Return a reconciler that is measured."""
         results = {result: self._reconciles.labels(name, result) for result in _RESULTS}

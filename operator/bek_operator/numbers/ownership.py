@@ -73,10 +73,10 @@ class Ownership:
             first = lowest.setdefault(identity, number)
             owner = min(self._claims.get(identity, ()), default=mine) if claiming else mine
             if first != number:
-                denied[number] = f"leads to the same endpoint as {first} of this object; remove one of them"
+                denied[number] = f"same endpoint as {first} of this object; remove one of them"
             elif owner != mine:
                 denied[number] = (
-                    f"is managed by the older BusinessEncryptionKey {owner.name}; remove the number from one of them"
+                    f"managed by the older BusinessEncryptionKey {owner.name}; remove the number from one of them"
                 )
         return denied
 

@@ -78,9 +78,9 @@ def _each_its_own(found: Mapping[Number, Endpoint | Failure]) -> dict[Number, En
         holder = first.setdefault(endpoint.identity, number.number)
         if holder != number.number:
             distinct[number] = _duplicate(
-                f"has the same API key as {holder}; each number needs an API key of its own"
+                f"same API key as {holder}; each number needs an API key of its own"
                 if isinstance(number.api, ProviderApi)
-                else f"leads to the same endpoint as {holder} of this object; remove one of them"
+                else f"same endpoint as {holder} of this object; remove one of them"
             )
     return distinct
 

@@ -90,7 +90,7 @@ def _summary(known: Sequence[NumberFacts], total: int, key: PublicKey, spec: Spe
         message = f"suspended; {message}" if suspended else message
         return _Summary(ready=True, reason=ObjectReason.SUCCEEDED, message=message, abnormal=None)
     if suspended:
-        message = f"suspended; {len(known) - len(unsigned)} of {_numbers(total)} signed at their last check"
+        message = f"suspended; {len(known) - len(unsigned)} of {_numbers(total)} known to be signed"
         return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
     if observed < total:
         awaited = [one.target.number for one in known if not one.observed]

@@ -24,7 +24,8 @@ _CLASSES: Final[Mapping[type[HttpError], tuple[Reason, Retry]]] = {
 """All others are `Unreachable` and transient."""
 
 
-_ADVICE: Final[Mapping[CertificateFault, str]] = {
+_ADVICE: Final[Mapping[CertificateFault | type[HttpError], str]] = {
+    CABundleError: "; correct {ca_bundle}",
     CertificateFault.AUTHORITY: "; put its CA into {ca_bundle}",
     CertificateFault.NAME: "; check {server_name}",
 }
@@ -33,6 +34,6 @@ _ADVICE: Final[Mapping[CertificateFault, str]] = {
 def transport_failure(error: HttpError, context: MessageContext, *, publish: bool = False) -> Failure:
     """Return the failure of a call without a response."""
     reason, retry = _CLASSES.get(type(error), (Reason.UNREACHABLE, Retry.TRANSIENT))
-    fault = error.fault if isinstance(error, CertificateRefusedError) else CertificateFault.OTHER
+    fault = error.fault if isinstance(error, CertificateRefusedError) else type(error)
     message = f"{context.host}: {error.message}{context.render(_ADVICE.get(fault, ''))}"
     return Failure(reason=reason, message=message, retry=retry, unknown=publish and error.sent)

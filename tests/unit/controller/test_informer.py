@@ -359,7 +359,7 @@ async def test_an_object_that_cannot_be_parsed_is_read(caplog: pytest.LogCapture
         uid = scene.server.resource(REF).uid
         scene.informer.on_event("MODIFIED", show("20", uid=uid, annotations=["sesame"]))
         assert scene.heard.objects == [REF]
-        assert scene.informer.doubtful == {REF}
+        assert scene.informer.to_read == {REF}
         assert await scene.informer.latest(REF) == scene.server.resource(REF)
         assert scene.server.reads == [REF]
     assert "sesame" not in caplog.text
@@ -374,7 +374,7 @@ async def test_a_resync_uses_what_is_newer_and_asks_about_the_rest() -> None:
         gone = scene.server.create("gone", spec_body())
         scene.informer.resync()
         await asyncio.sleep(1)
-        assert scene.informer.doubtful == {same, gone}
+        assert scene.informer.to_read == {same, gone}
         for ref in (same, gone):
             await scene.informer.latest(ref)
         scene.server.reads.clear()
@@ -417,18 +417,18 @@ async def test_a_list_that_began_before_a_deletion_does_not_bring_the_object_bac
 
 
 @virtual_time
-async def test_without_its_definition_every_object_is_doubted() -> None:
+async def test_without_its_definition_every_object_is_read_again() -> None:
     """The API server is asked about each before it is forgotten."""
     async with synced() as scene:
         scene.server.list_error = NotFound("no such resource")
         scene.informer.resync()
         await asyncio.sleep(1)
-        assert scene.informer.doubtful == {REF}
+        assert scene.informer.to_read == {REF}
 
 
 @virtual_time
 async def test_a_standby_holds_what_is_so_and_asks_nobody() -> None:
-    """While nobody listens, events are taken in; who begins to listen starts from that, doubts included."""
+    """While nobody listens, events are taken in; who begins to listen starts from that, and from what is to be read."""
     scene = Scene()
     task = asyncio.create_task(scene.informer.run())
     await scene.informer.synced.wait()
@@ -436,7 +436,7 @@ async def test_a_standby_holds_what_is_so_and_asks_nobody() -> None:
     scene.informer.on_event("MODIFIED", show("20", uid=uid))
     scene.informer.on_event("MODIFIED", show("abc", uid=uid))
     scene.informer.on_secret_event(NAMESPACE, "flows-key", "7")
-    assert (scene.version, {*scene.informer.doubtful}) == ("20", {REF})
+    assert (scene.version, {*scene.informer.to_read}) == ("20", {REF})
     assert scene.server.reads == []
     with scene.informer.listening(scene.heard):
         scene.informer.on_secret_event(NAMESPACE, "flows-key", "8")

@@ -38,6 +38,7 @@ async def test_a_day_on_which_nothing_happens_is_quiet(capsys: pytest.CaptureFix
         assert told[1]["object"] == "messaging/flows"
         assert told[1]["message"].endswith("to +…0001, +…0002, +…0003")
         assert len({one["reconcileID"] for one in told[1:]}) == 1
+        assert not any("number" in one for one in told)
         await asyncio.sleep(DAY)
     assert records(capsys) == []
 

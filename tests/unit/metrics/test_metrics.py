@@ -36,7 +36,7 @@ class Measured(World):
     async def running(self) -> AsyncIterator[None]:
         """Run an operator inside the block, and show its objects."""
         async with self.operator() as manager:
-            with self.metrics.objects.of(manager.store):
+            with self.metrics.of(manager.store):
                 yield
 
     def scrape(self) -> Scrape:
@@ -66,6 +66,19 @@ async def test_an_object_that_is_signed() -> None:
     assert found.value("bek_publishes_total", api="Cloud", result="refused") == 0
     assert NOW < (found.value("bek_last_successful_check_timestamp_seconds", **labels) or 0) < NOW + 2
     assert found.values("bek_losses_total", "kind") == {}
+
+
+@virtual_time
+async def test_a_standby_shows_no_work_queues() -> None:
+    """Also after it was the leader: numbers that come due are the next leader's work."""
+    world = Measured()
+    ref = world.create(3)
+    async with world.running():
+        await world.until_ready(ref)
+        assert world.scrape().value("workqueue_depth", **NUMBER_QUEUE) == 0
+    await asyncio.sleep(DAY)
+    assert world.scrape().value("workqueue_depth", **NUMBER_QUEUE) is None
+    assert world.scrape().value("controller_runtime_active_workers", **NUMBERS) is None
 
 
 @virtual_time

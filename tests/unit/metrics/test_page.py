@@ -84,7 +84,7 @@ async def lived() -> list[Metric]:
     listed = [{"phoneNumber": number(1), "phoneNumberID": api[number(1)].id}]
     ref = world.objects.create(wanted=spec_body(apis=[cloud()], phoneNumbers=listed))
     async with world.operator() as manager:
-        with metrics.objects.of(manager.store):
+        with metrics.of(manager.store):
             await world.until_ready(ref)
             await asyncio.sleep(30)
             return list(metrics.registry.collect())

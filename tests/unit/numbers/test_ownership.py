@@ -89,7 +89,7 @@ def test_within_an_object_the_lowest_number_has_the_endpoint() -> None:
     shared = [on_premises(url="https://whatsapp-web")]
     one = an_object("one", ("+15550001111", "+4930123456", "+999999999"), apis=shared)
     ownership.update(one)
-    told = "leads to the same endpoint as +999999999 of this object; remove one of them"
+    told = "same endpoint as +999999999 of this object; remove one of them"
     assert denied(ownership, one) == {"+15550001111": told, "+4930123456": told}
 
 

@@ -246,7 +246,7 @@ def test_an_api_key_that_was_copied_twice_is_the_lowest_numbers() -> None:
     assert (other.endpoint, other.limiter_key) == (None, "")
     assert other.problem is not None
     assert (other.problem.reason, other.problem.retry) == (Reason.DUPLICATE_NUMBER, Retry.TERMINAL)
-    assert other.problem.message == f"has the same API key as {NUMBER}; each number needs an API key of its own"
+    assert other.problem.message == f"same API key as {NUMBER}; each number needs an API key of its own"
 
 
 def test_one_api_key_will_do_where_the_address_tells_numbers_apart() -> None:
@@ -284,7 +284,7 @@ def test_one_pod_for_two_numbers_is_the_lower_ones() -> None:
     other, lowest = targets(spec_body([OTHER_NUMBER, NUMBER], apis=[on_premises(url="https://whatsapp-web")]))
     assert lowest.problem is None
     assert other.problem is not None
-    assert other.problem.message == f"leads to the same endpoint as {NUMBER} of this object; remove one of them"
+    assert other.problem.message == f"same endpoint as {NUMBER} of this object; remove one of them"
 
 
 def test_secrets_that_are_the_same_make_the_same_target() -> None:

@@ -599,7 +599,8 @@ async def test_unusable_token(token: object) -> None:
 )
 async def test_no_response(error: HttpError, reason: Reason, retry: Retry) -> None:
     """Each way to get no response has its reason and its message, which names the host."""
-    message = "whatsapp.messaging.svc: w"
+    advice = "; correct `tls.caSecretRef`" if isinstance(error, CABundleError) else ""
+    message = f"whatsapp.messaging.svc: w{advice}"
     assert await read(error) == Failure(reason=reason, message=message, retry=retry)
     assert await publish(error) == Failure(reason=reason, message=message, retry=retry, unknown=error.sent)
 
