@@ -25,8 +25,11 @@ class OperatorProcess:
     """A running operator; `stop` and `start` (or `kill`) may be called again and again.
 
     Attributes:
+        program: What Python runs.
         credential: What its requests since the last start have in the audit log.
     """
+
+    program: Sequence[str] = ("-m", "bek_operator")
 
     def __init__(
         self, api_server: ApiServer, arguments: Sequence[str] = (), *, name: str = "operator", admin: bool = False
@@ -65,7 +68,7 @@ class OperatorProcess:
         self._port, self.metrics_port = free_port(), free_port()
         self._process = self._api_server.keeper.spawn(
             self._name,
-            [sys.executable, "-m", "bek_operator", *self._arguments],
+            [sys.executable, *self.program, *self._arguments],
             env={
                 "KUBECONFIG": str(self._kubeconfig()),
                 "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
@@ -79,6 +82,11 @@ class OperatorProcess:
         if wait:
             wait_until_up("the operator", self._process, self.is_ready, self.log)
 
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status of one that has ended by itself, otherwise None."""
+        return None if self._process is None else self._process.poll()
+
     def ensure_running(self) -> None:
         """Start it if it is not running."""
         if self._process is None or self._process.poll() is not None:
@@ -86,13 +94,18 @@ class OperatorProcess:
 
     def is_ready(self) -> bool:
         """Return whether `/readyz` succeeds."""
+        return self.probe("/readyz") == "ok\n"
+
+    def probe(self, path: str) -> str:
+        """Return what a probe answers; empty when it does not, within the time that the kubelet allows."""
         # http.client, because it knows no proxies.
         try:
             with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)) as connection:
-                connection.request("GET", "/readyz")
-                return connection.getresponse().status == http.HTTPStatus.OK
+                connection.request("GET", path)
+                response = connection.getresponse()
+                return response.read().decode()
         except (OSError, http.client.HTTPException):
-            return False
+            return ""
 
     def metrics(self, path: str = "/metrics", **headers: str) -> tuple[int, str, bytes]:
         """Return status, content type and body of what the metrics' port answers."""
