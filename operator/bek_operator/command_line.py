@@ -80,12 +80,13 @@ def _main(
     # What was imported stays to the end.
     gc.freeze()
     try:
-        name = asyncio.run(operator(settings))
+        level, cause = logging.INFO, asyncio.run(operator(settings))
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every cause is logged
-        log.error("stopped: %s", _why(error))  # noqa: TRY400 - _why logs the traceback
-        return 1
-    log.info("stopped: %s", name)
-    return 0
+        level, cause = logging.ERROR, _why(error)
+    # The failure of a task that nobody awaited is logged when the task is collected; the last line is ours.
+    gc.collect()
+    log.log(level, "stopped: %s", cause)
+    return int(level == logging.ERROR)
 
 
 def _why(error: BaseException) -> str:

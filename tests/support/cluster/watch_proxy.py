@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import ClientSession, TCPConnector, web
@@ -47,7 +48,7 @@ class WatchProxy:
         connector = TCPConnector(ssl=client_context(self._ca_file), limit=0)
         session = await self._stack.enter_async_context(ClientSession(connector=connector))
         proxy = web.Application()
-        proxy.router.add_route("*", "/{path:.*}", lambda request: self._pass_on(session, request))
+        proxy.router.add_route("*", "/{path:.*}", partial(self._pass_on, session))
         runner = web.AppRunner(proxy, access_log=None, shutdown_timeout=0.1)
         self._stack.push_async_callback(runner.cleanup)
         await runner.setup()
@@ -65,7 +66,7 @@ class WatchProxy:
         headers = {name: request.headers[name] for name in names if name in request.headers}
         url = URL(self._api_server + request.raw_path, encoded=True)
         body = await request.read()
-        async with session.request(request.method, url, headers=headers, data=body) as answer:
+        async with session.request(request.method, url, headers=headers, data=body or None) as answer:
             response.set_status(answer.status)
             response.content_type = answer.content_type
             await response.prepare(request)
