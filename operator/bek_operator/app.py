@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from bek_operator.cluster.client import Client
@@ -15,7 +16,8 @@ from bek_operator.cluster.lease import Leases
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secret_watch import SecretWatch
 from bek_operator.cluster.secrets import SecretReader
-from bek_operator.controller.health import probes
+from bek_operator.cluster.traffic import AWAY_SECONDS, Observer
+from bek_operator.controller.health import SILENCE_SECONDS, probes, unhealthy
 from bek_operator.controller.informer import Informer
 from bek_operator.controller.kopf_run import run_kopf
 from bek_operator.controller.leader import Alone, Elector, Leadership
@@ -30,6 +32,7 @@ from bek_operator.metrics import apis
 from bek_operator.metrics.metrics import Metrics
 from bek_operator.numbers.endpoints import EgressPolicy
 from bek_operator.settings import Settings
+from bek_operator.supervise import supervise
 from bek_operator.times import Clock, steady_clock
 from bek_operator.whatsapp.backend import Backends
 from bek_operator.whatsapp.cloud.backend import Cloud
@@ -37,17 +40,25 @@ from bek_operator.whatsapp.on_premises.backend import OnPremises
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 
 
-async def run(settings: Settings) -> str:
-    """Run the operator until a signal arrives or a component fails.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """After how many seconds `/healthz` takes a watch for lost, and the API server for away."""
+
+    silence_seconds: float = SILENCE_SECONDS
+    away_seconds: float = AWAY_SECONDS
+
+
+async def run(settings: Settings, limits: Limits = Limits()) -> str:
+    """Run the operator until a signal arrives, or a component fails or ends by itself.
 
     Returns:
         The name of the signal.
 
     Raises:
-        Exception: the failure; `ClusterError`, `OSError` and `WatchEnded` have a message for users.
+        Exception: the failure; `ClusterError`, `Ended`, `OSError` and `WatchEnded` have a message for users.
     """
     signals = _Signals()
-    work = asyncio.create_task(_work(settings, signals.listen), name="work")
+    work = asyncio.create_task(_work(settings, limits, signals.listen), name="work")
     signalled = asyncio.create_task(signals.wait(), name="signal")
     try:
         await asyncio.wait([work, signalled], return_when=asyncio.FIRST_COMPLETED)
@@ -77,13 +88,14 @@ class _Signals:
         return await self._received.get()
 
 
-async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None:
-    """Create and run all components; the failure of one ends all."""
+async def _work(settings: Settings, limits: Limits, restore_signals: Callable[[], None]) -> None:
+    """Create and run all components; the end of one ends all."""
     async with AsyncExitStack() as stack:
         clock = steady_clock()
         metrics = Metrics(clock)
-        counted = (metrics.cluster.request,)
-        client = await stack.enter_async_context(await Client.connect(counted))
+        observer = Observer(clock, limits.away_seconds)
+        observed = (metrics.cluster.request, observer)
+        client = await stack.enter_async_context(await Client.connect(observed))
         leadership = _leadership(settings, client)
         if settings.lease:
             metrics.process.watch_leader(settings.lease.name, leadership.is_leader)
@@ -115,13 +127,16 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
                 settings.namespaces,
                 restore_signals,
                 selector=settings.watch_label_selector,
-                middlewares=counted,
+                middlewares=observed,
             ),
             paths=objects.paths,
             discovery=objects,
             resync=informer.resync,
             clock=clock,
         )
+
+        def not_healthy() -> str:
+            return unhealthy(observer.traffic(), clock(), limits.silence_seconds)
 
         def unready() -> str:
             if not informer.synced.is_set():
@@ -137,18 +152,16 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
             await informer.synced.wait()
             await leadership.run(lead)
 
-        await stack.enter_async_context(WebServer("health-address", settings.health, probes(unready)))
+        await stack.enter_async_context(WebServer("health-address", settings.health, probes(not_healthy, unready)))
         await stack.enter_async_context(WebServer("metrics-address", settings.metrics, {"/metrics": metrics.handler()}))
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(informer.run(), name="informer")
-        group.create_task(watch_objects(), name="object watch")
-        group.create_task(take_part(), name="leadership")
+        parts = {"informer": informer.run(), "object watch": watch_objects(), "leadership": take_part()}
         if settings.watch_secrets:
             watched = SecretWatch(
                 client, settings.namespaces, settings.secret_selector, informer.on_secret_event, clock
             )
             metrics.cluster.watch_secrets(watched)
-            group.create_task(watched.run(), name="secret watch")
+            parts["secret watch"] = watched.run()
+        await supervise(parts)
 
 
 def _leadership(settings: Settings, client: Client) -> Leadership:

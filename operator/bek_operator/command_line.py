@@ -7,8 +7,9 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 from bek_operator import app
 from bek_operator.cluster.client import in_pod, pod_namespace
@@ -16,7 +17,8 @@ from bek_operator.cluster.errors import ClusterError
 from bek_operator.controller.leader import LeaderError
 from bek_operator.controller.watch import WatchEnded
 from bek_operator.logs import set_up_logging
-from bek_operator.settings import InvalidSettings, read_settings, shown
+from bek_operator.settings import InvalidSettings, Settings, read_settings, shown
+from bek_operator.supervise import Ended
 
 log = logging.getLogger("bek_operator")
 
@@ -47,12 +49,16 @@ _VALUE_FLAGS = {
 }
 
 
-def run() -> int:
+def run(operator: Callable[[Settings], Coroutine[Any, Any, str]] = app.run) -> int:
     """Run the operator; return 0 after a signal, 1 after an error, 2 for invalid settings."""
-    return _main(sys.argv[1:], os.environ)
+    return _main(sys.argv[1:], os.environ, operator)
 
 
-def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+def _main(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    operator: Callable[[Settings], Coroutine[Any, Any, str]],
+) -> int:
     missing = _without_value(arguments)
     given, unknown = _parser().parse_known_args([one for one in arguments if one not in missing])
     texts = {
@@ -75,12 +81,13 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     # What was imported stays to the end.
     gc.freeze()
     try:
-        name = asyncio.run(app.run(settings))
+        level, cause = logging.INFO, asyncio.run(operator(settings))
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every cause is logged
-        log.error("stopped: %s", _why(error))  # noqa: TRY400 - _why logs the traceback
-        return 1
-    log.info("stopped: %s", name)
-    return 0
+        level, cause = logging.ERROR, _why(error)
+    # The failure of a task that nobody awaited is logged when the task is collected; the last line is ours.
+    gc.collect()
+    log.log(level, "stopped: %s", cause)
+    return int(level == logging.ERROR)
 
 
 def _why(error: BaseException) -> str:
@@ -88,7 +95,7 @@ def _why(error: BaseException) -> str:
     # Several tasks may have failed together; the first cause is enough.
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, ClusterError | LeaderError | OSError | WatchEnded):
+    if isinstance(error, ClusterError | Ended | LeaderError | OSError | WatchEnded):
         return str(error)
     log.error("unexpected error; please report it", exc_info=error)
     return type(error).__name__

@@ -111,7 +111,8 @@ def test_a_standby_is_ready_and_sends_nothing(replicas: Replicas) -> None:
     replicas.rotate("second")
     scene.wait_for(lambda: len(replicas.requests(standby, mark)) > 3, "the standby looks at the Lease")
 
-    assert standby.is_ready()
+    for replica in (replicas.leader, standby):
+        assert (replica.probe("/readyz"), replica.probe("/healthz")) == ("ok\n", "ok\n")
     assert {(one.verb, one.resource) for one in replicas.requests(standby, mark)} <= {
         ("get", "leases"),
         ("watch", "secrets"),

@@ -20,6 +20,7 @@ from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.types import ObjectKey
 from bek_operator.lru_cache import LRUCache
 from bek_operator.status.events import Event
+from bek_operator.supervise import supervise
 from bek_operator.times import micro_time
 
 log = logging.getLogger(__name__)
@@ -86,10 +87,7 @@ class Events:
     async def run(self) -> NoReturn:
         """Post until cancelled; what waits then is dropped."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_AT_ONCE):
-                    group.create_task(self._post_waiting())
-            raise AssertionError("the workers never end")
+            await supervise({f"worker {index} of events": self._post_waiting() for index in range(_AT_ONCE)})
         finally:
             self._dropped += self.waiting
             self._queues.clear()

@@ -13,6 +13,7 @@ from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, validating
 from bek_operator.cluster.errors import BadRequest, ClusterError, Gone, InvalidSelector, Unavailable
+from bek_operator.supervise import supervise
 from bek_operator.times import Clock
 
 EventHandler = Callable[[str, str, str], None]
@@ -61,9 +62,7 @@ class SecretWatch:
             ExceptionGroup: of an InvalidSelector: the API server rejects the label selector.
         """
         self._heard_at = dict.fromkeys(self._paths, self._clock())
-        async with asyncio.TaskGroup() as group:
-            for path in self._paths:
-                group.create_task(self._watch_path(path, sleep))
+        await supervise({f"watch {path}": self._watch_path(path, sleep) for path in self._paths})
 
     async def _watch_path(self, path: str, sleep: Callable[[float], Awaitable[None]]) -> None:
         """List once, then watch from the last resourceVersion; list again when that is too old."""

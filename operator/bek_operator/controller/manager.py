@@ -21,6 +21,7 @@ from bek_operator.controller.workqueue import Due, Limits, Priority, WorkQueue
 from bek_operator.crd.types import ObjectKey
 from bek_operator.numbers.endpoint import Endpoint
 from bek_operator.numbers.endpoints import EgressPolicy
+from bek_operator.supervise import supervise
 from bek_operator.times import Clock
 from bek_operator.whatsapp.backend import Backend
 
@@ -91,11 +92,14 @@ class Manager:
         try:
             with self._informer.listening(self):
                 self._start()
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._objects.run())
-                    group.create_task(self._numbers.run())
-                    group.create_task(self._events.run())
-                    group.create_task(self._expire_secrets_periodically())
+                await supervise(
+                    {
+                        "workers of objects": self._objects.run(),
+                        "workers of numbers": self._numbers.run(),
+                        "events": self._events.run(),
+                        "expiry of Secrets": self._expire_secrets_periodically(),
+                    }
+                )
         finally:
             await self._secrets.close()
 

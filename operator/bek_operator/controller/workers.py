@@ -4,7 +4,8 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -62,6 +63,7 @@ class Workers(Generic[K]):
         self._open = False
         self._timer: asyncio.Handle | None = None
         self._timer_at = math.inf
+        self._broken: asyncio.Future[None] | None = None
 
     def add(self, key: K, due: Due) -> None:
         """Enqueue a key."""
@@ -77,11 +79,16 @@ class Workers(Generic[K]):
             task.cancel()
 
     async def run(self) -> None:
-        """Work until cancelled; then running reconciles are cancelled and awaited."""
+        """Work until cancelled; then running reconciles are cancelled and awaited.
+
+        Raises:
+            Exception: the queue failed, between two reconciles.
+        """
+        self._broken = asyncio.get_running_loop().create_future()
         self._open = True
         self._start_due()
         try:
-            await asyncio.Event().wait()
+            await self._broken
         finally:
             self._open = False
             self._wake_by(math.inf)
@@ -102,14 +109,15 @@ class Workers(Generic[K]):
 
     def _start_due(self) -> None:
         """Start reconciles of due keys while there are free workers; called again when one ends."""
-        self._timer, self._timer_at = None, math.inf
-        while (key := self._queue.pick(now := self._clock())) is not None:
-            # In a context of its own: the log fields of whoever enqueued the key are not its fields.
-            task = asyncio.create_task(self._work(key), name=f"{self._name} {key}", context=Context())
-            self._tasks[key] = task
-            # Not a `finally` around the work: a task that is cancelled before its first step never gets there.
-            task.add_done_callback(partial(self._ended, key))
-        self._wake_by(self._queue.next_at(now))
+        with self._ending_run():
+            self._timer, self._timer_at = None, math.inf
+            while (key := self._queue.pick(now := self._clock())) is not None:
+                # In a context of its own: the log fields of whoever enqueued the key are not its fields.
+                task = asyncio.create_task(self._work(key), name=f"{self._name} {key}", context=Context())
+                self._tasks[key] = task
+                # Not a `finally` around the work: a task that is cancelled before its first step never gets there.
+                task.add_done_callback(partial(self._ended, key))
+            self._wake_by(self._queue.next_at(now))
 
     async def _work(self, key: K) -> None:
         with about(**self._fields(key), reconcileID=str(uuid4())):
@@ -124,14 +132,25 @@ class Workers(Generic[K]):
                 raise
 
     def _ended(self, key: K, task: asyncio.Task[None]) -> None:
-        del self._tasks[key]
-        error = None if task.cancelled() else task.exception()
-        # After a requested cancellation the caller decides what is next; any other cancellation is an error.
-        failed = error is not None or (task.cancelled() and not task.cancelling())
-        self._queue.done(key, retry_at=self._retry_at(key) if failed else None)
-        if not self._is_failing(key) or key not in self._queue:
-            self._failures.pop(key, None)
-        self._wake_by(self._clock())
+        with self._ending_run():
+            del self._tasks[key]
+            error = None if task.cancelled() else task.exception()
+            # After a requested cancellation the caller decides what is next; any other cancellation is an error.
+            failed = error is not None or (task.cancelled() and not task.cancelling())
+            self._queue.done(key, retry_at=self._retry_at(key) if failed else None)
+            if not self._is_failing(key) or key not in self._queue:
+                self._failures.pop(key, None)
+            self._wake_by(self._clock())
+
+    @contextmanager
+    def _ending_run(self) -> Iterator[None]:
+        """Have an error end `run`: the event loop, which calls us, would log it, and nothing be started any more."""
+        try:
+            yield
+        except Exception as error:
+            if self._broken is None or self._broken.done():
+                raise
+            self._broken.set_exception(error)
 
     def _log(self, error: Exception) -> None:
         if isinstance(error, ClusterError):

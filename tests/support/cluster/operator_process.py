@@ -34,8 +34,11 @@ class OperatorProcess:
         env: More variables of its environment.
 
     Attributes:
+        program: What Python runs.
         credential: What its requests since the last start have in the audit log.
     """
+
+    program: Sequence[str] = ("-m", "bek_operator")
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class OperatorProcess:
         self._port, self.metrics_port = free_port(), free_port()
         self._process = self._api_server.keeper.spawn(
             self._name,
-            [sys.executable, "-m", "bek_operator", *self._arguments],
+            [sys.executable, *self.program, *self._arguments],
             env={
                 "KUBECONFIG": str(self._kubeconfig()),
                 "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
@@ -98,6 +101,11 @@ class OperatorProcess:
         if wait:
             wait_until_up("the operator", self._process, self.is_ready, self.log)
 
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status of one that has ended by itself, otherwise None."""
+        return None if self._process is None else self._process.poll()
+
     def ensure_running(self) -> None:
         """Start it if it is not running."""
         if not self.is_running():
@@ -105,13 +113,18 @@ class OperatorProcess:
 
     def is_ready(self) -> bool:
         """Return whether `/readyz` succeeds."""
+        return self.probe("/readyz") == "ok\n"
+
+    def probe(self, path: str) -> str:
+        """Return what a probe answers; empty when it does not, within the time that the kubelet allows."""
         # http.client, because it knows no proxies.
         try:
             with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)) as connection:
-                connection.request("GET", "/readyz")
-                return connection.getresponse().status == http.HTTPStatus.OK
+                connection.request("GET", path)
+                response = connection.getresponse()
+                return response.read().decode()
         except (OSError, http.client.HTTPException):
-            return False
+            return ""
 
     def is_running(self) -> bool:
         """Return whether it has not ended."""

@@ -18,16 +18,16 @@ from bek_operator.times import steady_clock
 HALF_A_REQUEST = b"GET /healthz HTTP/1.1\r\nHost: pod\r\n"
 
 
-def serving(port: int, unready: str = "") -> WebServer:
+def serving(port: int, unready: str = "", unhealthy: str = "") -> WebServer:
     """Return a server of the probes."""
-    return WebServer("health-address", Address(host="127.0.0.1", port=port), probes(lambda: unready))
+    return WebServer("health-address", Address(host="127.0.0.1", port=port), probes(lambda: unhealthy, lambda: unready))
 
 
-async def ask(unready: str, path: str, method: str = "GET") -> tuple[int, str]:
+async def ask(unready: str, path: str, method: str = "GET", *, unhealthy: str = "") -> tuple[int, str]:
     """Return status and text of a probe."""
     port = unused_port()
     async with (
-        serving(port, unready),
+        serving(port, unready, unhealthy),
         ClientSession() as session,
         session.request(method, f"http://127.0.0.1:{port}{path}") as response,
     ):
@@ -35,8 +35,10 @@ async def ask(unready: str, path: str, method: str = "GET") -> tuple[int, str]:
 
 
 async def test_a_process_that_answers_is_alive() -> None:
-    """Whether it is ready or not."""
+    """Whether it is ready or not, unless something is said against it."""
     assert await ask("not yet", "/healthz") == (200, "ok\n")
+    assert await ask("", "/healthz", unhealthy="a watch is lost") == (503, "a watch is lost\n")
+    assert await ask("", "/readyz", unhealthy="a watch is lost") == (200, "ok\n")
 
 
 async def test_a_process_is_ready_when_nothing_is_said_against_it() -> None:
@@ -90,7 +92,7 @@ async def test_a_connection_ends_whatever_the_client_does() -> None:
     """It has sent half a request, or nothing at all."""
     port = unused_port()
     address = Address(host="127.0.0.1", port=port)
-    async with WebServer("health-address", address, probes(lambda: ""), seconds=0.05):
+    async with WebServer("health-address", address, probes(lambda: "", lambda: ""), seconds=0.05):
         for sent in (HALF_A_REQUEST, b""):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(sent)

@@ -20,8 +20,8 @@ from support.virtual_time import until, virtual_time
 class Bench:
     """Workers whose work is told by each test, and what they did and applied."""
 
-    def __init__(self, size: int = 2) -> None:
-        queue: WorkQueue[str] = WorkQueue(size)
+    def __init__(self, size: int = 2, queue: WorkQueue[str] | None = None) -> None:
+        queue = queue or WorkQueue(size)
         self.workers: Workers[str] = Workers("test", queue, self, self._apply, now)
         self.results: dict[str, Result] = {}
         self.applied: list[tuple[Result, int]] = []
@@ -276,3 +276,20 @@ async def test_the_end_waits_for_work_that_is_not_to_be_cut_off() -> None:
     assert [round(at - start) for at in done] == [7]
     assert bench.cut_off == ["y"]
     assert round(now() - start) == 7
+
+
+class BrokenQueue(WorkQueue[str]):
+    """A queue that fails between two reconciles."""
+
+    def done(self, key: str, *, retry_at: float | None = None) -> None:
+        """Fail."""
+        raise ValueError(f"{key} is not under way, to {retry_at}")
+
+
+@virtual_time
+async def test_a_queue_that_fails_ends_the_workers() -> None:
+    """The event loop would only log it, and nothing would be worked on any more."""
+    bench = Bench(queue=BrokenQueue(2))
+    bench.add("a")
+    with pytest.raises(ValueError, match="a is not under way"):
+        await bench.workers.run()
