@@ -90,7 +90,7 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
         backends = _backends(settings, clock, metrics, leadership.is_leader)
         stack.push_async_callback(backends.close)
         leader_client = LeaderClient(client, leadership.is_leader)
-        objects = Objects(leader_client, settings.namespaces)
+        objects = Objects(leader_client, settings.namespaces, settings.watch_label_selector)
         informer = Informer(objects)
         ports = Ports(
             objects=informer,
@@ -109,7 +109,13 @@ async def _work(settings: Settings, restore_signals: Callable[[], None]) -> None
 
         watch = ObjectWatch(
             kopf=lambda stream: run_kopf(
-                stream, informer.on_event, client.access, settings.namespaces, restore_signals, counted
+                stream,
+                informer.on_event,
+                client.access,
+                settings.namespaces,
+                restore_signals,
+                selector=settings.watch_label_selector,
+                middlewares=counted,
             ),
             paths=objects.paths,
             discovery=objects,

@@ -28,6 +28,7 @@ _LIST_FLAGS = {
     "default: Services of the object's own namespace on port 443 and the Cloud API)",
 }
 _VALUE_FLAGS = {
+    "watch-label-selector": "label selector of the objects to serve, for one of several shards (default: none)",
     "cloud-url": "base URL of the Cloud API (default: https://graph.facebook.com)",
     "cloud-ca": "file with the CA certificates for the Cloud API (default: the system's)",
     "cloud-proxy": "proxy for calls to the Cloud API and to providers (default: HTTPS_PROXY)",
@@ -37,7 +38,7 @@ _VALUE_FLAGS = {
     "secret-selector": "label selector that narrows the watch on Secrets (default: none)",
     "leader-elect": "on or off: whether several replicas elect one that works (default: on in a pod, off elsewhere)",
     "lease-namespace": "namespace of the Lease for that (default: the pod's own)",
-    "lease-name": "name of that Lease (default: bek-operator)",
+    "lease-name": "name of that Lease, another one for each shard (default: bek-operator)",
     "health-address": "address of /healthz and /readyz (default: :8081)",
     "metrics-address": "address of /metrics (default: :8080)",
     "log-level": "debug, info, warning or error (default: info)",

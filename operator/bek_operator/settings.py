@@ -47,6 +47,7 @@ class Settings:
 
     Attributes:
         namespaces: The namespaces to serve; all of them when empty.
+        watch_label_selector: Label selector of the objects to serve; empty for every object. The API server checks it.
         hosts: The hosts that objects can make the operator call.
         cloud: Base URL of the Cloud API.
         cloud_ca: CA bundle for it, as PEM; `None` for the system's.
@@ -63,6 +64,7 @@ class Settings:
     """
 
     namespaces: tuple[str, ...] = ()
+    watch_label_selector: str = ""
     hosts: AllowedHosts
     cloud: Url
     cloud_ca: str | None = None
@@ -88,6 +90,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     faults: list[str] = []
     reader = _Reader(given, faults)
     namespaces = reader.namespaces("namespace")
+    watch_label_selector = reader.text("watch-label-selector", "")
     concurrency = reader.count("concurrency", 50, 1000)
     concurrency_per_host = reader.count("concurrency-per-host", 8, 1000)
     watch_secrets = reader.choice("watch-secrets", "on", ("on", "off")) == "on"
@@ -106,6 +109,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         raise InvalidSettings("\n".join(faults))
     return Settings(
         namespaces=namespaces,
+        watch_label_selector=watch_label_selector,
         hosts=hosts,
         cloud=cloud,
         cloud_ca=cloud_ca,
@@ -159,7 +163,10 @@ class _Reader:
             self._faults.append("--lease-namespace: must be given with --leader-elect=on outside of a pod")
         elif namespace and not _DNS_LABEL.fullmatch(namespace):
             self._faults.append(f"--lease-namespace: must be the name of a namespace, not {namespace!r}")
-        if not _OBJECT_NAME.fullmatch(name):
+        if elected and self.text("watch-label-selector", "") and not self.text("lease-name", ""):
+            # With one Lease for all shards only one of them would work.
+            self._faults.append("--lease-name: must be given with --watch-label-selector, another one for each shard")
+        elif not _OBJECT_NAME.fullmatch(name):
             self._faults.append(f"--lease-name: must be the name of a Lease, not {name!r}")
         return LeaseName(namespace=namespace, name=name) if elected else None
 

@@ -95,6 +95,11 @@ class FakeObjects(_Server):
         self._bodies[ref]["metadata"]["annotations"][REQUESTED_AT] = value
         self._changed(ref)
 
+    def label(self, ref: ObjectKey, name: str, value: str) -> None:
+        """Give an object a label."""
+        self._bodies[ref]["metadata"].setdefault("labels", {})[name] = value
+        self._changed(ref)
+
     def touch(self, ref: ObjectKey) -> None:
         """Change only what the operator ignores."""
         self._changed(ref)

@@ -293,6 +293,43 @@ def test_a_component_stays_with_the_operator(tmp_path: Path) -> None:
     assert {body["metadata"].get("namespace") for body in added} == {"bek-system"}
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS.values(), ids=OVERLAYS.keys())
+def test_shards_share_what_is_one_and_have_the_rest_of_their_own(tmp_path: Path, overlay: dict[str, str]) -> None:
+    """Each has a Deployment that selects only its own pods, a selector, a Lease, and a Role that names that Lease."""
+    resources = [os.path.relpath(ROOT / "deploy" / "examples" / "shards", tmp_path)]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, "resources": resources}), encoding="utf-8")
+
+    bodies = _kustomize(tmp_path)
+
+    shared = [body["kind"] for body in _shipped() if body["kind"] not in {"Deployment", "Role", "RoleBinding"}]
+    own = ["Deployment", "Role", "RoleBinding"] * 3
+    assert sorted(body["kind"] for body in bodies) == sorted([*shared, *own])
+    (account,) = [body["metadata"] for body in bodies if body["kind"] == "ServiceAccount"]
+    settings = {}
+    for deployment in (body for body in bodies if body["kind"] == "Deployment"):
+        pod, labels = deployment["spec"]["template"], deployment["spec"]["selector"]["matchLabels"]
+        assert pod["spec"]["serviceAccountName"] == account["name"]
+        assert pod["metadata"]["labels"] == labels
+        assert labels["app.kubernetes.io/name"] == "bek-operator"
+        (container,) = pod["spec"]["containers"]
+        given = {one["name"].removeprefix("BEK_").lower().replace("_", "-"): one["value"] for one in container["env"]}
+        shard = read_settings({**given, "lease-namespace": account["namespace"]}, in_pod=True)
+        assert shard.lease
+        settings[labels["app.kubernetes.io/instance"]] = (shard.watch_label_selector, shard.lease.name)
+    assert settings == {
+        "main": ("!bek.dev/shard", "bek-operator"),
+        "shard1": ("bek.dev/shard=shard1", "bek-operator-shard1"),
+        "shard2": ("bek.dev/shard=shard2", "bek-operator-shard2"),
+    }
+    leases = {body["metadata"]["name"]: body["rules"][1]["resourceNames"] for body in bodies if body["kind"] == "Role"}
+    assert sorted(leases.values()) == [[lease] for _, lease in sorted(settings.values(), key=lambda one: one[1])]
+    bindings = [body for body in bodies if body["kind"] == "RoleBinding"]
+    assert {one["roleRef"]["name"] for one in bindings} == {*leases}
+    assert [(one["subjects"][0]["namespace"], one["subjects"][0]["name"]) for one in bindings] == [
+        (account["namespace"], account["name"])
+    ] * 3
+
+
 def test_the_container_has_the_ports_that_are_listened_on() -> None:
     """By default."""
     (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]

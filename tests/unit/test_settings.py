@@ -27,6 +27,7 @@ def test_every_setting_has_a_default() -> None:
     """The defaults serve the whole cluster."""
     settings = read()
     assert (settings.namespaces, settings.secret_selector, settings.watch_secrets) == ((), "", True)
+    assert settings.watch_label_selector == ""
     assert (settings.concurrency, settings.concurrency_per_host) == (50, 8)
     assert settings.health == Address(host="", port=8081)
     assert settings.metrics == Address(host="", port=8080)
@@ -97,6 +98,18 @@ def test_a_label_selector_is_passed_on() -> None:
     """Unchanged; commas do not split it, and it is the API server that judges it."""
     for text in ("tier in (gold, silver),app notin (x)", "a b"):
         assert read(secret_selector=text).secret_selector == text
+        assert read(watch_label_selector=text).watch_label_selector == text
+
+
+def test_a_shard_has_a_lease_of_its_own() -> None:
+    """With one for all shards only one of them would work; a process that is the only one needs none."""
+    shard = {"watch_label_selector": "bek.dev/shard=a", "lease_namespace": "bek-system"}
+    assert faults_of(**shard, leader_elect="on") == [
+        "--lease-name: must be given with --watch-label-selector, another one for each shard"
+    ]
+    given = read(**shard, leader_elect="on", lease_name="bek-operator-a")
+    assert given.lease == LeaseName(namespace="bek-system", name="bek-operator-a")
+    assert read(**shard).lease is None
 
 
 FAULTS: list[tuple[str, str]] = [

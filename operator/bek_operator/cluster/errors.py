@@ -2,6 +2,7 @@
 
     ClusterError
     ├── BadRequest    the request is invalid
+    │   └── InvalidSelector   a flag's label selector is invalid; not retried
     ├── NotFound      no such object (or the CRD is not installed)
     ├── Conflict      another writer was first, or the object was re-created
     ├── Forbidden     RBAC forbids it
@@ -19,6 +20,15 @@ class ClusterError(Exception):
 
 class BadRequest(ClusterError):
     """The request is invalid."""
+
+
+class InvalidSelector(BadRequest):
+    """The API server rejects the label selector that a flag has."""
+
+    def __init__(self, flag: str, selector: str, error: BadRequest) -> None:
+        super().__init__(
+            f"{flag}: must be a label selector such as app=flows,tier in (a,b), not {selector!r} ({error})"
+        )
 
 
 class NotFound(ClusterError):

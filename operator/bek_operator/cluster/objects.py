@@ -1,11 +1,11 @@
 """Lists and reads BusinessEncryptionKeys, and writes their status."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from bek_operator.cluster.client import name_in_path, validating
-from bek_operator.cluster.errors import Conflict, NotFound
+from bek_operator.cluster.errors import BadRequest, Conflict, InvalidSelector, NotFound
 from bek_operator.cluster.leader_client import Requests
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
@@ -18,11 +18,15 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class Objects:
-    """The BusinessEncryptionKeys of the given namespaces; of all namespaces when there are none."""
+    """The BusinessEncryptionKeys of the given namespaces; of all namespaces when there are none.
 
-    def __init__(self, client: Requests, namespaces: Sequence[str]) -> None:
+    With a label selector only those that match it: the others do not exist here. The API server judges which do.
+    """
+
+    def __init__(self, client: Requests, namespaces: Sequence[str], selector: str = "") -> None:
         self._client = client
         self._namespaces = namespaces
+        self._selector = selector
 
     @property
     def paths(self) -> Sequence[str]:
@@ -52,12 +56,12 @@ class Objects:
         """Yield every object.
 
         Raises:
-            ClusterError: `NotFound` when the CRD is not installed.
+            ClusterError: `NotFound` when the CRD is not installed, `InvalidSelector` when the API server rejects it.
         """
         for path in self.paths:
             query = {"limit": str(_PAGE)}
             while True:
-                page = await self._client.request("GET", path, query=query)
+                page = await self._page(path, query)
                 with validating(f"a list of {PLURAL}"):
                     resources = [parse_object(item) for item in page["items"] or ()]
                     token = page["metadata"].get("continue")
@@ -70,15 +74,27 @@ class Objects:
     async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
         """Return the object; `None` when it does not exist.
 
+        It is a LIST, because a GET knows no selector. Without a resourceVersion in it neither is answered from a cache
+        that lags behind.
+
         Raises:
             ClusterError: the request failed.
         """
         try:
-            body = await self._client.request("GET", _path(namespace, name))
+            page = await self._page(_path(namespace), {"fieldSelector": f"metadata.name={name}"})
         except NotFound:
             return None
-        with validating(f"a {KIND}"):
-            return parse_object(body)
+        with validating(f"a list of {PLURAL}"):
+            return next((parse_object(item) for item in page["items"] or ()), None)
+
+    async def _page(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        selector = {"labelSelector": self._selector} if self._selector else {}
+        try:
+            return await self._client.request("GET", path, query={**query, **selector})
+        except BadRequest as error:
+            if not selector or "continue" in query:
+                raise
+            raise InvalidSelector("--watch-label-selector", self._selector, error) from None
 
     async def write_status(self, resource: BusinessEncryptionKey, status: Status) -> str:
         """Replace the status of an object at its resourceVersion; return the new resourceVersion.
@@ -116,7 +132,7 @@ class Objects:
             },
             "status": render_status(status),
         }
-        path = _path(resource.ref.namespace, resource.ref.name) + "/status"
+        path = f"{_path(resource.ref.namespace)}/{name_in_path(resource.ref.name)}/status"
         # The response needs the metadata only.
         found = await self._client.request("PUT", path, body=body, headers={"Accept": _METADATA_ONLY})
         with validating(f"a {KIND}"):
@@ -124,7 +140,6 @@ class Objects:
         return written
 
 
-def _path(namespace: str | None, name: str | None = None) -> str:
-    base = f"/apis/{GROUP}/{VERSION}"
+def _path(namespace: str | None) -> str:
     within = f"/namespaces/{name_in_path(namespace)}" if namespace else ""
-    return f"{base}{within}/{PLURAL}" + (f"/{name_in_path(name)}" if name else "")
+    return f"/apis/{GROUP}/{VERSION}{within}/{PLURAL}"

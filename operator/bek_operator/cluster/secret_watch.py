@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, validating
-from bek_operator.cluster.errors import BadRequest, ClusterError, Gone, Unavailable
+from bek_operator.cluster.errors import BadRequest, ClusterError, Gone, InvalidSelector, Unavailable
 from bek_operator.times import Clock
 
 EventHandler = Callable[[str, str, str], None]
@@ -58,7 +58,7 @@ class SecretWatch:
         """Watch until cancelled; a watch that fails is restarted with back-off.
 
         Raises:
-            ExceptionGroup: of a BadRequest: the API server rejects the label selector.
+            ExceptionGroup: of an InvalidSelector: the API server rejects the label selector.
         """
         self._heard_at = dict.fromkeys(self._paths, self._clock())
         async with asyncio.TaskGroup() as group:
@@ -85,10 +85,7 @@ class SecretWatch:
             except ClusterError as error:
                 selector = self._query.get("labelSelector")
                 if isinstance(error, BadRequest) and selector and version is None:
-                    raise BadRequest(
-                        "--secret-selector: must be a label selector such as app=flows,tier in (a,b), "
-                        f"not {selector!r} ({error})"
-                    ) from None
+                    raise InvalidSelector("--secret-selector", selector, error) from None
                 self.restarts += 1
                 if str(error) != logged:
                     log.warning("Secret watch failed: %s; reconnecting", error)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from bek_operator.cluster.client import validating
-from bek_operator.cluster.errors import ClusterError, Conflict, NotFound
+from bek_operator.cluster.errors import ClusterError, Conflict, InvalidSelector, NotFound
 from bek_operator.cluster.objects import KIND, NOT_INSTALLED
 from bek_operator.cluster.versions import is_newer
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
@@ -99,8 +99,11 @@ class Informer:
             held_back[uid] = kind, body
         elif kind == "DELETED":
             known = self._objects.get(ref)
+            if known and known.uid == uid and is_newer(known.version, version):
+                # With a label selector it also comes when a label changes, and may have changed back.
+                self._doubt(ref)
             # Another uid is of one that was created under its name: the end of the first one is old news then.
-            if known is None or known.uid == uid:
+            elif known is None or known.uid == uid:
                 self._set(ref, None)
         else:
             self._observe(ref, uid, version, body)
@@ -115,7 +118,11 @@ class Informer:
         self._resync_soon.set()
 
     async def run(self) -> None:
-        """List all objects until that succeeds, then periodically, until cancelled."""
+        """List all objects until that succeeds, then periodically, until cancelled.
+
+        Raises:
+            InvalidSelector: the API server rejects the label selector.
+        """
         for resource in await self._list_until_synced():
             self._objects[resource.ref] = resource
         log.info("caches synced", extra={"objects": len(self._objects)})
@@ -137,6 +144,8 @@ class Informer:
                 return [resource async for resource in self._client.list() if not resource.deleted]
             except NotFound:
                 message = NOT_INSTALLED
+            except InvalidSelector:
+                raise
             except ClusterError as error:
                 message = f"cannot list BusinessEncryptionKeys: {error}; retrying"
             if message != logged:

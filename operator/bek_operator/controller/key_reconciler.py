@@ -4,6 +4,7 @@ It calls only the API server, so it is always quick. Mistakes in spec and Secret
 problem of a target; numbers whose target has changed are enqueued by the `Result`.
 """
 
+import asyncio
 import math
 import random
 from collections import Counter
@@ -34,6 +35,9 @@ from bek_operator.times import Clock
 _FORBIDDEN_SECONDS: Final = 60.0
 """A change of RBAC is not watched, so a forbidden Secret is read again after so long."""
 
+_READING_AT_ONCE: Final = 8
+"""Objects whose Secrets are in memory at once; each Secret has up to a megabyte."""
+
 _Secrets = Mapping[str, SecretContent | Missing]
 
 
@@ -63,6 +67,7 @@ class KeyReconciler:
         self._objects = objects
         self._secrets = secrets
         self._keys = KeyCache()
+        self._reading = asyncio.Semaphore(_READING_AT_ONCE)
         self._egress = egress
         self._writer = writer
         self._limits = limits
@@ -82,11 +87,12 @@ class KeyReconciler:
             return Result()
         changes = Result()
         if state.secrets.is_due(self._clock()):
-            with self._store.reading_secrets(ref) as since:
-                secrets = await self._read_secrets(state, since)
-                if state.secrets.missing_since is not None:
-                    return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
-                changes = await self._set_targets(state, secrets)
+            async with self._reading:
+                with self._store.reading_secrets(ref) as since:
+                    secrets = await self._read_secrets(state, since)
+                    if state.secrets.missing_since is not None:
+                        return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
+                    changes = await self._set_targets(state, secrets)
         now = self._clock()
         reached = self._enqueue(state, self._store.advance_rollout(ref, now), reached=True)
         enqueue = (*changes.enqueue, *reached)

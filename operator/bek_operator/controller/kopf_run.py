@@ -78,6 +78,8 @@ async def run_kopf(
     access: Callable[[], Awaitable[Access]],
     namespaces: Sequence[str],
     restore_signals: Callable[[], None],
+    *,
+    selector: str = "",
     middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
     login_seconds: float = 5.0,
 ) -> None:
@@ -88,6 +90,7 @@ async def run_kopf(
         on_event: Called for each event.
         access: Returns credentials.
         namespaces: The namespaces to watch; all of them when empty.
+        selector: Label selector of the objects to watch; empty for every object.
         middlewares: Called for each of its requests, after `stream`.
         restore_signals: Called after kopf has replaced our handlers of SIGINT and SIGTERM.
         login_seconds: Minimum seconds between two logins, in case the server refuses the credentials.
@@ -118,7 +121,11 @@ async def run_kopf(
 
     # Not kopf.operator(), which cancels all tasks that were created after it, including those of others.
     tasks = await kopf.spawn_tasks(
-        registry=registry, settings=_settings(), clusterwide=not namespaces, namespaces=namespaces, standalone=True
+        registry=registry,
+        settings=_settings(selector),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        standalone=True,
     )
     restore_signals()
     try:
@@ -152,7 +159,7 @@ def _session(access: Access, middlewares: Sequence[aiohttp.ClientMiddlewareType]
     )
 
 
-def _settings() -> kopf.OperatorSettings:
+def _settings(selector: str) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     # By default kopf kills the process some time after its tasks were cancelled.
     settings.process.ultimate_exiting_timeout = None
@@ -162,6 +169,9 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _EndlessBackoff()
     settings.watching.chunk_size = 200
+    if selector:
+        # The API server applies it: an object that a change of its labels takes out of it is reported as DELETED.
+        settings.watching.label_selectors[GROUP, VERSION, PLURAL] = selector
     settings.queueing.idle_timeout = 1.0
     # Nothing is stored on objects; these names only matter if that changes.
     settings.persistence.finalizer = f"{GROUP}/kopf"

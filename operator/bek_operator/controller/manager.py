@@ -24,7 +24,7 @@ from bek_operator.numbers.endpoints import EgressPolicy
 from bek_operator.times import Clock
 from bek_operator.whatsapp.backend import Backend
 
-_OBJECTS_AT_ONCE = 8
+_OBJECTS_AT_ONCE = 32
 _OBJECTS, _NUMBERS = "businessencryptionkey", "phonenumber"
 
 

@@ -41,6 +41,7 @@ class WatchedApi:
         breaks: A path that is answered with 503.
         refuses: How many of the next requests are answered with 401.
         requests: How often each path was requested; that of a watch ends with "?watch".
+        selectors: The label selectors of lists and watches.
         discoveries: How often kopf requested the groups.
     """
 
@@ -53,6 +54,7 @@ class WatchedApi:
         self.breaks = ""
         self.refuses = 0
         self.requests: Counter[str] = Counter()
+        self.selectors: list[str | None] = []
         self.discoveries = 0
         self.url = ""
         self._streams: set[asyncio.Queue[dict[str, Any] | None]] = set()
@@ -99,6 +101,7 @@ class WatchedApi:
         if request.path == self.breaks:
             return _status(503)
         if request.path.endswith(f"/{PLURAL}") and self.is_served:
+            self.selectors.append(request.query.get("labelSelector"))
             if watch:
                 return await self._watch(request)
             listed = {"kind": "BusinessEncryptionKeyList", "metadata": {"resourceVersion": "7"}, "items": self.objects}

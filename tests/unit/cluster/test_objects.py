@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bek_operator.cluster.client import Client
-from bek_operator.cluster.errors import Conflict, Forbidden, NotFound, Unavailable
+from bek_operator.cluster.errors import BadRequest, Conflict, Forbidden, InvalidSelector, NotFound, Unavailable
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secrets import SecretReader
 from bek_operator.crd.status import Status, render_status
@@ -16,7 +16,9 @@ from support.simulators.small_server import Answer, SmallServer, api_server, bod
 
 Pair = tuple[SmallServer, Client]
 ALL = "/apis/bek.dev/v1alpha1/businessencryptionkeys"
-FLOWS = "/apis/bek.dev/v1alpha1/namespaces/messaging/businessencryptionkeys/flows"
+WITHIN = "/apis/bek.dev/v1alpha1/namespaces/messaging/businessencryptionkeys"
+FLOWS = f"{WITHIN}/flows"
+SELECTOR = "bek.dev/shard in (a,b),!old"
 
 
 @pytest.fixture
@@ -89,16 +91,42 @@ async def test_an_invalid_discovery_is_unavailable(pair: Pair, answers: list[Ans
 
 
 async def test_an_object_is_read_by_name(pair: Pair) -> None:
-    """None when it does not exist."""
+    """None when it does not exist, or the CRD is not installed."""
     server, client = pair
-    server.answers = [body(bek()), body({}, 404), body({"kind": "Status"})]
+    server.answers = [body(page("flows")), body(page()), body({}, 404), body({"kind": "Status"})]
     objects = Objects(client, ())
     found = await objects.read("messaging", "flows")
     assert found == resource()
-    assert server.requests[0].path == FLOWS
+    assert (server.requests[0].path, server.requests[0].query) == (WITHIN, {"fieldSelector": "metadata.name=flows"})
+    assert await objects.read("messaging", "flows") is None
     assert await objects.read("messaging", "flows") is None
     with pytest.raises(Unavailable):
         await objects.read("messaging", "flows")
+
+
+async def test_only_objects_of_the_selection_are_listed_and_read(pair: Pair) -> None:
+    """The API server judges the labels, in every request; namespaces narrow it further."""
+    server, client = pair
+    server.answers = [body(page("a", token="2nd")), body(page()), body(page("b")), body(page())]
+    objects = Objects(client, ("x", "y"), SELECTOR)
+    assert [one.ref.name async for one in objects.list()] == ["a", "b"]
+    assert await objects.read("x", "moved") is None
+    assert [one.path.split("/")[5] for one in server.requests] == ["x", "x", "y", "x"]
+    assert {one.query["labelSelector"] for one in server.requests} == {SELECTOR}
+
+
+async def test_a_selector_that_is_rejected_is_named(pair: Pair) -> None:
+    """With its flag; a page that is refused after the first, or without a selector, is not its fault."""
+    server, client = pair
+    server.answers = [body({}, 400), body({}, 400), body(page(token="2nd")), body({}, 400)]
+    with pytest.raises(
+        InvalidSelector, match=r"^--watch-label-selector: must be a label selector .*, not 'a b' \(.*HTTP 400\)$"
+    ):
+        _ = [one async for one in Objects(client, (), "a b").list()]
+    for objects in (Objects(client, ()), Objects(client, (), SELECTOR)):
+        with pytest.raises(BadRequest) as refused:
+            _ = [one async for one in objects.list()]
+        assert not isinstance(refused.value, InvalidSelector)
 
 
 async def test_a_status_is_put_with_uid_and_resource_version(pair: Pair) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bek_operator.cluster.errors import ClusterError, Conflict, NotFound
+from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound
 from bek_operator.controller.informer import RESYNC_SECONDS, Informer
 from bek_operator.crd.status import Status, render_status
 from bek_operator.crd.types import ObjectKey
@@ -253,6 +253,32 @@ async def test_deletion_and_re_creation_are_told_apart_by_uid() -> None:
         scene.informer.on_event("DELETED", show("21", uid="second"))
         assert await scene.informer.latest(REF) is None
         assert scene.heard.objects == [REF, REF]
+
+
+@virtual_time
+async def test_an_end_that_is_older_than_what_is_held_is_checked() -> None:
+    """The object has left the selection of labels and come back, and a read was faster than the watch."""
+    async with synced() as scene:
+        uid = scene.server.resource(REF).uid
+        scene.informer.on_event("MODIFIED", show("20", uid=uid))
+        scene.informer.on_event("DELETED", show("19", uid=uid))
+        assert scene.version == "20"
+        assert await scene.informer.latest(REF) == scene.server.resource(REF)
+        assert scene.server.reads == [REF]
+        assert scene.heard.objects == [REF, REF]
+
+
+@virtual_time
+async def test_a_selector_that_is_rejected_ends_it() -> None:
+    """Only that: another refusal of the first list is retried."""
+    scene = Scene()
+    scene.server.list_error = BadRequest("HTTP 400")
+    task = asyncio.create_task(scene.informer.run())
+    await asyncio.sleep(60)
+    assert not task.done()
+    scene.server.list_error = InvalidSelector("--watch-label-selector", "a b", BadRequest("HTTP 400"))
+    with pytest.raises(InvalidSelector):
+        await task
 
 
 @pytest.mark.parametrize("during", ["write", "read"])

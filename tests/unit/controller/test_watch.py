@@ -55,7 +55,7 @@ class Run:
 
 
 @asynccontextmanager
-async def watching(api: WatchedApi, *namespaces: str) -> AsyncIterator[Run]:
+async def watching(api: WatchedApi, *namespaces: str, selector: str = "") -> AsyncIterator[Run]:
     """Watch a server meanwhile."""
     run = Run(api)
     async with api.listening(), client_of(api.url) as client:
@@ -66,6 +66,7 @@ async def watching(api: WatchedApi, *namespaces: str) -> AsyncIterator[Run]:
             access=client.access,
             namespaces=namespaces,
             restore_signals=lambda: None,
+            selector=selector,
             login_seconds=0.0,
         )
         run.watch = ObjectWatch(
@@ -111,6 +112,15 @@ async def test_objects_are_heard_of(caplog: pytest.LogCaptureFixture) -> None:
         ("DELETED", "new", "10"),
     ]
     assert lines(caplog) == []
+
+
+@pytest.mark.parametrize(("selector", "sent"), [("", None), ("tier in (gold,),!old", "tier in (gold,),!old")])
+async def test_the_api_server_is_told_which_labels_are_watched(selector: str, sent: str | None) -> None:
+    """By the list and the watch of every namespace, unchanged."""
+    api = WatchedApi()
+    async with watching(api, "a", "b", selector=selector) as run:
+        await run.until(run.watch.is_up)
+    assert api.selectors == [sent] * 4
 
 
 async def test_a_discovery_that_misses_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -254,7 +254,7 @@ async def test_reconciles_and_queues_at_rest() -> None:
         assert found.value("workqueue_unfinished_work_seconds", **labels) == 0
         assert found.value("workqueue_longest_running_processor_seconds", **labels) == 0
     assert found.value("controller_runtime_max_concurrent_reconciles", **NUMBERS) == 50
-    assert found.value("controller_runtime_max_concurrent_reconciles", **OBJECTS) == 8
+    assert found.value("controller_runtime_max_concurrent_reconciles", **OBJECTS) == 32
 
 
 @virtual_time
