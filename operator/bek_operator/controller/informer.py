@@ -101,7 +101,7 @@ class Informer:
             known = self._objects.get(ref)
             if known and known.uid == uid and is_newer(known.version, version):
                 # With a label selector it also comes when a label changes, and may have changed back.
-                self._doubt(ref)
+                self._mark_to_read(ref)
             # Another uid is of one that was created under its name: the end of the first one is old news then.
             elif known is None or known.uid == uid:
                 self._set(ref, None)
