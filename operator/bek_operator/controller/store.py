@@ -36,10 +36,7 @@ from bek_operator.status.compute import Blocked
 
 
 class Store:
-    """Objects, their numbers, which Secrets they name, and who owns which number.
-
-    `lost` is told of a number that was signed and is found not to be, with the finding.
-    """
+    """Objects, their numbers, which Secrets they name, and who owns which number; `lost` takes each loss found."""
 
     def __init__(self, lost: Callable[[Reason], None] = lambda _: None) -> None:
         self._lost = lost

@@ -158,14 +158,19 @@ async def test_a_refused_status_is_an_error(pair: Pair, status: int, error: type
         await Objects(client, ()).write_status(resource(), Status())
 
 
+def listed(*items: dict[str, Any]) -> Answer:
+    """Return the answer to a list."""
+    return body({"items": items, "metadata": {}})
+
+
 async def test_a_status_is_written_although_others_edit_labels(pair: Pair) -> None:
     """What concerns nobody here was changed between our read and our write, several times in a row."""
     server, client = pair
     server.answers = [
         body({}, 409),
-        body(bek(uid="one", resourceVersion="6")),
+        listed(bek(uid="one", resourceVersion="6")),
         body({}, 409),
-        body(bek(uid="one", resourceVersion="7")),
+        listed(bek(uid="one", resourceVersion="7")),
         body(bek(uid="one", resourceVersion="8")),
     ]
     assert await Objects(client, ()).write_status(resource(uid="one", resourceVersion="5"), Status()) == "8"
@@ -176,10 +181,10 @@ async def test_a_status_is_written_although_others_edit_labels(pair: Pair) -> No
 @pytest.mark.parametrize(
     "current",
     [
-        body(bek(uid="one", resourceVersion="6", generation=7)),
-        body(bek(uid="two", resourceVersion="6")),
-        body({**bek(uid="one", resourceVersion="6"), "status": render_status(Status(generation=2))}),
-        body({}, 404),
+        listed(bek(uid="one", resourceVersion="6", generation=7)),
+        listed(bek(uid="two", resourceVersion="6")),
+        listed({**bek(uid="one", resourceVersion="6"), "status": render_status(Status(generation=2))}),
+        listed(),
     ],
     ids=["another spec", "re-created", "another status", "deleted"],
 )
@@ -195,7 +200,7 @@ async def test_a_status_of_what_is_no_longer_true_is_not_written(pair: Pair, cur
 async def test_a_status_that_meets_conflicts_for_ever_is_given_up(pair: Pair) -> None:
     """For this time: the caller tries again, but not without a pause."""
     server, client = pair
-    server.answers = [body({}, 409), body(bek())] * 4 + [body({}, 409)]
+    server.answers = [body({}, 409), listed(bek())] * 4 + [body({}, 409)]
     with pytest.raises(Conflict):
         await Objects(client, ()).write_status(resource(), Status())
     assert len(server.requests) == 9
