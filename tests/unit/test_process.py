@@ -167,3 +167,35 @@ def test_an_address_in_use_is_logged_in_the_last_line(keeper: Keeper, flag: str)
     lines = logged(keeper)
     assert lines[-1] == f"ERROR   bek_operator: stopped: {flag}: cannot listen on {address}: Address already in use"
     assert "Traceback" not in "".join(lines)
+
+
+UNAWAITED = """
+import asyncio, sys
+from bek_operator import command_line
+
+async def fail():
+    raise ValueError("nobody hears of this in time")
+
+async def operator(settings):
+    task = asyncio.create_task(fail())
+    loop = [task]
+    loop.append(loop)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    raise OSError("the reason")
+
+sys.argv[1:] = []
+sys.exit(command_line.run(operator))
+"""
+
+
+def test_the_reason_is_the_last_line_whatever_else_failed(keeper: Keeper) -> None:
+    """A task that nobody awaited is logged before it."""
+    program = keeper.folder / "program.py"
+    program.write_text(UNAWAITED, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, program], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "nobody hears of this in time" in ended.stderr + ended.stdout
+    assert (ended.stderr + ended.stdout).splitlines()[-1].endswith("stopped: the reason")
