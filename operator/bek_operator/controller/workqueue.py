@@ -10,7 +10,7 @@ Pure: time is an argument, in seconds of one clock.
 
 import heapq
 import math
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -90,6 +90,32 @@ class _Running:
     cancelled: bool = False
 
 
+class _RunningKeys(dict[K, _Running]):
+    """The running keys, longest first; `suspects` of them may well hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.suspects = 0
+        self._by_limiter: Counter[str] = Counter()
+
+    def start(self, key: K, due: Due, now: float) -> None:
+        self[key] = _Running(due, now)
+        self.suspects += due.suspect
+        self._by_limiter[due.limiter_key] += 1
+
+    def end(self, key: K) -> _Running:
+        ended = self.pop(key)
+        self.suspects -= ended.due.suspect
+        self._by_limiter[ended.due.limiter_key] -= 1
+        if not self._by_limiter[ended.due.limiter_key]:
+            del self._by_limiter[ended.due.limiter_key]
+        return ended
+
+    def of(self, limiter_key: str) -> int:
+        """Return how many keys of a limiter key run."""
+        return self._by_limiter[limiter_key]
+
+
 class WorkQueue(Generic[K]):
     """Keys with their due times; `size` run at once, and up to half as many more while some are slow.
 
@@ -101,13 +127,11 @@ class WorkQueue(Generic[K]):
         self._size = size
         self._limits = limits
         self._waiting: dict[K, tuple[Due, int]] = {}
-        self._running: dict[K, _Running] = {}  # longest first
-        self._suspects = 0  # how many of these may well hang
+        self._running: _RunningKeys[K] = _RunningKeys()
         self._later: list[tuple[float, int, K]] = []
         self._opening: list[tuple[float, str]] = []
         self._available_at: dict[str, float] = {}
         self._levels: dict[_Level, _Turns[K]] = defaultdict(_Turns)
-        self._running_by_limiter: dict[str, int] = defaultdict(int)
         self._serial = 0
 
     def __contains__(self, key: K) -> bool:
@@ -143,15 +167,13 @@ class WorkQueue(Generic[K]):
             return None
         for level in sorted(self._levels):
             priority, suspect = level
-            if suspect and self._suspects >= self._most_suspects(priority):
+            if suspect and self._running.suspects >= self._most_suspects(priority):
                 continue
             has_capacity = partial(self._has_capacity, now=now, urgent=priority < Priority.CHECK)
             key = self._levels[level].take(self._is_waiting, has_capacity)
             if key is not None:
                 due, _ = self._waiting.pop(key)
-                self._running[key] = _Running(due, now)
-                self._running_by_limiter[due.limiter_key] += 1
-                self._suspects += due.suspect
+                self._running.start(key, due, now)
                 return key
         return None
 
@@ -160,12 +182,8 @@ class WorkQueue(Generic[K]):
 
         After a failure it is due at `retry_at`, unless it was cancelled.
         """
-        ended = self._running.pop(key)
+        ended = self._running.end(key)
         limiter_key = ended.due.limiter_key
-        self._suspects -= ended.due.suspect
-        self._running_by_limiter[limiter_key] -= 1
-        if not self._running_by_limiter[limiter_key]:
-            del self._running_by_limiter[limiter_key]
         self._reopen(limiter_key)
         if key in self._waiting:
             self._schedule(key)
@@ -215,11 +233,10 @@ class WorkQueue(Generic[K]):
         return max(self._size * 3 // 4 if priority <= Priority.KEY else self._size // 2, 1)
 
     def _has_capacity(self, limiter_key: str, *, now: float, urgent: bool) -> bool:
-        if self._limits is None or self._running_by_limiter.get(limiter_key, 0) < self._limits.capacity(
-            limiter_key, now, urgent=urgent
-        ):
+        running = self._running.of(limiter_key)
+        if self._limits is None or running < self._limits.capacity(limiter_key, now, urgent=urgent):
             return True
-        if not self._running_by_limiter.get(limiter_key):
+        if not running:
             # No running reconcile would free capacity.
             at = max(self._limits.available_at(limiter_key, now, urgent=urgent), now + _ASK_AGAIN_SECONDS)
             if at < self._available_at.get(limiter_key, math.inf):
