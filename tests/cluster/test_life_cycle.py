@@ -120,8 +120,9 @@ def test_an_outage_of_the_api_server_is_survived(scene: Scene) -> None:
     scene.put_key(keys.rsa("second"))
     scene.wait_for(lambda: scene.simulator.all_hold(keys.rsa("second").public), "the new key is everywhere", 60)
 
+    # An API server that has just started does not serve the CRD at once.
+    scene.wait_for(scene.operator.is_ready, "the operator is ready")
     assert scene.operator.pid == pid
-    assert scene.operator.is_ready()
 
 
 def test_it_starts_as_the_deployment_starts_it(installed: ApiServer, no_operator: None) -> None:  # noqa: ARG001 - one is enough
