@@ -152,8 +152,11 @@ def test_a_standby_that_was_paused_for_ten_minutes(clocked: Replicas, connection
     scene, leader, standby = clocked.scene, clocked.leader, clocked.standby
     scene.begin(FIRST)
     standby.pause()
+    renewals = len(renewals_of_lease(scene))
     scene.put_key(SECOND)
     scene.wait_signed(SECOND)
+    # The clock jumps over ten minutes, in which the leader would have renewed the Lease three hundred times.
+    scene.wait_for(lambda: len(renewals_of_lease(scene)) > renewals + 1, "the leader renews the Lease")
     if connections == "are lost":
         standby.network.cut()
     standby.clock.move(10 * MINUTE)
@@ -175,6 +178,11 @@ def hurried(replica: Replica) -> Replica:
     """Let the time of a process run faster, by a second for each look at it."""
     replica.clock.move(1)
     return replica
+
+
+def renewals_of_lease(scene: NetworkedScene) -> list[AuditEvent]:
+    """Return the writes of the Lease, which only the leader makes."""
+    return [one for one in scene.requests(0) if (one.verb, one.resource) == ("update", "leases")]
 
 
 def looks_at_lease(scene: NetworkedScene, since: int) -> list[AuditEvent]:
