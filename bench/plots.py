@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -13,17 +12,8 @@ from bench.bars import cpu_a_number
 from bench.baselines import SAME_CLIENT
 from bench.figures import Raw, figure
 from bench.processes import MIB
+from support.plots import SETTINGS
 
-_SETTINGS: Any = {
-    "svg.hashsalt": "bek-operator",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-}
 _SIZE = (7.0, 3.4)
 _SIZES = (10, 100, 1000, 5000)
 _APIS = {"cloud": "Cloud", "on-premises": "On-Premises"}
@@ -34,7 +24,7 @@ def draw(results: Raw, folder: Path) -> None:
     """Draw everything into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     plots = {"rotation": _rotation, "growth": _growth, "idle": _idle, "memory": _memory}
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         for name, plot in plots.items():
             with _saved(folder / f"{name}.svg") as canvas:
                 plot(canvas, results)

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,21 +11,12 @@ from monitoring.recording import INTERVAL
 from monitoring.scenes import NEW, OURS
 from monitoring.stage import MINUTE, Stage, play
 from support.monitoring import ROOT
+from support.plots import SETTINGS
 
 PICTURE = ROOT / "docs" / "monitoring" / "rotation.svg"
 
 _COUNT = 1000
 _NAMES = ("bek_numbers", "bek_publishes_total", "bek_api_requests_total", "bek_api_usage_ratio")
-_SETTINGS: Any = {
-    "svg.hashsalt": "bek-operator",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-}
 
 
 async def rotation(stage: Stage) -> None:
@@ -45,7 +35,7 @@ def draw(path: Path) -> None:
     """Play the rotation and draw its metrics into an SVG."""
     recorded = play(rotation, _NAMES)
     minutes = [index * INTERVAL / MINUTE for index in range(len(recorded.values("bek_numbers")))]
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         canvas = Figure(figsize=(7.0, 5.0), layout="constrained")
         ((numbers, publishes), (requests, usage)) = canvas.subplots(2, 2, sharex=True)
         reasons = ("Signed", "WaitingForRollout")

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
 from typing import Any
 
 import pytest
@@ -17,12 +16,9 @@ from hypothesis import strategies as st
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import SignatureStatus
-from bek_operator.http.client import HttpxClient, Limits
 from bek_operator.http.errors import BrokenOffError, HttpError, NotConnectedError, TooSlowError
 from bek_operator.http.interface import Request, Response
-from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
-from bek_operator.net.hosts import AllowedHosts
 from bek_operator.net.url import Url, parse_url
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint
@@ -38,6 +34,7 @@ from support.simulators.exchange import Fault
 from support.simulators.graph_errors import SHAPES, graph_error
 from support.simulators.graph_tokens import MANAGEMENT, Token
 from support.simulators.provider import Provider
+from unit.whatsapp.local_client import local_client
 from unit.whatsapp.scripted_client import FAULTS_OF_ANY_SERVER, JSON, UNREADABLE, ScriptedClient, failed, members, ok
 
 NUMBER = "+15550001111"
@@ -103,10 +100,7 @@ class Client(Cloud):
 @asynccontextmanager
 async def backend(*, total: float = 5.0) -> AsyncIterator[Client]:
     """Yield a backend and close it."""
-    hosts = AllowedHosts.parse(["127.0.0.1:*"])
-    # Hours pass between two looks, so that the back-off for costly servers does not hide what each fault leads to.
-    limits = Limits(total=total, connect=total)
-    made = Client(HttpxClient(Resolver(hosts.names_address), limits=limits, clock=count(0, 3600).__next__))
+    made = Client(local_client(total))
     try:
         yield made
     finally:

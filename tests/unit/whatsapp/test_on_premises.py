@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import SignatureStatus
-from bek_operator.http.client import HttpxClient, Limits
 from bek_operator.http.errors import (
     AddressRefusedError,
     BrokenOffError,
@@ -28,9 +26,7 @@ from bek_operator.http.errors import (
     UnacceptableError,
 )
 from bek_operator.http.interface import Request, Response
-from bek_operator.http.resolver import Resolver
 from bek_operator.net.ca_bundle import ServerTrust
-from bek_operator.net.hosts import AllowedHosts
 from bek_operator.net.url import Url, parse_url
 from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry
 from bek_operator.numbers.endpoint import OnPremisesEndpoint
@@ -43,6 +39,7 @@ from support.simulators.exchange import Fault
 from support.simulators.on_premises import OnPremises as Simulator
 from support.simulators.pod import PASSWORD, Pod
 from support.tls import self_signed
+from unit.whatsapp.local_client import local_client
 from unit.whatsapp.scripted_client import FAULTS_OF_ANY_SERVER, JSON, UNREADABLE, ScriptedClient, failed, members, ok
 
 NUMBER = "+15550001111"
@@ -71,10 +68,7 @@ def pod_fixture(simulator: Simulator) -> Pod:
 @asynccontextmanager
 async def backend(*, total: float = 5.0) -> AsyncIterator[OnPremises]:
     """Yield a backend and close it."""
-    hosts = AllowedHosts.parse(["127.0.0.1:*"])
-    limits = Limits(total=total, connect=total)
-    # Hours pass between two looks, so that the back-off for costly servers does not hide what each fault leads to.
-    made = OnPremises(HttpxClient(Resolver(hosts.names_address), limits=limits, clock=count(0, 3600).__next__))
+    made = OnPremises(local_client(total))
     try:
         yield made
     finally:
