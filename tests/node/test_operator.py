@@ -119,6 +119,14 @@ def status_writes(node: Node, since: int) -> list[AuditEvent]:
     return [one for one in requests if one.user == USER and one.is_write and one.subresource == "status"]
 
 
+def follow(node: Node, *arguments: str) -> Path:
+    """Start a kubectl that goes on in the operator's namespace; return the file with what it prints."""
+    keeper, name = node.api_server.keeper, f"kubectl-{arguments[0]}"
+    kubectl = [str(node.api_server.binaries.kubectl), f"--kubeconfig={node.api_server.folder}/admin.kubeconfig"]
+    keeper.spawn(name, [*kubectl, *arguments, f"--namespace={NAMESPACE}"])
+    return keeper.log(name)
+
+
 def wait_ready(user: UserNamespace, operator: Deployed, pods: list[Pod]) -> None:
     """Wait until these very Pods, with the same processes, are ready."""
     user.wait_for(lambda: operator.pods() == pods, "the Pods are as they were", 60)
@@ -185,14 +193,12 @@ def test_a_killed_leader_is_replaced_by_the_standby(signed: Numbers, operator: D
 def test_a_pod_ends_clean_while_a_call_hangs(
     signed: Numbers, operator: Deployed, user: UserNamespace, node: Node
 ) -> None:
-    """The process ends by itself with exit status 0, and the next leader does what was left."""
+    """The process waits for the answer and ends by itself, with exit status 0; the next leader does what was left."""
     leader = operator.leader()
-    watched = node.api_server.keeper.log("exit-status")
     terminated = '{.status.containerStatuses[0].state.terminated.exitCode}{"\\n"}'
-    kubectl = [str(node.api_server.binaries.kubectl), f"--kubeconfig={node.api_server.folder}/admin.kubeconfig"]
-    get = ["get", f"pod/{leader.name}", f"--namespace={NAMESPACE}", "--watch", f"--output=jsonpath={terminated}"]
-    watch = node.api_server.keeper.spawn("exit-status", [*kubectl, *get])
-    user.wait_for(lambda: watched.read_text("utf-8") == "\n", "the Pod is watched")
+    exit_status = follow(node, "get", f"pod/{leader.name}", "--watch", f"--output=jsonpath={terminated}")
+    log = follow(node, "logs", f"pod/{leader.name}", "--follow")
+    user.wait_for(lambda: bool(exit_status.read_text("utf-8") and log.read_text("utf-8")), "the Pod is followed")
     hung = next(iter(user.simulator.pods.values()))
     hung.fail("publish", faults.Hang())
 
@@ -201,8 +207,10 @@ def test_a_pod_ends_clean_while_a_call_hangs(
     operator.kubectl("delete", f"pod/{leader.name}")
     user.wait_for(lambda: signed.are_signed(keys.rsa("second")), "every object is signed")
 
-    node.api_server.keeper.end(watch)
-    assert set(watched.read_text("utf-8").split()) == {"0"}
+    user.wait_for(lambda: '"stopped: ' in log.read_text("utf-8"), "the log is complete")
+    assert log.read_text("utf-8").rstrip().endswith('"message": "stopped: SIGTERM"}')
+    assert "Traceback" not in log.read_text("utf-8")
+    assert set(exit_status.read_text("utf-8").split()) == {"0"}
     operator.wait_rolled_out()
 
 
