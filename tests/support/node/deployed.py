@@ -130,9 +130,17 @@ class Deployed:
         return leader
 
     def warnings(self) -> list[str]:
-        """Return reason and note of every Warning event in the operator's namespace."""
+        """Return reason and note of every Warning event in the operator's namespace, but for those on Pods that go.
+
+        The kubelet probes a Pod's readiness while it ends, too.
+        """
         found = json.loads(self.kubectl("get", "events", "--field-selector=type=Warning", "--output=json"))
-        return [f"{event['reason']}: {event['message']}" for event in found["items"]]
+        staying = {pod.name for pod in self.pods()}
+        return [
+            f"{event['involvedObject']['name']}: {event['reason']}: {event['message']}"
+            for event in found["items"]
+            if event["involvedObject"]["kind"] != "Pod" or event["involvedObject"]["name"] in staying
+        ]
 
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl in the operator's namespace; return what it prints."""
