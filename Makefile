@@ -100,7 +100,7 @@ format: $(READY)  ## Format, and apply ruff's safe fixes
 .PHONY: lock
 lock: $(LOCKER)/.requirements  ## Renew requirements*.txt from pyproject.toml (UPGRADE=1: with the newest releases)
 	$(LOCK) pyproject.toml --output-file requirements.txt >/dev/null
-	$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt >/dev/null
+	$(LOCK) pyproject.toml --extra cli --group dev --constraints requirements.txt --output-file requirements-dev.txt >/dev/null
 	$(LOCKER)/bin/python -c 'import tomllib; build = tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]; \
 	print(*build, "editables", sep="\n")' | \
 	$(LOCK) - --constraints requirements-dev.txt --output-file requirements-build.txt >/dev/null

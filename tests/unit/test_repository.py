@@ -52,7 +52,11 @@ def test_the_requirements_files_lock_all_dependencies() -> None:
     """Those of pyproject.toml."""
     required = {
         "requirements.txt": PROJECT["project"]["dependencies"],
-        "requirements-dev.txt": PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"],
+        "requirements-dev.txt": [
+            *PROJECT["project"]["dependencies"],
+            *PROJECT["project"]["optional-dependencies"]["cli"],
+            *PROJECT["dependency-groups"]["dev"],
+        ],
         "requirements-build.txt": PROJECT["build-system"]["requires"],
         **{
             f"requirements-{name}.txt": required

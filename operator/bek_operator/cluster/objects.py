@@ -31,7 +31,7 @@ class Objects:
     @property
     def paths(self) -> Sequence[str]:
         """Return the paths for LIST and WATCH."""
-        return [_path(namespace) for namespace in self._namespaces] or [_path(None)]
+        return [path_of(namespace) for namespace in self._namespaces] or [path_of(None)]
 
     async def are_served(self) -> bool:
         """Return whether the API server's discovery has the resource, which kopf needs.
@@ -81,7 +81,7 @@ class Objects:
             ClusterError: the request failed.
         """
         try:
-            page = await self._page(_path(namespace), {"fieldSelector": f"metadata.name={name}"})
+            page = await self._page(path_of(namespace), {"fieldSelector": f"metadata.name={name}"})
         except NotFound:
             return None
         with validating(f"a list of {PLURAL}"):
@@ -132,7 +132,7 @@ class Objects:
             },
             "status": render_status(status),
         }
-        path = f"{_path(resource.ref.namespace)}/{name_in_path(resource.ref.name)}/status"
+        path = f"{path_of(resource.ref.namespace)}/{name_in_path(resource.ref.name)}/status"
         # The response needs the metadata only.
         found = await self._client.request("PUT", path, body=body, headers={"Accept": _METADATA_ONLY})
         with validating(f"a {KIND}"):
@@ -140,6 +140,7 @@ class Objects:
         return written
 
 
-def _path(namespace: str | None) -> str:
+def path_of(namespace: str | None) -> str:
+    """Return the path of the objects of a namespace; of all namespaces without one."""
     within = f"/namespaces/{name_in_path(namespace)}" if namespace else ""
     return f"/apis/{GROUP}/{VERSION}{within}/{PLURAL}"
