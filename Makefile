@@ -108,6 +108,29 @@ lock: $(LOCKER)/.requirements  ## Renew requirements*.txt from pyproject.toml (U
 	  $(LOCK) --group $$group --output-file requirements-$$group.txt >/dev/null || exit; \
 	done
 
+# Docker, podman or buildah, whichever is there and works; what it needs of Python is no package.
+IMAGE_TOOL = $(call find_python,$(PYTHONS)); PYTHONPATH=tests "$$found" -m support.programs.image
+
+.PHONY: image
+image:  ## Build the image with docker, podman or buildah (IMAGE=the name it gets, BASE=what it is built on)
+	@$(IMAGE_TOOL) build
+
+.PHONY: image-base
+image-base:  ## Make a base of Debian's packages, by debootstrap as root, where no registry is reached; prints its name
+	@$(IMAGE_TOOL) base
+
+.PHONY: image-test
+image-test: $(READY)  ## Build the image and run it as the Deployment does, with docker or podman
+	$(BIN)/pytest tests/image
+
+.PHONY: image-test-or-skip
+image-test-or-skip:  ## The same, where docker or podman is there and works
+	@if told=$$($(IMAGE_TOOL) runs 2>&1); then \
+	  $(MAKE) --no-print-directory image-test; \
+	else \
+	  printf 'make $@: SKIPPED. %s\n' "$$told"; \
+	fi
+
 .PHONY: clean
 clean:  ## Remove everything that make has created here (the API server stays in your cache folder)
 	rm -rf .venv $(VENV) .make dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -32,7 +32,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROO
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
 
-OURS = (".ci", ".github", "bench", "crds", "demo", "deploy", "docs", "operator", "tests")
+OURS = (".ci", ".github", "bench", "crds", "demo", "deploy", "docker", "docs", "operator", "tests")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users)/\w")
 
 
@@ -236,7 +236,7 @@ def test_the_image_that_is_deployed_is_this_version() -> None:
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
 
     assert container["image"] == f"bek-operator:{version}"
-    assert f"bek-operator:{version} " in README
+    assert f"bek-operator:{version}\n" in README
     texts = [_text(path) for path in (*DOCUMENTS, ROOT / "Dockerfile")]
     named = re.findall(r"(?:bek-operator:|newTag: )([0-9][\w.-]*)", "".join(texts))
     assert set(named) == {version}
