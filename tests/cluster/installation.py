@@ -44,13 +44,14 @@ class Installation:
     """An installation, applied; no controller manager runs its Deployments, so `process` does.
 
     Attributes:
+        applied: What kubectl said to that, a line for each object.
         bodies: Its objects.
         namespace: That of the operator.
         user: The operator's name in the audit log.
     """
 
     def __init__(self, server: ApiServer, folder: Path) -> None:
-        server.kubectl("apply", f"--kustomize={folder}")
+        self.applied = server.kubectl("apply", f"--kustomize={folder}").stdout.splitlines()
         self._server = server
         self.bodies = build(folder)
         (account,) = [one["metadata"] for one in self.bodies if one["kind"] == "ServiceAccount"]
