@@ -1,7 +1,7 @@
 # The operator's image: `make image`, or docker build --tag bek-operator:0.1.0 .
 #
-# The base is one Python on one Debian. A rebuild picks up Debian's security fixes. No digest is pinned here, because
-# none was known when this was written. For the same bytes each time, name one: --build-arg BASE=python:3.13.16-slim-trixie@sha256:…
+# The base is one Python on one Debian. A rebuild picks up Debian's security fixes. No digest is pinned here: none was
+# known when this was written. For the same bytes each time, name one: BASE=python:3.13.16-slim-trixie@sha256:…
 ARG BASE=python:3.13.16-slim-trixie
 
 FROM ${BASE} AS build
