@@ -26,7 +26,7 @@ COPY docker docker
 RUN /opt/bek-operator/bin/python -B -m docker.drop_unused \
  && find /opt/bek-operator/bin -type f ! -name bek-operator -delete \
  && /opt/bek-operator/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/bek-operator/lib \
- && timeout 60 /opt/bek-operator/bin/python -B -m docker.check
+ && timeout 300 /opt/bek-operator/bin/python -B -m docker.check
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="bek-operator" \
