@@ -123,8 +123,10 @@ lock: $(LOCKER)/.requirements  ## Renew requirements*.txt from pyproject.toml (U
 
 .PHONY: audit
 audit: $(AUDITOR)/.requirements  ## Look for known vulnerabilities in everything that is locked; asks an advisory service
-	$(AUDITOR)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
-	  $(addprefix --requirement ,$(AUDITED))
+	@failed=; for lock in $(AUDITED); do \
+	  echo "$$lock:"; \
+	  $(AUDITOR)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off --requirement $$lock || failed=yes; \
+	done; [ -z "$$failed" ]
 
 .PHONY: manifests
 manifests: $(READY)  ## Render dist/install.yaml and the like for IMAGE_REPOSITORY=registry.example.com/bek-operator

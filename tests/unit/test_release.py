@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tomllib
@@ -141,21 +140,23 @@ def test_no_job_of_a_workflow_runs_for_hours() -> None:
     assert [job["name"] for job in jobs() if "uses" not in job and job.get("timeout-minutes", 999) > 60] == []
 
 
-def test_the_audit_reads_every_lock() -> None:
-    """But that of a pip that is old on purpose."""
-    command = subprocess.run(
-        ["make", "--dry-run", "--always-make", "audit"],
-        cwd=ROOT,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    (audit,) = re.findall(r"^\S+/pip-audit .+(?:\n .+)*", command, re.MULTILINE)
+def test_the_audit_reads_every_lock(tmp_path: Path) -> None:
+    """But that of a pip that is old on purpose. One with a vulnerability fails it after all of them were read."""
+    seen = tmp_path / "seen"
+    auditor = tmp_path / "bin" / "pip-audit"
+    auditor.parent.mkdir()
+    auditor.write_text(f'#!/bin/sh\necho "$@" >>{seen}\ncase $* in *-build.txt*) exit 1; esac\n', encoding="ascii")
+    auditor.chmod(0o755)
+    (tmp_path / ".requirements").touch()
 
+    choices = [f"AUDITOR={tmp_path}", f"--assume-old={tmp_path}/.requirements"]
+    done = subprocess.run(["make", *choices, "audit"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    arguments = seen.read_text(encoding="ascii").splitlines()
     locks = {path.name for path in ROOT.glob("requirements*.txt")} - {"requirements-pip-oldest.txt"}
-    assert set(re.findall(r"--requirement (\S+)", audit)) == locks
-    assert {"--strict", "--require-hashes", "--disable-pip"} <= set(audit.split())
+    assert {line.rpartition(" ")[2] for line in arguments} == locks
+    assert all({"--strict", "--require-hashes", "--disable-pip"} <= set(line.split()) for line in arguments)
+    assert done.returncode != 0
 
 
 def jobs() -> list[dict[str, Any]]:
