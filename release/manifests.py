@@ -14,13 +14,9 @@ from support.programs.binaries import packaged_kubectl
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
-    name: ROOT / folder
-    for name, folder in {
-        "install.yaml": "deploy/default",
-        "install-namespaced.yaml": "deploy/namespaced",
-        "crds.yaml": "crds",
-    }.items()
-    if (ROOT / folder).is_dir()
+    "install.yaml": ROOT / "deploy" / "default",
+    "install-namespaced.yaml": ROOT / "deploy" / "namespaced",
+    "crds.yaml": ROOT / "crds",
 }
 """What each file is made from."""
 

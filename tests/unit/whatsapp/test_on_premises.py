@@ -349,7 +349,7 @@ class TestMisbehaviour:
             assert secret not in shown
 
     async def test_log(self, pod: Pod, endpoint: OnPremisesEndpoint, caplog: pytest.LogCaptureFixture) -> None:
-        """Each call is logged in one line: its limiter, its kind and its outcome."""
+        """Each call is logged in one line, which begins with what was done: its limiter, its kind and its outcome."""
         caplog.set_level(logging.DEBUG, "bek_operator")
         pod.fail("read", faults.error(1011))
         async with backend() as api:
@@ -358,6 +358,10 @@ class TestMisbehaviour:
         assert [(one["kind"], one["status"], one.get("code")) for one in ours] == [
             ("login", 200, None),
             ("read", 503, 1011),
+        ]
+        assert [record.getMessage() for record in caplog.records if record.name.endswith(".calls")] == [
+            "login succeeded",
+            "read failed",
         ]
         assert {one["limiter"] for one in ours} == {endpoint.limiter_key}
 
