@@ -94,6 +94,7 @@ def server() -> Iterator[ApiServer]:
         yield server
 
 
+@pytest.mark.timeout(240)  # six processes and an API server are started, one after the other
 def test_an_upgrade_and_a_rollback_publish_nothing_and_change_no_condition(
     server: ApiServer, previous: Version
 ) -> None:
