@@ -31,7 +31,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROO
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
 
-OURS = (".ci", ".github", "bench", "crds", "demo", "deploy", "docker", "docs", "operator", "tests")
+OURS = (".ci", ".github", "bench", "crds", "demo", "deploy", "docker", "docs", "operator", "release", "tests")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users)/\w")
 
 
