@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -146,19 +145,6 @@ def test_columns_show_the_outcome(messaging: Namespace) -> None:
     header, cells = messaging.rows("--output=wide")
     assert header == ["NAME", "READY", "SIGNED", "REASON", "AGE", "KEY", "SECRET", "MESSAGE"]
     assert cells[5:] == ["9f86d081ab12", "flows-key", "All numbers hold the key."]
-
-
-def test_documented_command_lists_the_numbers_that_are_not_signed(messaging: Namespace) -> None:
-    """What the page on troubleshooting has people type shows each of those numbers in a line, and no other."""
-    page = (SAMPLES.parents[1] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    command = next(line.strip() for line in page.splitlines() if ".status.phoneNumbers" in line)
-    body = small()
-    first, *others = body["spec"]["phoneNumbers"]
-    refused = row(first, reason="NotRegistered", message="register it there (code 133010)")
-    messaging.create(body)
-    messaging.write_status(status([refused, *map(row, others)]))
-    listed = messaging.kubectl(*shlex.split(command)[1:]).stdout
-    assert listed == "+15550001111\tNotRegistered\tregister it there (code 133010)\n"
 
 
 def test_object_goes_by_several_names(messaging: Namespace) -> None:
