@@ -197,6 +197,26 @@ def test_sample_is_accepted(sample: str, messaging: Namespace) -> None:
     assert answer.stderr == ""
 
 
+def test_rules_take_a_small_part_of_the_budget(api_server: ApiServer) -> None:
+    """The server would admit a definition with every rule 32 times, so all of them cost less than a thirtieth."""
+    body = yaml.safe_load(CRD_FILE.read_text())
+    body["spec"]["group"] = "budget.example"
+    body["metadata"] = {"name": f"{body['spec']['names']['plural']}.budget.example"}
+    repeat_rules(body["spec"]["versions"][0]["schema"]["openAPIV3Schema"], 32)
+
+    created = api_server.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(body))
+
+    assert "created (server dry run)" in created.stdout
+
+
+def repeat_rules(schema: dict[str, Any], times: int) -> None:
+    """Have every validation rule of a schema so many times."""
+    if "x-kubernetes-validations" in schema:
+        schema["x-kubernetes-validations"] *= times
+    for child in (*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else ())):
+        repeat_rules(child, times)
+
+
 def test_two_owners_apply_numbers_of_their_own(messaging: Namespace) -> None:
     """A second owner adds and removes its numbers without naming the rest or touching those of the first."""
     messaging.apply(small(), owner="team-a")

@@ -18,7 +18,7 @@ import yaml
 from support import keys
 from support.cluster.apiserver import ApiServer
 from support.cluster.controllers import Controllers
-from support.cluster.terminal import ROOT, Terminal
+from support.cluster.terminal import ROOT, CommandError, Terminal
 from support.documents import fences, steps, table
 from support.keys import KeyPair
 from support.simulators.cloud import Cloud
@@ -292,6 +292,26 @@ def test_a_restored_cluster_publishes_nothing(place: Place) -> None:
     place.run("kubectl delete -k deploy/default --ignore-not-found")
 
     reader.follow("Install")
+
+    assert place.publishes == 1
+
+
+def test_definition_operator_and_objects_in_one_folder(place: Place) -> None:
+    """With kubectl alone the second apply brings what the first could not know; nothing else is done by hand."""
+    place.write_overlay()
+    place.write_keys()
+    folder = place.terminal.folder / "ALL"
+    folder.mkdir()
+    resources = ["../OVERLAY", "namespace.yaml", "../KEYS"]
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": resources}), encoding="utf-8")
+    messaging = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "messaging"}}
+    (folder / "namespace.yaml").write_text(yaml.safe_dump(messaging), encoding="utf-8")
+
+    with pytest.raises(CommandError, match='no matches for kind "BusinessEncryptionKey"'):
+        place.run("kubectl apply -k ALL")
+    place.run("kubectl wait --for=condition=Established crd/businessencryptionkeys.bek.dev")
+    place.run("kubectl apply -k ALL")
+    place.wait()
 
     assert place.publishes == 1
 
