@@ -52,6 +52,7 @@ NOT_RUN: Mapping[str, Mapping[str, str]] = {
         "flux resume kustomization encryption-keys": NO_TOOL,
     },
     "docs/troubleshooting.md": {
+        "flux reconcile kustomization encryption-keys": NO_TOOL,
         "kubectl logs -n bek-system -l app.kubernetes.io/name=bek-operator --prefix --tail=-1": NO_KUBELET,
     },
     "docs/sharding.md": {
@@ -323,6 +324,7 @@ def test_troubleshooting(place: Place) -> None:
     place.wait("Stalled")
     with Reader("docs/troubleshooting.md", place.terminal) as reader:
         _, listed, events = reader.follow("What is wrong?")
+        reader.follow("Argo CD or Flux waits, or fails")
         (conditions,) = reader.follow("Who must act?")
         (number, reason, message) = listed.rstrip().split("\t")
         assert (number, reason) == ("+15550002222", "NotRegistered")

@@ -73,7 +73,11 @@ class Controllers:
         operator.start()
         replicas = deployment["spec"]["replicas"]
         counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
-        status = {**counts, "observedGeneration": deployment["metadata"]["generation"]}
+        conditions = [
+            {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"},
+            {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
+        ]
+        status = {**counts, "observedGeneration": deployment["metadata"]["generation"], "conditions": conditions}
         self._server.kubectl(
             "patch",
             "deployment",
