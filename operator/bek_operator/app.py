@@ -99,7 +99,7 @@ async def _work(settings: Settings, limits: Limits, restore_signals: Callable[[]
         leadership = _leadership(settings, client)
         if settings.lease:
             metrics.process.watch_leader(settings.lease.name, leadership.is_leader)
-        backends = _backends(settings, clock, metrics, leadership.is_leader)
+        backends = _backends(settings, clock, metrics, leadership.may_call)
         stack.push_async_callback(backends.close)
         leader_client = LeaderClient(client, leadership.is_leader)
         objects = Objects(leader_client, settings.namespaces, settings.watch_label_selector)
