@@ -130,7 +130,7 @@ audit: $(AUDITOR)/.requirements  ## Look for known vulnerabilities in everything
 
 .PHONY: manifests
 manifests: $(READY)  ## Render dist/install.yaml and the like for IMAGE_REPOSITORY=registry.example.com/bek-operator
-	@PYTHONPATH=operator:tests:. $(BIN)/python -m release manifests $(IMAGE_REPOSITORY)
+	@PYTHONPATH=operator:tests:. $(BIN)/python -m release manifests "$(IMAGE_REPOSITORY)"
 
 .PHONY: release-notes
 release-notes: $(READY)  ## Print what CHANGELOG.md says of this version
