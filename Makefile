@@ -132,6 +132,10 @@ audit: $(AUDITOR)/.requirements  ## Look for known vulnerabilities in everything
 manifests: $(READY)  ## Render dist/install.yaml and the like for IMAGE_REPOSITORY=registry.example.com/bek-operator
 	@PYTHONPATH=operator:tests:. $(BIN)/python -m release manifests "$(IMAGE_REPOSITORY)"
 
+.PHONY: wheel
+wheel: $(READY)  ## Build dist/*.whl, the Python package, with kubectl bek
+	@$(PIP) wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
 .PHONY: release-notes
 release-notes: $(READY)  ## Print what CHANGELOG.md says of this version
 	@PYTHONPATH=operator:tests:. $(BIN)/python -m release notes
