@@ -167,6 +167,14 @@ image-test-or-skip:  ## The same, where docker or podman is there and works
 	  printf 'make $@: SKIPPED. %s\n' "$$told"; \
 	fi
 
+.PHONY: node-test
+node-test: $(READY)  ## Run the image in Pods on a real kubelet, as root; tells what this machine lacks (K=a test's name)
+	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m support.node $(if $(K),-k $(K))
+
+.PHONY: node-test-or-skip
+node-test-or-skip: $(READY)  ## The same, where nothing is lacking
+	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m support.node --or-skip
+
 .PHONY: clean
 clean:  ## Remove everything that make has created here (the API server stays in your cache folder)
 	rm -rf .venv $(VENV) .make dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
