@@ -38,11 +38,11 @@ NOT_RUN: Mapping[str, Mapping[str, str]] = {
     "README.md": {
         "make demo": OWN_TEST,
         "make test": OWN_TEST,
-        "docker build --tag registry.example.com/bek-operator:0.1.0 .": NO_REGISTRY,
+        "make image IMAGE=registry.example.com/bek-operator:0.1.0": NO_REGISTRY,
         "docker push registry.example.com/bek-operator:0.1.0": NO_REGISTRY,
     },
     "docs/install.md": {
-        "docker build --tag registry.example.com/bek-operator:0.1.0 .": NO_REGISTRY,
+        "make image IMAGE=registry.example.com/bek-operator:0.1.0": NO_REGISTRY,
         "docker push registry.example.com/bek-operator:0.1.0": NO_REGISTRY,
         "kubectl delete -k deploy/default": WARNED_OF,
     },
@@ -142,13 +142,14 @@ class Place:
         """Write `private.pem`, as `openssl genrsa` would."""
         (self.terminal.folder / "private.pem").write_text(pair.private, encoding="ascii")
 
-    def write_overlay(self) -> None:
-        """Write the overlay that the page on the installation shows, as the folder OVERLAY."""
-        shown = fences((ROOT / "docs" / "install.md").read_text(encoding="utf-8"), "yaml")[0]
+    def write_overlay(self, *, namespaced: bool = False) -> None:
+        """Write an overlay that the page on the installation shows, as the folder OVERLAY."""
+        cluster_wide, of_a_namespace = fences((ROOT / "docs" / "install.md").read_text(encoding="utf-8"), "yaml")
         folder = self.terminal.folder / "OVERLAY"
-        folder.mkdir()
-        (folder / "kustomization.yaml").write_text(shown, encoding="utf-8")
-        (folder / "bek-operator").symlink_to(ROOT)
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "bek-operator").symlink_to(ROOT)
+        (folder / "kustomization.yaml").write_text(of_a_namespace if namespaced else cluster_wide, encoding="utf-8")
 
     def write_keys(self) -> None:
         """Write a folder KEYS as the page on GitOps describes it: an object, its Secrets, a kustomization."""
@@ -227,7 +228,10 @@ def test_the_readme(place: Place) -> None:
 
 
 def test_installation_and_removal(place: Place) -> None:
-    """The overlay's settings arrive; whoever removes the operator keeps the objects, and the numbers their key."""
+    """The overlay's settings arrive; who removes the operator keeps the objects, and the numbers their key.
+
+    Then the same objects are served by an operator for their namespace alone.
+    """
     place.write_overlay()
     with Reader("docs/install.md", place.terminal) as reader:
         reader.follow("Install")
@@ -244,6 +248,16 @@ def test_installation_and_removal(place: Place) -> None:
         next(removal)
         assert place.run("kubectl get crd -o name") == ""
         assert list(removal) == []
+
+        place.write_overlay(namespaced=True)
+        installation = reader.each("For one namespace")
+        next(installation)
+        next(installation)
+        place.run("kubectl apply -f deploy/samples/cloud.yaml")
+        place.wait()
+        assert list(installation) != []
+        assert place.controllers.operators == []
+        assert place.run("kubectl get bek -A -o name") == "businessencryptionkey.bek.dev/flows\n"
 
     assert place.first.publishes == 1
     assert place.first.signature == "VALID"
@@ -365,6 +379,7 @@ def test_sharding(place: Place) -> None:
     place.wait()
     place.run(f"kubectl create -f - <<< '{json.dumps(lost())}'")
     with Reader("docs/sharding.md", place.terminal) as reader:
+        reader.follow("From one operator to shards")
         *_, without = reader.follow("Three shards")
         assert len(place.controllers.operators) == 3
         assert [row[1] for row in table(without)] == ["NAME", "lost"]
@@ -373,6 +388,8 @@ def test_sharding(place: Place) -> None:
             kubectl annotate bek flows bek.dev/requested-at=moved
             kubectl wait bek flows --for=jsonpath='{.status.lastHandledReconcileAt}'=moved
         """)
+        reader.follow("Back to one operator")
+        assert len(place.controllers.operators) == 1
 
     assert place.publishes == 1
 

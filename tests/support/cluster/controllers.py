@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Self
 
-from support.cluster.operator_process import OperatorProcess
+from support.cluster.operator_process import replica_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
     from support.cluster.apiserver import ApiServer
+    from support.cluster.operator_process import OperatorProcess
 
 
 class Controllers:
@@ -63,13 +64,7 @@ class Controllers:
 
     def _start(self, deployment: dict[str, Any]) -> OperatorProcess:
         name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
-        (container,) = deployment["spec"]["template"]["spec"]["containers"]
-        operator = OperatorProcess(
-            self._server,
-            [*container.get("args", ()), *self._flags, "--leader-elect=on", f"--lease-namespace={namespace}"],
-            name=f"{namespace}-{name}",
-            env={one["name"]: one["value"] for one in container.get("env", ())},
-        )
+        operator = replica_of(self._server, deployment, self._flags, f"{namespace}-{name}")
         operator.start()
         replicas = deployment["spec"]["replicas"]
         counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)

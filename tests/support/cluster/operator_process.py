@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from support.cluster.apiserver import ApiServer
 from support.cluster.servers import free_port, wait_until_up
@@ -171,6 +171,24 @@ class OperatorProcess:
         claims = token.split(".")[1]
         self.credential = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["jti"]
         return self._api_server.kubeconfig(token, name=self._name, server=self._server)
+
+
+def replica_of(server: ApiServer, deployment: Mapping[str, Any], flags: Sequence[str], name: str) -> OperatorProcess:
+    """Return a process with what the kubelet would give a Pod of a Deployment, not started yet."""
+    namespace, template = deployment["metadata"]["namespace"], deployment["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    fields = {"metadata.namespace": namespace}
+    return OperatorProcess(
+        server,
+        # What a process in a Pod has by default.
+        [*container.get("args", ()), "--leader-elect=on", f"--lease-namespace={namespace}", *flags],
+        name=name,
+        account=(namespace, template["serviceAccountName"]),
+        env={
+            one["name"]: one["value"] if "value" in one else fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
+            for one in container.get("env", ())
+        },
+    )
 
 
 def _coverage() -> dict[str, str]:

@@ -50,6 +50,8 @@ class Terminal:
             **server.keeper.clean_env(),
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "KUBECONFIG": str(config),
+            # kubectl remembers there which kinds a server has, and this one has been emptied since.
+            "HOME": str(folder),
         }
 
     def run(self, script: str, stdin: str = "") -> str:
