@@ -63,6 +63,16 @@ class ObjectReason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
 
 
+class EndpointReason(StrEnum):
+    """Reasons of the Flow endpoint."""
+
+    HOLDS_KEY = "EndpointHoldsKey"
+    UNREACHABLE = "EndpointUnreachable"
+    INVALID_ANSWER = "EndpointInvalidAnswer"
+    SIGNATURE_REFUSED = "EndpointSignatureRefused"
+    LACKS_KEY = "EndpointLacksKey"
+
+
 class Severity(IntEnum):
     """How severe a reason is by itself; a higher one is more severe, whatever the ranks."""
 
