@@ -13,7 +13,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from bek_operator.crd.reasons import EndpointReason
+from bek_operator.crd.reasons import EndpointReason, Reason
 from bek_operator.endpoint.ping import Session
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -30,12 +30,12 @@ class Answer:
     """What an endpoint's answer to a ping means, or its absence.
 
     Attributes:
-        reason: `EndpointHoldsKey`, or what is wrong.
+        reason: `EndpointHoldsKey`, or what is wrong; a `Reason` for what is wrong with certificates or addresses.
         message: Our own words, at most 200 characters, the same for the same fault; empty if nothing is wrong.
         certain: Whether it shows at once; otherwise the failure threshold applies.
     """
 
-    reason: EndpointReason
+    reason: EndpointReason | Reason
     message: str = ""
     certain: bool = True
 
