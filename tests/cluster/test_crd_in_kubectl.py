@@ -138,14 +138,16 @@ def test_columns_are_empty_before_the_operator_comes(messaging: Namespace) -> No
 
 
 def test_columns_show_the_outcome(messaging: Namespace) -> None:
-    """`kubectl get` shows the outcome in a line, and `-o wide` key, Secret and message too."""
+    """`kubectl get` shows the outcome in a line, and `-o wide` key, Secret, suspension and message too."""
     body = small()
     messaging.create(body)
     messaging.write_status(status([row(entry) for entry in body["spec"]["phoneNumbers"]]))
     assert messaging.rows()[1][:4] == ["flows", "True", "3/3", "Succeeded"]
     header, cells = messaging.rows("--output=wide")
-    assert header == ["NAME", "READY", "SIGNED", "REASON", "AGE", "KEY", "SECRET", "MESSAGE"]
-    assert cells[5:] == ["9f86d081ab12", "flows-key", "All numbers hold the key."]
+    assert header == ["NAME", "READY", "SIGNED", "REASON", "AGE", "KEY", "SECRET", "SUSPENDED", "MESSAGE"]
+    assert cells[5:] == ["9f86d081ab12", "flows-key", "false", "All numbers hold the key."]
+    messaging.kubectl("patch", "bek", "flows", "--type=merge", '--patch={"spec": {"suspend": true}}')
+    assert messaging.rows("--output=wide")[1][7] == "true"
 
 
 def test_documented_command_lists_the_numbers_that_are_not_signed(messaging: Namespace) -> None:

@@ -23,11 +23,11 @@ WRITE_SECONDS: Final = 1.0
 
 _WRITERS_KEPT_SECONDS: Final = 3600.0
 
-BATCH_SECONDS: Final = 2.0
-"""Changes of numbers are collected for so long before the status is written."""
+ANSWER_SECONDS: Final = 0.1
+"""A write waits so long for the answers of numbers: after a change, and once no number waits for a worker any more."""
 
-LAST_ANSWER_SECONDS: Final = 0.1
-"""Once no number waits for a worker, a write waits so long for the answers that are still to come."""
+BATCH_SECONDS: Final = 2.0
+"""After a write, answers are collected for so long while numbers wait for a worker."""
 
 
 class NumberKey(NamedTuple):
@@ -170,28 +170,37 @@ class Work:
         """Return until when answers are to be expected; infinite while numbers wait for a worker."""
         if not self.unfinished:
             return -math.inf
-        return math.inf if self.running < self.unfinished else self.begun_at + LAST_ANSWER_SECONDS
+        return math.inf if self.running < self.unfinished else self.begun_at + ANSWER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class WriteLimit:
-    """When the status may be written: at once, and while numbers are being worked on once in one or two seconds.
+    """When the status may be written: at once, unless answers of numbers are waited for.
 
-    It is two as long as more answers are to be expected; one that does not come then is not waited for. Two writes may
-    follow each other at once, but on average there is one a second at most.
+    A write that is due waits for them: after a change for a tenth of a second, so that what is over by then is one
+    write; after another write for one second, or for two as long as numbers wait for a worker. Two writes may follow
+    each other at once, but on average there is one a second at most.
+
+    Attributes:
+        last: The last write; later than that after two in a row.
+        changed_at: When work on numbers began that no status shows yet.
     """
 
     last: float = -math.inf
+    changed_at: float | None = None
 
     def allows_at(self, answered_at: float) -> float:
         """Return the earliest instant of the next write; `answered_at` is that of the `Work` on the numbers."""
         if answered_at == -math.inf:
             return self.last
+        if self.changed_at is not None:
+            return max(self.last, self.changed_at + ANSWER_SECONDS)
         return min(max(self.last + WRITE_SECONDS, answered_at), self.last + BATCH_SECONDS)
 
     def after_change(self, now: float) -> "WriteLimit":
-        """Return the limit when work on numbers begins, so that their first changes are written together."""
-        return WriteLimit(now) if now >= self.last + BATCH_SECONDS else self
+        """Return the limit after a change that has numbers worked on; many in a row do not delay the write."""
+        is_shown = self.changed_at is None or now >= self.changed_at + WRITE_SECONDS
+        return replace(self, changed_at=now) if is_shown else self
 
     def after_write(self, now: float) -> "WriteLimit":
         """Return the limit after a write, successful or not."""

@@ -293,10 +293,11 @@ def test_rules_keep_to_what_the_oldest_server_knows() -> None:
 
 
 def test_columns_are_the_documented_ones() -> None:
-    """`kubectl get` shows four columns and `-o wide` three more, and none of them is empty by a typing error."""
+    """`kubectl get` shows four columns and `-o wide` four more, and none of them is empty by a typing error."""
     columns = VERSION["additionalPrinterColumns"]
     assert [column["name"] for column in columns if not column.get("priority")] == ["Ready", "Signed", "Reason", "Age"]
-    assert [column["name"] for column in columns if column.get("priority") == 1] == ["Key", "Secret", "Message"]
+    wide = [column["name"] for column in columns if column.get("priority") == 1]
+    assert wide == ["Key", "Secret", "Suspended", "Message"]
     for column in columns:
         path = re.sub(r"\[\?\(@\.type==\"Ready\"\)\]", "[]", column["jsonPath"]).removeprefix(".")
         assert path in {*BY_PATH, "metadata.creationTimestamp"}, column["name"]
