@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bek_operator.http.errors import HttpError
 from support.keys import KeyPair
 from support.programs.background import BackgroundLoop
 from support.simulators.call import Call
@@ -74,15 +75,18 @@ class FlowsEndpointCore:
         app_secret: What requests must be signed with; without it signatures are not looked at.
         flaw: What is wrong with its program.
         lacks_status: Its answer to what none of its keys opens: 421, or at a careless one 500.
-        clock: The time of `pings`.
+        error: Raised by a call without a connection, as an HTTP client does.
+        seconds: How long such a call takes.
         violations: What a client did and Meta never does.
     """
 
-    def __init__(self, *held: KeyPair, app_secret: str = "") -> None:
+    def __init__(self, *held: KeyPair, app_secret: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         self.app_secret = app_secret
         self.flaw: Flaw = ""
         self.lacks_status = 421
-        self.clock: Callable[[], float] = time.monotonic
+        self.error: HttpError | None = None
+        self.seconds = 0.05
+        self._clock = clock
         self.violations: list[str] = []
         self.condition = threading.Condition()
         self._held = list(held)
@@ -128,7 +132,7 @@ class FlowsEndpointCore:
     def ask(self, call: Call) -> Reply:
         """Answer a request, and record it."""
         with self.condition:
-            ping = Ping(at=self.clock(), signed="x-hub-signature-256" in call.headers)
+            ping = Ping(at=self._clock(), signed="x-hub-signature-256" in call.headers)
             try:
                 fingerprint, reply = self._handle(call)
             except _Refusal as refusal:

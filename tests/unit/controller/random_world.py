@@ -208,7 +208,10 @@ class RandomWorld(World):
 
     def _known(self) -> dict[str, object] | None:
         entry = self._manager.store.get(self.ref) if self._manager else None
-        return render_status(status_of(entry.resource, entry.key, entry.facts, now())) if entry and entry.key else None
+        if entry is None or entry.key is None:
+            return None
+        endpoint = entry.endpoint.facts if entry.endpoint else None
+        return render_status(status_of(entry.resource, entry.key, entry.facts, now(), endpoint=endpoint))
 
     def _shown(self, url: str) -> float:
         """Return when a number was last published to, by the last status written."""
