@@ -157,7 +157,12 @@ async def _work(settings: Settings, limits: Limits, restore_signals: Callable[[]
 
         await stack.enter_async_context(WebServer("health-address", settings.health, probes(not_healthy, unready)))
         await stack.enter_async_context(WebServer("metrics-address", settings.metrics, {"/metrics": metrics.handler()}))
-        parts = {"informer": informer.run(), "object watch": watch_objects(), "leadership": take_part()}
+        parts = {
+            "informer": informer.run(),
+            "object watch": watch_objects(),
+            "leadership": take_part(),
+            "check of the API server": observer.ask_when_quiet(lambda: client.request("GET", "/version")),
+        }
         if settings.watch_secrets:
             watched = SecretWatch(
                 client, settings.namespaces, settings.secret_selector, informer.on_secret_event, clock

@@ -82,6 +82,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "http": "Connections to APIs",
     "whatsapp": "Calls",
     "cluster": "API server",
+    "cli": "kubectl bek",
     "controller": "Controller",
     "": "Command line, settings, start and end",
 }

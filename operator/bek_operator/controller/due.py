@@ -17,7 +17,7 @@ Waking up for a single check costs more than the check.
 
 def due_at(facts: NumberFacts, now: float) -> float:
     """Return when a number is due according to its facts; infinite while it cannot be called."""
-    return max(facts.retry_at, facts.due if facts.observed else now)
+    return max(facts.retry_at, facts.due if facts.observed and not facts.check_requested else now)
 
 
 def number_due(

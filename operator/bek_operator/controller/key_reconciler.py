@@ -29,7 +29,7 @@ from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.target import EndpointTarget, endpoint_target
 from bek_operator.keys.cache import KeyCache
 from bek_operator.keys.public_key import InvalidKey, PublicKey
-from bek_operator.numbers.carry_over import expired, restore_from_status, with_target
+from bek_operator.numbers.carry_over import expired, interrupts, restore_from_status, with_target
 from bek_operator.numbers.endpoints import EgressPolicy, Missing
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
@@ -170,7 +170,7 @@ class KeyReconciler:
             # A running reconcile continues with the new facts.
             if due and not isinstance(state.numbers[number].phase, Running):
                 enqueue.append(Enqueue(NumberKey(ref, number), due))
-        left = [NumberKey(ref, one) for one in before if one not in called or called[one].target != before[one].target]
+        left = [NumberKey(ref, one) for one in before if one not in called or interrupts(called[one], before[one])]
         return Result(cancel=(*asking.cancel, *left), enqueue=(*asking.enqueue, *enqueue))
 
     def _set_endpoint(self, state: KeyState, target: EndpointTarget | None) -> Result:

@@ -27,7 +27,7 @@ from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import HELD, Reason
 from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.keys.public_key import PublicKey
-from bek_operator.numbers.carry_over import with_target
+from bek_operator.numbers.carry_over import interrupts, with_target
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.ownership import Ownership
 from bek_operator.numbers.rollout import OPEN, has_another_key
@@ -166,7 +166,7 @@ class Store:
             taken_up = number is None or had_no_key or number.facts.resume_from is not None
             if number is None:
                 number = NumberState(one)
-            elif number.facts.target != one.target:
+            elif interrupts(one, number.facts):
                 # A running reconcile is cancelled.
                 number.phase = Idle()
             paused = number.paused or (taken_up and one.reason in HELD)
@@ -219,7 +219,7 @@ class Store:
         if facts is None:
             return
         known = facts.resume_from or facts
-        if known.target == target:
+        if known.target.is_called_like(target):
             before, known = known.published.lost, update(known)
             if known.published.lost not in {None, before}:
                 self._lost(known.published.lost)

@@ -44,12 +44,12 @@ class ApiMetrics(Collector):
         )
         self._publishes = Counter(
             "bek_publishes_total",
-            "Publishes of a key, by type of API and result: accepted, refused (by the API, or the request was "
-            "never sent), unknown (it may have been carried out).",
+            "Publishes of a key, by type of API and result: accepted, refused (by the API), unknown (it may have been "
+            "carried out), not_sent (no connection, no login, or credentials that cannot be sent).",
             ["api", "result"],
             registry=registry,
         )
-        for api, result in product((ON_PREMISES, CLOUD, PROVIDER), ("accepted", "refused", "unknown")):
+        for api, result in product((ON_PREMISES, CLOUD, PROVIDER), ("accepted", "refused", "unknown", "not_sent")):
             self._publishes.labels(api, result)
         self._usage: Callable[[], float | None] = lambda: None
         registry.register(self)
@@ -100,7 +100,7 @@ class _MeasuredBackend(Backend[Endpoint]):
             if not isinstance(answer, Failure):
                 result = "accepted"
             elif not answer.unknown:
-                result = "refused"
+                result = "refused" if answer.sent else "not_sent"
         finally:
             self._publishes.labels(_api_of(endpoint), result).inc()
         return answer

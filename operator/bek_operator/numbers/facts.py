@@ -75,6 +75,7 @@ class NumberFacts:
 
     Attributes:
         target: The target that they belong to.
+        key_at: When the target's key replaced another one.
         reading: The last reading, however old.
         read_at: When that was; `None` if it must not be acted upon, as after a restart.
         checked_at: When this process last read the number, even if that must not be acted upon any more; for metrics.
@@ -91,6 +92,7 @@ class NumberFacts:
     """
 
     target: Target
+    key_at: float = 0.0
     reading: Reading = _NOTHING_READ
     read_at: float | None = None
     checked_at: float | None = None

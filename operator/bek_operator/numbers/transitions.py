@@ -122,7 +122,6 @@ def after_publish(facts: NumberFacts, answer: Accepted | Failure, now: float) ->
         hold=None,
         carried=ACCEPTED if isinstance(answer, Accepted) else None,
         observed=True,
-        check_requested=False,
         due=now,
     )
     if isinstance(answer, Accepted):

@@ -59,11 +59,11 @@ def status_of(
     shown = endpoint.shown if endpoint else None
     if isinstance(spec, InvalidSpec):
         rows, shown = list(before.rows.values()), before.endpoint
-        summary = _blocked(Blocked(ObjectReason.INVALID_SPEC, spec.message), suspended=False)
+        summary = _blocked(Blocked(ObjectReason.INVALID_SPEC, spec.message))
     elif isinstance(key, Blocked):
         rows = [before.rows.get(number.number) or _unknown(number) for number in spec.numbers]
         shown = before.endpoint if spec.flows_endpoint else None
-        summary = _blocked(key, suspended=spec.suspend)
+        summary = _suspended(resource, key) if spec.suspend else _blocked(key)
     else:
         found = [known[number.number] for number in spec.numbers if number.number in known]
         rows = [known[one.number].row if one.number in known else _unknown(one) for one in spec.numbers]
@@ -89,10 +89,16 @@ def _unknown(number: Number) -> Row:
     return Row(number=number.number, api=number.api.name)
 
 
-def _blocked(blocked: Blocked, *, suspended: bool) -> _Summary:
-    if suspended:
-        message = f"suspended; {blocked.message}"
-        return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
+def _suspended(resource: BusinessEncryptionKey, blocked: Blocked) -> _Summary:
+    """Return the summary of a suspended object without a usable key: what was known of this very spec stays."""
+    ready = resource.status.condition(READY)
+    if ready and ready.generation == resource.generation:
+        return _Summary(ready=ready.true, reason=ready.reason, message=ready.message, abnormal=None)
+    message = f"suspended; {blocked.message}"
+    return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
+
+
+def _blocked(blocked: Blocked) -> _Summary:
     abnormal = RECONCILING if blocked.reason is ObjectReason.SECRET_NOT_FOUND else STALLED
     return _Summary(ready=False, reason=blocked.reason, message=blocked.message, abnormal=abnormal)
 

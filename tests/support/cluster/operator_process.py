@@ -31,6 +31,7 @@ class OperatorProcess:
         name: Of its log.
         admin: Whether it runs with the administrator's token instead.
         server: The URL under which it reaches the API server, if that is not the server's own.
+        account: Namespace and name of its service account.
         env: More variables of its environment.
 
     Attributes:
@@ -48,6 +49,7 @@ class OperatorProcess:
         name: str = "operator",
         admin: bool = False,
         server: str | None = None,
+        account: tuple[str, str] = (NAMESPACE, SERVICE_ACCOUNT),
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._api_server = api_server
@@ -55,6 +57,7 @@ class OperatorProcess:
         self._name = name
         self._admin = admin
         self._server = server
+        self._account = account
         self._env = dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._port = self.metrics_port = 0
@@ -162,7 +165,7 @@ class OperatorProcess:
     def _kubeconfig(self) -> Path:
         if self._admin:
             return self._api_server.kubeconfig(server=self._server)
-        token = self._api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT, duration=_TOKEN_LIFE)
+        token = self._api_server.service_account_token(*self._account, duration=_TOKEN_LIFE)
         claims = token.split(".")[1]
         self.credential = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["jti"]
         return self._api_server.kubeconfig(token, name=self._name, server=self._server)

@@ -40,7 +40,8 @@ class Flows(World):
             "appSecretRef": {"name": APP, "key": "secret"},
             "policy": policy,
         }
-        self.ref: ObjectKey = self.objects.create(wanted=spec_body(numbers(count), flowsEndpoint=self.written, **spec))
+        self.listed = numbers(count)
+        self.ref: ObjectKey = self.objects.create(wanted=spec_body(self.listed, flowsEndpoint=self.written, **spec))
 
     @property
     def reasons(self) -> set[str]:

@@ -352,15 +352,15 @@ def test_a_check_that_is_not_sure_to_pass_needs_the_user_in_the_end(bounded: int
 
 
 def test_whatever_comes_of_a_look_it_was_taken() -> None:
-    """A read, a failed one and a publish all meet a request, and tell of a target that was not tried before."""
+    """A read, a failed one and a publish tell of a target that was not tried before; a publish meets no request."""
     check_requested = facts(check_requested=True, needs_user=True)
-    for known in (
-        after_read(check_requested, valid(), NOW, 0.5),
-        after_failure(check_requested, UNREACHABLE, NOW, 0.5),
-        after_publish(check_requested, Accepted(), NOW),
-        after_publish(check_requested, BUSY, NOW),
+    for known, is_pending in (
+        (after_read(check_requested, valid(), NOW, 0.5), False),
+        (after_failure(check_requested, UNREACHABLE, NOW, 0.5), False),
+        (after_publish(check_requested, Accepted(), NOW), True),
+        (after_publish(check_requested, BUSY, NOW), True),
     ):
-        assert (known.observed, known.check_requested) == (True, False)
+        assert (known.observed, known.check_requested) == (True, is_pending)
     assert after_read(check_requested, valid(), NOW, 0.5).verdict.retry is None
     assert after_failure(check_requested, UNREACHABLE, NOW, 0.5).verdict.retry is Retry.TRANSIENT
 
