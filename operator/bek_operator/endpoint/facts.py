@@ -41,7 +41,7 @@ class EndpointVerdict:
         return self.retry is Retry.TERMINAL
 
 
-HOLDS_KEY: Final = EndpointVerdict(EndpointReason.HOLDS_KEY)
+HOLDS_KEY: Final = EndpointVerdict(EndpointReason.HOLDS_KEY, "it opens what is encrypted to the key")
 NOT_ASKED: Final = EndpointVerdict(EndpointReason.PENDING, "not asked yet for this key")
 
 

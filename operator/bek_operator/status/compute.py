@@ -114,7 +114,7 @@ def _with_endpoint(summary: _Summary, endpoint: EndpointFacts | None, spec: Spec
     found = endpoint.verdict
     if found.holds_key and (endpoint.observed or not summary.ready):
         return summary
-    message = f"Flow endpoint: {found.message or 'not asked since the last change'}"
+    message = f"Flow endpoint: {'not asked since the last change' if found.holds_key else found.message}"
     if spec.suspend:
         message = f"{summary.message}; {message}"
         return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)

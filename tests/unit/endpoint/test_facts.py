@@ -206,7 +206,7 @@ def test_a_restart_shows_what_was_shown_and_asks_at_the_due_time() -> None:
     """What was opened needs no proof again."""
     facts = restart(recorded())
     assert (facts.verdict, facts.observed, facts.due, facts.holds_back) == (HOLDS_KEY, True, NOW + 300, False)
-    assert facts.shown == recorded().endpoint
+    assert facts.shown == EndpointStatus(reason="EndpointHoldsKey", message=HOLDS_KEY.message, opened=OURS.fingerprint)
     assert shown(after_answer(facts, AWAY, NOW + 300, 0.5)) == (EndpointReason.HOLDS_KEY, None)
 
 

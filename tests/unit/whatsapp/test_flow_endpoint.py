@@ -154,6 +154,6 @@ async def test_a_ping_is_observed_and_logged_without_what_it_carries(
     await client.ping(endpoint_of(simulated), PAIR.public)
     await client.close()
     assert observed == [("ping", 200, None)]
-    (record,) = [one for one in caplog.records if one.message == "API call"]
+    (record,) = [one for one in caplog.records if one.message == "ping succeeded"]
     assert record.__dict__["kind"] == "ping"
     assert "sha256=" not in caplog.text
