@@ -67,7 +67,8 @@ def status_of(
     else:
         found = [known[number.number] for number in spec.numbers if number.number in known]
         rows = [known[one.number].row if one.number in known else _unknown(one) for one in spec.numbers]
-        summary = _with_endpoint(_summary(found, len(rows), key, spec, rate_limited_count), endpoint, spec)
+        summary = _summary(found, len(rows), key, spec, rate_limited_count)
+        summary = _with_endpoint(summary, endpoint, _known_signed(found, len(rows)) if spec.suspend else "")
         fingerprint = key.fingerprint
         done = sum(one.observed for one in found) == len(rows) and not any(one.check_requested for one in found)
         done = done and not (endpoint and endpoint.is_unfinished)
@@ -103,11 +104,12 @@ def _blocked(blocked: Blocked) -> _Summary:
     return _Summary(ready=False, reason=blocked.reason, message=blocked.message, abnormal=abnormal)
 
 
-def _with_endpoint(summary: _Summary, endpoint: EndpointFacts | None, spec: Spec) -> _Summary:
+def _with_endpoint(summary: _Summary, endpoint: EndpointFacts | None, suspended: str) -> _Summary:
     """Return the summary of the numbers, together with what is known of the Flow endpoint.
 
     With the policy Gate an object is not Ready while its endpoint does not hold the key, because then Flows are broken.
-    Of endpoint and numbers the endpoint goes first, unless only the numbers need the user.
+    Of endpoint and numbers the endpoint goes first, unless only the numbers need the user. `suspended` is what is known
+    of the numbers of a suspended object.
     """
     if endpoint is None or not endpoint.target.gate:
         return summary
@@ -115,8 +117,8 @@ def _with_endpoint(summary: _Summary, endpoint: EndpointFacts | None, spec: Spec
     if found.holds_key and (endpoint.observed or not summary.ready):
         return summary
     message = f"Flow endpoint: {'not asked since the last change' if found.holds_key else found.message}"
-    if spec.suspend:
-        message = f"{summary.message}; {message}"
+    if suspended:
+        message = f"{suspended}; {message}"
         return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
     waiting = summary.reason == Reason.WAITING_FOR_ENDPOINT
     if found.retry is None and (summary.ready or waiting):
@@ -138,7 +140,7 @@ def _summary(known: Sequence[NumberFacts], total: int, key: PublicKey, spec: Spe
         message = f"suspended; {message}" if suspended else message
         return _Summary(ready=True, reason=ObjectReason.SUCCEEDED, message=message, abnormal=None)
     if suspended:
-        message = f"suspended; {len(known) - len(unsigned)} of {_numbers(total)} known to be signed"
+        message = _known_signed(known, total)
         return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
     if observed < total:
         awaited = [one.target.number for one in known if not one.observed]
@@ -152,6 +154,11 @@ def _summary(known: Sequence[NumberFacts], total: int, key: PublicKey, spec: Spe
             message = f"{message}; {_unsigned_summary(failed, total, first).message}"
         return _Summary(ready=False, reason=ObjectReason.PROGRESSING, message=message, abnormal=RECONCILING)
     return _unsigned_summary(unsigned, total, first)
+
+
+def _known_signed(known: Sequence[NumberFacts], total: int) -> str:
+    signed = sum(one.reason is Reason.SIGNED for one in known)
+    return f"suspended; {signed} of {_numbers(total)} known to be signed"
 
 
 def _unsigned_summary(unsigned: Sequence[NumberFacts], total: int, first: str | None) -> _Summary:

@@ -164,6 +164,13 @@ def test_a_message_names_both() -> None:
     )
 
 
+@pytest.mark.parametrize("observed", [True, False])
+def test_a_suspended_object_says_the_same_after_a_restart(*, observed: bool) -> None:
+    """Rows count as known then, not as checked."""
+    status = told(seen(Reason.SIGNED, observed=observed), endpoint(FAILING), spec=SUSPENDED)
+    assert message(status) == "suspended; 1 of 1 number known to be signed; Flow endpoint: HTTP 421: it lacks the key"
+
+
 def test_a_condition_of_its_own_says_whether_it_holds_the_key() -> None:
     """After the others, with any policy; and a part of the status has the same words."""
     for gate in (True, False):
