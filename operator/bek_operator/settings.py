@@ -98,6 +98,8 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     lease = reader.lease(in_pod=in_pod)
     health = reader.address("health-address", ":8081")
     metrics = reader.address("metrics-address", ":8080")
+    if health.port and health.port == metrics.port:
+        faults.append(f"--metrics-address: must have another port than --health-address, not {metrics.port}")
     log_level = reader.choice("log-level", "info", _LEVELS)
     log_format = reader.choice("log-format", "json" if in_pod else "text", _FORMATS)
     log_numbers = reader.choice("log-numbers", "off", ("on", "off")) == "on"

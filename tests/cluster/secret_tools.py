@@ -23,19 +23,25 @@ class SecretTool(ABC):
 
     Attributes:
         reference: What an object's `keySecretRef` says.
+        name: The Secret's.
     """
 
     reference: ClassVar[Mapping[str, str]] = {"name": "flows-key"}
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, name: str = "") -> None:
         self.scene = scene
+        self.name = name or self.reference["name"]
         self._entries: Mapping[str, str] = {}
         self._round = count(1)
         self._exists = False
 
     def put(self, pair: KeyPair) -> None:
         """Write a key."""
-        self._entries = self.entries(pair)
+        self.put_entries(self.entries(pair))
+
+    def put_entries(self, entries: Mapping[str, str]) -> None:
+        """Write a Secret with these entries."""
+        self._entries = entries
         self._write(self._secret())
 
     def touch(self) -> None:
@@ -55,7 +61,7 @@ class SecretTool(ABC):
         """Write it to the cluster."""
 
     def _secret(self, **more: Any) -> dict[str, Any]:
-        body = secret(self.reference["name"], self._entries, **more)
+        body = secret(self.name, self._entries, **more)
         body["metadata"].update(self.metadata(next(self._round)))
         return body
 
@@ -64,7 +70,7 @@ class SecretTool(ABC):
         self._exists = True
 
     def _delete(self) -> None:
-        self.scene.kubectl("delete", "secret", self.reference["name"], "--ignore-not-found")
+        self.scene.kubectl("delete", "secret", self.name, "--ignore-not-found")
         self._exists = False
 
     def _apply_by_force(self, manager: str, body: dict[str, Any]) -> None:
@@ -80,7 +86,7 @@ class CertManager(SecretTool):
 
     def put(self, pair: KeyPair) -> None:
         """Keep the next key in a Secret of its own while the certificate is issued."""
-        staged = secret(f"{self.reference['name']}-staged", {"tls.key": self._encoded(pair)})
+        staged = secret(f"{self.name}-staged", {"tls.key": self._encoded(pair)})
         staged["metadata"]["labels"] = {"cert-manager.io/next-private-key": "true"}
         self.scene.kubectl("create", "--filename=-", stdin=json.dumps(staged))
         super().put(pair)

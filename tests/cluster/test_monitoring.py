@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from cluster.installation import defined
 from support import keys
 from support.cluster.prometheus import Prometheus
 from support.monitoring import COMPONENT, alerts, queries, rule_groups
@@ -99,16 +100,9 @@ def test_every_query_of_the_dashboard_finds_something(scene: Scene, prometheus_s
 
 @pytest.fixture
 def monitored(installed: ApiServer) -> Iterator[ApiServer]:
-    """Provide the API server with the kinds of Prometheus Operator.
-
-    Their definitions are ours: the fields that we use, of the types and with the patterns of Prometheus Operator's own.
-    Whatever else is in a manifest is refused, so that a misspelt field is found.
-    """
-    installed.kubectl("apply", f"--filename={CRDS}")
-    names = [one["metadata"]["name"] for one in yaml.safe_load_all(CRDS.read_text(encoding="utf-8"))]
-    installed.kubectl("wait", "--for=condition=Established", *(f"crd/{name}" for name in names))
-    yield installed
-    installed.kubectl("delete", f"--filename={CRDS}", "--wait=false")
+    """Provide the API server with the kinds of Prometheus Operator."""
+    with defined(installed, CRDS):
+        yield installed
 
 
 def test_the_component_can_be_applied(monitored: ApiServer, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from support import keys, tls
 from support.cluster.apiserver import ApiServer
 from support.cluster.operator_process import OperatorProcess
+from support.cluster.plugin import Plugin
 from support.cluster.scene import Scene
 from support.cluster.servers import HOST
 from support.simulators.on_premises import OnPremises, numbers
@@ -104,3 +105,15 @@ def test_a_fresh_installation_is_watched(scene: Scene, turn: int) -> None:
     scene.operator.stop()
 
     assert "restarting it" not in scene.log_text()
+
+
+def test_kubectl_bek_without_the_definition(server: ApiServer, tmp_path: Path) -> None:
+    """It says what to apply, here too."""
+    server.kubectl("delete", CRDS, "--ignore-not-found")
+
+    result = Plugin(server, tmp_path).run("status")
+
+    assert (result.returncode, result.stderr) == (
+        2,
+        "error: the CRD businessencryptionkeys.bek.dev is not installed in this cluster; apply crds/\n",
+    )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from support.simulators.on_premises import OnPremises
 
 FLAGS = ["--allow-host=127.0.0.1:*", "--leader-elect=on", f"--lease-namespace={NAMESPACE}", "--log-format=json"]
+ALONE = ["--allow-host=127.0.0.1:*", "--leader-elect=off", "--watch-secrets=off", "--log-format=json"]
 SECRETS, OBJECTS = "/api/v1/secrets", "/apis/bek.dev/v1alpha1/businessencryptionkeys"
 OK = "ok\n"
 
@@ -28,8 +29,8 @@ OK = "ok\n"
 class Breakable(OperatorProcess):
     """An operator that breaks on a signal; a task has the given name."""
 
-    def __init__(self, server: ApiServer, name: str, task: str = "", url: str = "") -> None:
-        super().__init__(server, FLAGS, name=name)
+    def __init__(self, server: ApiServer, name: str, task: str, url: str, flags: list[str]) -> None:
+        super().__init__(server, flags, name=name)
         self.program = (str(Path(broken_operator.__file__)), task)
         self._url = url
         self._server_url = server.url
@@ -57,9 +58,9 @@ class Bench:
         self._namespace = namespace
         self._simulator = simulator
 
-    def operator(self, task: str = "", url: str = "") -> Breakable:
+    def operator(self, task: str = "", url: str = "", flags: list[str] = FLAGS) -> Breakable:
         """Return an operator."""
-        return Breakable(self.server, self._namespace, task, url)
+        return Breakable(self.server, self._namespace, task, url, flags)
 
     def scene(self, operator: Breakable) -> Scene:
         """Return a scene with an object that the operator has made Ready."""
@@ -95,7 +96,16 @@ def test_an_event_loop_that_stands_still_answers_no_probe(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", ["informer", "object watch", "leadership", "secret watch", "workers of numbers", "worker 1 of events"]
+    "task",
+    [
+        "informer",
+        "object watch",
+        "leadership",
+        "secret watch",
+        "check of the API server",
+        "workers of numbers",
+        "worker 1 of events",
+    ],
 )
 def test_a_task_that_dies_ends_the_process(bench: Bench, task: str) -> None:
     """Its name is in the last line of the log, and the exit status says that this was no order."""
@@ -122,6 +132,22 @@ def test_watches_that_are_silent_while_all_else_passes_are_lost(bench: Bench) ->
         proxy.silent.set()
         scene.wait_for(lambda: "delivered nothing" in operator.healthz(), "the probe fails", 60)
         assert operator.healthz().startswith((f"the watch {SECRETS} ", f"the watch {OBJECTS} "))
+        assert operator.exit_status is None
+
+
+def test_the_only_watch_is_silent_while_nothing_else_is_asked(bench: Bench) -> None:
+    """Without leader election and a watch on Secrets; an API server that is away is still no reason."""
+    with (
+        WatchProxy(bench.server.url, bench.server.ca_file) as proxy,
+        bench.operator(url=proxy.url, flags=ALONE) as operator,
+    ):
+        scene = bench.scene(operator)
+        with bench.server.outage():
+            scene.wait_for(lambda: not operator.is_ready(), "the watch is down", 90)
+            assert operator.healthz() == OK
+        scene.wait_for(operator.is_ready, "it is ready again", 60)
+        proxy.silent.set()
+        scene.wait_for(lambda: operator.healthz().startswith(f"the watch {OBJECTS} "), "the probe fails", 60)
         assert operator.exit_status is None
 
 

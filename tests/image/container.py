@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.cluster.operator_process import NAMESPACE, SERVICE_ACCOUNT, OperatorProcess
+from support.cluster.operator_process import NAMESPACE, OperatorProcess
 from support.cluster.servers import free_port, wait_until_up
 
 if TYPE_CHECKING:
@@ -58,9 +58,12 @@ class OperatorContainer(OperatorProcess):
             "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
             "BEK_METRICS_ADDRESS": f"127.0.0.1:{self.metrics_port}",
         }
-        volumes = {self._account(): _ACCOUNT, self._folder("files", self._files): FILES}
+        volumes = {self._account_folder(): _ACCOUNT, self._folder("files", self._files): FILES}
         options = [
             f"--name={self._name}",
+            "--rm",
+            # One whose test was killed would stay; docker has no such limit.
+            *(("--timeout=900",) if self._engine.name == "podman" else ()),
             *(f"--env={name}={value}" for name, value in env.items()),
             *(f"--volume={folder}:{target}:ro" for folder, target in volumes.items()),
         ]
@@ -82,9 +85,9 @@ class OperatorContainer(OperatorProcess):
         self._engine.run("rm", "--force", self._name, check=False)
         return super()._end(grace)
 
-    def _account(self) -> Path:
+    def _account_folder(self) -> Path:
         """Return a folder with what a Pod finds of its service account."""
-        token = self._api_server.service_account_token(NAMESPACE, SERVICE_ACCOUNT)
+        token = self._api_server.service_account_token(*self._account)
         authority = self._api_server.ca_file.read_text(encoding="ascii")
         return self._folder("account", {"token": token, "ca.crt": authority, "namespace": NAMESPACE})
 

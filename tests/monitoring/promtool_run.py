@@ -23,9 +23,9 @@ def check_rules(promtool: Path, folder: Path) -> str:
     return _run(promtool, "check", "rules", "--lint-fatal", str(_rules(folder)))
 
 
-def try_rules(promtool: Path, folder: Path, *groups: dict[str, Any]) -> str:
+def try_rules(promtool: Path, folder: Path, *groups: dict[str, Any], rules: dict[str, Any] | None = None) -> str:
     """Run test groups on the rules; return what promtool has against them, empty for nothing."""
-    _rules(folder)
+    _rules(folder, rules)
     tests = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{INTERVAL}s", "tests": list(groups)}
     file = folder / "tests.yaml"
     file.write_text(yaml.safe_dump(tests), encoding="utf-8")
@@ -47,9 +47,9 @@ def recorded(scene: str, queries: Mapping[str, Samples] | None = None, alerts: S
     return {**group, "promql_expr_test": expected, "alert_rule_test": list(alerts)}
 
 
-def _rules(folder: Path) -> Path:
+def _rules(folder: Path, rules: dict[str, Any] | None = None) -> Path:
     file = folder / "rules.yaml"
-    file.write_text(yaml.safe_dump(rule_groups()), encoding="utf-8")
+    file.write_text(yaml.safe_dump(rules or rule_groups()), encoding="utf-8")
     return file
 
 

@@ -226,6 +226,14 @@ async def deleted(stage: Stage) -> None:
         await stage.at(60 * MINUTE)
 
 
+@scene()
+async def checked_every_six_hours(stage: Stage) -> None:
+    """An object whose owner wants it so."""
+    stage.create(intervalSeconds=21600)
+    async with stage.leader():
+        await stage.at(14 * HOUR)
+
+
 # Alerts about objects.
 
 
@@ -293,7 +301,7 @@ async def outage_of_the_api(stage: Stage) -> None:
         await stage.at(3 * HOUR)
 
 
-@scene(BekRateLimitExhausted=95.5, BekCheckOverdue=200)
+@scene(BekRateLimitExhausted=95.5, BekCheckOverdue=110)
 async def rate_limited(stage: Stage) -> None:
     """Another program uses the rate limit up, for hours."""
     stage.create()
@@ -343,7 +351,7 @@ async def missing_secret(stage: Stage) -> None:
         await stage.at(60 * MINUTE)
 
 
-@scene(BekCheckOverdue=190.5)
+@scene(BekCheckOverdue=100.5)
 async def too_many_numbers(stage: Stage) -> None:
     """A thousand numbers behind a rate limit of two hundred calls an hour."""
     stage.create(1000)
@@ -375,6 +383,28 @@ async def no_leader(stage: Stage) -> None:
             await stage.at(20 * MINUTE)
         async with stage.replica():
             await stage.at(60 * MINUTE)
+
+
+@scene(BekNoLeader=25.5)
+async def no_leader_of_a_shard(stage: Stage) -> None:
+    """Another shard has one."""
+    stage.create()
+    async with stage.leader(), stage.replica("bek-operator-shard1-1", "bek-operator-shard1") as shard:
+        shard.holds_lease = True
+        await stage.at(20 * MINUTE)
+        shard.holds_lease = False
+        await stage.at(60 * MINUTE)
+
+
+@scene()
+async def shard_that_is_gone(stage: Stage) -> None:
+    """One of three Deployments is scaled to 0; only the rules that know of the shards can tell."""
+    stage.create()
+    async with stage.leader(), stage.replica("bek-operator-shard2-1", "bek-operator-shard2") as shard2:
+        async with stage.replica("bek-operator-shard1-1", "bek-operator-shard1") as shard1:
+            shard1.holds_lease = shard2.holds_lease = True
+            await stage.at(20 * MINUTE)
+        await stage.at(60 * MINUTE)
 
 
 @scene(BekOperatorRestarting=30.5)

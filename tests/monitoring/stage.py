@@ -101,9 +101,9 @@ class Stage(World):
         await asyncio.sleep(seconds - asyncio.get_running_loop().time())
 
     @asynccontextmanager
-    async def replica(self, pod: str = "bek-operator-1") -> AsyncIterator[Replica]:
+    async def replica(self, pod: str = "bek-operator-1", lease: str = LEASE) -> AsyncIterator[Replica]:
         """Run a process of the operator in a Pod, which is scraped and does not lead."""
-        self._replicas[pod] = replica = Replica(self)
+        self._replicas[pod] = replica = Replica(self, lease)
         try:
             yield replica
         finally:
@@ -132,14 +132,18 @@ class Stage(World):
 
 
 class Replica:
-    """A process of the operator with its metrics."""
+    """A process of the operator with its metrics.
 
-    def __init__(self, stage: Stage) -> None:
+    Attributes:
+        holds_lease: Whether it is the leader; one that does not work has no objects.
+    """
+
+    def __init__(self, stage: Stage, lease: str) -> None:
         self._stage = stage
         self._metrics = Metrics(now)
         self._started_at = now()
-        self._leads = False
-        self._metrics.process.watch_leader(LEASE, lambda: self._leads)
+        self.holds_lease = False
+        self._metrics.process.watch_leader(lease, lambda: self.holds_lease)
 
     @asynccontextmanager
     async def leads(self) -> AsyncIterator[Manager]:
@@ -151,10 +155,10 @@ class Replica:
         stage.limits = backends = Backends(stage.phones, speaker, rate_limiters, per_host=8)
         stage.backend, stage.instruments = metrics.apis.backend(backends), metrics.work
         async with stage.operator() as manager:
-            self._leads = True
+            self.holds_lease = True
             with metrics.of(manager.store):
                 yield manager
-        self._leads = False
+        self.holds_lease = False
 
     def samples(self) -> Iterable[tuple[str, Mapping[str, str], float]]:
         """Return every sample, the time of the process's start being a virtual one."""

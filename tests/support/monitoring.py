@@ -2,14 +2,20 @@
 
 import json
 import re
+import subprocess
 from functools import cache
+from os.path import relpath
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
+from support.programs.binaries import packaged_kubectl
+
 ROOT = Path(__file__).parents[2]
 COMPONENT = ROOT / "deploy" / "components" / "monitoring"
+SHARDS = ROOT / "deploy" / "examples" / "shards"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 
 _SERIES = re.compile(r"\b(?:bek|controller_runtime|leader_election|process|workqueue|rest_client)_[a-z_]+\b")
@@ -38,6 +44,19 @@ def series_names() -> frozenset[str]:
 def series_in(expression: str) -> frozenset[str]:
     """Return the names of the operator's series in an expression."""
     return frozenset(_SERIES.findall(expression))
+
+
+@cache
+def shard_rule_groups() -> dict[str, Any]:
+    """Return the same for the shards of `deploy/examples/shards`."""
+    with TemporaryDirectory() as folder:
+        parts = {"resources": [relpath(SHARDS, folder)], "components": [relpath(SHARDS / "monitoring", folder)]}
+        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(parts), encoding="utf-8")
+        command = [str(packaged_kubectl()), "kustomize", folder]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    groups: dict[str, Any]
+    (groups,) = (one["spec"] for one in yaml.safe_load_all(text) if one["kind"] == "PrometheusRule")
+    return groups
 
 
 @cache

@@ -14,10 +14,9 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
-from bek_operator.crd.reasons import ObjectReason, Reason
-from bek_operator.settings import read_settings
+from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
 from support.cluster.crd import CRD_FILE
-from support.programs.binaries import packaged_kubectl
+from support.kustomize import BUILDS, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +31,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROO
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
 
-OURS = (".ci", ".github", "bench", "crds", "demo", "deploy", "docs", "operator", "tests")
+OURS = (".ci", ".github", "bench", "crds", "demo", "deploy", "docker", "docs", "operator", "release", "tests")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users)/\w")
 
 
@@ -52,7 +51,11 @@ def test_the_requirements_files_lock_all_dependencies() -> None:
     """Those of pyproject.toml."""
     required = {
         "requirements.txt": PROJECT["project"]["dependencies"],
-        "requirements-dev.txt": PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"],
+        "requirements-dev.txt": [
+            *PROJECT["project"]["dependencies"],
+            *PROJECT["project"]["optional-dependencies"]["cli"],
+            *PROJECT["dependency-groups"]["dev"],
+        ],
         "requirements-build.txt": PROJECT["build-system"]["requires"],
         **{
             f"requirements-{name}.txt": required
@@ -122,14 +125,15 @@ def test_every_file_that_a_document_names_exists() -> None:
 
 
 def test_every_test_that_a_document_names_exists() -> None:
-    """And the checklist names one in every row, or says that there is none."""
-    rows = [
-        line for line in CHECKLIST.splitlines() if line.startswith("|") and not line.startswith(("| ---", "| What "))
-    ]
+    """And the checklist, which has 53 rows in their order, names one in every row, or says what is missing."""
+    rows = [re.split(r" *\| *", line) for line in CHECKLIST.splitlines() if line.startswith("|")]
+    numbers = [int(row[1]) for row in rows if row[1].isdigit()]
     named = [name for text in map(_text, DOCUMENTS) for name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)]
 
+    assert numbers == [*range(1, 54)]
     assert [f"{file}::{test}" for file, test in named if f"def {test}(" not in _text(ROOT / file)] == []
-    assert [row for row in rows if "::test_" not in row and " open" not in row] == []
+    answers = [row[-2] for row in rows if not row[-2].startswith(("---", "What "))]
+    assert [answer for answer in answers if "::test_" not in answer and not answer.startswith("open")] == []
 
 
 def test_every_section_that_a_link_targets_exists() -> None:
@@ -170,10 +174,10 @@ def test_reasons_are_documented_most_severe_first() -> None:
     """The object shows the most severe one."""
     documented = re.findall(r"^\| `(\w+)` \|", REASONS, re.MULTILINE)
 
-    assert documented == [*reversed(ObjectReason), *reversed(Reason)]
+    assert documented == [*reversed(ObjectReason), *reversed(EndpointReason), *reversed(Reason)]
 
 
-@pytest.mark.parametrize("reason", [*Reason, *ObjectReason])
+@pytest.mark.parametrize("reason", [*Reason, *ObjectReason, *EndpointReason])
 def test_every_reason_is_documented(reason: str) -> None:
     """In docs/reasons.md."""
     assert re.search(rf"^\|[^|]*`{reason}`", REASONS, re.MULTILINE)
@@ -208,167 +212,18 @@ def test_every_field_is_documented(part: str, heading: str) -> None:
     assert {name for name in names if not re.search(rf"\b{name}\b", section)} == set()
 
 
-def test_roles_have_least_privilege() -> None:
-    """No wildcards, Secrets are read only, and only the operator writes a status."""
-    roles = [body for body in _shipped() if body["kind"] in {"ClusterRole", "Role"}]
-    rules = [(role["metadata"]["name"], rule) for role in roles for rule in role["rules"]]
-
-    assert rules
-    assert [name for name, rule in rules if "*" in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]] == []
-    assert {verb for _, rule in rules if "secrets" in rule["resources"] for verb in rule["verbs"]} == {
-        "get",
-        "list",
-        "watch",
-    }
-    assert {name for name, rule in rules if any(one.endswith("/status") for one in rule["resources"])} == {
-        "bek-operator"
-    }
-
-
 def test_the_image_that_is_deployed_is_this_version() -> None:
     """A release updates every version number."""
     version = PROJECT["project"]["version"]
-    (deployment,) = [body for body in _shipped() if body["kind"] == "Deployment"]
+    (deployment,) = [body for body in build(BUILDS["default"]) if body["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
 
     assert container["image"] == f"bek-operator:{version}"
-    assert f"bek-operator:{version} " in README
+    assert f"bek-operator:{version}\n" in README
     texts = [_text(path) for path in (*DOCUMENTS, ROOT / "Dockerfile")]
     named = re.findall(r"(?:bek-operator:|newTag: )([0-9][\w.-]*)", "".join(texts))
     assert set(named) == {version}
     assert f"\n## {version}" in _text(ROOT / "CHANGELOG.md")
-
-
-OVERLAYS: dict[str, dict[str, str]] = {
-    "as it is": {},
-    "namespace": {"namespace": "platform"},
-    "prefix": {"namePrefix": "eu-"},
-    "suffix": {"nameSuffix": "-blue"},
-    "all of them": {"namespace": "platform", "namePrefix": "eu-", "nameSuffix": "-blue"},
-}
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS.values(), ids=OVERLAYS.keys())
-def test_an_overlay_keeps_references_consistent(tmp_path: Path, overlay: dict[str, str]) -> None:
-    """Role, binding, account and Deployment still refer to each other."""
-    resources = [os.path.relpath(ROOT / "deploy" / "default", tmp_path)]
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, "resources": resources}), encoding="utf-8")
-
-    bodies = _kustomize(tmp_path)
-
-    (account,) = [body["metadata"] for body in bodies if body["kind"] == "ServiceAccount"]
-    bindings = [body for body in bodies if body["kind"] in {"ClusterRoleBinding", "RoleBinding"}]
-    (deployment,) = [body for body in bodies if body["kind"] == "Deployment"]
-    prefix, suffix = overlay.get("namePrefix", ""), overlay.get("nameSuffix", "")
-    assert account["name"] == f"{prefix}bek-operator{suffix}"
-    assert account["namespace"] == overlay.get("namespace", "bek-system")
-    subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
-    assert [one["subjects"] for one in bindings] == [[subject], [subject]]
-    roles = {(body["kind"], body["metadata"]["name"]) for body in bodies}
-    assert {(one["roleRef"]["kind"], one["roleRef"]["name"]) for one in bindings} <= roles
-    # The replicas look for their Lease in their own namespace, by a name that no overlay changes.
-    (role,) = [body for body in bodies if body["kind"] == "Role"]
-    assert role["metadata"]["namespace"] == account["namespace"]
-    assert [one["metadata"]["namespace"] for one in bindings if one["kind"] == "RoleBinding"] == [account["namespace"]]
-    lease = read_settings({"lease-namespace": account["namespace"]}, in_pod=True).lease
-    assert lease
-    assert [rule.get("resourceNames") for rule in role["rules"]] == [None, [lease.name]]
-    assert deployment["metadata"]["namespace"] == account["namespace"]
-    assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS.values(), ids=OVERLAYS.keys())
-def test_shards_share_what_is_one_and_have_the_rest_of_their_own(tmp_path: Path, overlay: dict[str, str]) -> None:
-    """Each has a Deployment that selects only its own pods, a selector, a Lease, and a Role that names that Lease."""
-    resources = [os.path.relpath(ROOT / "deploy" / "examples" / "shards", tmp_path)]
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, "resources": resources}), encoding="utf-8")
-
-    bodies = _kustomize(tmp_path)
-
-    shared = [body["kind"] for body in _shipped() if body["kind"] not in {"Deployment", "Role", "RoleBinding"}]
-    own = ["Deployment", "Role", "RoleBinding"] * 3
-    assert sorted(body["kind"] for body in bodies) == sorted([*shared, *own])
-    (account,) = [body["metadata"] for body in bodies if body["kind"] == "ServiceAccount"]
-    settings = {}
-    for deployment in (body for body in bodies if body["kind"] == "Deployment"):
-        pod, labels = deployment["spec"]["template"], deployment["spec"]["selector"]["matchLabels"]
-        assert pod["spec"]["serviceAccountName"] == account["name"]
-        assert pod["metadata"]["labels"] == labels
-        assert labels["app.kubernetes.io/name"] == "bek-operator"
-        (container,) = pod["spec"]["containers"]
-        given = {one["name"].removeprefix("BEK_").lower().replace("_", "-"): one["value"] for one in container["env"]}
-        shard = read_settings({**given, "lease-namespace": account["namespace"]}, in_pod=True)
-        assert shard.lease
-        settings[labels["app.kubernetes.io/instance"]] = (shard.watch_label_selector, shard.lease.name)
-    assert settings == {
-        "main": ("!bek.dev/shard", "bek-operator"),
-        "shard1": ("bek.dev/shard=shard1", "bek-operator-shard1"),
-        "shard2": ("bek.dev/shard=shard2", "bek-operator-shard2"),
-    }
-    leases = {body["metadata"]["name"]: body["rules"][1]["resourceNames"] for body in bodies if body["kind"] == "Role"}
-    assert sorted(leases.values()) == [[lease] for _, lease in sorted(settings.values(), key=lambda one: one[1])]
-    bindings = [body for body in bodies if body["kind"] == "RoleBinding"]
-    assert {one["roleRef"]["name"] for one in bindings} == {*leases}
-    assert [(one["subjects"][0]["namespace"], one["subjects"][0]["name"]) for one in bindings] == [
-        (account["namespace"], account["name"])
-    ] * 3
-
-
-def test_a_component_stays_with_the_operator(tmp_path: Path) -> None:
-    """Its objects are in the operator's namespace, though that is set where kustomize moves no component's objects."""
-    names = ("high-availability", "monitoring", "network-policy")
-    overlay = {
-        "resources": [os.path.relpath(ROOT / "deploy" / "default", tmp_path)],
-        "components": [os.path.relpath(ROOT / "deploy" / "components" / name, tmp_path) for name in names],
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
-
-    shipped = {(body["kind"], body["metadata"]["name"]) for body in _shipped()}
-    added = [body for body in _kustomize(tmp_path) if (body["kind"], body["metadata"]["name"]) not in shipped]
-
-    assert {body["kind"] for body in added} >= {"PodDisruptionBudget", "NetworkPolicy", "PodMonitor"}
-    assert {body["metadata"].get("namespace") for body in added} == {"bek-system"}
-
-
-def test_the_container_has_the_ports_that_are_listened_on() -> None:
-    """By default."""
-    (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]
-    (container,) = pod["containers"]
-    settings = read_settings({"lease-namespace": "bek-system"}, in_pod=True)
-
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"metrics": settings.metrics.port, "health": settings.health.port}
-
-
-def test_the_container_runs_with_the_group_of_the_image() -> None:
-    """The kubelet takes only the user from the image; containerd 1.6 refuses a group in the Pod's context."""
-    (pod,) = [body["spec"]["template"]["spec"] for body in _shipped() if body["kind"] == "Deployment"]
-    (container,) = pod["containers"]
-    user = re.findall(r"^USER (\d+):(\d+)$", _text(ROOT / "Dockerfile"), re.MULTILINE)
-
-    assert user == [("65532", str(container["securityContext"]["runAsGroup"]))]
-    assert "runAsGroup" not in pod["securityContext"]
-
-
-def test_kustomize_renames_secret_references(tmp_path: Path) -> None:
-    """With the component, prefixes and generator suffixes apply to every reference to a Secret."""
-    names = ["flows-key", "whatsapp-admin", "whatsapp-ca", "meta-token", "meta-app", "waba-api-keys"]
-    sample = yaml.safe_load(_text(ROOT / "deploy" / "samples" / "every-api.yaml"))
-    (tmp_path / "key.yaml").write_text(yaml.safe_dump(sample), encoding="utf-8")
-    overlay = {
-        "namePrefix": "eu-",
-        "resources": ["key.yaml"],
-        "components": [os.path.relpath(ROOT / "deploy" / "components" / "secret-names", tmp_path)],
-        "secretGenerator": [{"name": name, "literals": ["entry=value"]} for name in names],
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
-
-    bodies = _kustomize(tmp_path)
-
-    made = {body["metadata"]["name"] for body in bodies if body["kind"] == "Secret"}
-    (key,) = [body["spec"] for body in bodies if body["kind"] == "BusinessEncryptionKey"]
-    assert set(_references(key)) == made
-    assert all(re.fullmatch(rf"eu-({'|'.join(names)})-\w+", name) for name in made)
 
 
 def test_no_file_has_a_machine_specific_path() -> None:
@@ -419,27 +274,3 @@ def _fields(schema: dict[str, Any]) -> Iterator[str]:
         yield from _fields(inner)
     if "items" in schema:
         yield from _fields(schema["items"])
-
-
-def _references(value: object) -> Iterator[str]:
-    """Yield the names in every member that is called …SecretRef."""
-    if isinstance(value, list):
-        for one in value:
-            yield from _references(one)
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            if name.lower().endswith("secretref"):
-                yield inner["name"]
-            else:
-                yield from _references(inner)
-
-
-def _shipped() -> list[dict[str, Any]]:
-    return _kustomize(ROOT / "deploy" / "default")
-
-
-def _kustomize(folder: Path) -> list[dict[str, Any]]:
-    built = subprocess.run(
-        [str(packaged_kubectl()), "kustomize", str(folder)], capture_output=True, text=True, check=True
-    ).stdout
-    return [body for body in yaml.safe_load_all(built) if body]

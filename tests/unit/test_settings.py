@@ -52,6 +52,16 @@ def test_replicas_elect_a_leader_in_a_pod_by_default() -> None:
     assert given.lease == LeaseName(namespace="platform", name="bek.shard-0")
 
 
+@pytest.mark.parametrize("text", [":8081", "0.0.0.0:8081", "[::]:8081", "127.0.0.1:8081"])
+def test_probes_and_metrics_have_a_port_each(text: str) -> None:
+    """Whatever the interface, and where one of them is the default; port 0 is any that is free."""
+    fault = "--metrics-address: must have another port than --health-address, not 8081"
+    assert faults_of(metrics_address=text) == [fault]
+    assert faults_of(metrics_address=text, health_address="localhost:08081") == [fault]
+    assert faults_of(health_address=text.replace("8081", "8080")) == [fault.replace("8081", "8080")]
+    assert read(health_address="127.0.0.1:0", metrics_address="127.0.0.1:0").metrics.port == 0
+
+
 def test_a_lease_needs_a_namespace_and_a_name() -> None:
     """Outside of a pod the namespace has no default."""
     assert faults_of(leader_elect="on") == ["--lease-namespace: must be given with --leader-elect=on outside of a pod"]

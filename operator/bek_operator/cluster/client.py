@@ -64,6 +64,45 @@ def in_pod() -> bool:
     return bool(pod_namespace())
 
 
+def kubeconfig_path() -> str:
+    """Return the path of the kubeconfig, or several, separated by colons; the library reads KUBECONFIG only once."""
+    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+
+
+def namespace_of_user(kubeconfig: str = "", context: str | None = None) -> str:
+    """Return the namespace of a context of the kubeconfig, or of the current one.
+
+    Raises:
+        Unavailable: there is no such context.
+    """
+    with _usable_credentials():
+        contexts, current = config.list_kube_config_contexts(_existing(kubeconfig))
+        found = current if context is None else next((one for one in contexts if one["name"] == context), None)
+        if found is None:
+            raise config.ConfigException(f"the kubeconfig has no context {context!r}")
+        return (found["context"] or {}).get("namespace") or "default"
+
+
+def _existing(kubeconfig: str) -> str:
+    paths = kubeconfig or kubeconfig_path()
+    if not any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path):
+        raise Unavailable(f"there is no kubeconfig at {paths}; name one with --kubeconfig or KUBECONFIG")
+    return paths
+
+
+@contextmanager
+def _usable_credentials() -> Iterator[None]:
+    """Raise Unavailable for whatever the library raises."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except (config.ConfigException, OSError) as error:
+        raise Unavailable(f"no credentials for the API server: {error}") from None
+    except Exception as error:  # noqa: BLE001 - the library does not validate a kubeconfig
+        raise Unavailable(f"no credentials for the API server: no usable kubeconfig ({type(error).__name__})") from None
+
+
 class Client:
     """A client of one API server, used as an asynchronous context manager; every request passes `middlewares`."""
 
@@ -86,20 +125,31 @@ class Client:
             Unavailable: there are no usable credentials.
         """
         configuration = Configuration()
-        try:
+        with _usable_credentials():
             if in_pod():
                 config.load_incluster_config(configuration)
             else:
-                # The library reads KUBECONFIG only once, when it is imported.
-                file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-                await config.load_kube_config(file, client_configuration=configuration, persist_config=False)
-        except (config.ConfigException, OSError) as error:
-            raise Unavailable(f"no credentials for the API server: {error}") from None
-        except Exception as error:  # noqa: BLE001 - the library does not validate a kubeconfig
-            raise Unavailable(
-                f"no credentials for the API server: no usable kubeconfig ({type(error).__name__})"
-            ) from None
+                await config.load_kube_config(
+                    kubeconfig_path(), client_configuration=configuration, persist_config=False
+                )
         return cls(configuration, middlewares)
+
+    @classmethod
+    async def of_user(cls, kubeconfig: str = "", context: str | None = None) -> Self:
+        """Load credentials from the kubeconfig, as kubectl does, for a context or the current one.
+
+        Raises:
+            Unavailable: there are no usable credentials.
+        """
+        configuration = Configuration()
+        with _usable_credentials():
+            await config.load_kube_config(
+                _existing(kubeconfig),
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+        return cls(configuration)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,18 +1,22 @@
 """Lists and reads BusinessEncryptionKeys, and writes their status."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from bek_operator.cluster.client import name_in_path, validating
-from bek_operator.cluster.errors import BadRequest, Conflict, InvalidSelector, NotFound
+from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound
 from bek_operator.cluster.leader_client import Requests
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
 
+log = logging.getLogger(__name__)
+
 GROUP, VERSION, PLURAL, KIND = "bek.dev", "v1alpha1", "businessencryptionkeys", "BusinessEncryptionKey"
 NOT_INSTALLED = f"the CRD {PLURAL}.{GROUP} is not installed; apply crds/ (the operator waits for it)"
 _PAGE = 200
+_LONGEST_NAME = 253
 _WRITE_ATTEMPTS: Final = 5
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -31,7 +35,7 @@ class Objects:
     @property
     def paths(self) -> Sequence[str]:
         """Return the paths for LIST and WATCH."""
-        return [_path(namespace) for namespace in self._namespaces] or [_path(None)]
+        return [path_of(namespace) for namespace in self._namespaces] or [path_of(None)]
 
     async def are_served(self) -> bool:
         """Return whether the API server's discovery has the resource, which kopf needs.
@@ -53,7 +57,7 @@ class Objects:
             return any(resource["name"] == PLURAL for resource in found["resources"])
 
     async def list(self) -> AsyncIterator[BusinessEncryptionKey]:
-        """Yield every object.
+        """Yield every object; one that is malformed is left out, and logged.
 
         Raises:
             ClusterError: `NotFound` when the CRD is not installed, `InvalidSelector` when the API server rejects it.
@@ -63,9 +67,9 @@ class Objects:
             while True:
                 page = await self._page(path, query)
                 with validating(f"a list of {PLURAL}"):
-                    resources = [parse_object(item) for item in page["items"] or ()]
+                    items = list(page["items"] or ())
                     token = page["metadata"].get("continue")
-                for resource in resources:
+                for resource in _well_formed(items):
                     yield resource
                 if not token:
                     break
@@ -81,7 +85,7 @@ class Objects:
             ClusterError: the request failed.
         """
         try:
-            page = await self._page(_path(namespace), {"fieldSelector": f"metadata.name={name}"})
+            page = await self._page(path_of(namespace), {"fieldSelector": f"metadata.name={name}"})
         except NotFound:
             return None
         with validating(f"a list of {PLURAL}"):
@@ -132,7 +136,7 @@ class Objects:
             },
             "status": render_status(status),
         }
-        path = f"{_path(resource.ref.namespace)}/{name_in_path(resource.ref.name)}/status"
+        path = f"{path_of(resource.ref.namespace)}/{name_in_path(resource.ref.name)}/status"
         # The response needs the metadata only.
         found = await self._client.request("PUT", path, body=body, headers={"Accept": _METADATA_ONLY})
         with validating(f"a {KIND}"):
@@ -140,6 +144,26 @@ class Objects:
         return written
 
 
-def _path(namespace: str | None) -> str:
+def _well_formed(items: Sequence[Any]) -> Iterator[BusinessEncryptionKey]:
+    """Yield the objects of a list that can be parsed, and log the others."""
+    for item in items:
+        try:
+            with validating(f"a {KIND}"):
+                resource = parse_object(item)
+        except ClusterError:
+            log.warning("a malformed object in the list of %s is left out", PLURAL, extra={"object": _name_of(item)})
+        else:
+            yield resource
+
+
+def _name_of(item: object) -> str:
+    """Return namespace and name of an object, as far as it has them."""
+    metadata = item.get("metadata") if isinstance(item, Mapping) else None
+    names = (metadata.get(one) for one in ("namespace", "name")) if isinstance(metadata, Mapping) else ()
+    return "/".join(one[:_LONGEST_NAME] if isinstance(one, str) else "?" for one in names) or "?"
+
+
+def path_of(namespace: str | None) -> str:
+    """Return the path of the objects of a namespace; of all namespaces without one."""
     within = f"/namespaces/{name_in_path(namespace)}" if namespace else ""
     return f"/apis/{GROUP}/{VERSION}{within}/{PLURAL}"

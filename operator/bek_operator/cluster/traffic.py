@@ -1,13 +1,16 @@
 """Observes the requests to the API server: whether it answers, and when each watch last delivered something."""
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NoReturn
 
 import aiohttp
 
+from bek_operator.cluster.errors import ClusterError
 from bek_operator.times import Clock
 
 AWAY_SECONDS: Final = 90.0
@@ -61,6 +64,19 @@ class Observer:
         self._clock = clock
         self._traffic = Traffic(away_seconds=away_seconds)
         self._bodies: dict[str, tuple[aiohttp.StreamReader, int]] = {}
+
+    async def ask_when_quiet(self, ask: Callable[[], Awaitable[object]]) -> NoReturn:
+        """Send a request whenever nothing was answered for a while, until cancelled.
+
+        Without leader election and a watch on Secrets there may be no other request for minutes, so that nobody could
+        tell a watch that is lost from an API server that is away.
+        """
+        seconds = self._traffic.away_seconds / 3
+        while True:
+            await asyncio.sleep(seconds)
+            if self._clock() - self.traffic().answered_at >= seconds:
+                with suppress(ClusterError):
+                    await ask()
 
     def traffic(self) -> Traffic:
         """Return what is known now."""

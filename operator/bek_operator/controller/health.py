@@ -8,7 +8,8 @@ A liveness probe asks one thing: would a new process be better off? So `/healthz
   the interruption. One that recurs makes the kubelet's requests time out again.
 - A watch is silent though the API server answers all else: 503, with the reason. Every API server sends a bookmark
   every minute, even where nothing changes, so that five minutes without a byte mean a watch that nobody would notice
-  to be lost. An API server that is away, or refuses a watch, would do so to a new process as well: no reason.
+  to be lost. An API server that is away, or refuses a watch, would do so to a new process as well: no reason. Where no
+  other request tells which it is, one is sent for that.
 - A task has died, or ended by itself: the process ends with the reason in its last log line (`bek_operator.supervise`),
   so that nobody has to ask.
 

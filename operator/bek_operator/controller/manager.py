@@ -1,19 +1,23 @@
-"""The manager: two work queues over one store, while it runs.
+"""The manager: three work queues over one store, while it runs.
 
 It starts from the objects that the informer holds, and the informer reports each change of an object or a Secret.
 """
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass, field
+from typing import Final
 
+from bek_operator.cluster.errors import ClusterError
+from bek_operator.controller.endpoint_reconciler import EndpointClient, EndpointReconciler
 from bek_operator.controller.informer import RESYNC_SECONDS, Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.key_reconciler import KeyReconciler
 from bek_operator.controller.number_reconciler import NumberReconciler
 from bek_operator.controller.result import Result
 from bek_operator.controller.secret_cache import SecretCache, SecretSource
-from bek_operator.controller.state import NumberKey
+from bek_operator.controller.state import EndpointKey, NumberKey
 from bek_operator.controller.status_writer import EventPoster, StatusWriter
 from bek_operator.controller.store import Store
 from bek_operator.controller.workers import Workers
@@ -25,8 +29,13 @@ from bek_operator.supervise import supervise
 from bek_operator.times import Clock
 from bek_operator.whatsapp.backend import Backend
 
+log = logging.getLogger(__name__)
+
 _OBJECTS_AT_ONCE = 32
-_OBJECTS, _NUMBERS = "businessencryptionkey", "phonenumber"
+_ENDPOINTS_AT_ONCE = 16
+_OBJECTS, _NUMBERS, _ENDPOINTS = "businessencryptionkey", "phonenumber", "flowsendpoint"
+
+_LAST_WRITES_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,7 @@ class Ports:
     secrets: SecretSource
     events: EventPoster
     backend: Backend[Endpoint]
+    endpoints: EndpointClient
     limits: Limits
     instruments: Instruments = field(default_factory=NoInstruments)
 
@@ -51,7 +61,7 @@ class Manager:
         measured = ports.instruments
         self.store = store = Store(measured.lost)
         self._secrets = SecretCache(ports.secrets, lambda: store.sequence)
-        keys = KeyReconciler(
+        self._keys = keys = KeyReconciler(
             store=store,
             objects=ports.objects,
             secrets=self._secrets,
@@ -68,14 +78,26 @@ class Manager:
             "numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock, _number
         )
 
+        endpoints: WorkQueue[EndpointKey] = measured.work_queue(_ENDPOINTS, _ENDPOINTS_AT_ONCE, ports.limits)
+        asking = EndpointReconciler(store=store, client=ports.endpoints, clock=clock)
+        self._endpoints = Workers(
+            "endpoints", endpoints, measured.reconciler(_ENDPOINTS, asking), self._apply, clock, _endpoint
+        )
+
     def _apply(self, result: Result) -> None:
-        for number in result.cancel:
-            self._numbers.cancel(number)
-        for one in result.enqueue:
-            if isinstance(one.key, NumberKey):
-                self._numbers.add(one.key, one.due)
+        for key in result.cancel:
+            if isinstance(key, NumberKey):
+                self._numbers.cancel(key)
             else:
-                self._objects.add(one.key, one.due)
+                self._endpoints.cancel(key)
+        for one in result.enqueue:
+            match one.key:
+                case NumberKey():
+                    self._numbers.add(one.key, one.due)
+                case EndpointKey():
+                    self._endpoints.add(one.key, one.due)
+                case _:
+                    self._objects.add(one.key, one.due)
 
     def on_object_change(self, ref: ObjectKey) -> None:
         """Enqueue an object that was added, changed or deleted, or that must be read."""
@@ -87,7 +109,10 @@ class Manager:
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
     async def run(self) -> None:
-        """Wait until all objects are known, then reconcile until cancelled; a manager runs once."""
+        """Wait until all objects are known, then reconcile until cancelled; a manager runs once.
+
+        Publishes under way are waited for then, and written into the status if this process is still the leader.
+        """
         await self._informer.synced.wait()
         try:
             with self._informer.listening(self):
@@ -96,12 +121,28 @@ class Manager:
                     {
                         "workers of objects": self._objects.run(),
                         "workers of numbers": self._numbers.run(),
+                        "workers of endpoints": self._endpoints.run(),
                         "events": self._events.run(),
                         "expiry of Secrets": self._expire_secrets_periodically(),
                     }
                 )
+        except asyncio.CancelledError:
+            await self._write_last()
+            raise
         finally:
             await self._secrets.close()
+
+    async def _write_last(self) -> None:
+        try:
+            async with asyncio.timeout(_LAST_WRITES_SECONDS):
+                writes = (self._keys.write_last(ref) for ref in self.store)
+                found = await asyncio.gather(*writes, return_exceptions=True)
+            for error in found:
+                if error:
+                    raise error
+        except (ClusterError, TimeoutError) as error:
+            reason = str(error) or "no response in time"
+            log.warning("publishes that have just ended are not in the status: %s", reason)
 
     def _start(self) -> None:
         """Store every object before the first is reconciled, because that decides which object owns which number.
@@ -134,3 +175,8 @@ def _object(ref: ObjectKey) -> dict[str, str]:
 def _number(ref: NumberKey) -> dict[str, str]:
     """Return the fields of every log line about a number."""
     return {**_object(ref.object), "number": ref.number}
+
+
+def _endpoint(ref: EndpointKey) -> dict[str, str]:
+    """Return the fields of every log line about a Flow endpoint."""
+    return _object(ref.object)

@@ -27,7 +27,7 @@ from bek_operator.keys.pem import Block, UnusableError
 BITS: Final = 2048
 NEEDED: Final = f"an RSA key of {BITS} bits is needed"
 
-_KEYS: Final[Mapping[str, str]] = {
+KNOWN_LABELS: Final[Mapping[str, str]] = {
     "CERTIFICATE": "certificate",
     "ENCRYPTED PRIVATE KEY": "private key",
     "PRIVATE KEY": "private key",
@@ -166,9 +166,9 @@ def _other(block: Block) -> str:
         return f"{'holds' if block.label else 'is'} {_OTHERS[actual]}{f' ({command})' if command else ''}"
     if actual:
         # An unknown label is arbitrary text, so it is not quoted.
-        label = f"the label {block.label}" if block.label in _KEYS else "another label"
+        label = f"the label {block.label}" if block.label in KNOWN_LABELS else "another label"
         first = "decode the base64 text between its lines" if actual == "PKCS12" else f"change the label to {actual}"
         return f"holds {_OTHERS[actual]} under {label}; {first}{f', then {command}' if command else ''}"
-    if block.label in _KEYS:
-        return f"is not a readable {_KEYS[block.label]}: damaged, truncated or of an unknown kind"
+    if block.label in KNOWN_LABELS:
+        return f"is not a readable {KNOWN_LABELS[block.label]}: damaged, truncated or of an unknown kind"
     return "holds PEM of another kind" if block.label else "is binary data of an unknown kind"

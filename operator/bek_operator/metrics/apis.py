@@ -15,6 +15,7 @@ from bek_operator.whatsapp.backend import Backend
 from bek_operator.whatsapp.calls import Call, CallObserver
 
 ON_PREMISES, CLOUD, PROVIDER = "OnPremises", "Cloud", "Provider"
+FLOWS_ENDPOINT: Final = "FlowsEndpoint"
 
 _NONE: Final = "none"
 # A login and a read take some 50 ms each, and a call is given up after half a minute.
@@ -27,7 +28,8 @@ class ApiMetrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "bek_api_requests_total",
-            "Requests to WhatsApp's APIs, by type of API, by operation (login, read, publish), by class of the HTTP "
+            "Requests to WhatsApp's APIs and to Flow endpoints, by type of API (or FlowsEndpoint), by operation "
+            "(login, read, publish, ping), by class of the HTTP "
             "status (2xx to 5xx, none without a response) and by error (the reason that a number shows for it, none "
             "without one).",
             ["api", "operation", "code_class", "error"],
@@ -42,12 +44,12 @@ class ApiMetrics(Collector):
         )
         self._publishes = Counter(
             "bek_publishes_total",
-            "Publishes of a key, by type of API and result: accepted, refused (by the API, or the request was "
-            "never sent), unknown (it may have been carried out).",
+            "Publishes of a key, by type of API and result: accepted, refused (by the API), unknown (it may have been "
+            "carried out), not_sent (no connection, no login, or credentials that cannot be sent).",
             ["api", "result"],
             registry=registry,
         )
-        for api, result in product((ON_PREMISES, CLOUD, PROVIDER), ("accepted", "refused", "unknown")):
+        for api, result in product((ON_PREMISES, CLOUD, PROVIDER), ("accepted", "refused", "unknown", "not_sent")):
             self._publishes.labels(api, result)
         self._usage: Callable[[], float | None] = lambda: None
         registry.register(self)
@@ -61,8 +63,8 @@ class ApiMetrics(Collector):
         usage = self._usage()
         yield GaugeMetricFamily(
             "bek_api_usage_ratio",
-            "Used share of the rate limit of which most is used, of all limits that Cloud and providers report; 1 "
-            "while calls are refused because of one. Absent where none is reported.",
+            "Used share of a rate limit, from 0 to 1: that of which most is used, of all tokens at Cloud and "
+            "providers; 1 while calls with one of them are refused. Absent where no API reports its limits.",
             value=usage,
         )
 
@@ -98,7 +100,7 @@ class _MeasuredBackend(Backend[Endpoint]):
             if not isinstance(answer, Failure):
                 result = "accepted"
             elif not answer.unknown:
-                result = "refused"
+                result = "refused" if answer.sent else "not_sent"
         finally:
             self._publishes.labels(_api_of(endpoint), result).inc()
         return answer

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bek_operator.controller.state import KeyState
 from bek_operator.controller.store import Store
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.status import READY, RECONCILING, STALLED, Status
@@ -57,6 +56,12 @@ class ObjectMetrics(Collector):
             "start of its leadership where it has not since. Absent while the object is suspended.",
             labels=by_object,
         )
+        interval = GaugeMetricFamily(
+            "bek_check_interval_seconds",
+            "How often the numbers of each BusinessEncryptionKey are checked; the longest interval where they have "
+            "different ones. Absent while the object is suspended.",
+            labels=by_object,
+        )
         for ref in self._store or ():
             state = self._store.get(ref) if self._store else None
             if state is None:
@@ -68,24 +73,19 @@ class ObjectMetrics(Collector):
                     conditions.add_metric([*ref, kind, word], word == present)
             for reason, count in _numbers(status):
                 numbers.add_metric([*ref, reason], count)
-            oldest = self._oldest_check(state)
-            if oldest is not None:
-                checked.add_metric(ref, oldest)
-        return conditions, numbers, checked
-
-    def _oldest_check(self, state: KeyState) -> float | None:
-        """Return when the number was checked that was checked longest ago, of those that are to be called at all."""
-        if state.is_suspended:
-            return None
-        unchecked_since = max(self._started, state.resource.created)
-        found = (one.facts for one in state.numbers.values())
-        # One that waits for its first check is late only when it fails.
-        checks = (
-            unchecked_since if one.checked_at is None else one.checked_at
-            for one in found
-            if one.target.problem is None and (one.observed or one.checked_at is not None)
-        )
-        return min(checks, default=None)
+            called = [] if state.is_suspended else [one for one in state.facts.values() if one.target.problem is None]
+            if called:
+                interval.add_metric(ref, max(one.target.interval for one in called))
+            unchecked_since = max(self._started, state.resource.created)
+            # One that waits for its first check is late only when it fails.
+            checks = [
+                unchecked_since if one.checked_at is None else one.checked_at
+                for one in called
+                if one.observed or one.checked_at is not None
+            ]
+            if checks:
+                checked.add_metric(ref, min(checks))
+        return conditions, numbers, checked, interval
 
 
 def _status_of(status: Status, kind: str) -> str:

@@ -80,6 +80,7 @@ class Failure:
         code: The API's own error code, for the log and the message.
         trace: The API's id of the call, for its support; its form was checked.
         unknown: For a publish: it may have been carried out.
+        sent: For a publish: its request may have been sent; not after a login that failed, for example.
         shared: It is a rate limit that applies to all calls with the same credentials.
     """
 
@@ -91,6 +92,7 @@ class Failure:
     code: int | None = None
     trace: str | None = None
     unknown: bool = False
+    sent: bool = True
     shared: bool = False
 
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from bek_operator.crd.reasons import SEVERITY, Reason, Severity
+from bek_operator.crd.reasons import HELD, SEVERITY, Reason, Severity
 from bek_operator.crd.status import Row, Status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.numbers import backoff
@@ -11,6 +11,9 @@ from bek_operator.numbers.answers import Failure, Reading, Retry, is_of_the_key
 from bek_operator.numbers.facts import NO_FAILURES, FailureStreak, NumberFacts, PublishRecord
 from bek_operator.numbers.target import Target
 from bek_operator.numbers.verdict import NOT_CHECKED, Verdict
+
+REQUEST_SECONDS = 2.0
+"""A request that follows a new key so closely is part of the same change, such as a commit."""
 
 _MAY_BE_REFUSALS = frozenset({Reason.INVALID_ANSWER, Reason.SERVICE_NOT_READY})
 
@@ -35,7 +38,7 @@ def _restored(target: Target, recorded: Status, generation: int, *, now: float, 
         # Allows one publish: the last process may or may not have reset the back-off already.
         recent = recent[-(backoff.MOST_IN_AN_HOUR - 1) :]
     record, reading = PublishRecord(at=published_at, recent=recent), _reading_of(row)
-    signed, waiting = row.reason is Reason.SIGNED, row.reason is Reason.WAITING_FOR_ROLLOUT
+    signed, waiting = row.reason is Reason.SIGNED, row.reason in HELD
     is_signed = reading.compared_with(target.key.fingerprint) is Reason.SIGNED
     if recorded.fingerprint != target.key.fingerprint or (signed and not is_signed):
         return NumberFacts(target=target, reading=reading, published=record, due=due if signed or waiting else 0.0)
@@ -49,7 +52,7 @@ def _restored(target: Target, recorded: Status, generation: int, *, now: float, 
         check_requested=asked_again,
         published=record if asked_again else _restored_publishes(row, record),
         failing=FailureStreak(limited=backoff.LIMITED_TRIES) if shown.needs_user and observed else NO_FAILURES,
-        due=due if (waiting or (signed and observed)) and not asked_again else 0.0,
+        due=due if waiting or (signed and observed) else 0.0,
     )
 
 
@@ -101,6 +104,12 @@ def with_target(facts: NumberFacts, target: Target, now: float) -> NumberFacts:
     return expired(carried, now) if facts.resume_from and now >= carried.due else carried
 
 
+def interrupts(facts: NumberFacts, before: NumberFacts) -> bool:
+    """Return whether a call under way since `before` is of no use: it must be made for another target, or anew."""
+    requested = facts.check_requested and facts.target.request != before.target.request
+    return requested or not facts.target.is_called_like(before.target)
+
+
 def _blocked(shown: NumberFacts, target: Target, resume_from: NumberFacts) -> NumberFacts:
     """Return the facts about a number whose target has a problem: no call is ever due."""
     return replace(shown, target=target, observed=True, check_requested=False, due=math.inf, resume_from=resume_from)
@@ -112,6 +121,8 @@ def _carried_over(facts: NumberFacts, target: Target, now: float) -> NumberFacts
         return facts
     if before.address != target.address:
         return NumberFacts(target=target)
+    if _is_requested(before, target) and _is_of_the_keys_change(facts, now):
+        return _carried_over(_with_request(facts, target.request), target, now)
     shown, observed = facts.verdict, facts.observed
     moved, new_key, requested = before.endpoint != target.endpoint, before.key != target.key, False
     if moved and shown.reason is not Reason.SIGNED:
@@ -128,14 +139,31 @@ def _carried_over(facts: NumberFacts, target: Target, now: float) -> NumberFacts
     return replace(
         facts,
         target=target,
-        read_at=None if moved or requested else facts.read_at,
+        key_at=now if new_key else facts.key_at,
+        read_at=None if moved else facts.read_at,
         published=_record_for(facts, target),
         failing=NO_FAILURES,
-        hold="",
+        hold=None,
         carried=shown,
         observed=observed,
-        check_requested=facts.check_requested or requested,
-        due=now if moved or requested or facts.failing.count else min(facts.due, now + target.interval),
+        # A new key has the number looked at in any case.
+        check_requested=not new_key and (facts.check_requested or requested),
+        due=now if moved or facts.failing.count else min(facts.due, now + target.interval),
+    )
+
+
+def _is_of_the_keys_change(facts: NumberFacts, now: float) -> bool:
+    """Return whether a request that comes now asks for nothing but the look that the new key leads to anyway."""
+    return now - facts.key_at < REQUEST_SECONDS and now >= backoff.next_of_any_key(facts.published.recent)
+
+
+def _with_request(facts: NumberFacts, request: str) -> NumberFacts:
+    """Return the facts with a request that came with the key: the publishes before it do not count any more."""
+    recent = tuple(at for at in facts.published.recent if at >= facts.key_at)
+    return replace(
+        facts,
+        target=replace(facts.target, request=request),
+        published=replace(facts.published, recent=recent),
     )
 
 

@@ -75,13 +75,14 @@ class NumberFacts:
 
     Attributes:
         target: The target that they belong to.
+        key_at: When the target's key replaced another one.
         reading: The last reading, however old.
         read_at: When that was; `None` if it must not be acted upon, as after a restart.
         checked_at: When this process last read the number, even if that must not be acted upon any more; for metrics.
         as_of: When the last reading was made, or the last publish ended.
         published: The record of publishes.
         failing: The failed checks since the last successful one.
-        hold: Why the number waits for the rollout; empty if it does not.
+        hold: Why the number must not be published to yet, for the rollout or the Flow endpoint.
         carried: The verdict from before a change, shown until the next response.
         observed: Whether the number was checked since its target was set.
         check_requested: Whether a check that the user requested is pending.
@@ -91,13 +92,14 @@ class NumberFacts:
     """
 
     target: Target
+    key_at: float = 0.0
     reading: Reading = _NOTHING_READ
     read_at: float | None = None
     checked_at: float | None = None
     as_of: float = 0.0
     published: PublishRecord = PublishRecord()
     failing: FailureStreak = NO_FAILURES
-    hold: str = ""
+    hold: Verdict | None = None
     carried: Verdict | None = NOT_CHECKED
     observed: bool = False
     check_requested: bool = False

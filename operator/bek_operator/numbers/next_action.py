@@ -42,6 +42,8 @@ def next_action(facts: NumberFacts, now: float, *, recorded: bool) -> Action:
     """
     if now < facts.retry_at:
         return Wait(facts.retry_at)
+    if facts.check_requested:
+        return Read()
     if _may_publish(facts, now):
         return Publish() if recorded or not facts.publishes else Wait(None)
     if now >= facts.due:

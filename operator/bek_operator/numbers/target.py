@@ -1,7 +1,7 @@
 """Targets: the desired key and the endpoint of each number, from the spec and its Secrets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import Reason
@@ -46,6 +46,10 @@ class Target:
     def limiter_key(self) -> str:
         """Return the limiter key; empty without an endpoint."""
         return self.endpoint.limiter_key if self.endpoint else ""
+
+    def is_called_like(self, other: "Target") -> bool:
+        """Return whether a call for one is a call for the other, too: they differ in the request at most."""
+        return self is other or replace(self, request=other.request) == other
 
 
 def targets_of(

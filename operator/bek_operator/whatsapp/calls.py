@@ -27,7 +27,7 @@ class Call:
         context: What messages about a failure name.
     """
 
-    kind: Literal["login", "read", "publish"]
+    kind: Literal["login", "read", "publish", "ping"]
     limiter_key: str
     context: MessageContext
     request: Request
@@ -76,4 +76,8 @@ def _log_call(call: Call, response: Response | None, failure: Failure | None, se
             "shape": shape_of(response.body) if response and with_shape else None,
             "ms": round(seconds * 1000),
         }
-        _log.log(level, "API call", extra={name: value for name, value in fields.items() if value is not None})
+        extra = {name: value for name, value in fields.items() if value is not None}
+        if failure:
+            _log.log(level, "%s failed", call.kind, extra=extra)
+        else:
+            _log.debug("%s succeeded", call.kind, extra=extra)

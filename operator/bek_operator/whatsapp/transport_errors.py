@@ -36,4 +36,4 @@ def transport_failure(error: HttpError, context: MessageContext, *, publish: boo
     reason, retry = _CLASSES.get(type(error), (Reason.UNREACHABLE, Retry.TRANSIENT))
     fault = error.fault if isinstance(error, CertificateRefusedError) else type(error)
     message = f"{context.host}: {error.message}{context.render(_ADVICE.get(fault, ''))}"
-    return Failure(reason=reason, message=message, retry=retry, unknown=publish and error.sent)
+    return Failure(reason=reason, message=message, retry=retry, unknown=publish and error.sent, sent=error.sent)

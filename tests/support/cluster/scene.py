@@ -5,22 +5,15 @@ thirty times as long as a request.
 """
 
 import base64
-import http.client
 import json
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
-from functools import cached_property
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from support.cluster.apiserver import ApiServer
 from support.cluster.audit import AuditEvent
 from support.cluster.operator_process import NAMESPACE, SERVICE_ACCOUNT, OperatorProcess
-from support.cluster.servers import ApiServerError, client_context
 from support.keys import KeyPair
 from support.simulators.on_premises import OnPremises
 from support.simulators.pod import PASSWORD, USERNAME
@@ -161,26 +154,7 @@ class UserNamespace:
             time.sleep(_POLL_SECONDS)  # noqa: TID251 - the pause of a poll with a deadline, not a wait for time
 
     def _read(self, path: str) -> dict[str, Any]:
-        url = urlsplit(self.api_server.url)
-        headers = {"Authorization": f"Bearer {self.api_server.admin_token}"}
-        try:
-            # http.client, because it knows no proxies.
-            with closing(
-                http.client.HTTPSConnection(url.hostname or "", url.port, timeout=30, context=self._trust)
-            ) as connection:
-                connection.request("GET", f"/apis/{path}", headers=headers)
-                answer = connection.getresponse()
-                body = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise ApiServerError(f"{path}: {error}") from error
-        if answer.status != HTTPStatus.OK:
-            raise ApiServerError(f"{path}: HTTP {answer.status}")
-        found: dict[str, Any] = json.loads(body)
-        return found
-
-    @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        return client_context(self.api_server.ca_file)
+        return self.api_server.read(f"/apis/{path}")
 
 
 class Scene(UserNamespace):

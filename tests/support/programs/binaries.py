@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.programs.cache import cache_root, make_once
-from support.programs.gobuild import ASSETS, KUBERNETES, PROMETHEUS, BuildError, GoBuild, build_programs
+from support.programs.gobuild import ACTIONLINT, ASSETS, KUBERNETES, PROMETHEUS, BuildError, GoBuild, build_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,6 +76,17 @@ def ensure_prometheus(env: Mapping[str, str] | None = None, build: Builder = bui
         return PrometheusBinaries(**{name: Path(str(found)) for name, found in on_path.items()})
     folder = built_once(PROMETHEUS, env, build)
     return PrometheusBinaries(**{name: folder / name for name in PROMETHEUS.packages})
+
+
+def ensure_actionlint(env: Mapping[str, str] | None = None, build: Builder = build_programs) -> Path:
+    """Return actionlint: from PATH, else from the cache, else freshly built.
+
+    Raises:
+        BuildError: it had to be built and could not be.
+    """
+    env = os.environ if env is None else env
+    on_path = shutil.which("actionlint", path=env.get("PATH"))
+    return Path(on_path) if on_path else built_once(ACTIONLINT, env, build) / "actionlint"
 
 
 def _prometheus_version(program: str) -> tuple[int, ...]:

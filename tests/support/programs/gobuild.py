@@ -101,6 +101,12 @@ def prometheus_flags(version: str) -> tuple[str, ...]:
     return (*_REPRODUCIBLE, "-tags=remove_all_sd", "-ldflags=-s -w", _WITHOUT_DEBUGGER)
 
 
+def plain_flags(version: str) -> tuple[str, ...]:
+    """Return the flags of a program that needs no others."""
+    del version
+    return (*_REPRODUCIBLE, "-ldflags=-s -w", _WITHOUT_DEBUGGER)
+
+
 KUBERNETES = GoBuild(
     name="kubernetes",
     module="k8s.io/kubernetes",
@@ -114,6 +120,13 @@ PROMETHEUS = GoBuild(
     packages={name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
     flags=prometheus_flags,
     remedies="put prometheus and promtool on PATH",
+)
+ACTIONLINT = GoBuild(
+    name="actionlint",
+    module="github.com/rhysd/actionlint",
+    packages={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
+    flags=plain_flags,
+    remedies="put actionlint on PATH",
 )
 
 

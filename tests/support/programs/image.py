@@ -30,9 +30,9 @@ _WORKS = {"docker": "version", "podman": "info", "buildah": "info"}
 _RUNS = ("docker", "podman")
 # Id and labels.
 _INSPECTS = {
-    "docker": "{{.Id}} {{json .Config.Labels}}",
-    "podman": "{{.Id}} {{json .Labels}}",
-    "buildah": "{{.FromImageID}} {{json .OCIv1.Config.Labels}}",
+    "docker": "{{.Id}} {{.Config.Labels}}",
+    "podman": "{{.Id}} {{.Labels}}",
+    "buildah": "{{.FromImageID}} {{.OCIv1.Config.Labels}}",
 }
 
 
@@ -62,7 +62,7 @@ class Engine:
             self.run("rmi", before.split()[0], check=False)  # it has lost its name, and stays only if it is in use
 
     def inspect(self, reference: str) -> str:
-        """Return id and labels of an image, the latter as JSON; empty for one that is not here."""
+        """Return id and labels of an image, separated by a space; empty for one that is not here."""
         answer = self.run("inspect", "--type=image", f"--format={_INSPECTS[self.name]}", reference, check=False)
         return "" if answer.returncode else answer.stdout
 

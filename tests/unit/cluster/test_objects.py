@@ -53,13 +53,37 @@ async def test_the_objects_of_namespaces_are_listed_one_by_one(pair: Pair) -> No
     assert [one.query.get("continue") for one in server.requests] == [None, "2nd", None]
 
 
-@pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": {}, "items": [{}]}, {"metadata": {}, "items": 5}])
+@pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": 5, "items": []}, {"metadata": {}, "items": 5}])
 async def test_an_invalid_list_is_unavailable(pair: Pair, answer: dict[str, Any]) -> None:
     """No object of an invalid page is yielded."""
     server, client = pair
     server.answers = [body(answer)]
     with pytest.raises(Unavailable):
         _ = [one async for one in Objects(client, ()).list()]
+
+
+MALFORMED: dict[str, tuple[Any, str]] = {
+    "not an object": (5, "?"),
+    "without metadata": ({}, "?"),
+    "metadata that is no object": ({"metadata": "odd"}, "?"),
+    "without a uid": ({"metadata": {"namespace": "messaging", "name": "odd"}}, "messaging/odd"),
+    "without a namespace": ({"metadata": {"name": "o" * 999, "namespace": 5}}, f"?/{'o' * 253}"),
+}
+
+
+@pytest.mark.parametrize(("malformed", "name"), MALFORMED.values(), ids=MALFORMED.keys())
+async def test_a_malformed_object_is_left_out_of_a_list(
+    pair: Pair, malformed: object, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It hides no other object, before or after it, and the log names it."""
+    server, client = pair
+    first, last = page("a", token="2nd"), page("c")
+    first["items"] += [malformed, bek(name="b")]
+    server.answers = [body(first), body(last)]
+    assert [one.ref.name async for one in Objects(client, ()).list()] == ["a", "b", "c"]
+    (record,) = caplog.records
+    assert record.getMessage() == "a malformed object in the list of businessencryptionkeys is left out"
+    assert vars(record)["object"] == name
 
 
 GROUPS = {"groups": [{"name": "apps"}, {"name": "bek.dev"}]}

@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
 
 from aiohttp import ClientSession
+from yarl import URL
 
-from bek_operator.cluster.traffic import Observer
+from bek_operator.cluster.errors import Unavailable
+from bek_operator.cluster.traffic import AWAY_SECONDS, Observer
 from support.cluster.watched_api import OBJECTS, WatchedApi, key
-from support.virtual_time import until
+from support.virtual_time import until, virtual_time
 
 WATCH = f"{OBJECTS}?watch=true"
 
@@ -93,3 +97,42 @@ async def test_an_answer_to_any_other_request_counts() -> None:
         async with one.session.get("/apis"):
             assert one.observer.traffic().answered_at == 170.0
             assert one.heard_at() == {OBJECTS: 100.0}
+
+
+@virtual_time
+async def test_something_is_asked_while_nothing_else_is_answered() -> None:
+    """So often that an API server that answers never counts as away; one that does not, or refuses, is asked on."""
+    clock, asked = asyncio.get_running_loop().time, list[float]()
+    observer = Observer(clock)
+    url = URL("https://10.0.0.1/version")
+
+    async def answer(_: object) -> Any:
+        return SimpleNamespace(ok=True, status=200)
+
+    async def request() -> None:
+        await observer(cast("Any", SimpleNamespace(url=url)), answer)
+
+    async def ask() -> None:
+        asked.append(clock())
+        if is_away:
+            raise Unavailable("no response in time")
+        await request()
+
+    is_away = False
+    asking = asyncio.create_task(observer.ask_when_quiet(ask))
+    for _ in range(120):
+        await asyncio.sleep(10)
+        assert clock() < AWAY_SECONDS or not observer.traffic().is_away(clock())
+    assert 20 <= len(asked) <= 40
+    is_away = True
+    await asyncio.sleep(600)
+    assert observer.traffic().is_away(clock())
+    is_away = False
+    await asyncio.sleep(60)
+    assert not observer.traffic().is_away(clock())
+    asked.clear()
+    for _ in range(120):
+        await request()
+        await asyncio.sleep(10)
+    assert asked == []
+    asking.cancel()

@@ -3,6 +3,8 @@
 import asyncio
 from itertools import combinations
 
+import pytest
+
 from bek_operator.controller.due import CHECKS_EVERY
 from support import keys
 from support.builders import public_key, spec_body
@@ -39,6 +41,44 @@ async def test_what_is_over_in_a_moment_takes_one_write() -> None:
         await asyncio.sleep(60)
     assert len(world.objects.writes) == 3
     assert world.objects.status(ref)["lastHandledReconcileAt"] == "now"
+
+
+@virtual_time
+async def test_a_new_object_whose_only_number_hangs_has_a_ready_condition_within_a_second() -> None:
+    """It says that the number was not checked yet; an object without one is one that the operator has not seen."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(1)))
+    world.phones[number(1)].hang()
+    async with world.operator():
+        await until(lambda: world.objects.ready(ref) == ("False", "Progressing"), 1)
+        assert world.objects.is_current(ref)
+        await asyncio.sleep(20)
+    assert len(world.objects.writes) == 1
+
+
+@pytest.mark.parametrize("count", [1, 20, 50])
+@pytest.mark.parametrize("rollout", ["FirstNumber", "AllAtOnce"])
+@virtual_time
+async def test_a_changed_secret_is_answered_within_a_tenth_of_a_second(count: int, rollout: str) -> None:
+    """However slow the numbers are, nobody takes Ready for the new key's; that is one write more."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(count), rollout={"type": rollout}))
+    async with world.operator():
+        await world.until_ready(ref)
+        await asyncio.sleep(5)
+        for one in numbers(count):
+            world.phones[one].seconds = 0.2
+        world.objects.writes.clear()
+        begin = now()
+        world.secrets.put_key(keys.rsa("second"))
+        await world.until_signed_with(ref, keys.rsa("second"), 10)
+        (at, _, told), _ = world.objects.writes
+        assert at - begin <= 0.1 + 1e-6
+        assert told["publicKeyFingerprint"] == keys.rsa("second").fingerprint
+        assert {one["type"]: (one["status"], one["reason"]) for one in told["conditions"]} == {
+            "Ready": ("False", "Progressing"),
+            "Reconciling": ("True", "Progressing"),
+        }
 
 
 @virtual_time
@@ -128,7 +168,7 @@ async def test_a_publish_under_way_ends_before_the_next_key_is_published() -> No
 
 @virtual_time
 async def test_the_end_waits_for_a_publish_and_for_nothing_else() -> None:
-    """Stopping cuts reads off at once and lets a publish come to its end; nothing is written any more."""
+    """Stopping cuts reads off at once and lets a publish come to its end; that alone is written."""
     world = World()
     ref = world.objects.create(wanted=spec_body(numbers(2)))
     async with world.operator():
@@ -145,7 +185,7 @@ async def test_the_end_waits_for_a_publish_and_for_nothing_else() -> None:
     assert world.phones[number(1)].holds(keys.rsa())
     assert len(world.phones.cut_off) == 1
     assert number(2)[1:] in world.phones.cut_off[0].url
-    assert len(world.objects.writes) == writes
+    assert len(world.objects.writes) == writes + 1
 
 
 @virtual_time

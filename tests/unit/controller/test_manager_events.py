@@ -390,6 +390,27 @@ async def test_a_suspended_object_calls_nobody_until_it_is_resumed() -> None:
         await world.until_ready(ref, 5)
 
 
+@virtual_time
+async def test_a_suspended_object_whose_secret_is_deleted_stays_as_it_was() -> None:
+    """Neither its key nor a restart changes what was known; another key is one that no number was checked for."""
+    world = World()
+    ref = world.objects.create(wanted=spec_body(numbers(2)))
+    async with world.operator():
+        await world.until_ready(ref)
+        world.objects.edit(ref, suspend=True)
+        await world.until_ready(ref, 1)
+        writes = len(world.objects.writes)
+        world.secrets.remove(KEY_SECRET)
+        await asyncio.sleep(DAY)
+    async with world.operator():
+        await asyncio.sleep(DAY)
+        world.secrets.put_key(keys.rsa())
+        await asyncio.sleep(DAY)
+        assert (world.objects.ready(ref), len(world.objects.writes)) == (READY, writes)
+        world.secrets.put_key(keys.rsa("second"))
+        await until(lambda: world.objects.ready(ref) == ("False", "Suspended"), 5)
+
+
 RESTS: dict[str, tuple[int, Callable[[World, ObjectKey], None], Callable[[World, ObjectKey], None]]] = {
     "suspended": (
         604800,

@@ -6,10 +6,10 @@ from itertools import combinations
 
 import pytest
 
+from bek_operator.controller.secrets_state import REPLACEMENT_SECONDS, SecretsState
 from bek_operator.controller.state import (
+    ANSWER_SECONDS,
     BATCH_SECONDS,
-    LAST_ANSWER_SECONDS,
-    REPLACEMENT_SECONDS,
     AwaitingStatusWrite,
     Idle,
     KeyState,
@@ -17,7 +17,6 @@ from bek_operator.controller.state import (
     Phase,
     Queued,
     Running,
-    SecretsState,
     Work,
     WriteLimit,
 )
@@ -71,13 +70,24 @@ def test_writes_are_spaced_out_on_average(answered_at: float, seconds: float, be
     )
 
 
-def test_what_comes_of_a_change_at_first_is_written_together() -> None:
-    """It waits while answers are expected, however many changes follow, and not a moment longer."""
-    limit = WriteLimit().after_change(NOW).after_change(NOW + 1.9)
-    assert limit.allows_at(math.inf) == NOW + BATCH_SECONDS
-    assert limit.allows_at(NOW + 1.5) == NOW + 1.5
-    assert limit.allows_at(-math.inf) == NOW
-    assert limit.after_write(NOW + 0.1).allows_at(-math.inf) == NOW + 1
+@pytest.mark.parametrize("answered_at", [NOW + 0.01, NOW + 9, math.inf], ids=["soon", "late", "who knows when"])
+def test_a_change_is_written_after_a_tenth_of_a_second(answered_at: float) -> None:
+    """Whatever answers are to come, and however many changes follow; at once where nothing is worked on."""
+    limit = WriteLimit(NOW - 60).after_change(NOW).after_change(NOW + 0.09)
+    assert limit.allows_at(answered_at) == NOW + ANSWER_SECONDS
+    assert limit.allows_at(-math.inf) < NOW
+    written = limit.after_write(NOW + 0.1)
+    assert written.allows_at(answered_at) == min(max(NOW + 1.1, answered_at), NOW + 0.1 + BATCH_SECONDS)
+    again = written.after_change(NOW + 0.2)
+    assert again.allows_at(answered_at) == pytest.approx(NOW + 0.3)
+    assert again.after_write(NOW + 0.3).after_change(NOW + 0.4).allows_at(answered_at) == NOW + 1.1
+
+
+def test_a_change_that_led_to_no_write_is_over_after_a_second() -> None:
+    """The next one waits for its answers again."""
+    limit = WriteLimit().after_change(NOW)
+    assert limit.after_change(NOW + 0.5) == limit
+    assert limit.after_change(NOW + 60).allows_at(math.inf) == NOW + 60 + ANSWER_SECONDS
 
 
 def test_answers_are_expected_until_a_moment_after_the_last_number_has_a_worker() -> None:
@@ -91,9 +101,9 @@ def test_answers_are_expected_until_a_moment_after_the_last_number_has_a_worker(
         work.remove(number)
         number.phase = Running(since)
         work.add(number)
-    assert work.answered_at == NOW + 1 + LAST_ANSWER_SECONDS
+    assert work.answered_at == NOW + 1 + ANSWER_SECONDS
     work.remove(one)
-    assert work.answered_at == NOW + 1 + LAST_ANSWER_SECONDS
+    assert work.answered_at == NOW + 1 + ANSWER_SECONDS
     work.remove(other)
     assert work == Work(begun_at=NOW + 1)
 
@@ -121,7 +131,7 @@ def test_an_object_waits_for_its_numbers_only_while_they_are_called() -> None:
     assert state.write_at == limit.allows_at(-math.inf)
     state.key = public_key()
     assert state.write_at == limit.allows_at(math.inf)
-    assert state.news_at(NUMBER, NOW) == NOW + BATCH_SECONDS
+    assert state.news_at(NUMBER, NOW) == NOW + ANSWER_SECONDS
     state.gate = RolloutGate(rotation=True, canary=NUMBER)
     assert state.news_at(NUMBER, NOW) == NOW
 

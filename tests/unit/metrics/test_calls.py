@@ -8,14 +8,17 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from bek_operator.cluster.errors import ClusterError, Unavailable
-from bek_operator.http.errors import NotConnectedError
+from bek_operator.http.errors import BrokenOffError, HttpError, NotConnectedError
 from bek_operator.http.interface import HttpClient, Request, Response
 from bek_operator.metrics import apis
 from bek_operator.metrics.metrics import Metrics
+from bek_operator.numbers.endpoint import CloudEndpoint
+from bek_operator.secret_str import SecretStr
 from bek_operator.whatsapp.backend import Backends
 from bek_operator.whatsapp.cloud.backend import Cloud as CloudBackend
 from bek_operator.whatsapp.on_premises.backend import OnPremises
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
+from support import keys
 from support.builders import PROVIDER_SECRET, TOKEN_SECRET, cloud, endpoint, provider, spec_body
 from support.fakes import now, numbers
 from support.scrape import Scrape, measured, scrape
@@ -26,6 +29,7 @@ from support.simulators.provider import Provider
 from support.simulators.small_server import api_server, body, client_of
 from support.virtual_time import virtual_time
 from support.world import World
+from unit.whatsapp.scripted_client import ScriptedClient, ok
 
 
 class Away(HttpClient):
@@ -117,6 +121,42 @@ async def test_calls_without_a_response() -> None:
     labels = {"api": "OnPremises", "operation": "login", "code_class": "none", "error": "Unreachable"}
     assert found.value("bek_api_requests_total", **labels) == 1
     assert found.value("bek_api_request_duration_seconds_count", api="OnPremises", operation="login") == 1
+
+
+REFUSED, LOGIN = Response(status=400), ok({"users": [{"token": "t"}]})
+BROKEN_OFF = BrokenOffError("it broke", sent=True)
+
+
+@pytest.mark.parametrize(
+    ("login", "answer", "result"),
+    [
+        (LOGIN, ok({"meta": {"version": "v2.53.3"}}), "accepted"),
+        (LOGIN, REFUSED, "refused"),
+        (LOGIN, BROKEN_OFF, "unknown"),
+        (LOGIN, NotConnectedError("refused"), "not_sent"),
+        (NotConnectedError("refused"), ok({}), "not_sent"),
+        (BROKEN_OFF, ok({}), "not_sent"),
+        (Response(status=401), ok({}), "not_sent"),
+    ],
+)
+async def test_what_became_of_a_publish(login: Response | HttpError, answer: Response | HttpError, result: str) -> None:
+    """One that was never sent, because there was no connection or no login, was not refused by the API."""
+    metrics = Metrics(lambda: 0.0)
+    client = ScriptedClient(answer, login=login)
+    backend = Backends(OnPremises(client), CloudBackend(client, RateLimiters(), now), RateLimiters(), per_host=8)
+    await metrics.apis.backend(backend).publish(endpoint(), keys.rsa().public)
+    assert scrape(metrics.registry).values("bek_publishes_total", "result", api="OnPremises") == {result: 1}
+
+
+async def test_a_token_that_cannot_be_sent_sends_no_publish() -> None:
+    """It does not come to a request."""
+    metrics = Metrics(lambda: 0.0)
+    client = ScriptedClient(REFUSED)
+    there = CloudEndpoint(url=endpoint().url, trust=endpoint().trust, token=SecretStr("two words"))
+    backend = Backends(OnPremises(client), CloudBackend(client, RateLimiters(), now), RateLimiters(), per_host=8)
+    await metrics.apis.backend(backend).publish(there, keys.rsa().public)
+    assert scrape(metrics.registry).values("bek_publishes_total", "result", api="Cloud") == {"not_sent": 1}
+    assert client.requests == []
 
 
 async def test_requests_to_the_api_server() -> None:

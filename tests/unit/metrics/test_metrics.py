@@ -13,7 +13,7 @@ from bek_operator.crd.types import ObjectKey
 from bek_operator.metrics.metrics import Metrics
 from bek_operator.numbers.answers import Failure, Retry
 from support import keys
-from support.builders import KEY_SECRET, NOW, spec_body
+from support.builders import KEY_SECRET, NOW, TOKEN_SECRET, cloud, identified, on_premises, spec_body
 from support.fakes import now, number, numbers, unavailable
 from support.scrape import Scrape, measured, ref_labels, scrape
 from support.virtual_time import until, virtual_time
@@ -171,15 +171,35 @@ async def test_a_number_that_is_never_called_has_no_last_check() -> None:
 
 
 @virtual_time
+async def test_the_longest_check_interval_counts() -> None:
+    """That of an API where nothing else is wanted, and after an edit the new one."""
+    world = Measured()
+    world.secrets.put(TOKEN_SECRET, token="EAAG")
+    listed = [identified(number(1)), identified(number(2), api="meta")]
+    ref = world.objects.create(wanted=spec_body(apis=[on_premises(), cloud()], phoneNumbers=listed))
+    async with world.running():
+        await world.until_ready(ref)
+        assert world.scrape().value("bek_check_interval_seconds", **ref_labels(ref)) == HOUR
+        world.objects.edit(ref, phoneNumbers=listed[:1])
+        await asyncio.sleep(2)
+        assert world.scrape().value("bek_check_interval_seconds", **ref_labels(ref)) == 600
+        world.objects.edit(ref, intervalSeconds=86400)
+        await asyncio.sleep(2)
+        assert world.scrape().value("bek_check_interval_seconds", **ref_labels(ref)) == DAY
+
+
+@virtual_time
 async def test_a_suspended_object_has_no_last_check() -> None:
-    """Nobody wants to be woken for it."""
+    """And no interval: nobody wants to be woken for it."""
     world = Measured()
     ref = world.create(1)
     async with world.running():
         await world.until_ready(ref)
         world.objects.edit(ref, suspend=True)
         await asyncio.sleep(2)
-        assert world.scrape().value("bek_last_successful_check_timestamp_seconds", **ref_labels(ref)) is None
+        found = world.scrape()
+        assert found.value("bek_last_successful_check_timestamp_seconds", **ref_labels(ref)) is None
+        assert found.value("bek_check_interval_seconds", **ref_labels(ref)) is None
 
 
 @pytest.mark.parametrize("policy", ["IfNeeded", "Never"])

@@ -42,7 +42,14 @@ its age. A counter begins at 0 when the process starts. This page is made from t
 SECTIONS: Final = {
     "Reconcilers and work queues": ("controller_runtime_", "workqueue_"),
     "API server and leader election": ("rest_client_", "leader_election_"),
-    "BusinessEncryptionKeys": ("bek_condition", "bek_numbers", "bek_last_", "bek_losses", "bek_publishes"),
+    "BusinessEncryptionKeys": (
+        "bek_condition",
+        "bek_numbers",
+        "bek_last_",
+        "bek_check_",
+        "bek_losses",
+        "bek_publishes",
+    ),
     "WhatsApp's APIs": ("bek_api_",),
     "The operator itself": ("bek_secret_watch_", "bek_build_", "process_", "python_"),
 }

@@ -13,11 +13,11 @@ from bek_operator.crd.status import read_status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.numbers.answers import Retry
 from bek_operator.numbers.backoff import LIMITED_TRIES
-from bek_operator.numbers.carry_over import expired, restore_from_status, with_target
+from bek_operator.numbers.carry_over import REQUEST_SECONDS, expired, interrupts, restore_from_status, with_target
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.next_action import Publish, Read, Wait, next_action
 from bek_operator.numbers.target import Target
-from bek_operator.numbers.transitions import after_failure
+from bek_operator.numbers.transitions import after_failure, after_publish
 from support.builders import (
     BROKEN,
     BUSY,
@@ -462,7 +462,7 @@ def test_a_request_clears_publishes_and_failures() -> None:
     before = known(failures=2, refusal=BUSY, refusals=3, accepted=True)
     after = with_target(before, target(request="now"), NOW)
     assert (after.publishes, after.published.accepted, after.refusal, after.failures) == (0, False, None, 0)
-    assert (after.reason, after.read_at, after.publish_due) == (Reason.SIGNED, None, 0.0)
+    assert (after.reason, after.publish_due) == (Reason.SIGNED, 0.0)
     assert (after.observed, after.check_requested, after.published.refusals, after.cause) == (
         True,
         True,
@@ -471,6 +471,47 @@ def test_a_request_clears_publishes_and_failures() -> None:
     )
     assert next_action(after, NOW, recorded=True) == Wait(NOW + 10)
     assert next_action(after, NOW + 10, recorded=True) == Read()
+
+
+NEW = public_key("new")
+
+
+def test_a_request_that_comes_with_a_key_asks_for_nothing_more() -> None:
+    """Whatever has come of the key by then stays; publishes before it are forgotten, as after any request."""
+    before = known(recent=(NOW - 60, NOW - 1))
+    rotated = with_target(before, target(key=NEW), NOW)
+    refused = after_publish(rotated, REJECTED, NOW + 1)
+    for facts_ in (rotated, refused):
+        recent = tuple(at for at in facts_.published.recent if at >= NOW)
+        expected = replace(facts_, target=target(key=NEW, request="now"))
+        after = with_target(facts_, expected.target, NOW + 1.5)
+        assert after == replace(expected, published=replace(facts_.published, recent=recent))
+        assert not interrupts(after, facts_)
+    asked = with_target(refused, target(key=NEW, request="now"), NOW + REQUEST_SECONDS)
+    assert (asked.check_requested, asked.refusal) == (True, None)
+    assert interrupts(asked, refused)
+
+
+def test_a_request_that_comes_with_a_key_ends_its_limit_of_publishes_an_hour() -> None:
+    """A number that waits for the hour to be over is looked at for the request."""
+    waiting = with_target(known(recent=(NOW - 60,) * 6), target(key=NEW), NOW)
+    asked = with_target(waiting, target(key=NEW, request="now"), NOW + 1)
+    assert (asked.check_requested, asked.publish_due) == (True, 0.0)
+
+
+def test_a_key_that_follows_a_request_takes_it_over() -> None:
+    """It has the number looked at anyway; what was read before the request goes for it as without one."""
+    requested = with_target(known(), target(request="now"), NOW)
+    after = with_target(requested, target(key=NEW, request="now"), NOW + 0.1)
+    assert (after.check_requested, after.observed, after.read_at) == (False, False, requested.read_at)
+    assert interrupts(after, requested)
+
+
+def test_an_edit_that_comes_with_a_request_and_a_key_is_an_edit() -> None:
+    """What the request does not ask for, the edit may."""
+    rotated = with_target(known(), target(key=NEW), NOW)
+    after = with_target(rotated, target(key=NEW, request="now", publish=False), NOW + 1)
+    assert (after.check_requested, after.target.publish, after.observed) == (False, False, False)
 
 
 def test_an_edit_that_comes_with_a_request_is_an_edit_all_the_same() -> None:

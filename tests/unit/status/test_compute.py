@@ -299,6 +299,18 @@ def test_without_a_key_the_rows_stay_as_last_seen(blocked: Blocked) -> None:
     assert status["observedGeneration"] == 3
 
 
+@pytest.mark.parametrize("blocked", [MISSING, INVALID], ids=["no Secret", "no key"])
+@pytest.mark.parametrize("reason", [Reason.SIGNED, Reason.UNREACHABLE])
+def test_a_suspended_object_stays_as_it_was_without_its_key(reason: Reason, blocked: Blocked) -> None:
+    """Nobody uses the key meanwhile; of a spec that no status tells of yet nothing is claimed."""
+    before = told(seen(reason), spec=SUSPENDED)
+    spec = spec_body([NUMBER], **SUSPENDED)
+    assert checked(resource(spec, before, generation=2), blocked, {}) == before
+    edited = checked(resource(spec, before, generation=3), blocked, {})
+    assert summary(edited)[:3] == ("False", "Suspended", "")
+    assert edited["conditions"][0]["message"] == f"suspended; {blocked.message}"
+
+
 def test_a_spec_that_is_not_understood_leaves_the_rows() -> None:
     """Nothing is known of which numbers are meant, so all are shown as last seen, whatever key there may be."""
     before = told(seen(Reason.SIGNED), seen(Reason.UNREACHABLE, THIRD))

@@ -661,7 +661,8 @@ async def test_invalid_header_name(header: str) -> None:
 )
 async def test_no_response(error: HttpError) -> None:
     """Without a response the host is named, and a publish that may have arrived has an unknown outcome."""
-    expected = Failure(reason=Reason.UNREACHABLE, message="graph.facebook.com: w", retry=Retry.TRANSIENT)
+    message = "graph.facebook.com: w"
+    expected = Failure(reason=Reason.UNREACHABLE, message=message, retry=Retry.TRANSIENT, sent=error.sent)
     assert await read(error) == expected
     assert await publish(error) == replace(expected, unknown=error.sent)
 

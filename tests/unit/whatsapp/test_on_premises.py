@@ -349,7 +349,7 @@ class TestMisbehaviour:
             assert secret not in shown
 
     async def test_log(self, pod: Pod, endpoint: OnPremisesEndpoint, caplog: pytest.LogCaptureFixture) -> None:
-        """Each call is logged in one line: its limiter, its kind and its outcome."""
+        """Each call is logged in one line, which begins with what was done: its limiter, its kind and its outcome."""
         caplog.set_level(logging.DEBUG, "bek_operator")
         pod.fail("read", faults.error(1011))
         async with backend() as api:
@@ -358,6 +358,10 @@ class TestMisbehaviour:
         assert [(one["kind"], one["status"], one.get("code")) for one in ours] == [
             ("login", 200, None),
             ("read", 503, 1011),
+        ]
+        assert [record.getMessage() for record in caplog.records if record.name.endswith(".calls")] == [
+            "login succeeded",
+            "read failed",
         ]
         assert {one["limiter"] for one in ours} == {endpoint.limiter_key}
 
@@ -597,8 +601,9 @@ async def test_no_response(error: HttpError, reason: Reason, retry: Retry) -> No
     """Each way to get no response has its reason and its message, which names the host."""
     advice = "; correct `tls.caSecretRef`" if isinstance(error, CABundleError) else ""
     message = f"whatsapp.messaging.svc: w{advice}"
-    assert await read(error) == Failure(reason=reason, message=message, retry=retry)
-    assert await publish(error) == Failure(reason=reason, message=message, retry=retry, unknown=error.sent)
+    expected = Failure(reason=reason, message=message, retry=retry, sent=error.sent)
+    assert await read(error) == expected
+    assert await publish(error) == replace(expected, unknown=error.sent)
 
 
 CODE = st.sampled_from(["429", 430, "1000", 1005, 1006, "1009", 1017, 1024]) | JSON

@@ -120,7 +120,7 @@ def _call(
 
 
 def _unusable(message: str) -> Failure:
-    return Failure(reason=Reason.INVALID_CREDENTIALS, message=message, retry=Retry.TERMINAL)
+    return Failure(reason=Reason.INVALID_CREDENTIALS, message=message, retry=Retry.TERMINAL, sent=False)
 
 
 def _proof(endpoint: CloudEndpoint) -> dict[str, str]:

@@ -65,7 +65,7 @@ class OnPremises:
         while True:
             issued = await self._tokens.get(endpoint, self._log_in)
             if isinstance(issued, Failure):
-                return issued
+                return replace(issued, sent=False)
             headers = {"Authorization": f"Bearer {issued.token.reveal()}"}
             if form is not None:
                 headers["Content-Type"] = FORM

@@ -1,0 +1,261 @@
+"""The commands: what they are called with, and their exit status.
+
+0 means that all is well, 1 that something is not, and 2 that the command could not be carried out.
+"""
+
+import asyncio
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import RenderableType
+from rich.live import Live
+
+from bek_operator.cli.key_report import KeyReport, comparison, report_of
+from bek_operator.cli.session import Session, Target, bare
+from bek_operator.cli.status import as_data, as_tables
+from bek_operator.cli.summary import ObjectSummary, is_suspended, summary_of, worst_first
+from bek_operator.cli.tables import console
+from bek_operator.cli.waiting import progress_of
+from bek_operator.cluster.errors import ClusterError
+from bek_operator.crd.parse import REQUESTED_AT
+from bek_operator.crd.types import InvalidSpec
+from bek_operator.keys.public_key import MAX_ENTRY_BYTES, MAX_PASSPHRASE_BYTES
+from bek_operator.times import micro_time
+
+NOT_WELL, FAILED = 1, 2
+_REDRAW_SECONDS = 2.0
+_POLL_SECONDS = 0.5
+
+Command = Callable[..., Coroutine[Any, Any, int]]
+
+
+class Failed(click.ClickException):
+    """The command could not be carried out."""
+
+    exit_code = FAILED
+
+    def show(self, file: Any = None) -> None:
+        """Write the message as kubectl does."""
+        click.echo(f"error: {self.message}", file=file or sys.stderr)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(version("bek-operator"), message="%(version)s")
+def bek() -> None:
+    """Look at BusinessEncryptionKeys, and act on them.
+
+    Exit status: 0 when all is well, 1 when something is not, 2 when the command could not be carried out.
+    """
+
+
+def _runs(function: Command) -> Callable[..., None]:
+    """Make a command of a coroutine function that takes a Target and returns the exit status."""
+
+    @click.option("-n", "--namespace", metavar="NAME", help="The namespace (default: that of the context).")
+    @click.option("--context", metavar="NAME", help="The context of the kubeconfig (default: the current one).")
+    @click.option("--kubeconfig", default="", metavar="FILE", help="The kubeconfig (default: as for kubectl).")
+    @functools.wraps(function)
+    def run(namespace: str | None, context: str | None, kubeconfig: str, **given: Any) -> None:
+        everywhere = given.pop("all_namespaces", False)
+        target = Target(kubeconfig=kubeconfig, context=context, namespace=namespace, all_namespaces=everywhere)
+        try:
+            sys.exit(asyncio.run(function(target, **given)))
+        except ClusterError as error:
+            raise Failed(str(error)) from None
+
+    return run
+
+
+@bek.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("-A", "--all-namespaces", is_flag=True, help="Objects of all namespaces.")
+@click.option("-o", "--output", type=click.Choice(["wide", "json", "yaml"]), help="Another form.")
+@click.option("-w", "--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
+@click.option("--unhealthy", is_flag=True, help="Leave out what is well.")
+@_runs
+async def status(target: Target, names: Sequence[str], output: str | None, *, watch: bool, unhealthy: bool) -> int:
+    """Show objects and each of their phone numbers, the worst first."""
+    if watch and output in {"json", "yaml"}:
+        raise click.UsageError("--watch shows tables only; leave out --output")
+    if names and target.all_namespaces:
+        raise click.UsageError("a name needs one namespace; leave out --all-namespaces")
+    async with Session.open(target) as session:
+
+        async def look() -> Sequence[ObjectSummary]:
+            found, now = await session.find(names), time.time()
+            return worst_first(summary_of(one.resource, now) for one in found)
+
+        def render(summaries: Sequence[ObjectSummary]) -> RenderableType:
+            return as_tables(summaries, time.time(), wide=output == "wide", unhealthy=unhealthy)
+
+        summaries = await look()
+        if watch:
+            await _redraw(look, render, summaries)
+        elif output in {"json", "yaml"}:
+            _print_data(as_data(summaries), output)
+        else:
+            console().print(render(summaries))
+    return 0 if all(one.is_healthy for one in summaries) else NOT_WELL
+
+
+@bek.command()
+@click.argument("name")
+@click.option(
+    "--wait", is_flag=True, help="Wait until every number was checked; the exit status tells whether all is well."
+)
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long --wait waits.",
+)
+@_runs
+async def check(target: Target, name: str, seconds: float, *, wait: bool) -> int:
+    """Have the operator check every number of an object now."""
+    async with Session.open(target) as session:
+        name = bare(name)
+        found = await session.objects.read(name)
+        if is_suspended(found.resource):
+            raise Failed(f"{name} is suspended, so nothing is checked; see: kubectl bek resume -h")
+        request = micro_time(datetime.now(UTC))
+        found = await session.objects.patch(name, {"metadata": {"annotations": {REQUESTED_AT: request}}})
+        click.echo(f"businessencryptionkey.bek.dev/{name} check requested")
+        if not wait:
+            return 0
+        progress = progress_of(found.resource)
+        try:
+            async with asyncio.timeout(seconds):
+                with console(sys.stderr).status(progress.text) as shown:
+                    while not progress.done:
+                        await asyncio.sleep(_POLL_SECONDS)
+                        progress = progress_of((await session.objects.read(name)).resource)
+                        shown.update(progress.text)
+        except TimeoutError:
+            raise Failed(
+                f"not every number of {name} was checked within {seconds:g} s: is the operator running?"
+            ) from None
+    click.echo(progress.text)
+    return 0 if progress.well else NOT_WELL
+
+
+@bek.command()
+@click.argument("name")
+@_runs
+async def suspend(target: Target, name: str) -> int:
+    """Stop all calls for an object: its numbers are neither checked nor published to.
+
+    What the numbers hold stays as it is. An object that Flux or Argo CD applies can be put back by them: then commit
+    `suspend: true`, or suspend the tool first.
+    """
+    return await _set_suspend(target, bare(name), suspend=True)
+
+
+@bek.command()
+@click.argument("name")
+@_runs
+async def resume(target: Target, name: str) -> int:
+    """Check and publish again for an object that was suspended."""
+    return await _set_suspend(target, bare(name), suspend=False)
+
+
+async def _set_suspend(target: Target, name: str, *, suspend: bool) -> int:
+    async with Session.open(target) as session:
+        before = await session.objects.read(name)
+        changed = is_suspended(before.resource) is not suspend
+        if changed:
+            await session.objects.patch(name, {"spec": {"suspend": suspend}})
+    word = "suspended" if suspend else "resumed"
+    click.echo(f"businessencryptionkey.bek.dev/{name} {word if changed else f'{word} (unchanged)'}")
+    if changed and before.managed_by:
+        click.echo(
+            f"warning: {before.managed_by} applies this object, and puts `suspend` back where Git says otherwise;"
+            " commit the change, too",
+            err=True,
+        )
+    return 0
+
+
+@bek.command()
+@click.argument("name", required=False)
+@click.option(
+    "-f",
+    "--filename",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A local file instead of an object's Secret.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With -f: a file with the passphrase of an encrypted key.",
+)
+@_runs
+async def key(target: Target, name: str | None, filename: Path | None, passphrase_file: Path | None) -> int:
+    """Show what the operator makes of a key: that of an object's Secret, or a local file.
+
+    No key material is shown. For an object, the key is compared with what each number holds.
+    """
+    if (name is None) == (filename is None):
+        raise click.UsageError("name either an object or, with -f, a file")
+    if filename is not None:
+        report = _report_of_file(filename, passphrase_file)
+        click.echo("\n".join(report.lines()))
+        return 0 if report.key else NOT_WELL
+    async with Session.open(target) as session:
+        found = await session.objects.read(bare(name or ""))
+        spec, status = found.resource.spec, found.resource.status
+        if isinstance(spec, InvalidSpec):
+            raise Failed(f"the spec cannot be used: {spec.message}")
+        secret = await session.secret(spec.key.secret)
+    report = report_of(secret, spec.key.entry, spec.passphrase_entry)
+    click.echo("\n".join((f"Secret {spec.key.secret}", *report.lines())))
+    if report.key is None:
+        return NOT_WELL
+    rows = [status.rows.get(number.number) for number in spec.numbers]
+    held = {number.number: row.fingerprint if row else None for number, row in zip(spec.numbers, rows, strict=True)}
+    click.echo("\n".join(comparison(report.key.fingerprint, held)))
+    return 0 if set(held.values()) == {report.key.fingerprint} else NOT_WELL
+
+
+def _report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
+    """Judge a local file, as if it were the only entry of a Secret."""
+    data = {file.name: read_bounded(file, MAX_ENTRY_BYTES)}
+    if passphrase_file is None:
+        return report_of(data, file.name, None)
+    passphrase = f"passphrase of {file.name}"
+    return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, file.name, passphrase)
+
+
+def read_bounded(file: Path, most: int) -> bytes:
+    """Return the content of a file; of one that is larger only so much more that it is seen to be too large."""
+    with file.open("rb") as stream:
+        return stream.read(most + 1)
+
+
+async def _redraw(
+    look: Callable[[], Coroutine[Any, Any, Sequence[ObjectSummary]]],
+    render: Callable[[Sequence[ObjectSummary]], RenderableType],
+    summaries: Sequence[ObjectSummary],
+) -> None:
+    with Live(render(summaries), console=console(), auto_refresh=False, vertical_overflow="visible") as live:
+        while True:
+            await asyncio.sleep(_REDRAW_SECONDS)
+            live.update(render(await look()), refresh=True)
+
+
+def _print_data(data: Sequence[Any], form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps({"items": data}, indent=4))
+    else:
+        click.echo(yaml.safe_dump({"items": data}, sort_keys=False, allow_unicode=True), nl=False)

@@ -1,0 +1,53 @@
+"""What `kubectl bek key` says of key material: the words are those of the operator's status."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bek_operator.keys.forms import forms_of
+from bek_operator.keys.parts import BITS
+from bek_operator.keys.public_key import InvalidKey, PublicKey, key_id, public_key_from_secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyReport:
+    """What the operator makes of key material.
+
+    Attributes:
+        forms: What each entry contains, by name.
+        key: `None` when it is unusable, and then `fault` says why.
+    """
+
+    forms: Mapping[str, Sequence[str]]
+    key: PublicKey | None = None
+    fault: str = ""
+
+    def lines(self) -> Sequence[str]:
+        """Return the report in words."""
+        found = [f"{entry}: {', '.join(forms) or 'unreadable'}" for entry, forms in self.forms.items()]
+        if self.key is None:
+            return [*found, f"unusable: {self.fault}"]
+        return [
+            *found,
+            f"usable: RSA, {BITS} bits",
+            f"fingerprint: {self.key.fingerprint}",
+            f"key id: {self.key.key_id}",
+        ]
+
+
+def report_of(data: Mapping[str, bytes], entry: str | None, passphrase_entry: str | None) -> KeyReport:
+    """Judge the decoded data of a Secret; takes up to three seconds of CPU for an encrypted key."""
+    forms = forms_of(data, entry)
+    try:
+        return KeyReport(forms=forms, key=public_key_from_secret(data, entry=entry, passphrase_entry=passphrase_entry))
+    except InvalidKey as invalid:
+        return KeyReport(forms=forms, fault=str(invalid))
+
+
+def comparison(fingerprint: str, held: Mapping[str, str | None]) -> Sequence[str]:
+    """Say which numbers hold the key; `held` has the fingerprint that each number's API last reported."""
+    others = {number: other for number, other in held.items() if other != fingerprint}
+    lines = [f"held by {len(held) - len(others)} of {len(held)} numbers"]
+    return lines + [
+        f"{number} holds {f'another key: {key_id(other)}' if other else 'no key that was seen yet'}"
+        for number, other in others.items()
+    ]

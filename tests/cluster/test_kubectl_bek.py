@@ -1,0 +1,224 @@
+"""`kubectl bek` as a user types it: the real kubectl, a real API server, and the operator beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from support import keys
+from support.cluster.plugin import Plugin
+from support.cluster.scene import KEY_SECRET, conditions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+    from support.cluster.apiserver import ApiServer
+    from support.cluster.scene import Scene
+
+
+@pytest.fixture
+def plugin(installed: ApiServer, tmp_path: Path) -> Plugin:
+    """Provide the plugin."""
+    return Plugin(installed, tmp_path)
+
+
+class User:
+    """Somebody who works in one namespace."""
+
+    def __init__(self, scene: Scene, plugin: Plugin) -> None:
+        self.scene = scene
+        self.plugin = plugin
+
+    def bek(self, *arguments: str) -> CompletedProcess[str]:
+        """Run a command in the namespace."""
+        return self.plugin.run(*arguments, "--namespace", self.scene.namespace)
+
+    def status(self, *arguments: str) -> list[list[str]]:
+        """Return what `status` prints in words, without the namespace's name; ages are shown as AGE."""
+        lines = self.bek("status", *arguments).stdout.replace(self.scene.namespace, "NAMESPACE").splitlines()
+        return [re.sub(r"\b([0-9]+[smhd])+\b", "AGE", line).split() for line in lines]
+
+
+@pytest.fixture
+def user(scene: Scene, plugin: Plugin) -> User:
+    """Provide a user."""
+    return User(scene, plugin)
+
+
+def words(*lines: str) -> list[list[str]]:
+    """Return lines in words."""
+    return [line.split() for line in lines]
+
+
+def begin(scene: Scene) -> list[str]:
+    """Have every number signed; return the numbers."""
+    scene.put_key(keys.rsa())
+    scene.apply(scene.manifest())
+    scene.wait_ready()
+    return list(scene.simulator.pods)
+
+
+def test_a_healthy_object(user: User) -> None:
+    """A heading, the conditions and a line for each number; the exit status says that all is well."""
+    numbers = begin(user.scene)
+    key = keys.rsa().fingerprint.removeprefix("sha256:")[:12]
+
+    assert user.bek("status").returncode == 0
+    assert user.status("bek/flows") == words(
+        f"NAMESPACE/flows: 3/3 signed, key {key}, Secret {KEY_SECRET}",
+        "CONDITION STATUS REASON AGE MESSAGE",
+        f"Ready True Succeeded AGE 3 numbers signed with key {key}",
+        "NUMBER API REASON KEY SIGNATURE PUBLISHED NEXT MESSAGE",
+        *(f"{number} default Signed {key} VALID AGE ago" for number in numbers),
+    )
+    assert user.status("--unhealthy") == words("1 healthy, none unhealthy.")
+
+
+def test_the_number_that_is_broken_comes_first(user: User) -> None:
+    """With its reason and what to do; `--unhealthy` shows nothing else."""
+    *others, broken = begin(user.scene)
+    pod = user.scene.simulator.pods[broken]
+    pod.password = "Another-Horse-8"
+    pod.expire_tokens()
+    result = user.bek("check", "flows", "--wait")
+    shown = user.status("--unhealthy")
+
+    assert result.returncode == 1
+    assert "2/3 signed; AccessDenied: " in result.stdout
+    assert user.bek("status").returncode == 1
+    lines = [line for line in user.status() if line[0].startswith("+")]
+    assert [line[0] for line in lines] == [broken, *others]
+    assert lines[0][2] == "AccessDenied"
+    assert [line[0] for line in shown if line[0].startswith("+")] == [broken]
+
+
+def test_a_number_with_another_key_is_marked(user: User) -> None:
+    """While nobody publishes, the key that the number holds is seen and marked."""
+    first, *_ = begin(user.scene)
+    user.scene.change(publishPolicy="Never")
+    user.scene.simulator.pods[first].overwrite(keys.rsa("rival").public)
+    user.scene.check()
+    rival = keys.rsa("rival").fingerprint.removeprefix("sha256:")[:12]
+
+    shown = user.status()
+    report = user.bek("key", "flows")
+
+    assert [first, "default", "ForeignKey", f"{rival}*", "VALID"] in [line[:5] for line in shown]
+    assert ["*", "The", "number", "holds", "another", "key", "than", "the", "Secret."] in shown
+    assert report.returncode == 1
+    assert "held by 2 of 3 numbers\n" in report.stdout
+    assert f"{first} holds another key: {rival}\n" in report.stdout
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_data_for_scripts(user: User, output: str) -> None:
+    """The same as JSON and YAML."""
+    numbers = begin(user.scene)
+    text = user.bek("status", "-o", output).stdout
+    (found,) = (json.loads(text) if output == "json" else yaml.safe_load(text))["items"]
+
+    assert found["healthy"]
+    assert found["publicKeyFingerprint"] == keys.rsa().fingerprint
+    assert [one["phoneNumber"] for one in found["phoneNumbers"]] == numbers
+    assert all(one["holdsCurrentKey"] for one in found["phoneNumbers"])
+
+
+def test_a_check_is_waited_for(user: User) -> None:
+    """Each number is looked at once more before the command ends."""
+    begin(user.scene)
+    user.scene.simulator.forget_requests()
+
+    result = user.bek("check", "flows", "--wait")
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["businessencryptionkey.bek.dev/flows check requested", "3/3 signed"]
+    assert all(pod.reads for pod in user.scene.simulator.pods.values())
+
+
+def test_a_check_that_waits_for_its_user_fails_early(user: User) -> None:
+    """With an unusable key no number is ever checked: the command says so instead of waiting."""
+    user.scene.put_secret(KEY_SECRET, {"private.pem": "nonsense"})
+    user.scene.apply(user.scene.manifest())
+    user.scene.wait_for(lambda: "Stalled" in conditions(user.scene.get()), "it is Stalled")
+
+    result = user.bek("check", "flows", "--wait")
+
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[-1].startswith("InvalidKey: ")
+
+
+def test_suspend_and_resume(user: User) -> None:
+    """What kubectl shows of it, and that a tool which applies the object is named."""
+    begin(user.scene)
+    user.scene.kubectl("annotate", "bek", "flows", "argocd.argoproj.io/tracking-id=keys:bek.dev/x:y/z")
+
+    suspended = user.bek("suspend", "flows")
+    again = user.bek("suspend", "flows")
+    checked = user.bek("check", "flows")
+    shown = user.bek("status").stdout
+    resumed = user.bek("resume", "bek/flows")
+
+    assert suspended.stdout == "businessencryptionkey.bek.dev/flows suspended\n"
+    assert suspended.stderr.startswith("warning: Argo CD (Application keys) applies this object")
+    assert (again.stdout, again.stderr) == ("businessencryptionkey.bek.dev/flows suspended (unchanged)\n", "")
+    assert (checked.returncode, checked.stderr[:27]) == (2, "error: flows is suspended, ")
+    assert f"Secret {KEY_SECRET}, suspended\n" in shown
+    assert resumed.stdout == "businessencryptionkey.bek.dev/flows resumed\n"
+    assert user.scene.get()["spec"]["suspend"] is False
+
+
+def test_a_key_is_judged_before_it_is_applied(user: User, tmp_path: Path) -> None:
+    """In the words of the status, and without a cluster."""
+    good, bad = tmp_path / "private.pem", tmp_path / "short.pem"
+    good.write_text(keys.rsa().private, encoding="ascii")
+    bad.write_text(keys.rsa("short", 1024).private, encoding="ascii")
+
+    accepted = user.plugin.run("key", "-f", str(good), KUBECONFIG="/none")
+    refused = user.plugin.run("key", "-f", str(bad), KUBECONFIG="/none")
+
+    assert (accepted.returncode, refused.returncode) == (0, 1)
+    assert accepted.stdout.splitlines() == [
+        "private.pem: private key (PRIVATE KEY)",
+        "usable: RSA, 2048 bits",
+        f"fingerprint: {keys.rsa().fingerprint}",
+        f"key id: {keys.rsa().fingerprint.removeprefix('sha256:')[:12]}",
+    ]
+    assert "unusable: short.pem is an RSA key of 1024 bits; an RSA key of 2048 bits is needed" in refused.stdout
+
+
+def test_what_the_user_is_not_allowed_to_see(user: User) -> None:
+    """The missing right is named, and the role that has it."""
+    scene = user.scene
+    scene.kubectl("create", "serviceaccount", "nobody")
+    token = scene.api_server.service_account_token(scene.namespace, "nobody")
+    nobody = scene.api_server.kubeconfig(token, name="nobody")
+
+    result = user.plugin.run("status", "--namespace", scene.namespace, kubeconfig=nobody)
+
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"error: you are not allowed to list businessencryptionkeys.bek.dev in the namespace {scene.namespace};"
+        " the ClusterRole view would allow it\n"
+    )
+
+
+def test_what_does_not_exist(user: User) -> None:
+    """Neither an object nor a namespace's objects nor a kubeconfig."""
+    missing = user.bek("status", "flow")
+    none = user.bek("status")
+    homeless = user.plugin.run("status", KUBECONFIG="/none")
+
+    assert (missing.returncode, missing.stderr) == (
+        2,
+        f'error: businessencryptionkeys.bek.dev "flow" not found in the namespace {user.scene.namespace}\n',
+    )
+    assert (none.returncode, none.stdout) == (0, "No resources found.\n")
+    assert (homeless.returncode, homeless.stderr) == (
+        2,
+        "error: there is no kubeconfig at /none; name one with --kubeconfig or KUBECONFIG\n",
+    )
