@@ -1,7 +1,7 @@
 # The operator's image: `make image`, or docker build --tag bek-operator:0.1.0 .
 #
-# The base is one Python on one Debian. A rebuild picks up Debian's security fixes. No digest is pinned here, because
-# none was known when this was written. For the same bytes each time, name one: --build-arg BASE=python:3.13.16-slim-trixie@sha256:…
+# The base is one Python on one Debian. A rebuild picks up Debian's security fixes. No digest is pinned here: none was
+# known when this was written. For the same bytes each time, name one: BASE=python:3.13.16-slim-trixie@sha256:…
 ARG BASE=python:3.13.16-slim-trixie
 
 FROM ${BASE} AS build
@@ -26,7 +26,7 @@ COPY docker docker
 RUN /opt/bek-operator/bin/python -B -m docker.drop_unused \
  && find /opt/bek-operator/bin -type f ! -name bek-operator -delete \
  && /opt/bek-operator/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/bek-operator/lib \
- && timeout 60 /opt/bek-operator/bin/python -B -m docker.check
+ && timeout 300 /opt/bek-operator/bin/python -B -m docker.check
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="bek-operator" \

@@ -27,6 +27,14 @@ LOCK := $(LOCKER)/bin/uv pip compile --quiet --system-certs --universal --python
 	--generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
+AUDITOR := .make/audit
+# All but a pip that is old on purpose: tests install the locks with it.
+AUDITED := $(filter-out requirements-pip-oldest.txt,$(wildcard requirements*.txt))
+
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+# The image's repository in rendered manifests, without a tag, which is the version.
+IMAGE_REPOSITORY ?= bek-operator
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -44,7 +52,7 @@ test: $(READY)  ## Run the whole gate: format, lint, types, layers, dependencies
 	@mkdir -p .make
 	@date +%s >.make/began
 	@git status --porcelain >.make/before 2>&1 || echo 'not a checkout' >.make/before
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory lint lint-workflows
 	@PYTHONPATH=operator:tests:. $(BIN)/python -m support.programs.binaries >/dev/null
 	$(PYTEST) --cov --dist loadfile --durations 10
 	@$(BIN)/coverage report --include='$(PURE)' --fail-under=100 --format=total >/dev/null || \
@@ -92,6 +100,11 @@ lint: $(READY)  ## Check format, lint, types, layers and dependencies
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	$(BIN)/deptry --no-ansi operator
 
+.PHONY: lint-workflows
+lint-workflows: $(READY)  ## Check the workflows of .github with actionlint (built once, from Go modules) and zizmor
+	PYTHONPATH=operator:tests:. $(BIN)/python -m support.programs.actionlint -shellcheck= -pyflakes= $(WORKFLOWS)
+	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
+
 .PHONY: format
 format: $(READY)  ## Format, and apply ruff's safe fixes
 	$(BIN)/ruff check --fix-only .
@@ -104,9 +117,32 @@ lock: $(LOCKER)/.requirements  ## Renew requirements*.txt from pyproject.toml (U
 	$(LOCKER)/bin/python -c 'import tomllib; build = tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]; \
 	print(*build, "editables", sep="\n")' | \
 	$(LOCK) - --constraints requirements-dev.txt --output-file requirements-build.txt >/dev/null
-	for group in go lock pip-oldest pip-newest; do \
+	for group in audit go lock pip-oldest pip-newest; do \
 	  $(LOCK) --group $$group --output-file requirements-$$group.txt >/dev/null || exit; \
 	done
+
+.PHONY: audit
+audit: $(AUDITOR)/.requirements  ## Look for known vulnerabilities in everything that is locked; asks an advisory service
+	@failed=; for lock in $(AUDITED); do \
+	  echo "$$lock:"; \
+	  $(AUDITOR)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off --requirement $$lock || failed=yes; \
+	done; [ -z "$$failed" ]
+
+.PHONY: manifests
+manifests: $(READY)  ## Render dist/install.yaml and the like for IMAGE_REPOSITORY=registry.example.com/bek-operator
+	@PYTHONPATH=operator:tests:. $(BIN)/python -m release manifests "$(IMAGE_REPOSITORY)"
+
+.PHONY: wheel
+wheel: $(READY)  ## Build dist/*.whl, the Python package, with kubectl bek
+	@$(PIP) wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+.PHONY: release-notes
+release-notes: $(READY)  ## Print what CHANGELOG.md says of this version
+	@PYTHONPATH=operator:tests:. $(BIN)/python -m release notes
+
+.PHONY: release-check
+release-check: $(READY)  ## Check that a tag fits this version, and that its notes are there: make release-check TAG=v0.1.0
+	@PYTHONPATH=operator:tests:. $(BIN)/python -m release check "$$TAG"
 
 # Docker, podman or buildah, whichever is there and works; what it needs of Python is no package.
 IMAGE_TOOL = $(call find_python,$(PYTHONS)); PYTHONPATH=tests "$$found" -m support.programs.image
@@ -131,10 +167,18 @@ image-test-or-skip:  ## The same, where docker or podman is there and works
 	  printf 'make $@: SKIPPED. %s\n' "$$told"; \
 	fi
 
+.PHONY: node-test
+node-test: $(READY)  ## Run the image in Pods on a real kubelet, as root; tells what this machine lacks (K=a test's name)
+	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m support.node $(if $(K),-k $(K))
+
+.PHONY: node-test-or-skip
+node-test-or-skip: $(READY)  ## The same, where nothing is lacking
+	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m support.node --or-skip
+
 .PHONY: clean
 clean:  ## Remove everything that make has created here (the API server stays in your cache folder)
 	rm -rf .venv $(VENV) .make dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find operator tests demo bench -name __pycache__ -prune -exec rm -rf {} +
+	find operator tests demo bench release -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(VENV)/.requirements
 	@$(PIP) $(INSTALL) --no-build-isolation --editable .
@@ -150,9 +194,9 @@ $(VENV)/.requirements: requirements-build.txt requirements-dev.txt
 	@$(PIP) $(INSTALL_LOCKED) --requirement requirements-build.txt --requirement requirements-dev.txt
 	@touch $@
 
-$(LOCKER)/.requirements: requirements-lock.txt
-	@$(call find_python,$(PYTHONS)); "$$found" -m venv --clear $(LOCKER)
-	@$(LOCKER)/bin/python -m pip $(INSTALL_LOCKED) --requirement requirements-lock.txt
+$(LOCKER)/.requirements $(AUDITOR)/.requirements: .make/%/.requirements: requirements-%.txt
+	@$(call find_python,$(PYTHONS)); "$$found" -m venv --clear .make/$*
+	@.make/$*/bin/python -m pip $(INSTALL_LOCKED) --requirement $<
 	@touch $@
 
 # Shell commands that set $$found to the first suitable one of some interpreters. What pyenv puts on PATH for a

@@ -100,7 +100,7 @@ async def _work(settings: Settings, limits: Limits, restore_signals: Callable[[]
         leadership = _leadership(settings, client)
         if settings.lease:
             metrics.process.watch_leader(settings.lease.name, leadership.is_leader)
-        direct, external = _http_clients(settings, leadership.is_leader)
+        direct, external = _http_clients(settings, leadership.may_call)
         backends = _backends(settings, clock, metrics, direct, external)
         stack.push_async_callback(backends.close)
         leader_client = LeaderClient(client, leadership.is_leader)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from support.cluster.operator_process import OperatorProcess
+from support.cluster.operator_process import replica_of
 from support.kustomize import Body, build
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from support.cluster.apiserver import ApiServer
     from support.cluster.audit import AuditEvent
+    from support.cluster.operator_process import OperatorProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,27 +68,14 @@ class Installation:
 
     def process(self, deployment: Body) -> OperatorProcess:
         """Return one more replica of a Deployment, not started yet."""
-        template = deployment["spec"]["template"]["spec"]
-        (container,) = template["containers"]
-        assert template["serviceAccountName"] == self._account
+        assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == self._account
         self._started += 1
-        return OperatorProcess(
-            self._server,
-            # What a process in a Pod has by default, and where the simulators are.
-            ["--leader-elect=on", f"--lease-namespace={self.namespace}", "--allow-host=127.0.0.1:*"],
-            name=f"{self.namespace}-{self._started}",
-            account=(self.namespace, self._account),
-            env=dict(self._variables(container)),
-        )
+        # Where the simulators are.
+        return replica_of(self._server, deployment, ["--allow-host=127.0.0.1:*"], f"{self.namespace}-{self._started}")
 
     def requests(self, since: int) -> list[AuditEvent]:
         """Return what its processes asked of the API server since a mark of the audit log."""
         return [one for one in self._server.audit(since) if one.user == self.user]
-
-    def _variables(self, container: Body) -> Iterator[tuple[str, str]]:
-        fields = {"metadata.namespace": self.namespace}
-        for one in container.get("env", ()):
-            yield one["name"], one["value"] if "value" in one else fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
 
 
 def permissions(bodies: Iterable[Body]) -> set[Permission]:

@@ -65,6 +65,8 @@ def test_every_pair_of_components_can_be_applied(
             changes = [one[key] for one in alone if one.get(key, plain.get(key)) != plain.get(key)]
             if len(changes) > 1:
                 assert body not in changes
+                # They change different things.
+                assert body == made((second, first))[key]
             else:
                 assert body == (changes or [plain[key]])[0]
     rights = {chosen: permissions(bodies.values()) for chosen, bodies in builds.items()}

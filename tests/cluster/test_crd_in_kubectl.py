@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -150,19 +149,6 @@ def test_columns_show_the_outcome(messaging: Namespace) -> None:
     assert messaging.rows("--output=wide")[1][7] == "true"
 
 
-def test_documented_command_lists_the_numbers_that_are_not_signed(messaging: Namespace) -> None:
-    """What the page on troubleshooting has people type shows each of those numbers in a line, and no other."""
-    page = (SAMPLES.parents[1] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    command = next(line.strip() for line in page.splitlines() if ".status.phoneNumbers" in line)
-    body = small()
-    first, *others = body["spec"]["phoneNumbers"]
-    refused = row(first, reason="NotRegistered", message="register it there (code 133010)")
-    messaging.create(body)
-    messaging.write_status(status([refused, *map(row, others)]))
-    listed = messaging.kubectl(*shlex.split(command)[1:]).stdout
-    assert listed == "+15550001111\tNotRegistered\tregister it there (code 133010)\n"
-
-
 def test_object_goes_by_several_names(messaging: Namespace) -> None:
     """The short name and the project's category both find the object; `all` does not."""
     messaging.create(small())
@@ -211,6 +197,26 @@ def test_sample_is_accepted(sample: str, messaging: Namespace) -> None:
     answer = messaging.kubectl("apply", "--validate=strict", f"--filename={SAMPLES / sample}")
     assert answer.stdout == "businessencryptionkey.bek.dev/flows created\n"
     assert answer.stderr == ""
+
+
+def test_rules_take_a_small_part_of_the_budget(api_server: ApiServer) -> None:
+    """The server would admit a definition with every rule 32 times, so all of them cost less than a thirtieth."""
+    body = yaml.safe_load(CRD_FILE.read_text())
+    body["spec"]["group"] = "budget.example"
+    body["metadata"] = {"name": f"{body['spec']['names']['plural']}.budget.example"}
+    repeat_rules(body["spec"]["versions"][0]["schema"]["openAPIV3Schema"], 32)
+
+    created = api_server.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(body))
+
+    assert "created (server dry run)" in created.stdout
+
+
+def repeat_rules(schema: dict[str, Any], times: int) -> None:
+    """Have every validation rule of a schema so many times."""
+    if "x-kubernetes-validations" in schema:
+        schema["x-kubernetes-validations"] *= times
+    for child in (*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else ())):
+        repeat_rules(child, times)
 
 
 def test_two_owners_apply_numbers_of_their_own(messaging: Namespace) -> None:

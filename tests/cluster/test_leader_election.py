@@ -187,7 +187,7 @@ def test_a_leader_that_was_paused_sends_nothing_when_it_continues(replicas: Repl
 
 
 def test_a_publish_under_way_ends_before_the_lease_is_released(replicas: Replicas) -> None:
-    """SIGTERM lets it end; the next leader finds the key there, and does not publish it again."""
+    """SIGTERM lets it end, and it is in the status; the next leader finds it there, and does not publish it again."""
     scene, leader, standby = replicas.scene, replicas.leader, replicas.standby
     pods = list(scene.simulator.pods.values())
     hangs = [pod.fail("publish", Hang()) for pod in pods]
@@ -195,7 +195,7 @@ def test_a_publish_under_way_ends_before_the_lease_is_released(replicas: Replica
     scene.wait_for(lambda: any(pod.publishes == 2 for pod in pods), "a publish is under way")
 
     leader.send(signal.SIGTERM)
-    before = replicas.lease()
+    before, mark = replicas.lease(), scene.api_server.audit_mark()
     scene.wait_for(lambda: replicas.lease()["renewTime"] > before["renewTime"], "the Lease is renewed all the same")
     assert replicas.lease()["holderIdentity"] == before["holderIdentity"]
     assert not standby.leads
@@ -207,6 +207,10 @@ def test_a_publish_under_way_ends_before_the_lease_is_released(replicas: Replica
     scene.wait_ready()
 
     assert {pod.publishes for pod in pods} == {2}
+    assert {row["publishes"] for row in scene.rows().values()} == {1}
+    writes = [one for one in replicas.requests(leader, mark) if one.is_write]
+    assert [one.resource for one in writes if one.resource != "leases"] == ["businessencryptionkeys"]
+    assert writes[-1].resource == "leases"
     assert leader.log.read_text("utf-8").splitlines()[-1].endswith("stopped: SIGTERM")
 
 

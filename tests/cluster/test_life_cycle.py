@@ -35,7 +35,7 @@ def test_deletion_returns_at_once_and_calls_nobody(scene: Scene, *, running: boo
     if not running:
         scene.operator.kill()
 
-    scene.kubectl("delete", "bek", "--all", "--timeout=10s")
+    scene.kubectl("delete", "bek", "--all", "--timeout=2s")
     scene.operator.ensure_running()
 
     assert scene.kubectl("get", "bek", "--output=name") == ""

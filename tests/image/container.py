@@ -61,6 +61,9 @@ class OperatorContainer(OperatorProcess):
         volumes = {self._account_folder(): _ACCOUNT, self._folder("files", self._files): FILES}
         options = [
             f"--name={self._name}",
+            "--rm",
+            # One whose test was killed would stay; docker has no such limit.
+            *(("--timeout=900",) if self._engine.name == "podman" else ()),
             *(f"--env={name}={value}" for name, value in env.items()),
             *(f"--volume={folder}:{target}:ro" for folder, target in volumes.items()),
         ]

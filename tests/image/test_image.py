@@ -61,16 +61,20 @@ def business(cloud: Cloud) -> Business:
     return business
 
 
-# Of three starts the quickest: what is left is not the disk's doing.
+# Of three starts the quickest, in seconds by the clock and of CPU: the first one reads from the disk.
 TIME_A_START = f"""
-import subprocess, time
+import resource, subprocess, time
+def used():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 def start():
-    began = time.monotonic()
+    began, before = time.monotonic(), used()
     with subprocess.Popen(["{OURS}/bin/bek-operator"], stderr=subprocess.PIPE) as process:
         process.stderr.readline()
+        took = time.monotonic() - began
         process.kill()
-        return time.monotonic() - began
-print(min(start() for _ in range(3)))
+    return took, used() - before
+print("%.2f s (%.2f s of CPU)" % min(start() for _ in range(3)))
 """
 
 
@@ -135,8 +139,8 @@ def test_it_holds_little_but_what_runs(engine: Engine, built: str) -> None:
     """Of programs only Python and the operator, and no more megabytes than promised."""
     programs = run(engine, built, "ls", f"{OURS}/bin").stdout.split()
     megabytes = int(run(engine, built, "du", "--summarize", "--block-size=1MB", OURS).stdout.split()[0])
-    seconds = float(run(engine, built, f"{OURS}/bin/python", "-c", TIME_A_START).stdout)
-    print(f"{megabytes} MB in {OURS}; {seconds:.2f} s from a start to the first line of the log", file=sys.stderr)  # noqa: T201
+    took = run(engine, built, f"{OURS}/bin/python", "-c", TIME_A_START).stdout.strip()
+    print(f"{megabytes} MB in {OURS}; {took} from a start to the first line of the log", file=sys.stderr)  # noqa: T201
 
     assert [name for name in programs if not name.startswith("python")] == ["bek-operator"]
     assert megabytes <= MOST_MEGABYTES

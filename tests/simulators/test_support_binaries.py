@@ -15,11 +15,13 @@ from support.programs.binaries import (
     MissingBinaryError,
     cache_folder,
     ensure,
+    ensure_actionlint,
     ensure_prometheus,
     packaged_kubectl,
 )
 from support.programs.cache import make_once
 from support.programs.gobuild import (
+    ACTIONLINT,
     GO_REQUIREMENTS,
     KUBERNETES,
     PROMETHEUS,
@@ -226,6 +228,16 @@ def test_missing_prometheus_is_built_into_the_cache(tmp_path: Path) -> None:
     assert {found.prometheus.parent, found.promtool.parent} == {cache_folder(PROMETHEUS, env)}
 
 
+def test_an_actionlint_on_path_is_used_and_a_missing_one_built(tmp_path: Path) -> None:
+    """It is one program, and the cache keeps it."""
+    env = {"PATH": str(tmp_path / "bin"), "XDG_CACHE_HOME": str(tmp_path)}
+    built = ensure_actionlint(env, lambda build, into, _: put_servers(into, build))
+    assert built == cache_folder(ACTIONLINT, env) / "actionlint"
+    assert ensure_actionlint(env, never_build) == built
+    own = put_program(tmp_path / "bin" / "actionlint")
+    assert ensure_actionlint(env, never_build) == own
+
+
 def test_kubectl_is_our_own() -> None:
     """The kubectl of this virtual environment is used, not one that is on PATH by chance."""
     assert packaged_kubectl().is_relative_to(Path(sys.prefix).resolve())
@@ -287,7 +299,10 @@ def test_long_work_is_reported_while_it_lasts() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [GO_REQUIREMENTS, *(build.folder / name for build in (KUBERNETES, PROMETHEUS) for name in ("go.mod", "go.sum"))],
+    [
+        GO_REQUIREMENTS,
+        *(build.folder / name for build in (ACTIONLINT, KUBERNETES, PROMETHEUS) for name in ("go.mod", "go.sum")),
+    ],
     ids=lambda path: f"{path.parent.name}/{path.name}",
 )
 def test_locks_name_no_registry(path: Path) -> None:

@@ -178,9 +178,9 @@ def test_without_a_watch_the_operator_does_not_try_one(tmp_path: Path, name: str
 
 
 def test_argo_cd_learns_the_health_in_whatever_namespace_it_is(tmp_path: Path) -> None:
-    """The component finds the ConfigMap of an installation that sets its namespace itself."""
-    config_map = {"name": "argocd-cm", "options": {"disableNameSuffixHash": True}}
-    argo = overlay(tmp_path / "argo", configMapGenerator=[config_map], namespace="argocd")
+    """The component finds the ConfigMap of an installation whose files name their namespace."""
+    config_map = {"name": "argocd-cm", "namespace": "argocd", "options": {"disableNameSuffixHash": True}}
+    argo = overlay(tmp_path / "argo", configMapGenerator=[config_map])
 
     (body,) = build(overlay(tmp_path / "over", argo, components=[COMPONENTS / "argocd"]))
 

@@ -23,6 +23,7 @@ from bek_operator.controller.store import Store
 from bek_operator.controller.workqueue import Due, Limits, Priority
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import ObjectReason
+from bek_operator.crd.status import Status
 from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.endpoint import facts as endpoint_facts
 from bek_operator.endpoint.facts import EndpointFacts
@@ -102,13 +103,26 @@ class KeyReconciler:
         enqueue = (*changes.enqueue, *reached)
         if enqueue or changes.cancel or state.key is None or (state.is_busy and now < state.write_at):
             return Result(cancel=changes.cancel, enqueue=enqueue, requeue=self._requeue(state, state.write_at))
-        limited = self._rate_limited_count(state, now)
-        endpoint = state.endpoint.facts if state.endpoint else None
-        status = status_of(state.resource, state.key, state.facts, now, endpoint=endpoint, rate_limited_count=limited)
+        status = self._status(state, state.key, now)
         is_new = status != state.resource.status
         if is_new and (now < state.write_at or not await self._writer.write(state, status)):
             return Result(requeue=self._requeue(state, state.write_at))
         return Result(enqueue=self._enqueue(state, self._store.release(ref)), requeue=self._requeue(state))
+
+    async def write_last(self, ref: ObjectKey) -> None:
+        """Write an object's status if it lacks a publish, as the last thing that is done before the work ends.
+
+        Raises:
+            ClusterError: the API server did not answer.
+        """
+        state = self._store.get(ref)
+        if state and state.key and not all(state.shows_publish(facts) for facts in state.facts.values()):
+            await self._writer.write(state, self._status(state, state.key, self._clock()))
+
+    def _status(self, state: KeyState, key: PublicKey | Blocked, now: float) -> Status:
+        limited = self._rate_limited_count(state, now)
+        endpoint = state.endpoint.facts if state.endpoint else None
+        return status_of(state.resource, key, state.facts, now, endpoint=endpoint, rate_limited_count=limited)
 
     def _take_in(self, ref: ObjectKey, resource: BusinessEncryptionKey | None) -> Result:
         """Store an object; return the other objects that this affects, and its numbers to cancel if it is gone."""

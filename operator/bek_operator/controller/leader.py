@@ -20,7 +20,8 @@ Work = Callable[[], Awaitable[None]]
 """What a leader does, until cancelled."""
 
 _END_SECONDS: Final = 15.0
-"""A publish that is under way ends within ten seconds; a process that is to end is killed after thirty."""
+"""A publish that is under way ends within ten seconds, and is written into the status within three; a process that is
+to end is killed after thirty."""
 
 _RELEASE_SECONDS: Final = 5.0
 _RELEASE_ATTEMPTS: Final = 3
@@ -50,7 +51,11 @@ class Leadership(Protocol):
     """Whether this process may work."""
 
     def is_leader(self) -> bool:
-        """Return whether it may send anything now: no other process can be at work."""
+        """Return whether it may write now: no other process can be at work."""
+        ...
+
+    def may_call(self) -> bool:
+        """Return whether it may call a number now: it is the leader, and not about to end its work."""
         ...
 
     async def run(self, work: Work) -> None:
@@ -62,6 +67,10 @@ class Alone:
     """The leadership of a process that is the only one."""
 
     def is_leader(self) -> bool:
+        """Return True."""
+        return True
+
+    def may_call(self) -> bool:
         """Return True."""
         return True
 
@@ -102,8 +111,12 @@ class Elector:
         self._ending = False
 
     def is_leader(self) -> bool:
-        """Return whether this process may send anything now: it is the leader, and not about to end its work."""
-        return not self._ending and self._election.is_leader(self._clock())
+        """Return whether this process may write now: no other one can be the leader."""
+        return self._election.is_leader(self._clock())
+
+    def may_call(self) -> bool:
+        """Return whether this process may call a number now: it is the leader, and not about to end its work."""
+        return not self._ending and self.is_leader()
 
     async def run(self, work: Work) -> NoReturn:
         """Work whenever this process is the leader, until cancelled; then release the Lease.

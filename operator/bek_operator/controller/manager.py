@@ -4,9 +4,12 @@ It starts from the objects that the informer holds, and the informer reports eac
 """
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass, field
+from typing import Final
 
+from bek_operator.cluster.errors import ClusterError
 from bek_operator.controller.endpoint_reconciler import EndpointClient, EndpointReconciler
 from bek_operator.controller.informer import RESYNC_SECONDS, Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
@@ -26,9 +29,13 @@ from bek_operator.supervise import supervise
 from bek_operator.times import Clock
 from bek_operator.whatsapp.backend import Backend
 
+log = logging.getLogger(__name__)
+
 _OBJECTS_AT_ONCE = 32
 _ENDPOINTS_AT_ONCE = 16
 _OBJECTS, _NUMBERS, _ENDPOINTS = "businessencryptionkey", "phonenumber", "flowsendpoint"
+
+_LAST_WRITES_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +61,7 @@ class Manager:
         measured = ports.instruments
         self.store = store = Store(measured.lost)
         self._secrets = SecretCache(ports.secrets, lambda: store.sequence)
-        keys = KeyReconciler(
+        self._keys = keys = KeyReconciler(
             store=store,
             objects=ports.objects,
             secrets=self._secrets,
@@ -102,7 +109,10 @@ class Manager:
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
     async def run(self) -> None:
-        """Wait until all objects are known, then reconcile until cancelled; a manager runs once."""
+        """Wait until all objects are known, then reconcile until cancelled; a manager runs once.
+
+        Publishes under way are waited for then, and written into the status if this process is still the leader.
+        """
         await self._informer.synced.wait()
         try:
             with self._informer.listening(self):
@@ -116,8 +126,23 @@ class Manager:
                         "expiry of Secrets": self._expire_secrets_periodically(),
                     }
                 )
+        except asyncio.CancelledError:
+            await self._write_last()
+            raise
         finally:
             await self._secrets.close()
+
+    async def _write_last(self) -> None:
+        try:
+            async with asyncio.timeout(_LAST_WRITES_SECONDS):
+                writes = (self._keys.write_last(ref) for ref in self.store)
+                found = await asyncio.gather(*writes, return_exceptions=True)
+            for error in found:
+                if error:
+                    raise error
+        except (ClusterError, TimeoutError) as error:
+            reason = str(error) or "no response in time"
+            log.warning("publishes that have just ended are not in the status: %s", reason)
 
     def _start(self) -> None:
         """Store every object before the first is reconciled, because that decides which object owns which number.

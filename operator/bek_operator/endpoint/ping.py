@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from bek_operator.keys.public_key import numbers_of
 
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 SESSION_BYTES: Final = 16
@@ -39,12 +40,10 @@ def ping_for(public_key: str, session: Session) -> bytes:
     """Return the body of the request with a ping, encrypted to a public key (PEM).
 
     Raises:
-        TypeError: It is not an RSA key.
-        ValueError: It cannot be read, or is too small to encrypt to.
+        ValueError: It is not an RSA key of 2048 bits.
     """
-    key = load_pem_public_key(public_key.encode())
-    if not isinstance(key, RSAPublicKey):
-        raise TypeError("not an RSA key")
+    exponent, modulus = numbers_of(public_key)
+    key = RSAPublicNumbers(exponent, modulus).public_key()
     padding = OAEP(mgf=MGF1(SHA256()), algorithm=SHA256(), label=None)
     return json.dumps(
         {

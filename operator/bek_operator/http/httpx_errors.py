@@ -19,7 +19,7 @@ from bek_operator.http.errors import (
     UnacceptableError,
 )
 from bek_operator.http.metered_tls import LimitExceededError
-from bek_operator.http.transport import CONNECTING, SENDING
+from bek_operator.http.transport import CONNECTING, SENDING, SENDING_CONTENT
 
 _MAX_NAME_SHOWN = 60
 _STATUS_DIGITS = 3
@@ -68,7 +68,7 @@ class Progress:
         Raises:
             NotSentError: the request is about to be sent, and must not be.
         """
-        if event == SENDING and not self._may_send():
+        if event in {SENDING, SENDING_CONTENT} and not self._may_send():
             raise NotSentError("not sent, another process of the operator may be at work by now")
         stage = _STAGES.get(event, self._stage)
         if stage is _Stage.CONNECT:

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from bek_operator.http.errors import HttpError
 from bek_operator.http.metered_tls import LimitExceededError, MeteredConnection
 
 CONNECTING: Final = "connection.connect.started"
@@ -26,6 +28,9 @@ CONNECTING: Final = "connection.connect.started"
 
 SENDING: Final = "http11.send_request_headers.started"
 """The trace event before a request is sent; httpx's own name for it."""
+
+SENDING_CONTENT: Final = "http11.send_request_body.started"
+"""The trace event before the content of a request is sent; httpx's own name for it."""
 
 _MAX_FIELD_BYTES: Final = 16 * 1024
 
@@ -54,14 +59,15 @@ class Transport(httpx.AsyncBaseTransport):
         """Send a request; return its response with the body still to be read, as it is on the wire."""
         extensions = request.extensions
         limits = extensions.get("timeout", {})
-        self._connector.steps = _Steps(extensions.get("trace"))
+        self._connector.steps = steps = _Steps(extensions.get("trace"))
+        content = await request.aread()
         with _httpx_errors(self._connector):
             response = await self._session.request(
                 request.method,
                 # httpx has encoded it; yarl would encode it again.
                 URL(str(request.url), encoded=True),
                 headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
-                data=await request.aread() or None,
+                data=_Content(content, steps) if content else None,
                 ssl=self._context,
                 server_hostname=extensions.get("sni_hostname"),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.get("connect")),
@@ -181,6 +187,21 @@ class _Body(httpx.AsyncByteStream):
         self._response.close()
 
 
+class _Content(aiohttp.BytesPayload):
+    """The content of a request, with which aiohttp sends its headers.
+
+    That is in the step of the event loop in which there was a connection only from Python 3.12 on.
+    """
+
+    def __init__(self, content: bytes, steps: "_Steps") -> None:
+        super().__init__(content)
+        self._steps = steps
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self._steps.sending_content()
+        await super().write_with_length(writer, content_length)
+
+
 class _Steps:
     """Reports the steps of one request to its trace callback."""
 
@@ -199,6 +220,10 @@ class _Steps:
         self._sent = True
         if self._trace:
             await self._trace(SENDING, {})
+
+    async def sending_content(self) -> None:
+        if self._trace:
+            await self._trace(SENDING_CONTENT, {})
 
 
 @contextmanager
@@ -226,5 +251,8 @@ def _translated() -> Iterator[None]:
         raise httpx.ConnectTimeout("no connection in time") from None
     except aiohttp.ClientResponseError:
         raise httpx.RemoteProtocolError("the response is not HTTP") from None
-    except (aiohttp.ClientError, OSError):
+    except (aiohttp.ClientError, OSError) as fault:
+        if isinstance(fault.__cause__, HttpError):
+            # From the trace callback, while the content was sent.
+            raise fault.__cause__ from None
         raise httpx.ReadError("the connection broke") from None

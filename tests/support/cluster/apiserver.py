@@ -7,10 +7,13 @@ Pods stay Pending and deleted namespaces Terminating. The KUBECONFIG of the user
 from __future__ import annotations
 
 import base64
+import http.client
+import json
 import secrets
 import subprocess
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
@@ -22,7 +25,7 @@ from support.programs.processes import Keeper
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from support.tls import Certificate
@@ -41,12 +44,21 @@ class KubectlError(Exception):
 class ApiServer:
     """One etcd and one kube-apiserver, started by `start()` or `with` and gone after `stop()`.
 
-    It makes its own certificate unless it is given one for `servers.HOST`.
+    Args:
+        binaries: Their programs.
+        certificate: One for `servers.HOST`; without it kube-apiserver makes its own.
+        flags: More flags of kube-apiserver.
     """
 
-    def __init__(self, binaries: Binaries | None = None, certificate: Certificate | None = None) -> None:
+    def __init__(
+        self,
+        binaries: Binaries | None = None,
+        certificate: Certificate | None = None,
+        flags: Sequence[str] = servers.ALONE,
+    ) -> None:
         self.binaries = binaries or ensure()
         self._certificate = certificate
+        self._flags = flags
         self.admin_token = secrets.token_urlsafe(32)
         self._keeper: Keeper | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -100,7 +112,7 @@ class ApiServer:
         """
         self._release_port()
         self._server = self.keeper.spawn(
-            "kube-apiserver", servers.kube_apiserver_command(self.binaries, self.folder, self._port)
+            "kube-apiserver", servers.kube_apiserver_command(self.binaries, self.folder, self._port, self._flags)
         )
         servers.wait_until_up(
             "kube-apiserver",
@@ -192,6 +204,28 @@ class ApiServer:
         }
         servers.write_private(path, yaml.safe_dump(content, sort_keys=False))
         return path
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Return what the server has at a path, read as the administrator; thirty times as fast as kubectl.
+
+        Raises:
+            ApiServerError: there is nothing, or the server cannot be reached.
+        """
+        headers = {"Authorization": f"Bearer {self.admin_token}"}
+        try:
+            # http.client, because it knows no proxies.
+            with closing(
+                http.client.HTTPSConnection(*self.address, timeout=30, context=servers.client_context(self.ca_file))
+            ) as connection:
+                connection.request("GET", path, headers=headers)
+                answer = connection.getresponse()
+                body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiServerError(f"{path}: {error}") from error
+        if answer.status != HTTPStatus.OK:
+            raise ApiServerError(f"{path}: HTTP {answer.status}")
+        found: dict[str, Any] = json.loads(body)
+        return found
 
     def service_account_token(self, namespace: str, name: str, *, duration: str = "1h") -> str:
         """Return a new token of an existing service account."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from support.cluster.apiserver import ApiServer
 from support.cluster.servers import free_port, wait_until_up
@@ -33,6 +33,7 @@ class OperatorProcess:
         server: The URL under which it reaches the API server, if that is not the server's own.
         account: Namespace and name of its service account.
         env: More variables of its environment.
+        source: Where its package is imported from; coverage is measured of our own only.
 
     Attributes:
         program: What Python runs.
@@ -51,7 +52,9 @@ class OperatorProcess:
         server: str | None = None,
         account: tuple[str, str] = (NAMESPACE, SERVICE_ACCOUNT),
         env: Mapping[str, str] | None = None,
+        source: Path = SOURCE,
     ) -> None:
+        self._source = source
         self._api_server = api_server
         self._arguments = list(arguments)
         self._name = name
@@ -94,10 +97,9 @@ class OperatorProcess:
                 "KUBECONFIG": str(self._kubeconfig()),
                 "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
                 "BEK_METRICS_ADDRESS": f"127.0.0.1:{self.metrics_port}",
-                "PYTHONPATH": str(SOURCE),
+                "PYTHONPATH": str(self._source),
                 "PYTHONWARNINGS": "error",
-                # What a measurement of coverage needs to follow into this process.
-                **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+                **(_coverage() if self._source == SOURCE else {}),
                 **self._env,
             },
         )
@@ -169,3 +171,26 @@ class OperatorProcess:
         claims = token.split(".")[1]
         self.credential = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["jti"]
         return self._api_server.kubeconfig(token, name=self._name, server=self._server)
+
+
+def replica_of(server: ApiServer, deployment: Mapping[str, Any], flags: Sequence[str], name: str) -> OperatorProcess:
+    """Return a process with what the kubelet would give a Pod of a Deployment, not started yet."""
+    namespace, template = deployment["metadata"]["namespace"], deployment["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    fields = {"metadata.namespace": namespace}
+    return OperatorProcess(
+        server,
+        # What a process in a Pod has by default.
+        [*container.get("args", ()), "--leader-elect=on", f"--lease-namespace={namespace}", *flags],
+        name=name,
+        account=(namespace, template["serviceAccountName"]),
+        env={
+            one["name"]: one["value"] if "value" in one else fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
+            for one in container.get("env", ())
+        },
+    )
+
+
+def _coverage() -> dict[str, str]:
+    """Return what a measurement of coverage needs to follow into a process."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}

@@ -5,22 +5,15 @@ thirty times as long as a request.
 """
 
 import base64
-import http.client
 import json
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
-from functools import cached_property
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from support.cluster.apiserver import ApiServer
 from support.cluster.audit import AuditEvent
 from support.cluster.operator_process import NAMESPACE, SERVICE_ACCOUNT, OperatorProcess
-from support.cluster.servers import ApiServerError, client_context
 from support.keys import KeyPair
 from support.simulators.on_premises import OnPremises
 from support.simulators.pod import PASSWORD, USERNAME
@@ -29,19 +22,13 @@ KEY_SECRET, LOGIN_SECRET, CA_SECRET = "flows-key", "whatsapp-admin", "whatsapp-c
 _POLL_SECONDS = 0.05
 
 
-class Scene:
-    """One namespace of an API server, the simulator of its numbers, and the operator that serves it."""
+class UserNamespace:
+    """One namespace of an API server, and the simulator of its numbers."""
 
-    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises, operator: OperatorProcess) -> None:
+    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises) -> None:
         self.api_server = api_server
         self.namespace = namespace
         self.simulator = simulator
-        self.operator = operator
-        self._log_begins = operator.log.stat().st_size if operator.log.exists() else 0
-
-    def log_text(self) -> str:
-        """Return the operator's log since the scene was set up; it may have served others before."""
-        return self.operator.log.read_bytes()[self._log_begins :].decode()
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """Run kubectl in the namespace; return what it prints."""
@@ -167,26 +154,20 @@ class Scene:
             time.sleep(_POLL_SECONDS)  # noqa: TID251 - the pause of a poll with a deadline, not a wait for time
 
     def _read(self, path: str) -> dict[str, Any]:
-        url = urlsplit(self.api_server.url)
-        headers = {"Authorization": f"Bearer {self.api_server.admin_token}"}
-        try:
-            # http.client, because it knows no proxies.
-            with closing(
-                http.client.HTTPSConnection(url.hostname or "", url.port, timeout=30, context=self._trust)
-            ) as connection:
-                connection.request("GET", f"/apis/{path}", headers=headers)
-                answer = connection.getresponse()
-                body = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise ApiServerError(f"{path}: {error}") from error
-        if answer.status != HTTPStatus.OK:
-            raise ApiServerError(f"{path}: HTTP {answer.status}")
-        found: dict[str, Any] = json.loads(body)
-        return found
+        return self.api_server.read(f"/apis/{path}")
 
-    @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        return client_context(self.api_server.ca_file)
+
+class Scene(UserNamespace):
+    """Such a namespace, and the operator that serves it."""
+
+    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises, operator: OperatorProcess) -> None:
+        super().__init__(api_server, namespace, simulator)
+        self.operator = operator
+        self._log_begins = operator.log.stat().st_size if operator.log.exists() else 0
+
+    def log_text(self) -> str:
+        """Return the operator's log since the scene was set up; it may have served others before."""
+        return self.operator.log.read_bytes()[self._log_begins :].decode()
 
 
 def conditions(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -138,7 +138,7 @@ async def test_a_standby_takes_over_within_two_seconds_after_a_signal() -> None:
 
 @virtual_time
 async def test_a_lease_is_released_only_when_the_work_has_ended() -> None:
-    """It is renewed until then, and nothing new is sent."""
+    """It is renewed until then, and no number is called any more; what has ended can still be written."""
     server = LeaseServer()
     async with running(server) as first, running(server, "them_2") as second:
         await until(lambda: first.leads)
@@ -146,8 +146,9 @@ async def test_a_lease_is_released_only_when_the_work_has_ended() -> None:
         stopped = asyncio.create_task(first.stop())
         await asyncio.sleep(RENEW_SECONDS + 1)
         assert (server.holder, first.leads, second.leads) == ("us_1", True, False)
-        assert not first.elector.is_leader()
+        assert (first.elector.is_leader(), first.elector.may_call()) == (True, False)
         await stopped
+        assert not first.elector.is_leader()
         assert await seconds_until_leads(second) < 2
 
 
@@ -389,7 +390,7 @@ async def test_the_only_process_always_leads() -> None:
     alone, ran = Alone(), []
 
     async def work() -> None:
-        ran.append(alone.is_leader())
+        ran.extend([alone.is_leader(), alone.may_call()])
 
     await alone.run(work)
-    assert ran == [True]
+    assert ran == [True, True]

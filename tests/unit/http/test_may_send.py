@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from typing import TYPE_CHECKING, Literal
 
@@ -26,17 +27,19 @@ POD = self_signed("localhost")
 
 
 class Permission:
-    """Whether the client may send; it ends with the next TLS handshake, or when told so."""
+    """Whether the client may send; it ends with the next TLS handshake, after so many questions, or when told so."""
 
-    def __init__(self) -> None:
+    def __init__(self, questions: float = math.inf) -> None:
         self.given = True
+        self._left = questions
         self.ends_with_handshake = False
         self.context = POD.server_context()
         self.context.sni_callback = self._on_handshake
 
     def __call__(self) -> bool:
         """Return whether it is given."""
-        return self.given
+        self._left -= 1
+        return self.given and self._left >= 0
 
     def _on_handshake(self, _socket: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         self.given = self.given and not self.ends_with_handshake
@@ -87,3 +90,27 @@ async def test_nothing_is_sent_without_permission(method: Literal["GET", "POST"]
     assert not idle.value.sent
     assert not opened.value.sent
     assert len(requests) == 2
+
+
+@pytest.mark.parametrize(("proxied", "questions"), [(False, 1), (True, 3)], ids=["directly", "through a proxy"])
+async def test_content_is_not_sent_without_permission(*, proxied: bool, questions: int) -> None:
+    """It is asked for again just before, because other work may have come between connection and content."""
+    requests: list[str] = []
+
+    async def answering(served: Served) -> None:
+        requests.append(await served.request())
+        await served.say(ANSWER)
+
+    permission = Permission(questions)
+    async with listening(ScriptedServer(answering), permission.context) as server, tunnel() as proxy:
+        http = HttpxClient(
+            Resolver(lambda _address, _port: True, lookup=lookup),
+            proxy=parse_proxy(proxy.url) if proxied else None,
+            may_send=permission,
+        )
+        with pytest.raises(NotSentError) as refused:
+            await call(http, server.port, "POST")
+        await http.close()
+
+    assert not refused.value.sent
+    assert requests == []

@@ -1,0 +1,1 @@
+"""What a release has beside the image: its notes and its manifests."""
