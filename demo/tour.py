@@ -125,8 +125,8 @@ class Tour:
         """Rotate the key before the business's own endpoint holds it."""
         self._console.heading("4. Rotate it before your endpoint has the key")
         self._console.say(
-        "Whatever Flows send is decrypted by your own endpoint, here a simulated one that holds today's key. The\n"
-        "object names it:"
+            "Whatever Flows send is decrypted by your own endpoint, here a simulated one that holds today's key. The\n"
+            "object names it:"
         )
         before, endpoint = self._key(), self._numbers.endpoint
         endpoint.hold(before)
@@ -144,9 +144,7 @@ class Tour:
         self._shell_shows(ROWS, "WaitingForEndpoint", "421")
         if not self._numbers.all_hold(before.public):
             raise StepFailedError("the old key on every number")
-        self._console.say(
-            "Every number keeps the old key, so no Flow is broken. Now the endpoint gets the new one:"
-        )
+        self._console.say("Every number keeps the old key, so no Flow is broken. Now the endpoint gets the new one:")
         endpoint.hold(key)
         took = self._wait_signed()
         self._console.say(f"{took:.1f} s later:")
