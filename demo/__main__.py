@@ -27,6 +27,7 @@ from support.programs.gobuild import BuildError
 from support.programs.processes import tail
 from support.simulators.business import Business
 from support.simulators.cloud import Cloud
+from support.simulators.flows_endpoint import FlowsEndpoint
 from support.simulators.on_premises import OnPremises
 
 _PAUSE_SECONDS = 0.8
@@ -78,7 +79,7 @@ def run(console: Console, *, stays: bool) -> int:
         simulator = stack.enter_context(OnPremises(ON_PREMISES, own_ports=False))
         business = Business(stack.enter_context(Cloud()))
         business.add(AT_META, PHONE_NUMBER_ID)
-        numbers = Mixed(simulator, business)
+        numbers = Mixed(simulator, business, stack.enter_context(FlowsEndpoint()))
         operator = OperatorProcess(server, flags_for(numbers, server.folder))
         scene = Scene(server, NAMESPACE, simulator, operator)
         stack.callback(interrupts.ignore)  # the first thing that happens at the end
@@ -99,7 +100,7 @@ def flags_for(numbers: Mixed, folder: Path) -> list[str]:
     cloud = numbers.business.cloud
     ca_bundle = folder / "cloud-ca.crt"
     ca_bundle.write_text(cloud.certificate.authority, encoding="ascii")
-    ports = (numbers.on_premises.port, cloud.port)
+    ports = (numbers.on_premises.port, cloud.port, numbers.endpoint.port)
     return [
         *(f"--allow-host=127.0.0.1:{port}" for port in ports),
         f"--cloud-url={cloud.url}",

@@ -1,18 +1,20 @@
-"""Numbers of one business on both APIs, On-Premises and Cloud: their keys, and whether they can be reached."""
+"""One business: its numbers on both APIs, On-Premises and Cloud, and its Flow endpoint."""
 
 from collections.abc import Iterator, Mapping
 
 from support.simulators.business import Business
+from support.simulators.flows_endpoint import FlowsEndpoint
 from support.simulators.on_premises import OnPremises
 from support.simulators.signed_number import SignedNumber
 
 
 class Mixed:
-    """The numbers of an On-Premises simulator and of a business at a Cloud API, in that order."""
+    """The numbers of an On-Premises simulator and of a business at a Cloud API, in that order, and an endpoint."""
 
-    def __init__(self, on_premises: OnPremises, business: Business) -> None:
+    def __init__(self, on_premises: OnPremises, business: Business, endpoint: FlowsEndpoint) -> None:
         self.on_premises = on_premises
         self.business = business
+        self.endpoint = endpoint
 
     @property
     def numbers(self) -> Mapping[str, SignedNumber]:
@@ -23,7 +25,7 @@ class Mixed:
     @property
     def violations(self) -> list[str]:
         """What a client did and no client must ever do."""
-        return [*self.on_premises.violations, *self.business.cloud.violations]
+        return [*self.on_premises.violations, *self.business.cloud.violations, *self.endpoint.violations]
 
     def all_hold(self, public: str) -> bool:
         """Return whether every number is VALID for this key."""

@@ -6,7 +6,7 @@ Every step checks the object's status and the simulated APIs themselves.
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from demo.console import Shell, StepFailedError
 from demo.mixed import Mixed
@@ -18,6 +18,7 @@ from support.simulators.pod import PASSWORD, USERNAME
 ON_PREMISES = ("+15550001111", "+15550002222")
 AT_META, PHONE_NUMBER_ID = "+15550003333", "106540352242933"
 NAMESPACE = "messaging"
+FLOWS_CA_SECRET = "flows-ca"
 
 NEW_KEY = f"""\
 openssl genrsa 2048 |
@@ -52,7 +53,7 @@ class Tour:
         Raises:
             StepFailedError: a step failed.
         """
-        for step in (self.install, self.sign, self.rotate, self.miss_a_pod, self.repair):
+        for step in (self.install, self.sign, self.rotate, self.rotate_too_early, self.miss_a_pod, self.repair):
             step()
         if self._numbers.violations:
             raise StepFailedError(f"nothing but the public key to be sent: {'; '.join(self._numbers.violations)}")
@@ -120,9 +121,40 @@ class Tour:
         self._shell_shows(GET_WIDE, "True", "3/3", self._key().fingerprint.removeprefix("sha256:")[:12])
         self._show_numbers()
 
+    def rotate_too_early(self) -> None:
+        """Rotate the key before the business's own endpoint holds it."""
+        self._console.heading("4. Rotate it before your endpoint has the key")
+        self._console.say(
+            "Whatever Flows send is decrypted by your own endpoint, here a simulated one that holds today's key. The\n"
+            "object names it:"
+        )
+        before, endpoint = self._key(), self._numbers.endpoint
+        endpoint.hold(before)
+        ca = self._scene.api_server.folder / "flows-ca.crt"
+        ca.write_text(endpoint.certificate.authority, encoding="utf-8")
+        self._shell.run(f"kubectl create secret generic {FLOWS_CA_SECRET} --from-file=ca.crt={ca}")
+        tls = {"caSecretRef": {"name": FLOWS_CA_SECRET, "key": "ca.crt"}}
+        self._patch({"flowsEndpoint": {"url": endpoint.url, "tls": tls}})
+        self._wait_for(lambda: self._endpoint() == "EndpointHoldsKey", "the endpoint opens the key")
+        self._console.say("A new key goes into the Secret, and the endpoint does not have it yet:")
+        self._shell.run(NEW_KEY)
+        key = self._key()
+        self._wait_for(lambda: self._endpoint() == "EndpointLacksKey", "the endpoint lacks the new key")
+        self._shell_shows(GET, "False", "EndpointLacksKey")
+        self._shell_shows(ROWS, "WaitingForEndpoint", "421")
+        if not self._numbers.all_hold(before.public):
+            raise StepFailedError("the old key on every number")
+        self._console.say("Every number keeps the old key, so no Flow is broken. Now the endpoint gets the new one:")
+        endpoint.hold(key)
+        took = self._wait_signed()
+        self._console.say(f"{took:.1f} s later:")
+        self._shell_shows(GET_WIDE, "True", "3/3")
+        self._show_numbers()
+        self._patch({"flowsEndpoint": None})
+
     def miss_a_pod(self) -> None:
         """Rotate the key while a pod is down, then bring the pod back."""
-        self._console.heading("4. Rotate it while a pod is down")
+        self._console.heading("5. Rotate it while a pod is down")
         down = ON_PREMISES[1]
         before = self._key()
         self._numbers.stop(down)
@@ -153,7 +185,7 @@ class Tour:
 
     def repair(self) -> None:
         """Lose a signature, and wait until it is repaired."""
-        self._console.heading("5. Lose a signature")
+        self._console.heading("6. Lose a signature")
         lost = self._numbers.numbers[AT_META]
         publishes = lost.publishes
         lost.re_register()
@@ -177,6 +209,13 @@ class Tour:
         self._show_numbers()
         self._console.say("The object's events show all of it:")
         self._shell_shows(EVENTS, "StaleSignature", "Published", "Unreachable")
+
+    def _patch(self, spec: Mapping[str, object]) -> None:
+        self._shell.run(f"kubectl patch bek flows --type=merge -p '{json.dumps({'spec': spec})}'")
+
+    def _endpoint(self) -> str:
+        """Return the endpoint's reason in the status."""
+        return str(self._scene.get().get("status", {}).get("flowsEndpoint", {}).get("reason", ""))
 
     def _shell_shows(self, line: str, *expected: str) -> None:
         output = self._shell.run(line)

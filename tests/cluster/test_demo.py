@@ -23,6 +23,7 @@ from support.cluster.apiserver import ApiServer
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.scene import Scene
 from support.simulators.business import Business
+from support.simulators.flows_endpoint import FlowsEndpoint
 from support.simulators.on_premises import OnPremises
 
 KUBECONFIG = """\
@@ -163,7 +164,9 @@ def test_a_tour_that_does_not_come_true_fails(
         simulator[ON_PREMISES[1]].stop()
         scene = Scene(installed, namespace, simulator, operator)
         console, kubeconfig = shell_in(scene, out)
-        tour = Tour(scene, Mixed(simulator, business), shell_for(scene, console, kubeconfig), seconds=2)
+        tour = Tour(
+            scene, Mixed(simulator, business, FlowsEndpoint()), shell_for(scene, console, kubeconfig), seconds=2
+        )
         status = walk(tour, scene, console)
 
     output = out.getvalue()
@@ -178,7 +181,9 @@ def test_the_prompt_makes_trouble_for_the_numbers(scene: Scene, business: Busine
     out = StringIO()
     console, kubeconfig = shell_in(scene, out)
     at_meta = business.add()
-    play = Play(scene, Mixed(scene.simulator, business), shell_for(scene, console, kubeconfig), kubeconfig)
+    play = Play(
+        scene, Mixed(scene.simulator, business, FlowsEndpoint()), shell_for(scene, console, kubeconfig), kubeconfig
+    )
     first, second, third = scene.simulator.pods.values()
     second.overwrite(keys.rsa().public)
     lines = ["down 1", "lose 2", f"overwrite {third.number}", "down 4", "up 4", "up 9", "kubectl bogus"]

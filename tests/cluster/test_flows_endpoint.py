@@ -172,6 +172,21 @@ def test_a_fault_of_the_server_keeps_a_new_key_back(
     scene.wait_ready(seconds=15)
 
 
+def test_an_endpoint_that_loses_the_old_key_too_early_has_the_pause_cut_short(
+    scene: Scene, endpoint: FlowsEndpoint
+) -> None:
+    """Flows on numbers with the old key are broken, so they get the new one at once; an event says why."""
+    begin(scene, endpoint, rollout={"firstNumber": {"pauseSeconds": 3600}}, intervalSeconds=10)
+    scene.wait_ready()
+    endpoint.hold(NEW)
+    scene.put_key(NEW)
+    scene.wait_for(lambda: [row["reason"] for row in scene.rows().values()].count("WaitingForRollout") == 2, "a pause")
+    endpoint.lose(OLD)
+    scene.wait_for(lambda: scene.simulator.all_hold(NEW.public), "the new key is everywhere")
+    scene.wait_ready()
+    scene.wait_for(lambda: "EndpointLacksOldKey" in events(scene), "an event")
+
+
 def test_with_the_policy_report_the_key_is_published_and_the_condition_tells(
     scene: Scene, endpoint: FlowsEndpoint
 ) -> None:

@@ -288,6 +288,7 @@ class Phone:
     """
 
     fingerprint: str | None = None
+    public_key: str = ""
     status: SignatureStatus = SignatureStatus.MISMATCH
     failure: Failure | None = None
     refusal: Failure | None = None
@@ -307,7 +308,7 @@ class Phone:
 
     def overwrite(self, fingerprint: str | None) -> None:
         """Hold another client's key, or none."""
-        self.fingerprint = fingerprint
+        self.fingerprint, self.public_key = fingerprint, ""
         self.status = SignatureStatus.VALID if fingerprint else SignatureStatus.MISMATCH
 
     def lose_signature(self) -> None:
@@ -322,7 +323,7 @@ class Phone:
         """Return the answer of a read now."""
         if self.fingerprint and now() >= self.published_at + self.settles:
             self.status = SignatureStatus.VALID
-        return Reading(status=self.status, fingerprint=self.fingerprint)
+        return Reading(status=self.status, fingerprint=self.fingerprint, public_key=self.public_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +372,7 @@ class FakePhones:
         if refusal := phone.failure or phone.refusal:
             return refusal
         phone.fingerprint, phone.published_at = keys.fingerprint(public_key), now()
+        phone.public_key = public_key
         phone.status = SignatureStatus.MISMATCH
         return Accepted()
 

@@ -209,7 +209,7 @@ def test_the_container_runs_with_the_group_of_the_image(default: list[Body]) -> 
 
 def test_kustomize_renames_secret_references(tmp_path: Path) -> None:
     """With the component, prefixes and generator suffixes apply to every reference to a Secret."""
-    names = ["flows-key", "whatsapp-admin", "whatsapp-ca", "meta-token", "meta-app", "waba-api-keys"]
+    names = ["flows-key", "whatsapp-admin", "whatsapp-ca", "meta-token", "meta-app", "waba-api-keys", "flows-ca"]
     sample = yaml.safe_load((DEPLOY / "samples" / "every-api.yaml").read_text(encoding="utf-8"))
     (tmp_path / "key.yaml").write_text(yaml.safe_dump(sample), encoding="utf-8")
     folder = overlay(

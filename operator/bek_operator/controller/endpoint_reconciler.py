@@ -12,10 +12,14 @@ from bek_operator.controller.workqueue import Due, Priority
 from bek_operator.crd.reasons import EndpointReason
 from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.judge import Answer
+from bek_operator.keys.public_key import is_usable
 from bek_operator.numbers.endpoint import FlowEndpoint
 from bek_operator.times import Clock
 
 log = logging.getLogger(__name__)
+
+_MOST_EARLIER = 4
+"""Earlier keys that are asked for; usually there is one."""
 
 _UNEXPECTED = Answer(
     reason=EndpointReason.UNREACHABLE, message="internal error of the operator; see its log", certain=False
@@ -52,8 +56,24 @@ class EndpointReconciler:
                 self._store.endpoints.record(ref, target, answer, self._clock(), jitter)
             finally:
                 self._store.endpoints.stop(ref)
-            facts = self._store.endpoints.facts(ref)
+        elif target.endpoint and facts.asks_earlier:
+            self._store.endpoints.record_earlier(ref, target, await self._lost(ref, target.endpoint, facts))
+        facts = self._store.endpoints.facts(ref)
         return Result(requeue=endpoint_due(facts) if facts else None, enqueue=self._news(ref, before, facts))
+
+    async def _lost(self, ref: EndpointKey, endpoint: FlowEndpoint, facts: EndpointFacts) -> frozenset[str]:
+        """Return which of the earlier keys that numbers still hold the endpoint does not open; a few are asked for.
+
+        In a reconcile after that of the current key, whose publish must not wait. A key that cannot be asked for, as
+        after a restart, counts as before.
+        """
+        state, lost = self._store.get(ref.object), set[str]()
+        for fingerprint, public_key in list(state.earlier_keys.items() if state else ())[:_MOST_EARLIER]:
+            if not is_usable(public_key):
+                lost |= facts.lost & {fingerprint}
+            elif (await self._ping(endpoint, public_key)).reason is EndpointReason.LACKS_KEY:
+                lost.add(fingerprint)
+        return frozenset(lost)
 
     async def _ping(self, endpoint: FlowEndpoint, public_key: str) -> Answer:
         try:

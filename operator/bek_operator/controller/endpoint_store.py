@@ -1,10 +1,11 @@
 """The part of the store about Flow endpoints, of which an object has one at most."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from bek_operator.controller.state import EndpointKey, EndpointState, Idle, KeyState, Phase, Running
 from bek_operator.crd.types import ObjectKey
-from bek_operator.endpoint.facts import EndpointFacts, after_answer
+from bek_operator.endpoint.facts import EndpointFacts, after_answer, after_earlier
 from bek_operator.endpoint.judge import Answer
 from bek_operator.endpoint.target import EndpointTarget
 
@@ -46,6 +47,19 @@ class EndpointStore:
         facts = self.facts(ref)
         if facts and facts.target == target:
             self._update(ref, facts=after_answer(facts, answer, now, jitter))
+
+    def record_earlier(self, ref: EndpointKey, target: EndpointTarget, lost: Iterable[str]) -> None:
+        """Record which earlier keys an endpoint does not open; dropped if the target was replaced."""
+        facts = self.facts(ref)
+        if facts and facts.target == target:
+            self._update(ref, facts=after_earlier(facts, lost))
+
+    def forget_earlier(self, ref: ObjectKey) -> None:
+        """Forget the earlier keys that no number holds any more."""
+        facts = self.facts(EndpointKey(ref))
+        if facts and facts.lost:
+            lost = facts.lost & self._states[ref].earlier_keys.keys()
+            self._update(EndpointKey(ref), facts=replace(facts, lost=lost))
 
     def _find(self, ref: EndpointKey) -> tuple[KeyState, EndpointState] | None:
         state = self._states.get(ref.object)

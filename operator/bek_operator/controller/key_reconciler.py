@@ -98,6 +98,7 @@ class KeyReconciler:
                     if state.secrets.missing_since is not None:
                         return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
                     changes = await self._set_targets(state, secrets)
+        self._store.endpoints.forget_earlier(ref)
         now = self._clock()
         reached = self._enqueue(state, self._store.advance_rollout(ref, now), reached=True)
         enqueue = (*changes.enqueue, *reached)

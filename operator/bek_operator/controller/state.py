@@ -12,7 +12,7 @@ from bek_operator.crd.types import ObjectKey, Spec
 from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.facts import NumberFacts
-from bek_operator.numbers.rollout import CANARY_SECONDS, OPEN, RolloutGate, rollout_gate, unproven_gate
+from bek_operator.numbers.rollout import CANARY_SECONDS, OPEN, RolloutGate, has_another_key, rollout_gate, unproven_gate
 from bek_operator.status.compute import Blocked
 
 WRITE_SECONDS: Final = 1.0
@@ -234,6 +234,12 @@ class KeyState:
         return row.published_at >= int(facts.published_at) and row.publishes >= facts.publishes
 
     @property
+    def earlier_keys(self) -> dict[str, str]:
+        """Return the keys other than the Secret's that numbers hold as VALID: PEM by fingerprint, empty if unknown."""
+        readings = (one.facts.reading for one in self.numbers.values() if has_another_key(one.facts))
+        return {one.fingerprint: one.public_key for one in readings if one.fingerprint}
+
+    @property
     def is_unproven(self) -> bool:
         """Return whether the Flow endpoint has to open the key before numbers get it."""
         return self.endpoint is not None and self.endpoint.facts.holds_back
@@ -248,7 +254,8 @@ class KeyState:
             if gate := unproven_gate(facts, self.endpoint.facts.verdict.message):
                 return gate
         begun = {number: one.phase.since for number, one in self.numbers.items() if isinstance(one.phase, Running)}
-        return rollout_gate(spec.rollout, self.facts, self.gate, begun, now)
+        gate = rollout_gate(spec.rollout, self.facts, self.gate, begun, now)
+        return replace(gate, lost=self.endpoint.facts.lost) if self.endpoint and gate.closed else gate
 
     def review_at(self, now: float) -> float:
         """Return when the rollout gate must be computed again without an event; infinite for never.

@@ -72,6 +72,7 @@ class EndpointReason(StrEnum):
 
     HOLDS_KEY = "EndpointHoldsKey"
     PENDING = "EndpointPending"
+    LACKS_OLD_KEY = "EndpointLacksOldKey"
     UNREACHABLE = "EndpointUnreachable"
     INVALID_ANSWER = "EndpointInvalidAnswer"
     SIGNATURE_REFUSED = "EndpointSignatureRefused"

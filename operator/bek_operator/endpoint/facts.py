@@ -4,13 +4,16 @@
 seconds since the epoch, and so is jitter, from 0 to 1.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from bek_operator.crd.reasons import EndpointReason, Reason
 from bek_operator.crd.status import ENDPOINT_READY, EndpointStatus, Status
+from bek_operator.crd.types import SignatureStatus
 from bek_operator.endpoint.judge import Answer
 from bek_operator.endpoint.target import EndpointTarget
+from bek_operator.keys.public_key import key_id
 from bek_operator.numbers.answers import Retry
 from bek_operator.numbers.verdict import FAILURE_THRESHOLD_CHECKS, FAILURE_THRESHOLD_SECONDS
 
@@ -33,7 +36,7 @@ class EndpointVerdict:
     @property
     def holds_key(self) -> bool:
         """Return whether the endpoint holds the current key."""
-        return self.reason is EndpointReason.HOLDS_KEY
+        return self.reason in {EndpointReason.HOLDS_KEY, EndpointReason.LACKS_OLD_KEY}
 
     @property
     def needs_user(self) -> bool:
@@ -73,6 +76,8 @@ class EndpointFacts:
         target: The target that they belong to.
         opened: The fingerprint of the key whose ping it opened last, at this address.
         answer: The last answer to a ping of the target's key.
+        lost: Fingerprints of earlier keys that numbers still hold, and that the endpoint does not open any more.
+        asks_earlier: Whether it is to be asked for the earlier keys that numbers still hold.
         failing: The failed pings since it last held the key.
         carried: The verdict from before a change or a restart, shown until the next answer.
         observed: Whether the endpoint was asked since its target was set.
@@ -83,6 +88,8 @@ class EndpointFacts:
     target: EndpointTarget
     opened: str | None = None
     answer: Answer | None = None
+    lost: frozenset[str] = frozenset()
+    asks_earlier: bool = False
     failing: Streak | None = None
     carried: EndpointVerdict = NOT_ASKED
     observed: bool = False
@@ -98,9 +105,15 @@ class EndpointFacts:
         if answer is None:
             return self.carried
         if failing is None or failing.is_below_threshold:
-            return HOLDS_KEY
+            return EndpointVerdict(EndpointReason.LACKS_OLD_KEY, self._lost_message) if self.lost else HOLDS_KEY
         retry = Retry.TERMINAL if failing.last_at - failing.since >= USER_SECONDS else Retry.TRANSIENT
-        return EndpointVerdict(answer.reason, answer.message[:_LONGEST_MESSAGE], retry)
+        message = f"{answer.message}; {self._lost_message}" if self.lost else answer.message
+        return EndpointVerdict(answer.reason, message[:_LONGEST_MESSAGE], retry)
+
+    @property
+    def _lost_message(self) -> str:
+        keys = ", ".join(sorted(map(key_id, self.lost)))
+        return f"it does not open earlier key {keys} any more; Flows are broken on numbers until they have the new key"
 
     @property
     def is_unfinished(self) -> bool:
@@ -121,7 +134,11 @@ class EndpointFacts:
 
 def after_answer(facts: EndpointFacts, answer: Answer, now: float, jitter: float) -> EndpointFacts:
     """Record an answer to a ping of the target's key."""
-    known = replace(facts, answer=answer, carried=NOT_ASKED, observed=True, check_requested=False)
+    # What it says of other faults it says of any key.
+    says_which = answer.reason in {EndpointReason.HOLDS_KEY, EndpointReason.LACKS_KEY}
+    known = replace(
+        facts, answer=answer, carried=NOT_ASKED, observed=True, check_requested=False, asks_earlier=says_which
+    )
     if answer.holds_key:
         due = now + _spread(facts.target.interval, jitter)
         return replace(known, opened=facts.target.key.fingerprint, failing=None, due=due)
@@ -134,6 +151,11 @@ def after_answer(facts: EndpointFacts, answer: Answer, now: float, jitter: float
         failing = replace(before, last_at=now, count=before.count + 1, tolerated=tolerated)
     pause = min(_FIRST_PAUSE * 2.0 ** min(failing.count - 1, 10), _LONGEST_PAUSE)
     return replace(known, failing=failing, due=now + _spread(pause, jitter))
+
+
+def after_earlier(facts: EndpointFacts, lost: Iterable[str]) -> EndpointFacts:
+    """Record which earlier keys that numbers still hold the endpoint does not open any more."""
+    return replace(facts, lost=frozenset(lost), asks_earlier=False)
 
 
 def with_target(facts: EndpointFacts, target: EndpointTarget, now: float) -> EndpointFacts:
@@ -155,6 +177,7 @@ def with_target(facts: EndpointFacts, target: EndpointTarget, now: float) -> End
     return EndpointFacts(
         target=target,
         opened=facts.opened,
+        lost=facts.lost if known else frozenset(),
         carried=shown if known else NOT_ASKED,
         failing=facts.failing if known else None,
         observed=known and facts.observed,
@@ -175,9 +198,12 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
         return facts
     requested = target.request not in {"", recorded.request}
     if ready.true:
-        return replace(
-            facts, carried=HOLDS_KEY, observed=True, check_requested=requested, due=now if requested else due
-        )
+        known = replace(facts, carried=EndpointVerdict(reason, shown.message), observed=True, check_requested=requested)
+        if reason is not EndpointReason.LACKS_OLD_KEY:
+            return replace(known, due=now if requested else due)
+        rows = recorded.rows.values()
+        held = {row.fingerprint for row in rows if row.fingerprint and row.status is SignatureStatus.VALID}
+        return replace(known, lost=frozenset(held - {target.key.fingerprint}))
     since = now if ready.since is None else min(ready.since, now)
     retry = Retry.TERMINAL if recorded.stalled == reason else Retry.TRANSIENT
     return replace(

@@ -120,6 +120,15 @@ def numbers_of(pem: str) -> tuple[int, int]:
     return key.e, key.n
 
 
+def is_usable(pem: str) -> bool:
+    """Return whether a text is a public key that WhatsApp accepts."""
+    try:
+        numbers_of(pem)
+    except ValueError:
+        return False
+    return True
+
+
 def remote_fingerprint(text: str) -> str | None:
     """Return the fingerprint of the public key that an API returned; `None` if it is blank.
 

@@ -4,7 +4,7 @@ Only codes, times and fingerprints come from a remote server. Messages are our o
 an event or a log.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bek_operator.crd.reasons import Reason
@@ -16,12 +16,14 @@ class Reading:
     """A well-formed answer to "which key do you hold?".
 
     `fingerprint` is `sha256:<hex>` of the key's DER SubjectPublicKeyInfo, or of the text if that is not a key; `None`
-    if the API holds none. A documented error that means "no key" is a `Reading` without key as well. VALID comes with
-    a readable key: a response that says otherwise contradicts itself, and is a `Failure`.
+    if the API holds none. `public_key` is the text of the key. A documented error that means "no key" is a `Reading`
+    without key as well. VALID comes with a readable key: a response that says otherwise contradicts itself, and is a
+    `Failure`.
     """
 
     status: SignatureStatus | None
     fingerprint: str | None
+    public_key: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.status is SignatureStatus.VALID and self.fingerprint is None:

@@ -30,6 +30,8 @@ class RolloutGate:
         since: Since when it is the canary.
         unproven: The Flow endpoint has not opened the key yet: no number may get it for the first time.
         closed: The key is verified, but numbers that hold another one as VALID wait for `pauseSeconds`.
+        lost: Fingerprints of earlier keys that the Flow endpoint does not open any more: numbers that hold one do not
+            wait for `pauseSeconds`, because Flows on them are broken.
         review_at: When the gate changes without a response; `None` if it does not.
         message: The message for the rows of numbers that wait.
     """
@@ -39,6 +41,7 @@ class RolloutGate:
     since: float = 0.0
     unproven: bool = False
     closed: bool = False
+    lost: frozenset[str] = frozenset()
     review_at: float | None = None
     message: str = ""
 
@@ -53,7 +56,7 @@ class RolloutGate:
         if self.unproven:
             return False
         if self.closed:
-            return facts.reading.status is not SignatureStatus.VALID
+            return facts.reading.status is not SignatureStatus.VALID or facts.reading.fingerprint in self.lost
         return self.canary in {None, facts.target.number}
 
     @property

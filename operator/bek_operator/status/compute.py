@@ -115,7 +115,8 @@ def _with_endpoint(summary: _Summary, endpoint: EndpointFacts | None, suspended:
         return summary
     found = endpoint.verdict
     if found.holds_key and (endpoint.observed or not summary.ready):
-        return summary
+        lost = found.reason is EndpointReason.LACKS_OLD_KEY
+        return replace(summary, message=f"{summary.message}; Flow endpoint: {found.message}") if lost else summary
     message = f"Flow endpoint: {'not asked since the last change' if found.holds_key else found.message}"
     if suspended:
         message = f"{suspended}; {message}"
@@ -215,6 +216,6 @@ def _conditions(
     if summary.abnormal:
         found.append(condition(summary.abnormal, reason, summary.message, true=True))
     if endpoint:
-        holds = endpoint.reason == EndpointReason.HOLDS_KEY
+        holds = endpoint.reason in {EndpointReason.HOLDS_KEY, EndpointReason.LACKS_OLD_KEY}
         found.append(condition(ENDPOINT_READY, endpoint.reason, endpoint.message, true=holds))
     return tuple(found)

@@ -74,7 +74,14 @@ def reading_from_members(members: Document) -> Reading | ErrorClass | None:
         return Reading(status=status, fingerprint=_fingerprint_of_text(key or ""))
     if status is SignatureStatus.VALID and fingerprint is None:
         return VALID_WITHOUT_KEY
-    return Reading(status=status, fingerprint=fingerprint)
+    return Reading(status=status, fingerprint=fingerprint, public_key=_shared(key) if key else "")
+
+
+# All numbers of an object return the same text, check after check.
+@lru_cache(maxsize=1024)
+def _shared(text: str) -> str:
+    """Return a text that equals this one, so that it is in memory once."""
+    return text
 
 
 def _fingerprint_of_text(text: str) -> str:

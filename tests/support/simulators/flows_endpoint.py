@@ -230,6 +230,11 @@ class FlowsEndpoint(FlowsEndpointCore, OpenInside, Reachable):
         return self
 
     @property
+    def port(self) -> int:
+        """Its port."""
+        return self._listener.address[1]
+
+    @property
     def url(self) -> str:
         """Its URL."""
         host, port = self._listener.address

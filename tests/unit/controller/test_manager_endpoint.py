@@ -479,3 +479,52 @@ async def test_a_hundred_objects_cost_no_write_and_one_ping_an_interval_each() -
         await asyncio.sleep(6 * 600)
         assert len(world.objects.writes) == writes
         assert len(world.flows.pings) == pytest.approx(600, rel=0.1)
+
+
+@pytest.mark.parametrize("loses", [True, False])
+@virtual_time
+async def test_numbers_whose_old_key_the_endpoint_lost_do_not_wait_for_the_pause(*, loses: bool) -> None:
+    """An event and the messages say that Flows are broken there until they have the new key."""
+    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST, "pauseSeconds": 3600}}
+    world = Flows(5, rollout=rollout, intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.hold(NEW)
+        if loses:
+            world.flows.lose(OLD)
+        world.phones[FIRST].settles = 20.0
+        world.secrets.put_key(NEW)
+        if loses:
+            await until(lambda: world.condition == ("True", "EndpointLacksOldKey"), 5)
+            assert OLD.fingerprint.removeprefix("sha256:")[:12] in world.shown["message"]
+            assert "Flows are broken" in world.message
+            assert world.phones.count("publish", SECOND) == 1
+            await world.until_signed_with(world.ref, NEW, 60)
+            assert world.condition == ("True", "EndpointHoldsKey")
+            assert world.events.reasons.count("EndpointLacksOldKey") == 1
+        else:
+            await asyncio.sleep(30 * MINUTE)
+            assert world.reasons == {"Signed", "WaitingForRollout"}
+            assert "EndpointLacksOldKey" not in world.events.reasons
+            world.flows.lose(OLD)
+            await world.until_signed_with(world.ref, NEW, 70)
+
+
+@virtual_time
+async def test_an_old_key_that_was_lost_stays_known_after_a_restart() -> None:
+    """Nothing is written, and nothing is forgotten, before the numbers have told their key again."""
+    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
+    world = Flows(3, rollout=rollout, intervalSeconds=3600)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.flows.hold(NEW)
+        world.phones[FIRST].settles = 1e9
+        world.secrets.put_key(NEW)
+        await until(lambda: world.condition == ("True", "EndpointLacksOldKey"), 5)
+        await asyncio.sleep(2)
+    writes = len(world.objects.writes)
+    async with world.operator():
+        await asyncio.sleep(60)
+        assert world.condition == ("True", "EndpointLacksOldKey")
+    assert len(world.objects.writes) == writes

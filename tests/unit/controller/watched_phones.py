@@ -87,6 +87,7 @@ class WatchedPhones(FakePhones):
             self.rejecting.add(url)
         elif isinstance(answer, Accepted) or (answer.unknown and not phone.failure):
             phone.fingerprint, phone.published_at, phone.status = fingerprint, now(), SignatureStatus.MISMATCH
+            phone.public_key = public_key
         if _counts(answer):
             self._counted[url] = now(), fingerprint
             self._publishes[url].append(now())

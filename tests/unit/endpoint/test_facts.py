@@ -15,6 +15,7 @@ from bek_operator.endpoint.facts import (
     EndpointFacts,
     EndpointVerdict,
     after_answer,
+    after_earlier,
     expired,
     restored,
     with_target,
@@ -95,6 +96,20 @@ def test_failed_pings_are_repeated_ever_more_slowly() -> None:
     """From five seconds to a minute."""
     dues = [asked(*[LACKS] * count, every=0.0).due - NOW for count in range(1, 7)]
     assert dues == [5, 10, 20, 40, 60, 60]
+
+
+def test_an_earlier_key_that_was_lost_is_told_beside_the_current_one() -> None:
+    """It is asked for after each answer that is about the key; the current key counts first."""
+    facts = asked(OPENED)
+    assert (facts.asks_earlier, asked(AWAY).asks_earlier) == (True, False)
+    lost = after_earlier(facts, [OTHER.fingerprint])
+    assert (lost.asks_earlier, lost.verdict.holds_key) == (False, True)
+    assert shown(lost) == (EndpointReason.LACKS_OLD_KEY, None)
+    assert OTHER.key_id in lost.verdict.message
+    neither = after_earlier(after_answer(lost, LACKS, NOW, 0.5), [OTHER.fingerprint])
+    assert shown(neither) == (EndpointReason.LACKS_KEY, Retry.TRANSIENT)
+    assert neither.verdict.message.startswith("HTTP 421; it does not open earlier key")
+    assert after_earlier(lost, []).verdict == HOLDS_KEY
 
 
 def test_after_ten_minutes_the_user_must_act() -> None:
@@ -204,7 +219,7 @@ def restart(status: Status, target: EndpointTarget | None = None) -> EndpointFac
 
 def test_a_restart_shows_what_was_shown_and_asks_at_the_due_time() -> None:
     """What was opened needs no proof again."""
-    facts = restart(recorded())
+    facts = restart(recorded(message=HOLDS_KEY.message))
     assert (facts.verdict, facts.observed, facts.due, facts.holds_back) == (HOLDS_KEY, True, NOW + 300, False)
     assert facts.shown == EndpointStatus(reason="EndpointHoldsKey", message=HOLDS_KEY.message, opened=OURS.fingerprint)
     assert shown(after_answer(facts, AWAY, NOW + 300, 0.5)) == (EndpointReason.HOLDS_KEY, None)

@@ -187,6 +187,15 @@ def test_a_condition_of_its_own_says_whether_it_holds_the_key() -> None:
     assert (holds["status"], holds["reason"]) == ("True", "EndpointHoldsKey")
 
 
+def test_an_old_key_that_was_lost_is_told_and_changes_nothing_else() -> None:
+    """Ready and EndpointReady stay True."""
+    lost = EndpointVerdict(EndpointReason.LACKS_OLD_KEY, "it does not open an earlier key")
+    status = told(seen(Reason.SIGNED), endpoint(lost))
+    assert summary(status) == ("True", "Succeeded", "Current")
+    assert message(status).endswith("; Flow endpoint: it does not open an earlier key")
+    assert [one["status"] for one in status["conditions"]] == ["True", "True"]
+
+
 def test_a_request_is_handled_once_the_endpoint_was_asked_too() -> None:
     """Until then the echo is the last one."""
     known = seen(Reason.SIGNED)
