@@ -18,6 +18,7 @@ import yaml
 from rich.console import RenderableType
 from rich.live import Live
 
+from bek_operator.cli.diff_command import diff
 from bek_operator.cli.export_command import export
 from bek_operator.cli.key_report import KeyReport, comparison, report_of
 from bek_operator.cli.running import NOT_WELL, Failed, runs
@@ -44,6 +45,7 @@ def bek() -> None:
     """
 
 
+bek.add_command(diff)
 bek.add_command(export)
 
 
