@@ -130,7 +130,11 @@ audit: $(AUDITOR)/.requirements  ## Look for known vulnerabilities in everything
 
 .PHONY: manifests
 manifests: $(READY)  ## Render dist/install.yaml and the like for IMAGE_REPOSITORY=registry.example.com/bek-operator
-	@PYTHONPATH=operator:tests:. $(BIN)/python -m release manifests $(IMAGE_REPOSITORY)
+	@PYTHONPATH=operator:tests:. $(BIN)/python -m release manifests "$(IMAGE_REPOSITORY)"
+
+.PHONY: wheel
+wheel: $(READY)  ## Build dist/*.whl, the Python package, with kubectl bek
+	@$(PIP) wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 .PHONY: release-notes
 release-notes: $(READY)  ## Print what CHANGELOG.md says of this version
@@ -162,6 +166,14 @@ image-test-or-skip:  ## The same, where docker or podman is there and works
 	else \
 	  printf 'make $@: SKIPPED. %s\n' "$$told"; \
 	fi
+
+.PHONY: node-test
+node-test: $(READY)  ## Run the image in Pods on a real kubelet, as root; tells what this machine lacks (K=a test's name)
+	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m support.node $(if $(K),-k $(K))
+
+.PHONY: node-test-or-skip
+node-test-or-skip: $(READY)  ## The same, where nothing is lacking
+	@exec env PYTHONPATH=operator:tests:. $(BIN)/python -m support.node --or-skip
 
 .PHONY: clean
 clean:  ## Remove everything that make has created here (the API server stays in your cache folder)

@@ -8,13 +8,12 @@ import pytest
 from support import keys
 from support.cluster.scene import Scene, conditions, secret
 from support.simulators import faults
-from support.simulators.business import APP_SECRET, TOKEN_SECRET, Business
+from support.simulators.business import APP_SECRET, TOKEN_SECRET, Business, provider_api, provider_secrets
 from support.simulators.cloud_number import CloudNumber
 from support.simulators.graph_errors import graph_error
 from support.simulators.provider import Provider
 
 ON_PREMISES_PATHS = {"/v1/users/login", "/v1/settings/business/whatsapp_business_encryption"}
-PROVIDER_KEYS, PROVIDER_CA = "provider-keys", "provider-ca"
 
 
 @pytest.fixture
@@ -28,26 +27,6 @@ def provider() -> Iterator[Provider]:
 def numbers(business: Business) -> list[CloudNumber]:
     """Provide three numbers of the business on the Cloud API, lowest first."""
     return [business.add() for _ in range(3)]
-
-
-def provider_api(provider: Provider) -> dict[str, Any]:
-    """Return an entry of `spec.apis` that leads to the provider."""
-    return {
-        "name": "bsp",
-        "type": "Provider",
-        "provider": {
-            "url": provider.url,
-            "apiKeyHeader": provider.header,
-            "apiKeySecretRef": {"name": PROVIDER_KEYS, "key": "{digits}"},
-            "tls": {"caSecretRef": {"name": PROVIDER_CA, "key": "ca.crt"}},
-        },
-    }
-
-
-def provider_secrets(provider: Provider) -> list[dict[str, Any]]:
-    """Return the Secrets with the API keys of all numbers and with the provider's CA."""
-    api_keys = {number.digits: provider.key(number.number) for number in provider.numbers.values()}
-    return [secret(PROVIDER_KEYS, api_keys), secret(PROVIDER_CA, {"ca.crt": provider.certificate.authority})]
 
 
 def on_cloud(scene: Scene, business: Business, name: str = "flows", **spec: Any) -> dict[str, Any]:

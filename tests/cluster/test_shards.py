@@ -1,14 +1,15 @@
-"""Two of the three shards of `deploy/examples/shards`, as its manifests start them, with an API server of their own."""
+"""The shards of `deploy/examples/shards`, as its manifests start them, with an API server of their own."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import yaml
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
     from support.cluster.audit import AuditEvent
 
-EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "shards"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "deploy" / "examples" / "shards"
+LOCAL = ["--allow-host=127.0.0.1:*", "--leader-elect=on", f"--lease-namespace={NAMESPACE}"]
 
 
 class Shards:
@@ -69,7 +72,7 @@ def shards(server: ApiServer) -> Iterator[Shards]:
         processes = {
             name: OperatorProcess(
                 server,
-                [*flags, "--allow-host=127.0.0.1:*", "--leader-elect=on", f"--lease-namespace={NAMESPACE}"],
+                [*flags, *LOCAL],
                 name=f"{name}-{namespace}",
             )
             for name, flags in settings.items()
@@ -89,9 +92,9 @@ def shards(server: ApiServer) -> Iterator[Shards]:
         scene.kubectl("delete", "bek", "--all")
 
 
-def told(scene: Scene) -> tuple[Any, ...]:
+def told(scene: Scene, name: str = "flows") -> tuple[Any, ...]:
     """Return what the status tells, but for what a requested check clears."""
-    status = scene.get()["status"]
+    status = scene.get(name)["status"]
     rows = [{name: value for name, value in row.items() if name != "publishes"} for row in status["phoneNumbers"]]
     return status["conditions"], status["signed"], status["publicKeyFingerprint"], rows
 
@@ -104,15 +107,53 @@ def leads(shard: OperatorProcess) -> bool:
 def settings_of(server: ApiServer) -> dict[str, list[str]]:
     """Return the flags that the example gives to each Deployment."""
     bodies: list[dict[str, Any]] = list(yaml.safe_load_all(server.kubectl("kustomize", str(EXAMPLE)).stdout))
-    found = {}
-    for body in bodies:
-        if body["kind"] == "Deployment":
-            (container,) = body["spec"]["template"]["spec"]["containers"]
-            variables = {one["name"].removeprefix("BEK_"): one["value"] for one in container["env"]}
-            found[body["metadata"]["name"]] = [
-                f"--{name.lower().replace('_', '-')}={value}" for name, value in variables.items()
-            ]
-    return found
+    return {body["metadata"]["name"]: flags_of(body) for body in bodies if body["kind"] == "Deployment"}
+
+
+def flags_of(deployment: dict[str, Any]) -> list[str]:
+    """Return the flags that a Deployment gives to its processes."""
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    variables = {one["name"].removeprefix("BEK_"): one["value"] for one in container.get("env", ())}
+    return [f"--{name.lower().replace('_', '-')}={value}" for name, value in variables.items()]
+
+
+class Pods:
+    """One process for each Deployment of an API server, which has no controllers of its own."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._count = 0
+        self.running: dict[str, OperatorProcess] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.running.values():
+            process.kill()
+
+    def follow(self) -> None:
+        """End the processes of Deployments that are gone, and start those of new ones."""
+        answer = self._server.kubectl("get", "deployments", f"--namespace={NAMESPACE}", "--output=json")
+        deployments = {one["metadata"]["name"]: one for one in json.loads(answer.stdout)["items"]}
+        for name in {*self.running} - {*deployments}:
+            assert self.running.pop(name).stop() == 0
+        for name in {*deployments} - {*self.running}:
+            self._count += 1
+            process = OperatorProcess(
+                self._server, [*flags_of(deployments[name]), *LOCAL], name=f"{name}-{self._count}"
+            )
+            self.running[name] = process
+            process.start()
+
+
+def commands(section: str) -> list[list[str]]:
+    """Return the arguments of each kubectl that a section of the page shows."""
+    page = (ROOT / "docs" / "sharding.md").read_text(encoding="utf-8")
+    text = page.partition(f"## {section}\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^    kubectl (.+)$", text, re.MULTILINE)
+    assert len(lines) > 3
+    return [line.replace("deploy/", f"{ROOT}/deploy/").split() for line in lines]
 
 
 def test_a_healthy_object_is_handed_over_without_a_trace(shards: Shards) -> None:
@@ -159,6 +200,79 @@ def test_a_rotation_that_is_cut_by_a_move_ends_with_the_new_key(shards: Shards) 
     # One that was prepared before is refused, because the object has changed.
     assert {one.code for one in shards.writes(shards.main, mark) if one.resource != "events"} <= {409}
     assert {pod.publishes for pod in pods} <= {2, 3}
+
+
+def test_from_one_operator_to_shards_and_back() -> None:
+    """By the commands of the page: healthy objects are neither published to nor written, and no condition changes."""
+    with ExitStack() as stack:
+        server = stack.enter_context(ApiServer())
+        simulator = stack.enter_context(OnPremises(numbers(3)))
+        pods = stack.enter_context(Pods(server))
+        server.kubectl("apply", f"--kustomize={ROOT / 'deploy' / 'default'}")
+        server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+        server.kubectl("create", "namespace", "messaging")
+        pods.follow()
+        (operator,) = pods.running.values()
+        scene = Scene(server, "messaging", simulator, operator)
+        scene.put_access()
+        scene.put_key(keys.rsa())
+        first, *others = simulator.pods
+        scene.apply(scene.manifest(numbers=[first]), scene.manifest("others", others))
+        for name in ("flows", "others"):
+            scene.wait_ready(name)
+        before = told(scene), told(scene, "others")
+        mark = server.audit_mark()
+        simulator.forget_requests()
+
+        for section, deployments in (
+            ("From one operator to shards", {"bek-operator", "bek-operator-shard1", "bek-operator-shard2"}),
+            ("Back to one operator", {"bek-operator"}),
+        ):
+            for command in commands(section):
+                server.kubectl(*command)
+                pods.follow()
+            assert {*pods.running} == deployments
+            # What only the process can do whose object it is.
+            scene.check("flows")
+            scene.check("others")
+            writers = {one.credential: one.name for one in scene.writes(mark) if one.name == "flows"}
+            last = pods.running["bek-operator-shard1" if len(deployments) > 1 else "bek-operator"]
+            assert list(writers)[-1] == last.credential
+            assert (told(scene), told(scene, "others")) == before
+
+        assert simulator.publishes == 0
+        # One for each check.
+        assert sorted(one.name for one in scene.writes(mark)) == ["flows", "flows", "others", "others"]
+
+
+def test_a_namespace_and_a_selector_must_both_match(server: ApiServer) -> None:
+    """An object that lacks one of them is not read by itself, not called and not written."""
+    names = ("sales", "support")
+    flags = ["--namespace=sales", "--watch-label-selector=bek.dev/shard=shard1", "--lease-name=bek-operator-shard1"]
+    with ExitStack() as stack:
+        simulator = stack.enter_context(OnPremises(numbers(3)))
+        operator = stack.enter_context(OperatorProcess(server, [*flags, *LOCAL], name="both"))
+        sales, support = scenes = [Scene(server, name, simulator, operator) for name in names]
+        for name, scene in zip(names, scenes, strict=True):
+            server.kubectl("create", "namespace", name)
+            scene.put_access()
+            scene.put_key(keys.rsa())
+        first, second, third = simulator.pods
+        support.apply(support.manifest(numbers=[third]))
+        sales.apply(sales.manifest("unlabelled", [second]), sales.manifest(numbers=[first]))
+        support.kubectl("label", "bek", "flows", "bek.dev/shard=shard1")
+        sales.kubectl("label", "bek", "flows", "bek.dev/shard=shard1")
+        sales.wait_ready()
+        assert [simulator.pods[one].requests for one in (second, third)] == [[], []]
+
+        sales.kubectl("label", "bek", "unlabelled", "bek.dev/shard=shard1")
+        sales.wait_ready("unlabelled")
+        assert simulator.pods[third].requests == []
+        assert "conditions" not in support.get()["status"]
+        requests = [one for one in server.audit() if one.credential == operator.credential]
+        assert {one.namespace for one in requests if one.resource in {"secrets", "businessencryptionkeys"}} == {"sales"}
+        for scene in scenes:
+            scene.kubectl("delete", "bek", "--all")
 
 
 @pytest.mark.parametrize("text", ["a b", "a in (b"])

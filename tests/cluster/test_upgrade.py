@@ -1,6 +1,7 @@
 """From the previous version to this one, and back: definition, roles, objects and running replicas.
 
-The previous version is the last release; until there is one, and where git knows none, `support.previous` says which.
+The previous version is the last release, and the last commit as long as there is none. In a shallow clone or an archive
+it is this one, and the upgrade is a restart.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def previous(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     version = previous_version(tmp_path_factory.mktemp("previous"))
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        request.config.get_terminal_writer().line(f"\nthe version before this one is {version.name}")
+        request.config.get_terminal_writer().line(f"\nupgrading from {version.name}")
     return version
 
 
@@ -120,7 +121,7 @@ def test_an_upgrade_and_a_rollback_publish_nothing_and_change_no_condition(
             rollout.apply(version)
             check_all(scene)
             rollout.roll_to(version)
-            scene.wait_for(rollout.leads, f"{version.name} leads", 60)
+            scene.wait_for(rollout.leads, "a new replica leads", 60)
             check_all(scene)
             after = statuses(scene)
 

@@ -34,7 +34,7 @@ class Version:
         return self.folder / "deploy" / "default"
 
 
-THIS = Version(name="this one", folder=ROOT)
+THIS = Version(name="this version itself: no earlier commit is here", folder=ROOT)
 
 
 def previous_version(into: Path, repository: Path = ROOT) -> Version:

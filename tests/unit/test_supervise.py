@@ -82,3 +82,31 @@ async def test_a_cancellation_from_outside_is_none_of_that() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert lasting.cleaned_up
+
+
+async def test_what_fails_while_it_is_cancelled_is_told() -> None:
+    """Its error is not lost in the clean-up of who is supervised, which takes as long as it takes."""
+    cleaned_up = False
+
+    async def failing_at_its_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("broken")
+
+    async def supervised() -> None:
+        nonlocal cleaned_up
+        try:
+            await supervise({"leadership": failing_at_its_end()})
+        finally:
+            await asyncio.sleep(0)
+            cleaned_up = True
+
+    running = asyncio.create_task(supervised())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(ExceptionGroup) as raised:
+        await running
+    assert [str(one) for one in raised.value.exceptions] == ["broken"]
+    assert cleaned_up

@@ -61,8 +61,8 @@ class ApiMetrics(Collector):
         usage = self._usage()
         yield GaugeMetricFamily(
             "bek_api_usage_ratio",
-            "Used share of the rate limit of which most is used, of all limits that Cloud and providers report; 1 "
-            "while calls are refused because of one. Absent where none is reported.",
+            "Used share of a rate limit, from 0 to 1: that of which most is used, of all tokens at Cloud and "
+            "providers; 1 while calls with one of them are refused. Absent where no API reports its limits.",
             value=usage,
         )
 

@@ -25,7 +25,7 @@ from support.programs.processes import Keeper
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from support.tls import Certificate
@@ -44,12 +44,21 @@ class KubectlError(Exception):
 class ApiServer:
     """One etcd and one kube-apiserver, started by `start()` or `with` and gone after `stop()`.
 
-    It makes its own certificate unless it is given one for `servers.HOST`.
+    Args:
+        binaries: Their programs.
+        certificate: One for `servers.HOST`; without it kube-apiserver makes its own.
+        flags: More flags of kube-apiserver.
     """
 
-    def __init__(self, binaries: Binaries | None = None, certificate: Certificate | None = None) -> None:
+    def __init__(
+        self,
+        binaries: Binaries | None = None,
+        certificate: Certificate | None = None,
+        flags: Sequence[str] = servers.ALONE,
+    ) -> None:
         self.binaries = binaries or ensure()
         self._certificate = certificate
+        self._flags = flags
         self.admin_token = secrets.token_urlsafe(32)
         self._keeper: Keeper | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -103,7 +112,7 @@ class ApiServer:
         """
         self._release_port()
         self._server = self.keeper.spawn(
-            "kube-apiserver", servers.kube_apiserver_command(self.binaries, self.folder, self._port)
+            "kube-apiserver", servers.kube_apiserver_command(self.binaries, self.folder, self._port, self._flags)
         )
         servers.wait_until_up(
             "kube-apiserver",

@@ -22,19 +22,13 @@ KEY_SECRET, LOGIN_SECRET, CA_SECRET = "flows-key", "whatsapp-admin", "whatsapp-c
 _POLL_SECONDS = 0.05
 
 
-class Scene:
-    """One namespace of an API server, the simulator of its numbers, and the operator that serves it."""
+class UserNamespace:
+    """One namespace of an API server, and the simulator of its numbers."""
 
-    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises, operator: OperatorProcess) -> None:
+    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises) -> None:
         self.api_server = api_server
         self.namespace = namespace
         self.simulator = simulator
-        self.operator = operator
-        self._log_begins = operator.log.stat().st_size if operator.log.exists() else 0
-
-    def log_text(self) -> str:
-        """Return the operator's log since the scene was set up; it may have served others before."""
-        return self.operator.log.read_bytes()[self._log_begins :].decode()
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """Run kubectl in the namespace; return what it prints."""
@@ -161,6 +155,19 @@ class Scene:
 
     def _read(self, path: str) -> dict[str, Any]:
         return self.api_server.read(f"/apis/{path}")
+
+
+class Scene(UserNamespace):
+    """Such a namespace, and the operator that serves it."""
+
+    def __init__(self, api_server: ApiServer, namespace: str, simulator: OnPremises, operator: OperatorProcess) -> None:
+        super().__init__(api_server, namespace, simulator)
+        self.operator = operator
+        self._log_begins = operator.log.stat().st_size if operator.log.exists() else 0
+
+    def log_text(self) -> str:
+        """Return the operator's log since the scene was set up; it may have served others before."""
+        return self.operator.log.read_bytes()[self._log_begins :].decode()
 
 
 def conditions(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

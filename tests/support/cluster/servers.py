@@ -18,13 +18,19 @@ from support.cluster import audit
 from support.programs.processes import tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from support.programs.binaries import Binaries
     from support.tls import Certificate
 
 HOST = "127.0.0.1"
+SERVICE_NETWORK, OWN_SERVICE = "10.0.0.0/24", "10.0.0.1"
+"""Addresses of Services, and the one by which Pods call the API server."""
+
+ALONE = ("--disable-admission-plugins=ServiceAccount",)
+"""Flags of a server without a controller manager, which makes the service account that Pods have by default."""
+
 START_SECONDS = 60.0
 POLL_SECONDS = 0.05
 # Below every system's range for outgoing connections: a client that retries while the server is down could
@@ -90,8 +96,8 @@ def etcd_command(binaries: Binaries, folder: Path) -> list[str]:
     ]
 
 
-def kube_apiserver_command(binaries: Binaries, folder: Path, port: int) -> list[str]:
-    """Return the command line of a kube-apiserver on a loopback port."""
+def kube_apiserver_command(binaries: Binaries, folder: Path, port: int, flags: Sequence[str]) -> list[str]:
+    """Return the command line of a kube-apiserver on a loopback port, with more flags of its own."""
     return [
         str(binaries.kube_apiserver),
         f"--etcd-servers=unix://{folder}/etcd.sock",
@@ -101,19 +107,18 @@ def kube_apiserver_command(binaries: Binaries, folder: Path, port: int) -> list[
         f"--secure-port={port}",
         # Without it the server refuses to start on a loopback address.
         "--endpoint-reconciler-type=none",
-        "--service-cluster-ip-range=10.0.0.0/24",
+        f"--service-cluster-ip-range={SERVICE_NETWORK}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={folder}/service-accounts.key",
         f"--service-account-signing-key-file={folder}/service-accounts.key",
         f"--token-auth-file={folder}/tokens.csv",
         "--authorization-mode=RBAC",
-        # It would refuse Pods until a default service account is there, which the controller manager makes.
-        "--disable-admission-plugins=ServiceAccount",
         f"--audit-policy-file={folder}/audit-policy.yaml",
         f"--audit-log-path={folder}/audit.log",
         # An answered request is in the log, and all of the log in one file.
         "--audit-log-mode=blocking",
         "--audit-log-maxsize=10000",
+        *flags,
     ]
 
 

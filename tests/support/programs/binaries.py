@@ -60,7 +60,7 @@ def ensure(env: Mapping[str, str] | None = None, build: Builder = build_programs
     if env.get(ASSETS):
         return from_assets(Path(env[ASSETS]).absolute())
     kubectl = packaged_kubectl()
-    folder = _built_once(KUBERNETES, env, build)
+    folder = built_once(KUBERNETES, env, build)
     return Binaries(etcd=folder / "etcd", kube_apiserver=folder / "kube-apiserver", kubectl=kubectl)
 
 
@@ -74,7 +74,7 @@ def ensure_prometheus(env: Mapping[str, str] | None = None, build: Builder = bui
     on_path = {name: shutil.which(name, path=env.get("PATH")) for name in PROMETHEUS.packages}
     if all(found and _prometheus_version(found) >= OLDEST_PROMETHEUS for found in on_path.values()):
         return PrometheusBinaries(**{name: Path(str(found)) for name, found in on_path.items()})
-    folder = _built_once(PROMETHEUS, env, build)
+    folder = built_once(PROMETHEUS, env, build)
     return PrometheusBinaries(**{name: folder / name for name in PROMETHEUS.packages})
 
 
@@ -86,7 +86,7 @@ def ensure_actionlint(env: Mapping[str, str] | None = None, build: Builder = bui
     """
     env = os.environ if env is None else env
     on_path = shutil.which("actionlint", path=env.get("PATH"))
-    return Path(on_path) if on_path else _built_once(ACTIONLINT, env, build) / "actionlint"
+    return Path(on_path) if on_path else built_once(ACTIONLINT, env, build) / "actionlint"
 
 
 def _prometheus_version(program: str) -> tuple[int, ...]:
@@ -127,7 +127,12 @@ def cache_folder(build: GoBuild, env: Mapping[str, str]) -> Path:
     return cache_root(env) / build.cache_key
 
 
-def _built_once(build: GoBuild, env: Mapping[str, str], builder: Builder) -> Path:
+def built_once(build: GoBuild, env: Mapping[str, str] = os.environ, builder: Builder = build_programs) -> Path:
+    """Return the folder with the programs of a build, from the cache or freshly built.
+
+    Raises:
+        BuildError: they had to be built and could not be.
+    """
     folder = cache_folder(build, env)
     make_once(
         folder,

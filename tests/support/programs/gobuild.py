@@ -1,6 +1,6 @@
 """Build programs from Go modules, with the installed Go or the one on PyPI.
 
-Each folder of `go` names programs as tools and pins every module; nothing of ours is written in Go.
+Each folder of `go` names programs as tools and pins every module.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class GoBuild:
 
     @property
     def cache_key(self) -> str:
-        """The name of a folder for what go.mod, go.sum and the flags describe, on this platform."""
-        files = [(self.folder / name).read_bytes() for name in ("go.mod", "go.sum")]
+        """The name of a folder for what go.mod, go.sum, our own sources and the flags describe, on this platform."""
+        sources = sorted(self.folder.rglob("*.go"))
+        files = [path.read_bytes() for path in (self.folder / "go.mod", self.folder / "go.sum", *sources)]
         flags = map(str.encode, self.flags(self.version))
         return cache_key(f"{self.name}-{self.version}", platform.system(), platform.machine(), *files, *flags)
 

@@ -1,4 +1,7 @@
-"""A business of one test at a Cloud API that tests share: its app, token, business account and numbers."""
+"""A business of one test at a Cloud API that tests share: its app, token, business account and numbers.
+
+And what a customer of a provider has.
+"""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -7,8 +10,10 @@ from support.cluster.scene import secret
 from support.simulators.cloud import Cloud
 from support.simulators.cloud_number import CloudNumber
 from support.simulators.graph_tokens import MESSAGING, Token
+from support.simulators.provider import Provider
 
 API, TOKEN_SECRET, APP_SECRET = "meta", "meta-token", "meta-app"
+_PROVIDER_KEYS, _PROVIDER_CA = "provider-keys", "provider-ca"
 _FIRST_WABA = 102290129340399
 
 
@@ -60,3 +65,23 @@ class Business:
     def strays(self, token: Token) -> list[str]:
         """Return the paths of requests with a token that were for no number at all."""
         return [record.path for record in self.cloud.elsewhere.requests if record.token == token.name]
+
+
+def provider_api(provider: Provider) -> dict[str, Any]:
+    """Return an entry of `spec.apis` that leads to a provider."""
+    return {
+        "name": "bsp",
+        "type": "Provider",
+        "provider": {
+            "url": provider.url,
+            "apiKeyHeader": provider.header,
+            "apiKeySecretRef": {"name": _PROVIDER_KEYS, "key": "{digits}"},
+            "tls": {"caSecretRef": {"name": _PROVIDER_CA, "key": "ca.crt"}},
+        },
+    }
+
+
+def provider_secrets(provider: Provider) -> list[dict[str, Any]]:
+    """Return the Secrets with the API keys of all numbers and with the provider's CA."""
+    api_keys = {number.digits: provider.key(number.number) for number in provider.numbers.values()}
+    return [secret(_PROVIDER_KEYS, api_keys), secret(_PROVIDER_CA, {"ca.crt": provider.certificate.authority})]
