@@ -20,7 +20,7 @@ INSTALL_LOCKED := $(INSTALL) --only-binary :all: --require-hashes
 
 # Each worker starts an API server, so at most four.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4
-PURE := operator/bek_operator/crd/*,operator/bek_operator/keys/*,operator/bek_operator/net/*,operator/bek_operator/numbers/*,operator/bek_operator/status/*
+PURE := operator/bek_operator/crd/*,operator/bek_operator/endpoint/*,operator/bek_operator/keys/*,operator/bek_operator/net/*,operator/bek_operator/numbers/*,operator/bek_operator/status/*
 
 LOCKER := .make/lock
 LOCK := $(LOCKER)/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --only-binary :all: \

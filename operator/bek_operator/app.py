@@ -36,6 +36,7 @@ from bek_operator.supervise import supervise
 from bek_operator.times import Clock, steady_clock
 from bek_operator.whatsapp.backend import Backends
 from bek_operator.whatsapp.cloud.backend import Cloud
+from bek_operator.whatsapp.flow_endpoint import FlowEndpointClient
 from bek_operator.whatsapp.on_premises.backend import OnPremises
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
 
@@ -99,7 +100,8 @@ async def _work(settings: Settings, limits: Limits, restore_signals: Callable[[]
         leadership = _leadership(settings, client)
         if settings.lease:
             metrics.process.watch_leader(settings.lease.name, leadership.is_leader)
-        backends = _backends(settings, clock, metrics, leadership.may_call)
+        direct, external = _http_clients(settings, leadership.may_call)
+        backends = _backends(settings, clock, metrics, direct, external)
         stack.push_async_callback(backends.close)
         leader_client = LeaderClient(client, leadership.is_leader)
         objects = Objects(leader_client, settings.namespaces, settings.watch_label_selector)
@@ -109,6 +111,7 @@ async def _work(settings: Settings, limits: Limits, restore_signals: Callable[[]
             secrets=SecretReader(client),
             events=Events(leader_client, socket.gethostname()),
             backend=metrics.apis.backend(backends),
+            endpoints=FlowEndpointClient(external, observe=metrics.apis.calls(apis.FLOWS_ENDPOINT)),
             limits=backends,
             instruments=metrics.work,
         )
@@ -177,14 +180,18 @@ def _leadership(settings: Settings, client: Client) -> Leadership:
     return Elector(Leases(client, settings.lease.namespace, settings.lease.name), identity)
 
 
-def _backends(settings: Settings, clock: Clock, metrics: Metrics, may_send: Callable[[], bool]) -> Backends:
+def _http_clients(settings: Settings, may_send: Callable[[], bool]) -> tuple[HttpClient, HttpClient]:
+    """Return the client for On-Premises, and the one for all else, which uses the proxy if there is one."""
     user_agent = f"bek-operator/{version('bek-operator')}"
     resolver = Resolver(settings.hosts.names_address)
     direct = HttpxClient(resolver, user_agent=user_agent, may_send=may_send)
-    external: HttpClient = direct
-    if settings.cloud_proxy:
-        proxied = HttpxClient(resolver, user_agent=user_agent, may_send=may_send, proxy=settings.cloud_proxy)
-        external = ProxyRoutes(direct, proxied)
+    if not settings.cloud_proxy:
+        return direct, direct
+    proxied = HttpxClient(resolver, user_agent=user_agent, may_send=may_send, proxy=settings.cloud_proxy)
+    return direct, ProxyRoutes(direct, proxied)
+
+
+def _backends(settings: Settings, clock: Clock, metrics: Metrics, direct: HttpClient, external: HttpClient) -> Backends:
     rate_limiters = RateLimiters()
     metrics.apis.watch_usage(lambda: rate_limiters.usage(clock()))
     return Backends(

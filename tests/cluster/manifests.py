@@ -38,6 +38,7 @@ def small() -> Manifest:
             "apis": [_first_api(), _second_api(), _last_api()],
             "phoneNumbers": [_first_number(), _second_number(), _last_number()],
             "rollout": _rollout(),
+            "flowsEndpoint": flows_endpoint(),
         }
     )
 
@@ -68,6 +69,7 @@ def large(bulk: str = "OnPremises") -> Manifest:
             "apis": [_first_api(), _second_api(), *(entry for name in TYPES for entry in entries[name]), _last_api()],
             "phoneNumbers": [_first_number(), _second_number(), *numbers, _last_number()],
             "rollout": _rollout(),
+            "flowsEndpoint": flows_endpoint(),
         }
     )
 
@@ -115,6 +117,19 @@ def provider(name: str, url: str, key: str) -> dict[str, Any]:
                 "serverName": ".".join(["s" * 49] * 5),
             },
         },
+    }
+
+
+def flows_endpoint() -> dict[str, Any]:
+    """Return a Flow endpoint with every field set, each as long as it may be."""
+    return {
+        "url": _padded_url("https://flows.example.com/"),
+        "appSecretRef": {"name": "a" * LONGEST_NAME, "key": "k" * LONGEST_NAME},
+        "tls": {
+            "caSecretRef": {"name": "a" * LONGEST_NAME, "key": "k" * LONGEST_NAME},
+            "serverName": ".".join(["s" * 49] * 5),
+        },
+        "policy": "Report",
     }
 
 

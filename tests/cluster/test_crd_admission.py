@@ -50,6 +50,12 @@ NO_ID = "`phoneNumberID` must be set for a number whose api has {phoneNumberID} 
 SERVER_NAME = "must be a DNS name in lower case, such as whatsapp-web-service"
 
 
+ENDPOINT = "flowsEndpoint"
+ENDPOINT_FIELD = "spec.flowsEndpoint"
+WITHOUT_SLASH = 'without "/" at its end'
+ENDPOINT_NAME = "must be a DNS name in lower case, such as flows.example.com"
+
+
 class Refused(NamedTuple):
     """What is wrong, how to get there, and what the server says about which field."""
 
@@ -73,6 +79,11 @@ def header(value: str, message: str = HEADER) -> Refused:
     """Return a refusal of the name of a header for API keys."""
     changes = {f"{PROVIDER}.apiKeyHeader": value}
     return Refused(f"the header {value!r}", changes, f"{PROVIDER_FIELD}.apiKeyHeader", message)
+
+
+def flows(what: str, value: str, message: str) -> Refused:
+    """Return a refusal of the URL of a Flow endpoint."""
+    return Refused(what, {f"{ENDPOINT}.url": value}, f"{ENDPOINT_FIELD}.url", message)
 
 
 def number(what: str, value: str) -> Refused:
@@ -334,6 +345,8 @@ REFUSED = [
             (f"{PROVIDER}.tls.caSecretRef", f"{PROVIDER_FIELD}.tls.caSecretRef", "CA"),
             ("apis.-1.cloud.tokenSecretRef", "spec.apis[{last_api}].cloud.tokenSecretRef", "-token"),
             ("apis.-1.cloud.appSecretRef", "spec.apis[{last_api}].cloud.appSecretRef", "other/app"),
+            (f"{ENDPOINT}.appSecretRef", f"{ENDPOINT_FIELD}.appSecretRef", "App"),
+            (f"{ENDPOINT}.tls.caSecretRef", f"{ENDPOINT_FIELD}.tls.caSecretRef", "a b"),
         )
     ),
     *(
@@ -348,6 +361,8 @@ REFUSED = [
             (f"{PROVIDER}.apiKeySecretRef.key", PARTNER_KEY, "{digits}/{phoneNumber}"),
             ("apis.-1.cloud.tokenSecretRef.key", "spec.apis[{last_api}].cloud.tokenSecretRef.key", "tökén"),
             ("apis.-1.cloud.appSecretRef.key", "spec.apis[{last_api}].cloud.appSecretRef.key", "{secret}"),
+            (f"{ENDPOINT}.appSecretRef.key", f"{ENDPOINT_FIELD}.appSecretRef.key", "a/b"),
+            (f"{ENDPOINT}.tls.caSecretRef.key", f"{ENDPOINT_FIELD}.tls.caSecretRef.key", ".."),
         )
     ),
     Refused("checks every second", {"intervalSeconds": 1}, "spec.intervalSeconds", "greater than or equal to 10"),
@@ -369,6 +384,27 @@ REFUSED = [
         {"rollout.firstNumber.phoneNumber": "+15550009999"},
         "spec.rollout.firstNumber.phoneNumber",
         "`rollout.firstNumber.phoneNumber` must be listed in `phoneNumbers`",
+    ),
+    flows("a Flow endpoint without TLS", "http://flows", HTTPS),
+    flows("a Flow endpoint with a placeholder", "https://flows/{digits}", HTTPS),
+    flows("a Flow endpoint with a query", "https://flows/?x=1", HTTPS),
+    flows("a Flow endpoint with a slash too many", "https://flows/whatsapp/", WITHOUT_SLASH),
+    flows("a Flow endpoint that climbs", "https://flows/../whatsapp", DOTS),
+    flows("a Flow endpoint at port 65536", "https://flows:65536", PORT),
+    flows("a Flow endpoint at a number", "https://2130706433/whatsapp", HOST),
+    flows("a Flow endpoint with a hyphen at the end", "https://flows-.example.com", LABELS),
+    Refused("a Flow endpoint without URL", {f"{ENDPOINT}.url": None}, f"{ENDPOINT_FIELD}.url", "Required value"),
+    Refused(
+        "a Flow endpoint's server name that is an address",
+        {f"{ENDPOINT}.tls.serverName": "192.0.2.7"},
+        f"{ENDPOINT_FIELD}.tls.serverName",
+        ENDPOINT_NAME,
+    ),
+    Refused(
+        "a policy that does not exist",
+        {f"{ENDPOINT}.policy": "Ask"},
+        f"{ENDPOINT_FIELD}.policy",
+        'Unsupported value: "Ask": supported values: "Gate", "Report"',
     ),
     *(
         Refused(f"a pause of {value} s", {"rollout.firstNumber.pauseSeconds": value}, PAUSE, message)
@@ -478,6 +514,17 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("the longest interval", {"intervalSeconds": 604800}),
     ("reading only", {"publishPolicy": "Never"}),
     ("suspended", {"suspend": True}),
+    ("no Flow endpoint", {ENDPOINT: None}),
+    *(
+        (f"a Flow endpoint at {address}", {ENDPOINT: {"url": address}})
+        for address in (
+            "https://flows",
+            "https://flows/",
+            "https://192.0.2.7:8443/a/b",
+            "https://flows.example.com/a-b",
+        )
+    ),
+    ("a Flow endpoint that gates", {f"{ENDPOINT}.policy": "Gate"}),
     ("no rollout", {"rollout": None}),
     ("a rollout of which nothing is said", {"rollout": {}}),
     ("a rollout to all at once", {"rollout": {"type": "AllAtOnce"}}),

@@ -379,6 +379,7 @@ def test_sharding(place: Place) -> None:
     place.wait()
     place.run(f"kubectl create -f - <<< '{json.dumps(lost())}'")
     with Reader("docs/sharding.md", place.terminal) as reader:
+        reader.follow("From one operator to shards")
         *_, without = reader.follow("Three shards")
         assert len(place.controllers.operators) == 3
         assert [row[1] for row in table(without)] == ["NAME", "lost"]
@@ -387,6 +388,8 @@ def test_sharding(place: Place) -> None:
             kubectl annotate bek flows bek.dev/requested-at=moved
             kubectl wait bek flows --for=jsonpath='{.status.lastHandledReconcileAt}'=moved
         """)
+        reader.follow("Back to one operator")
+        assert len(place.controllers.operators) == 1
 
     assert place.publishes == 1
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bek_operator.controller.endpoint_reconciler import EndpointClient
 from bek_operator.controller.informer import Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.manager import Manager, Ports
@@ -11,9 +12,12 @@ from bek_operator.controller.workqueue import Limits
 from bek_operator.crd.types import ObjectKey
 from bek_operator.numbers.endpoint import Endpoint
 from bek_operator.whatsapp.backend import Backend
+from bek_operator.whatsapp.flow_endpoint import FlowEndpointClient
 from support import keys
 from support.builders import egress
 from support.fakes import FakeEvents, FakeLimits, FakeObjects, FakePhones, FakeSecrets, now
+from support.simulators.flows_endpoint import FlowsEndpointCore
+from support.simulators.in_process import DirectClient
 from support.virtual_time import until
 
 READY = ("True", "Succeeded")
@@ -24,6 +28,7 @@ class World:
 
     Attributes:
         backend: Calls the numbers' APIs; `phones`, unless replaced before the operator starts.
+        flows: The Flow endpoint that objects can name; it holds the first key. `endpoints` sends the pings to it.
         limits: How many numbers of one limiter key are worked on at once, likewise.
         instruments: Measure the work; by default not at all.
     """
@@ -35,6 +40,8 @@ class World:
         self.phones = FakePhones()
         self._numbers_at_once = numbers_at_once
         self.backend: Backend[Endpoint] = self.phones
+        self.flows = FlowsEndpointCore(keys.rsa(), clock=now)
+        self.endpoints: EndpointClient = FlowEndpointClient(DirectClient(self.flows))
         self.limits: Limits = FakeLimits(per_host)
         self.instruments: Instruments = NoInstruments()
         self._watch_secrets = watch_secrets
@@ -67,6 +74,7 @@ class World:
             secrets=self.secrets,
             events=self.events,
             backend=self.backend,
+            endpoints=self.endpoints,
             limits=self.limits,
             instruments=self.instruments,
         )

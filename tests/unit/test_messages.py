@@ -74,6 +74,7 @@ one that is computed, `%s` and `%g` for the values of a log line. A log line has
 """
 PACKAGES: Final[Mapping[str, str]] = {
     "numbers": "Rows of the status",
+    "endpoint": "Flow endpoint",
     "status": "Conditions and events",
     "keys": "Keys",
     "crd": "Specs that cannot be read",

@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
-from bek_operator.crd.reasons import ObjectReason, Reason
+from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
 from support.cluster.crd import CRD_FILE
 from support.kustomize import BUILDS, build
 
@@ -174,10 +174,10 @@ def test_reasons_are_documented_most_severe_first() -> None:
     """The object shows the most severe one."""
     documented = re.findall(r"^\| `(\w+)` \|", REASONS, re.MULTILINE)
 
-    assert documented == [*reversed(ObjectReason), *reversed(Reason)]
+    assert documented == [*reversed(ObjectReason), *reversed(EndpointReason), *reversed(Reason)]
 
 
-@pytest.mark.parametrize("reason", [*Reason, *ObjectReason])
+@pytest.mark.parametrize("reason", [*Reason, *ObjectReason, *EndpointReason])
 def test_every_reason_is_documented(reason: str) -> None:
     """In docs/reasons.md."""
     assert re.search(rf"^\|[^|]*`{reason}`", REASONS, re.MULTILINE)

@@ -5,6 +5,7 @@ from typing import Final
 
 from bek_operator.controller.workqueue import Due, Priority
 from bek_operator.crd.reasons import AT_EASE, Reason
+from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.numbers.facts import NumberFacts
 
 CHECKS_EVERY: Final = 1.0
@@ -38,6 +39,18 @@ def number_due(
         at = math.ceil(at / CHECKS_EVERY) * CHECKS_EVERY
     suspect = _is_suspect(facts, before)
     return Due(at=at, priority=priority, limiter_key=facts.target.limiter_key, suspect=suspect)
+
+
+def endpoint_due(facts: EndpointFacts) -> Due | None:
+    """Return when a Flow endpoint is due, and its priority; `None` while it cannot be called."""
+    if facts.target.problem:
+        return None
+    at, priority = facts.due, Priority.CHECK if facts.verdict.holds_key else Priority.REPAIR
+    if facts.is_unfinished:
+        priority = Priority.USER
+    elif priority is Priority.CHECK:
+        at = math.ceil(at / CHECKS_EVERY) * CHECKS_EVERY
+    return Due(at=at, priority=priority, limiter_key=facts.target.limiter_key, suspect=facts.failing is not None)
 
 
 def _is_suspect(facts: NumberFacts, before: NumberFacts | None) -> bool:

@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from bek_operator.cluster.secrets import SecretContent
-from bek_operator.controller.due import due_at, number_due
+from bek_operator.controller.due import due_at, endpoint_due, number_due
 from bek_operator.controller.result import Enqueue, Result
 from bek_operator.controller.secret_cache import SecretCache
-from bek_operator.controller.state import REPLACEMENT_SECONDS, KeyState, NumberKey, Running
+from bek_operator.controller.secrets_state import REPLACEMENT_SECONDS
+from bek_operator.controller.state import EndpointKey, KeyState, NumberKey, Running
 from bek_operator.controller.status_writer import StatusWriter
 from bek_operator.controller.store import Store
 from bek_operator.controller.workqueue import Due, Limits, Priority
@@ -24,6 +25,9 @@ from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import ObjectReason
 from bek_operator.crd.status import Status
 from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
+from bek_operator.endpoint import facts as endpoint_facts
+from bek_operator.endpoint.facts import EndpointFacts
+from bek_operator.endpoint.target import EndpointTarget, endpoint_target
 from bek_operator.keys.cache import KeyCache
 from bek_operator.keys.public_key import InvalidKey, PublicKey
 from bek_operator.numbers.carry_over import expired, interrupts, restore_from_status, with_target
@@ -117,7 +121,8 @@ class KeyReconciler:
 
     def _status(self, state: KeyState, key: PublicKey | Blocked, now: float) -> Status:
         limited = self._rate_limited_count(state, now)
-        return status_of(state.resource, key, state.facts, now, rate_limited_count=limited)
+        endpoint = state.endpoint.facts if state.endpoint else None
+        return status_of(state.resource, key, state.facts, now, endpoint=endpoint, rate_limited_count=limited)
 
     def _take_in(self, ref: ObjectKey, resource: BusinessEncryptionKey | None) -> Result:
         """Store an object; return the other objects that this affects, and its numbers to cancel if it is gone."""
@@ -167,6 +172,7 @@ class KeyReconciler:
         data = {name: one if isinstance(one, Missing) else one.data for name, one in secrets.items()}
         targets = targets_of(state.resource, spec, key, data, self._egress, self._store.denied(ref, spec))
         facts = {target.number: _facts(target, before.get(target.number), state, now) for target in targets}
+        asking = self._set_endpoint(state, endpoint_target(state.resource, spec, key, targets, data, self._egress))
         self._store.set_targets(ref, key, facts.values(), now)
         called = {} if spec.suspend else {number: one for number, one in facts.items() if not one.target.problem}
         enqueue = []
@@ -178,13 +184,25 @@ class KeyReconciler:
             # A running reconcile continues with the new facts.
             if due and not isinstance(state.numbers[number].phase, Running):
                 enqueue.append(Enqueue(NumberKey(ref, number), due))
-        left = [one for one in before if one not in called or interrupts(called[one], before[one])]
-        return Result(cancel=tuple(NumberKey(ref, one) for one in left), enqueue=tuple(enqueue))
+        left = [NumberKey(ref, one) for one in before if one not in called or interrupts(called[one], before[one])]
+        return Result(cancel=(*asking.cancel, *left), enqueue=(*asking.enqueue, *enqueue))
+
+    def _set_endpoint(self, state: KeyState, target: EndpointTarget | None) -> Result:
+        """Set what to ask the Flow endpoint; return its key, to cancel and to enqueue as necessary."""
+        ref, before, now = state.resource.ref, state.endpoint, self._clock()
+        facts = _endpoint_facts(target, before.facts if before else None, state, now) if target else None
+        self._store.endpoints.set(ref, facts)
+        is_same = before is not None and facts is not None and before.facts.target == facts.target
+        due = None if facts is None or state.is_suspended else endpoint_due(facts)
+        key = EndpointKey(ref)
+        return Result(
+            cancel=() if before is None or (is_same and due) else (key,), enqueue=(Enqueue(key, due),) if due else ()
+        )
 
     def _block(self, state: KeyState, blocked: Blocked) -> Result:
         ref = state.resource.ref
         self._store.block(ref, blocked)
-        return Result(cancel=tuple(NumberKey(ref, number) for number in state.numbers))
+        return Result(cancel=tuple(state.callees))
 
     def _enqueue(self, state: KeyState, numbers: Iterable[str], *, reached: bool = False) -> tuple[Enqueue, ...]:
         ref, now = state.resource.ref, self._clock()
@@ -206,6 +224,17 @@ class KeyReconciler:
             for limiter_key, count in counts.items()
             if self._limits.available_at(limiter_key, now, urgent=True) > now
         )
+
+
+def _endpoint_facts(target: EndpointTarget, before: EndpointFacts | None, state: KeyState, now: float) -> EndpointFacts:
+    """Return the facts about a Flow endpoint for its current target; one that was not asked for a while is asked."""
+    if before is None:
+        due = now + target.interval * random.random()  # noqa: S311 - jitter
+        resource = state.resource
+        facts = endpoint_facts.restored(target, resource.status, resource.generation, now=now, due=due)
+    else:
+        facts = endpoint_facts.with_target(before, target, now)
+    return endpoint_facts.expired(facts, now) if not state.is_suspended and state.inactive else facts
 
 
 def _facts(target: Target, before: NumberFacts | None, state: KeyState, now: float) -> NumberFacts:

@@ -1,4 +1,4 @@
-"""The manager: two work queues over one store, while it runs.
+"""The manager: three work queues over one store, while it runs.
 
 It starts from the objects that the informer holds, and the informer reports each change of an object or a Secret.
 """
@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bek_operator.cluster.errors import ClusterError
+from bek_operator.controller.endpoint_reconciler import EndpointClient, EndpointReconciler
 from bek_operator.controller.informer import RESYNC_SECONDS, Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.key_reconciler import KeyReconciler
 from bek_operator.controller.number_reconciler import NumberReconciler
 from bek_operator.controller.result import Result
 from bek_operator.controller.secret_cache import SecretCache, SecretSource
-from bek_operator.controller.state import NumberKey
+from bek_operator.controller.state import EndpointKey, NumberKey
 from bek_operator.controller.status_writer import EventPoster, StatusWriter
 from bek_operator.controller.store import Store
 from bek_operator.controller.workers import Workers
@@ -31,7 +32,8 @@ from bek_operator.whatsapp.backend import Backend
 log = logging.getLogger(__name__)
 
 _OBJECTS_AT_ONCE = 32
-_OBJECTS, _NUMBERS = "businessencryptionkey", "phonenumber"
+_ENDPOINTS_AT_ONCE = 16
+_OBJECTS, _NUMBERS, _ENDPOINTS = "businessencryptionkey", "phonenumber", "flowsendpoint"
 
 _LAST_WRITES_SECONDS: Final = 3.0
 
@@ -44,6 +46,7 @@ class Ports:
     secrets: SecretSource
     events: EventPoster
     backend: Backend[Endpoint]
+    endpoints: EndpointClient
     limits: Limits
     instruments: Instruments = field(default_factory=NoInstruments)
 
@@ -75,14 +78,26 @@ class Manager:
             "numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock, _number
         )
 
+        endpoints: WorkQueue[EndpointKey] = measured.work_queue(_ENDPOINTS, _ENDPOINTS_AT_ONCE, ports.limits)
+        asking = EndpointReconciler(store=store, client=ports.endpoints, clock=clock)
+        self._endpoints = Workers(
+            "endpoints", endpoints, measured.reconciler(_ENDPOINTS, asking), self._apply, clock, _endpoint
+        )
+
     def _apply(self, result: Result) -> None:
-        for number in result.cancel:
-            self._numbers.cancel(number)
-        for one in result.enqueue:
-            if isinstance(one.key, NumberKey):
-                self._numbers.add(one.key, one.due)
+        for key in result.cancel:
+            if isinstance(key, NumberKey):
+                self._numbers.cancel(key)
             else:
-                self._objects.add(one.key, one.due)
+                self._endpoints.cancel(key)
+        for one in result.enqueue:
+            match one.key:
+                case NumberKey():
+                    self._numbers.add(one.key, one.due)
+                case EndpointKey():
+                    self._endpoints.add(one.key, one.due)
+                case _:
+                    self._objects.add(one.key, one.due)
 
     def on_object_change(self, ref: ObjectKey) -> None:
         """Enqueue an object that was added, changed or deleted, or that must be read."""
@@ -106,6 +121,7 @@ class Manager:
                     {
                         "workers of objects": self._objects.run(),
                         "workers of numbers": self._numbers.run(),
+                        "workers of endpoints": self._endpoints.run(),
                         "events": self._events.run(),
                         "expiry of Secrets": self._expire_secrets_periodically(),
                     }
@@ -159,3 +175,8 @@ def _object(ref: ObjectKey) -> dict[str, str]:
 def _number(ref: NumberKey) -> dict[str, str]:
     """Return the fields of every log line about a number."""
     return {**_object(ref.object), "number": ref.number}
+
+
+def _endpoint(ref: EndpointKey) -> dict[str, str]:
+    """Return the fields of every log line about a Flow endpoint."""
+    return _object(ref.object)

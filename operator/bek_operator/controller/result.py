@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from bek_operator.controller.state import NumberKey
+from bek_operator.controller.state import EndpointKey, NumberKey
 from bek_operator.controller.workqueue import Due
 from bek_operator.crd.types import ObjectKey
 
@@ -15,7 +15,7 @@ K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 class Enqueue:
     """Another key to enqueue."""
 
-    key: ObjectKey | NumberKey
+    key: ObjectKey | NumberKey | EndpointKey
     due: Due
 
 
@@ -25,12 +25,13 @@ class Result:
 
     Attributes:
         requeue: When the same key is due again, unless it was cancelled or is due before.
-        cancel: Numbers to cancel: running reconciles end, except for a publish. Applied before `enqueue`.
+        cancel: Numbers and endpoints to cancel: running reconciles end, except for a publish. Applied before
+            `enqueue`.
         enqueue: Other keys that are due because of this one.
     """
 
     requeue: Due | None = None
-    cancel: tuple[NumberKey, ...] = ()
+    cancel: tuple[NumberKey | EndpointKey, ...] = ()
     enqueue: tuple[Enqueue, ...] = ()
 
 

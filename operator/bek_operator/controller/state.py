@@ -1,27 +1,22 @@
 """The state of objects and their numbers: values, and the two records of them, which only the store changes."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, Self
 
-from bek_operator.cluster.secrets import MOST_WRITERS
 from bek_operator.controller.due import due_at
+from bek_operator.controller.secrets_state import SecretsState
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.types import ObjectKey, Spec
+from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.facts import NumberFacts
-from bek_operator.numbers.rollout import CANARY_SECONDS, OPEN, RolloutGate, rollout_gate
+from bek_operator.numbers.rollout import CANARY_SECONDS, OPEN, RolloutGate, rollout_gate, unproven_gate
 from bek_operator.status.compute import Blocked
-
-REPLACEMENT_SECONDS: Final = 2.0
-"""A missing Secret is reported after this: it may be replaced by deleting and creating it."""
 
 WRITE_SECONDS: Final = 1.0
 """The least time between two writes of an object's status, on average."""
-
-_WRITERS_KEPT_SECONDS: Final = 3600.0
 
 ANSWER_SECONDS: Final = 0.1
 """A write waits so long for the answers of numbers: after a change, and once no number waits for a worker any more."""
@@ -35,6 +30,12 @@ class NumberKey(NamedTuple):
 
     object: ObjectKey
     number: str
+
+
+class EndpointKey(NamedTuple):
+    """The Flow endpoint of an object."""
+
+    object: ObjectKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,63 +79,17 @@ class NumberState:
         return not facts.observed or facts.check_requested or isinstance(self.phase, Queued | Running)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretsState:
-    """The state of the Secrets that an object names.
+@dataclass(slots=True)
+class EndpointState:
+    """The state of an object's Flow endpoint."""
 
-    Attributes:
-        versions: By name, the resourceVersion that the targets were made from; empty for a Secret that was missing.
-        stale_since: The number of the store's sequence after which they must be read again before the next decision;
-            `None` while they need not be.
-        read_again_at: When they become stale without an event.
-        missing_since: When a Secret was found missing, until that is reported.
-        writers: Field managers of the key's Secret, each with when it was last seen.
-    """
+    facts: EndpointFacts
+    phase: Phase = Idle()
 
-    versions: Mapping[str, str] = field(default_factory=dict)
-    stale_since: int | None = 0
-    read_again_at: float = math.inf
-    missing_since: float | None = None
-    writers: Mapping[str, float] = field(default_factory=dict)
-
-    def is_due(self, now: float) -> bool:
-        """Return whether the Secrets must be read now."""
-        return self.stale_since is not None or now >= self.read_again_at
-
-    def after_read(self, versions: Mapping[str, str], now: float) -> Self:
-        """Return the state after a read; a Secret that disappeared counts as present for `REPLACEMENT_SECONDS`."""
-        if not any(not versions[name] for name, version in self.versions.items() if version):
-            return replace(self, versions=versions, missing_since=None)
-        missing_since = now if self.missing_since is None else self.missing_since
-        if now - missing_since < REPLACEMENT_SECONDS:
-            return replace(self, missing_since=missing_since)
-        return replace(self, versions=versions, missing_since=None)
-
-    def with_writers(self, names: Iterable[str], now: float) -> Self:
-        """Return the state with the field managers; of two that overwrite each other the Secret names only the last."""
-        seen = {**self.writers, **dict.fromkeys(names, now)}
-        latest = sorted(seen, key=lambda name: seen[name], reverse=True)[:MOST_WRITERS]
-        return replace(self, writers={name: seen[name] for name in latest if now - seen[name] < _WRITERS_KEPT_SECONDS})
-
-
-class SecretIndex:
-    """Which objects name a Secret."""
-
-    def __init__(self) -> None:
-        self._naming: dict[tuple[str, str], set[ObjectKey]] = defaultdict(set)
-
-    def naming(self, namespace: str, secret: str) -> frozenset[ObjectKey]:
-        """Return the objects that name a Secret."""
-        return frozenset(self._naming.get((namespace, secret), ()))
-
-    def replace(self, ref: ObjectKey, before: Iterable[str], after: Iterable[str]) -> None:
-        """Record which Secrets an object names now."""
-        for secret in after:
-            self._naming[ref.namespace, secret].add(ref)
-        for secret in set(before) - set(after):
-            self._naming[ref.namespace, secret].discard(ref)
-            if not self._naming[ref.namespace, secret]:
-                del self._naming[ref.namespace, secret]
+    @property
+    def is_unfinished(self) -> bool:
+        """Return whether a ping is running or pending that a user may wait for."""
+        return self.facts.is_unfinished or isinstance(self.phase, Running)
 
 
 @dataclass(slots=True)
@@ -146,24 +101,24 @@ class Work:
     begun_at: float = -math.inf
 
     @classmethod
-    def on(cls, numbers: Iterable[NumberState]) -> Self:
-        """Return the work on these numbers."""
+    def on(cls, callees: Iterable[NumberState | EndpointState]) -> Self:
+        """Return the work on these numbers, and on the Flow endpoint."""
         work = cls()
-        for number in numbers:
-            work.add(number)
+        for one in callees:
+            work.add(one)
         return work
 
-    def add(self, number: NumberState) -> None:
-        """Count a number."""
-        self.unfinished += number.is_unfinished
-        if isinstance(number.phase, Running):
+    def add(self, callee: NumberState | EndpointState) -> None:
+        """Count a number, or the endpoint."""
+        self.unfinished += callee.is_unfinished
+        if isinstance(callee.phase, Running):
             self.running += 1
-            self.begun_at = max(self.begun_at, number.phase.since)
+            self.begun_at = max(self.begun_at, callee.phase.since)
 
-    def remove(self, number: NumberState) -> None:
-        """Count a number no longer; it is as it was when it was added."""
-        self.unfinished -= number.is_unfinished
-        self.running -= isinstance(number.phase, Running)
+    def remove(self, callee: NumberState | EndpointState) -> None:
+        """Count a number or the endpoint no longer; it is as it was when it was added."""
+        self.unfinished -= callee.is_unfinished
+        self.running -= isinstance(callee.phase, Running)
 
     @property
     def answered_at(self) -> float:
@@ -215,6 +170,7 @@ class KeyState:
         resource: The object as it was last read or written.
         key: The Secret's key or why there is none; `None` before its Secrets were read.
         numbers: By number, in the order of the spec.
+        endpoint: The Flow endpoint; `None` if the spec has none.
         gate: Which numbers may be published to.
         inactive: It was suspended when its Secrets were last read, so its numbers may have changed.
     """
@@ -222,7 +178,8 @@ class KeyState:
     resource: BusinessEncryptionKey
     key: PublicKey | Blocked | None = None
     numbers: dict[str, NumberState] = field(default_factory=dict)
-    secrets: SecretsState = SecretsState()
+    endpoint: EndpointState | None = None
+    secrets: SecretsState = field(default_factory=SecretsState)
     gate: RolloutGate = OPEN
     write_limit: WriteLimit = WriteLimit()
     inactive: bool = False
@@ -242,6 +199,13 @@ class KeyState:
     def is_busy(self) -> bool:
         """Return whether any of its numbers is being worked on."""
         return self.work.unfinished > 0 and not self.is_at_rest
+
+    @property
+    def callees(self) -> list[NumberKey | EndpointKey]:
+        """Return the keys of all that is called for the object."""
+        ref = self.resource.ref
+        endpoint = [EndpointKey(ref)] if self.endpoint else []
+        return [*(NumberKey(ref, one) for one in self.numbers), *endpoint]
 
     @property
     def facts(self) -> dict[str, NumberFacts]:
@@ -269,11 +233,20 @@ class KeyState:
             return False
         return row.published_at >= int(facts.published_at) and row.publishes >= facts.publishes
 
+    @property
+    def is_unproven(self) -> bool:
+        """Return whether the Flow endpoint has to open the key before numbers get it."""
+        return self.endpoint is not None and self.endpoint.facts.holds_back
+
     def judge(self, now: float) -> RolloutGate:
         """Return the current rollout gate."""
         spec = self.resource.spec
         if self.is_at_rest or not isinstance(spec, Spec) or not spec.publish:
             return OPEN
+        if self.endpoint and self.is_unproven:
+            facts = (one.facts for one in self.numbers.values())
+            if gate := unproven_gate(facts, self.endpoint.facts.verdict.message):
+                return gate
         begun = {number: one.phase.since for number, one in self.numbers.items() if isinstance(one.phase, Running)}
         return rollout_gate(spec.rollout, self.facts, self.gate, begun, now)
 

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from bek_operator.controller.due import due_at
+from bek_operator.controller.endpoint_store import EndpointStore
+from bek_operator.controller.secrets_state import SecretIndex, SecretsState
 from bek_operator.controller.state import (
     AwaitingStatusWrite,
+    EndpointKey,
     Idle,
     KeyState,
     NumberKey,
@@ -18,12 +21,10 @@ from bek_operator.controller.state import (
     Phase,
     Queued,
     Running,
-    SecretIndex,
-    SecretsState,
     Work,
 )
 from bek_operator.crd.parse import BusinessEncryptionKey
-from bek_operator.crd.reasons import Reason
+from bek_operator.crd.reasons import HELD, Reason
 from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.carry_over import interrupts, with_target
@@ -36,11 +37,12 @@ from bek_operator.status.compute import Blocked
 
 
 class Store:
-    """Objects, their numbers, which Secrets they name, and who owns which number; `lost` takes each loss found."""
+    """Objects with their numbers, endpoints and Secrets, and who owns which number; `lost` takes each loss found."""
 
     def __init__(self, lost: Callable[[Reason], None] = lambda _: None) -> None:
         self._lost = lost
         self._states: dict[ObjectKey, KeyState] = {}
+        self.endpoints = EndpointStore(self._states)
         self._ownership = Ownership()
         self._secrets = SecretIndex()
         self._sequence = 0
@@ -54,13 +56,12 @@ class Store:
 
     def facts(self, ref: NumberKey) -> NumberFacts | None:
         """Return the facts about a number."""
-        number = self._number(ref)
-        return number.facts if number else None
+        return number.facts if (number := self._number(ref)) else None
 
     # Objects.
 
-    def put(self, resource: BusinessEncryptionKey) -> tuple[list[NumberKey], list[ObjectKey]]:
-        """Store an object; return numbers to cancel, and other objects that this affects.
+    def put(self, resource: BusinessEncryptionKey) -> tuple[list[NumberKey | EndpointKey], list[ObjectKey]]:
+        """Store an object; return what to cancel, and other objects that this affects.
 
         An object that was re-created under the same name is a new one.
         """
@@ -78,13 +79,13 @@ class Store:
             self.expire_secrets(ref)
         return cancelled, [*woken, *self._expire_all(self._ownership.update(resource))]
 
-    def forget(self, ref: ObjectKey) -> tuple[list[NumberKey], list[ObjectKey]]:
-        """Drop a deleted object; return its numbers, and the other objects that this affects."""
+    def forget(self, ref: ObjectKey) -> tuple[list[NumberKey | EndpointKey], list[ObjectKey]]:
+        """Drop a deleted object; return what to cancel, and the other objects that this affects."""
         state = self._states.pop(ref, None)
         if state is None:
             return [], []
         self._secrets.replace(ref, state.secrets.versions, ())
-        return [NumberKey(ref, one) for one in state.numbers], self._expire_all(self._ownership.drop(state.resource))
+        return state.callees, self._expire_all(self._ownership.drop(state.resource))
 
     def denied(self, ref: ObjectKey, spec: Spec) -> dict[str, str]:
         """Return for each number that an object must not manage a message that names the owner."""
@@ -168,7 +169,7 @@ class Store:
             elif interrupts(one, number.facts):
                 # A running reconcile is cancelled.
                 number.phase = Idle()
-            paused = number.paused or (taken_up and one.reason is Reason.WAITING_FOR_ROLLOUT)
+            paused = number.paused or (taken_up and one.reason in HELD)
             number.facts, number.paused = one, paused and not one.target.problem
             if due_at(one, now) <= now and not isinstance(number.phase, Running):
                 number.phase = Queued()
@@ -178,9 +179,10 @@ class Store:
             state.write_limit = state.write_limit.after_change(now)
 
     def _after_targets(self, state: KeyState) -> None:
-        for number in state.numbers.values() if state.is_at_rest else ():
-            number.phase = Idle()
-        state.work = Work.on(state.numbers.values())
+        callees = [*state.numbers.values(), *([state.endpoint] if state.endpoint else ())]
+        for one in callees if state.is_at_rest else ():
+            one.phase = Idle()
+        state.work = Work.on(callees)
 
     # Work on numbers.
 
@@ -245,15 +247,15 @@ class Store:
     def allows(self, ref: NumberKey, facts: NumberFacts, now: float) -> bool:
         """Return whether the rollout permits a publish to a number."""
         state = self._states[ref.object]
-        if not state.gate.rotation and has_another_key(facts):
+        if not state.gate.rotation and (state.is_unproven or has_another_key(facts)):
             state.gate = state.judge(now)
         return state.gate.allows(facts)
 
     def pause(self, ref: NumberKey, facts: NumberFacts) -> NumberFacts:
-        """Pause a number until the rollout reaches it; it is still checked."""
+        """Pause a number until the gate permits a publish to it; it is still checked."""
         state = self._states[ref.object]
         state.numbers[ref.number].paused = True
-        facts = paused(facts, state.gate.message)
+        facts = paused(facts, state.gate.hold)
         self._update(ref, facts=facts)
         return facts
 
@@ -270,8 +272,8 @@ class Store:
                 one.paused = False
                 self._update(NumberKey(ref, number), facts=resumed(one.facts, spreading=gate.canary is None))
                 reached.append(number)
-            elif one.facts.reason is Reason.WAITING_FOR_ROLLOUT and one.facts.hold != gate.message:
-                self._update(NumberKey(ref, number), facts=paused(one.facts, gate.message))
+            elif one.facts.reason in HELD and one.facts.hold != gate.hold:
+                self._update(NumberKey(ref, number), facts=paused(one.facts, gate.hold))
         return self._queue(ref, reached)
 
     # The status.

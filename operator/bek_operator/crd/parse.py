@@ -16,6 +16,7 @@ from bek_operator.crd.types import (
     Api,
     CloudApi,
     EntryRef,
+    FlowsEndpoint,
     InvalidSpec,
     Number,
     ObjectKey,
@@ -112,6 +113,7 @@ def _read_spec(spec: Fields) -> Spec:
         publish=policy == "IfNeeded",
         suspend=spec.get("suspend", bool) or False,
         rollout=_read_rollout(spec, {number.number for number in numbers}),
+        flows_endpoint=_read_flows_endpoint(spec.optional_part("flowsEndpoint")),
     )
 
 
@@ -191,6 +193,23 @@ def _read_provider(name: str, member: Fields) -> ProviderApi:
         api_key=_read_entry_ref(member.part("apiKeySecretRef")),
         ca_bundle=ca_bundle,
         server_name=server_name,
+    )
+
+
+def _read_flows_endpoint(member: Fields | None) -> FlowsEndpoint | None:
+    if member is None:
+        return None
+    policy = member.optional_text("policy", _LONGEST_LABEL) or "Gate"
+    if policy not in {"Gate", "Report"}:
+        raise Malformed("`spec.flowsEndpoint.policy` must be Gate or Report")
+    app_secret = member.optional_part("appSecretRef")
+    ca_bundle, server_name = _read_tls(member)
+    return FlowsEndpoint(
+        url=member.text("url", _LONGEST_URL),
+        app_secret=_read_entry_ref(app_secret) if app_secret else None,
+        ca_bundle=ca_bundle,
+        server_name=server_name,
+        gate=policy == "Gate",
     )
 
 

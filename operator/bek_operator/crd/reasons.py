@@ -14,6 +14,7 @@ class Reason(StrEnum):
 
     SIGNED = "Signed"
     WAITING_FOR_ROLLOUT = "WaitingForRollout"
+    WAITING_FOR_ENDPOINT = "WaitingForEndpoint"
     PENDING = "Pending"
     FOREIGN_KEY = "ForeignKey"
     STALE_SIGNATURE = "StaleSignature"
@@ -42,7 +43,10 @@ class Reason(StrEnum):
     ACCESS_DENIED = "AccessDenied"
 
 
-AT_EASE: Final = frozenset({Reason.SIGNED, Reason.WAITING_FOR_ROLLOUT})
+HELD: Final = frozenset({Reason.WAITING_FOR_ROLLOUT, Reason.WAITING_FOR_ENDPOINT})
+"""Reasons of numbers that must not be published to yet."""
+
+AT_EASE: Final = HELD | {Reason.SIGNED}
 """Reasons of numbers that are signed or in progress: no user waits for their next check."""
 
 LACKS_THE_KEY: Final = frozenset({Reason.FOREIGN_KEY, Reason.STALE_SIGNATURE, Reason.NOT_PUBLISHED})
@@ -63,6 +67,17 @@ class ObjectReason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
 
 
+class EndpointReason(StrEnum):
+    """Reasons of the Flow endpoint."""
+
+    HOLDS_KEY = "EndpointHoldsKey"
+    PENDING = "EndpointPending"
+    UNREACHABLE = "EndpointUnreachable"
+    INVALID_ANSWER = "EndpointInvalidAnswer"
+    SIGNATURE_REFUSED = "EndpointSignatureRefused"
+    LACKS_KEY = "EndpointLacksKey"
+
+
 class Severity(IntEnum):
     """How severe a reason is by itself; a higher one is more severe, whatever the ranks."""
 
@@ -75,31 +90,32 @@ class Severity(IntEnum):
 SEVERITY: Final[Mapping[Reason, tuple[Severity, int]]] = {
     Reason.SIGNED: (Severity.HEALTHY, 0),
     Reason.WAITING_FOR_ROLLOUT: (Severity.IN_PROGRESS, 1),
-    Reason.PENDING: (Severity.IN_PROGRESS, 2),
-    Reason.FOREIGN_KEY: (Severity.TRANSIENT, 3),
-    Reason.STALE_SIGNATURE: (Severity.TRANSIENT, 4),
-    Reason.NOT_PUBLISHED: (Severity.TRANSIENT, 5),
-    Reason.CREDENTIALS_NOT_FOUND: (Severity.TRANSIENT, 6),
-    Reason.INVALID_ANSWER: (Severity.TRANSIENT, 7),
-    Reason.MAINTENANCE: (Severity.TRANSIENT, 8),
-    Reason.SERVICE_NOT_READY: (Severity.TRANSIENT, 9),
-    Reason.RATE_LIMITED: (Severity.TRANSIENT, 10),
-    Reason.UNREACHABLE: (Severity.TRANSIENT, 11),
-    Reason.UNSUPPORTED: (Severity.USER_ACTION, 12),
-    Reason.DUPLICATE_NUMBER: (Severity.USER_ACTION, 13),
-    Reason.HOST_NOT_ALLOWED: (Severity.USER_ACTION, 14),
-    Reason.INVALID_CREDENTIALS: (Severity.USER_ACTION, 15),
-    Reason.CERTIFICATE_NOT_TRUSTED: (Severity.USER_ACTION, 16),
-    Reason.KEY_CHANGES_TOO_OFTEN: (Severity.USER_ACTION, 17),
-    Reason.CONTENDED: (Severity.USER_ACTION, 18),
-    Reason.SIGNATURE_MISMATCH: (Severity.USER_ACTION, 19),
-    Reason.KEY_REJECTED: (Severity.USER_ACTION, 20),
-    Reason.NOT_ELIGIBLE: (Severity.USER_ACTION, 21),
-    Reason.NUMBER_UNKNOWN: (Severity.USER_ACTION, 22),
-    Reason.NOT_REGISTERED: (Severity.USER_ACTION, 23),
-    Reason.PASSWORD_CHANGE_REQUIRED: (Severity.USER_ACTION, 24),
-    Reason.APP_SECRET_PROOF_REQUIRED: (Severity.USER_ACTION, 25),
-    Reason.TOKEN_EXPIRED: (Severity.USER_ACTION, 26),
-    Reason.ACCESS_DENIED: (Severity.USER_ACTION, 27),
+    Reason.WAITING_FOR_ENDPOINT: (Severity.IN_PROGRESS, 2),
+    Reason.PENDING: (Severity.IN_PROGRESS, 3),
+    Reason.FOREIGN_KEY: (Severity.TRANSIENT, 4),
+    Reason.STALE_SIGNATURE: (Severity.TRANSIENT, 5),
+    Reason.NOT_PUBLISHED: (Severity.TRANSIENT, 6),
+    Reason.CREDENTIALS_NOT_FOUND: (Severity.TRANSIENT, 7),
+    Reason.INVALID_ANSWER: (Severity.TRANSIENT, 8),
+    Reason.MAINTENANCE: (Severity.TRANSIENT, 9),
+    Reason.SERVICE_NOT_READY: (Severity.TRANSIENT, 10),
+    Reason.RATE_LIMITED: (Severity.TRANSIENT, 11),
+    Reason.UNREACHABLE: (Severity.TRANSIENT, 12),
+    Reason.UNSUPPORTED: (Severity.USER_ACTION, 13),
+    Reason.DUPLICATE_NUMBER: (Severity.USER_ACTION, 14),
+    Reason.HOST_NOT_ALLOWED: (Severity.USER_ACTION, 15),
+    Reason.INVALID_CREDENTIALS: (Severity.USER_ACTION, 16),
+    Reason.CERTIFICATE_NOT_TRUSTED: (Severity.USER_ACTION, 17),
+    Reason.KEY_CHANGES_TOO_OFTEN: (Severity.USER_ACTION, 18),
+    Reason.CONTENDED: (Severity.USER_ACTION, 19),
+    Reason.SIGNATURE_MISMATCH: (Severity.USER_ACTION, 20),
+    Reason.KEY_REJECTED: (Severity.USER_ACTION, 21),
+    Reason.NOT_ELIGIBLE: (Severity.USER_ACTION, 22),
+    Reason.NUMBER_UNKNOWN: (Severity.USER_ACTION, 23),
+    Reason.NOT_REGISTERED: (Severity.USER_ACTION, 24),
+    Reason.PASSWORD_CHANGE_REQUIRED: (Severity.USER_ACTION, 25),
+    Reason.APP_SECRET_PROOF_REQUIRED: (Severity.USER_ACTION, 26),
+    Reason.TOKEN_EXPIRED: (Severity.USER_ACTION, 27),
+    Reason.ACCESS_DENIED: (Severity.USER_ACTION, 28),
 }
 """How severe each reason is, and its rank; of two for which the same must be done, the higher one is more severe."""

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bek_operator.crd.fields import objects, typed
-from bek_operator.crd.reasons import ObjectReason, Reason
+from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.times import instant, rfc3339
 
-READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
+READY, RECONCILING, STALLED, ENDPOINT_READY = "Ready", "Reconciling", "Stalled", "EndpointReady"
 
 _MOST_EARLIER_PUBLISHES = 16
-_COMPLETE = frozenset([ObjectReason.SUCCEEDED, *Reason])
+_COMPLETE = frozenset([ObjectReason.SUCCEEDED, *Reason, *EndpointReason])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,15 @@ class Row:
         """Return the publishes that count, whatever their key, oldest first."""
         last = self.published_at
         return () if last is None else (*(last - seconds for seconds in self.earlier), last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointStatus:
+    """What is known of the Flow endpoint; `opened` is the fingerprint of the key whose ping it opened last."""
+
+    reason: str
+    message: str = ""
+    opened: str | None = None
 
 
 class Rows(Mapping[str, Row]):  # noqa: PLW1641 - filled while it is read
@@ -101,6 +110,7 @@ class Status:
         desired: How many numbers there are; `signed` of them are VALID for the Secret's current key.
         fingerprint: The key that the rows describe; `key_id` is its short form.
         request: The last `requested-at` that every number was checked for.
+        endpoint: The Flow endpoint; `None` if there is none.
     """
 
     generation: int = -1
@@ -111,6 +121,7 @@ class Status:
     fingerprint: str | None = None
     key_id: str | None = None
     request: str = ""
+    endpoint: EndpointStatus | None = None
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of a type; `None` if there is none."""
@@ -148,6 +159,17 @@ def read_status(body: object) -> Status:
         fingerprint=typed(body.get("publicKeyFingerprint"), str),
         key_id=typed(body.get("keyID"), str),
         request=typed(body.get("lastHandledReconcileAt"), str) or "",
+        endpoint=_read_endpoint(body.get("flowsEndpoint")),
+    )
+
+
+def _read_endpoint(body: object) -> EndpointStatus | None:
+    if not isinstance(body, Mapping):
+        return None
+    return EndpointStatus(
+        reason=typed(body.get("reason"), str) or "",
+        message=typed(body.get("message"), str) or "",
+        opened=typed(body.get("openedFingerprint"), str),
     )
 
 
@@ -201,7 +223,14 @@ def render_status(status: Status) -> dict[str, Any]:
         body["keyID"] = status.key_id
     if status.request:
         body["lastHandledReconcileAt"] = status.request
+    if status.endpoint:
+        body["flowsEndpoint"] = _render_endpoint(status.endpoint)
     return body
+
+
+def _render_endpoint(endpoint: EndpointStatus) -> dict[str, Any]:
+    body = {"reason": endpoint.reason, "message": endpoint.message, "openedFingerprint": endpoint.opened}
+    return {name: value for name, value in body.items() if value}
 
 
 def _render_condition(one: Condition) -> dict[str, Any]:

@@ -80,6 +80,17 @@ Api = OnPremisesApi | CloudApi | ProviderApi | UnsupportedApi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlowsEndpoint:
+    """`spec.flowsEndpoint`, as written; `gate` is whether a new key waits until the endpoint opens it."""
+
+    url: str
+    app_secret: EntryRef | None = None
+    ca_bundle: EntryRef | None = None
+    server_name: str | None = None
+    gate: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
     """One entry of `spec.phoneNumbers`, with the API that serves it.
 
@@ -122,22 +133,26 @@ class Spec:
     publish: bool
     suspend: bool
     rollout: Rollout = Rollout()
+    flows_endpoint: FlowsEndpoint | None = None
 
     @property
     def secrets(self) -> frozenset[str]:
         """Return the names of all Secrets that the object refers to."""
-        return frozenset({self.key.secret, *(ref.secret for number in self.numbers for ref in _refs(number.api))})
+        callees = (*(number.api for number in self.numbers), self.flows_endpoint)
+        return frozenset({self.key.secret, *(ref.secret for one in callees for ref in _refs(one))})
 
 
-def _refs(api: Api) -> Iterator[EntryRef]:
+def _refs(callee: Api | FlowsEndpoint | None) -> Iterator[EntryRef]:
     found: tuple[EntryRef | None, ...]
-    match api:
+    match callee:
         case OnPremisesApi():
-            found = (api.credentials, api.ca_bundle)
+            found = (callee.credentials, callee.ca_bundle)
         case CloudApi():
-            found = (api.token, api.app_secret)
+            found = (callee.token, callee.app_secret)
         case ProviderApi():
-            found = (api.api_key, api.ca_bundle)
+            found = (callee.api_key, callee.ca_bundle)
+        case FlowsEndpoint():
+            found = (callee.app_secret, callee.ca_bundle)
         case _:
             found = ()
     yield from (ref for ref in found if ref)

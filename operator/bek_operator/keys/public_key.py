@@ -18,7 +18,7 @@ from typing import Final
 from cryptography.hazmat import asn1
 
 from bek_operator.keys.der import ALGORITHMS, RSA, Content, Kind, RsaPublicKey, public_key_info
-from bek_operator.keys.parts import NEEDED, is_rsa, part_of, public_key_of
+from bek_operator.keys.parts import NEEDED, is_rsa, part_of, public_key_of, refuse_unusable
 from bek_operator.keys.pem import Block, UnusableError, blocks_of_bytes, blocks_of_text, decode_base64
 
 ENTRIES: Final = ("public.pem", "private.pem", "tls.crt", "tls.key")
@@ -101,6 +101,23 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
         if other != key:
             raise InvalidKey(f"{_shown(first)} and {_shown(name)} are different keys; they must be the same")
     return key
+
+
+def numbers_of(pem: str) -> tuple[int, int]:
+    """Return exponent and modulus of a public key that WhatsApp accepts.
+
+    Raises:
+        ValueError: It is not one; nothing was computed with it.
+    """
+    if len(pem) > MAX_REMOTE_CHARACTERS:
+        raise UnreadableKey("the public key is too large")
+    (block,) = blocks_of_text(pem)
+    content = part_of(block).content
+    if content.kind is not Kind.PUBLIC or content.algorithm != RSA:
+        raise UnreadableKey("not a public RSA key")
+    key = asn1.decode_der(RsaPublicKey, content.body)
+    refuse_unusable(key)
+    return key.e, key.n
 
 
 def remote_fingerprint(text: str) -> str | None:

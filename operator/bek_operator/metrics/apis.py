@@ -15,6 +15,7 @@ from bek_operator.whatsapp.backend import Backend
 from bek_operator.whatsapp.calls import Call, CallObserver
 
 ON_PREMISES, CLOUD, PROVIDER = "OnPremises", "Cloud", "Provider"
+FLOWS_ENDPOINT: Final = "FlowsEndpoint"
 
 _NONE: Final = "none"
 # A login and a read take some 50 ms each, and a call is given up after half a minute.
@@ -27,7 +28,8 @@ class ApiMetrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "bek_api_requests_total",
-            "Requests to WhatsApp's APIs, by type of API, by operation (login, read, publish), by class of the HTTP "
+            "Requests to WhatsApp's APIs and to Flow endpoints, by type of API (or FlowsEndpoint), by operation "
+            "(login, read, publish, ping), by class of the HTTP "
             "status (2xx to 5xx, none without a response) and by error (the reason that a number shows for it, none "
             "without one).",
             ["api", "operation", "code_class", "error"],

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from bek_operator.crd.reasons import SEVERITY, Reason, Severity
+from bek_operator.crd.reasons import HELD, SEVERITY, Reason, Severity
 from bek_operator.crd.status import Row, Status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.numbers import backoff
@@ -38,7 +38,7 @@ def _restored(target: Target, recorded: Status, generation: int, *, now: float, 
         # Allows one publish: the last process may or may not have reset the back-off already.
         recent = recent[-(backoff.MOST_IN_AN_HOUR - 1) :]
     record, reading = PublishRecord(at=published_at, recent=recent), _reading_of(row)
-    signed, waiting = row.reason is Reason.SIGNED, row.reason is Reason.WAITING_FOR_ROLLOUT
+    signed, waiting = row.reason is Reason.SIGNED, row.reason in HELD
     is_signed = reading.compared_with(target.key.fingerprint) is Reason.SIGNED
     if recorded.fingerprint != target.key.fingerprint or (signed and not is_signed):
         return NumberFacts(target=target, reading=reading, published=record, due=due if signed or waiting else 0.0)
@@ -143,7 +143,7 @@ def _carried_over(facts: NumberFacts, target: Target, now: float) -> NumberFacts
         read_at=None if moved else facts.read_at,
         published=_record_for(facts, target),
         failing=NO_FAILURES,
-        hold="",
+        hold=None,
         carried=shown,
         observed=observed,
         # A new key has the number looked at in any case.

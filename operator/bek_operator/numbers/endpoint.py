@@ -74,6 +74,24 @@ class CloudEndpoint:
 Endpoint = OnPremisesEndpoint | CloudEndpoint
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowEndpoint:
+    """The business's own Flow endpoint, which decrypts what clients send.
+
+    Attributes:
+        app_secret: What requests are signed with, as Meta does; without it they are not signed.
+    """
+
+    url: Url
+    trust: ServerTrust
+    app_secret: SecretStr | None = None
+
+    @property
+    def limiter_key(self) -> str:
+        """Return the limiter key: the endpoint's host and port."""
+        return self.url.authority
+
+
 def is_token_limiter(limiter_key: str) -> bool:
     """Return whether a limiter key is a token's; otherwise it is a host's, whose name can't have that character."""
     return _BEFORE_TAG in limiter_key

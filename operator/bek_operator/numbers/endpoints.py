@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.crd.types import CloudApi, EntryRef, Number, OnPremisesApi, ProviderApi
+from bek_operator.crd.types import CloudApi, EntryRef, FlowsEndpoint, Number, OnPremisesApi, ProviderApi
 from bek_operator.net.ca_bundle import MAX_CHARACTERS, ServerTrust
 from bek_operator.net.hosts import AllowedHosts
 from bek_operator.net.url import Url
 from bek_operator.numbers.answers import Failure, Retry
-from bek_operator.numbers.endpoint import CloudEndpoint, Endpoint, OnPremisesEndpoint
-from bek_operator.numbers.identity import url_of
+from bek_operator.numbers.endpoint import CloudEndpoint, Endpoint, FlowEndpoint, OnPremisesEndpoint
+from bek_operator.numbers.identity import url_in, url_of
 from bek_operator.secret_str import SecretStr
 
 
@@ -76,6 +76,16 @@ class Endpoints:
         message = f"this version of the operator does not support APIs of type {number.api.type}"
         return Failure(reason=Reason.UNSUPPORTED, message=message, retry=Retry.TERMINAL)
 
+    def flow_endpoint(self, written: FlowsEndpoint) -> FlowEndpoint | Failure:
+        """Return the business's Flow endpoint, or why it cannot be called."""
+        try:
+            found = url_in(written.url, self._namespace)
+            url, trust = self._allowed(written, found, "`flowsEndpoint.url`")
+            secret = self._secret(written.app_secret, _LONGEST_CREDENTIAL) if written.app_secret else None
+        except _Problem as problem:
+            return problem.failure
+        return FlowEndpoint(url=url, trust=trust, app_secret=secret)
+
     def _on_premises(self, api: OnPremisesApi, number: Number) -> OnPremisesEndpoint:
         login = replace(api.credentials, entry="username")
         username = self._text(login, _LONGEST_CREDENTIAL)
@@ -85,7 +95,7 @@ class Endpoints:
                 Reason.INVALID_CREDENTIALS,
                 f"{_named(login)} must not contain a colon (HTTP basic authentication forbids it)",
             )
-        url, trust = self._allowed(api, number)
+        url, trust = self._allowed(api, url_of(api, number, self._namespace), f"`url` of api {api.name}")
         return OnPremisesEndpoint(
             url=url, trust=trust, username=username, password=password, source=f"Secret {login.secret}"
         )
@@ -103,18 +113,20 @@ class Endpoints:
     def _provider(self, api: ProviderApi, number: Number) -> CloudEndpoint:
         entry = replace(api.api_key, entry=number.fill_in(api.api_key.entry or ""))
         token = self._secret(entry, _LONGEST_TOKEN)
-        url, trust = self._allowed(api, number)
+        url, trust = self._allowed(api, url_of(api, number, self._namespace), f"`url` of api {api.name}")
         return CloudEndpoint(url=url, trust=trust, provider=True, header=api.header, token=token, source=_named(entry))
 
-    def _allowed(self, api: OnPremisesApi | ProviderApi, number: Number) -> tuple[Url, ServerTrust]:
-        found = url_of(api, number, self._namespace)
+    def _allowed(
+        self, callee: OnPremisesApi | ProviderApi | FlowsEndpoint, found: tuple[Url, str] | None, field: str
+    ) -> tuple[Url, ServerTrust]:
+        """Return what to call, and what to trust, if that is allowed; `field` is what the URL is in."""
         if found is None:
-            raise _Problem(Reason.HOST_NOT_ALLOWED, f"`url` of api {api.name} is not a valid https URL")
+            raise _Problem(Reason.HOST_NOT_ALLOWED, f"{field} is not a valid https URL")
         url, written = found
         if not self._egress.hosts.allows(url, self._namespace, cloud_host=self._egress.cloud.authority):
             raise _Problem(Reason.HOST_NOT_ALLOWED, self._egress.hosts.refusal(url))
-        ca_bundle = self._text(api.ca_bundle, MAX_CHARACTERS) if api.ca_bundle else None
-        return url, ServerTrust(ca_bundle=ca_bundle, server_name=api.server_name or written, tenant=self._namespace)
+        ca_bundle = self._text(callee.ca_bundle, MAX_CHARACTERS) if callee.ca_bundle else None
+        return url, ServerTrust(ca_bundle=ca_bundle, server_name=callee.server_name or written, tenant=self._namespace)
 
     def _secret(self, ref: EntryRef, longest: int) -> SecretStr:
         if ref not in self._hidden:

@@ -82,7 +82,7 @@ class NumberFacts:
         as_of: When the last reading was made, or the last publish ended.
         published: The record of publishes.
         failing: The failed checks since the last successful one.
-        hold: Why the number waits for the rollout; empty if it does not.
+        hold: Why the number must not be published to yet, for the rollout or the Flow endpoint.
         carried: The verdict from before a change, shown until the next response.
         observed: Whether the number was checked since its target was set.
         check_requested: Whether a check that the user requested is pending.
@@ -99,7 +99,7 @@ class NumberFacts:
     as_of: float = 0.0
     published: PublishRecord = PublishRecord()
     failing: FailureStreak = NO_FAILURES
-    hold: str = ""
+    hold: Verdict | None = None
     carried: Verdict | None = NOT_CHECKED
     observed: bool = False
     check_requested: bool = False

@@ -32,12 +32,13 @@ def url_of(api: OnPremisesApi | ProviderApi, number: Number, namespace: str) -> 
 
     A host without a dot is a Service of the object's namespace.
     """
-    return _url(number.fill_in(api.url), namespace)
+    return url_in(number.fill_in(api.url), namespace)
 
 
 # Asked for several times with every new key, and slow; equal URLs are one value.
 @lru_cache(maxsize=16_384)
-def _url(text: str, namespace: str) -> tuple[Url, str] | None:
+def url_in(text: str, namespace: str) -> tuple[Url, str] | None:
+    """Return a URL in an object of a namespace, and its host as written; `None` if it is invalid."""
     try:
         url = parse_url(text)
     except ValueError:

@@ -4,17 +4,19 @@ It applies to rotations only: at least one number holds another key as VALID, an
 number has verified the key, or is the canary, is derived from rows and spec, so that it survives a restart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bek_operator.crd.reasons import LACKS_THE_KEY, SEVERITY, Reason, Severity
 from bek_operator.crd.types import Rollout, SignatureStatus
 from bek_operator.numbers.facts import NumberFacts
+from bek_operator.numbers.verdict import Verdict
 from bek_operator.times import rfc3339
 
 CANARY_SECONDS = 10.0
 """How long the canary can be without a response before the next number replaces it."""
 
+_HAVE_THE_KEY = frozenset({Reason.SIGNED, Reason.STALE_SIGNATURE})
 _OF_OTHERS = frozenset({Reason.CONTENDED, Reason.DUPLICATE_NUMBER})
 
 
@@ -26,6 +28,7 @@ class RolloutGate:
         rotation: Whether any number holds another key as VALID.
         canary: The only number that may be published to; without one all may, unless `closed`.
         since: Since when it is the canary.
+        unproven: The Flow endpoint has not opened the key yet: no number may get it for the first time.
         closed: The key is verified, but numbers that hold another one as VALID wait for `pauseSeconds`.
         review_at: When the gate changes without a response; `None` if it does not.
         message: The message for the rows of numbers that wait.
@@ -34,6 +37,7 @@ class RolloutGate:
     rotation: bool = False
     canary: str | None = None
     since: float = 0.0
+    unproven: bool = False
     closed: bool = False
     review_at: float | None = None
     message: str = ""
@@ -44,14 +48,31 @@ class RolloutGate:
         A number that held the key before gets it back in any case; once the key is verified, a number without a VALID
         key does not wait.
         """
-        if _had_the_key(facts):
+        if had_the_key(facts):
             return True
+        if self.unproven:
+            return False
         if self.closed:
             return facts.reading.status is not SignatureStatus.VALID
         return self.canary in {None, facts.target.number}
 
+    @property
+    def hold(self) -> Verdict:
+        """Return the verdict on numbers that wait."""
+        return Verdict(Reason.WAITING_FOR_ENDPOINT if self.unproven else Reason.WAITING_FOR_ROLLOUT, self.message)
+
 
 OPEN = RolloutGate()
+
+
+def unproven_gate(known: Iterable[NumberFacts], finding: str) -> RolloutGate | None:
+    """Return the gate while the Flow endpoint has not opened the key; `None` if a number holds the key, or held it.
+
+    `finding`: what is wrong with the endpoint, in a few words.
+    """
+    if any(facts.finding in _HAVE_THE_KEY or had_the_key(facts) for facts in known):
+        return None
+    return RolloutGate(rotation=True, unproven=True, message=_UNPROVEN.format(finding=finding))
 
 
 def rollout_gate(
@@ -121,13 +142,11 @@ def _gate_for(
 def has_another_key(facts: NumberFacts) -> bool:
     """Return whether a number holds another key as VALID, and did not hold this one before."""
     return (
-        facts.reading.status is SignatureStatus.VALID
-        and facts.finding is Reason.FOREIGN_KEY
-        and not _had_the_key(facts)
+        facts.reading.status is SignatureStatus.VALID and facts.finding is Reason.FOREIGN_KEY and not had_the_key(facts)
     )
 
 
-def _had_the_key(facts: NumberFacts) -> bool:
+def had_the_key(facts: NumberFacts) -> bool:
     """Return whether a number held the key and lost it."""
     return facts.published.lost is not None or facts.cause not in {None, Reason.PENDING}
 
@@ -165,6 +184,7 @@ def _order(facts: NumberFacts) -> int:
     return int(facts.target.number)
 
 
+_UNPROVEN = "published when the Flow endpoint opens the key; it does not yet: {finding}"
 _UNDECIDED = "another number gets the new key first; this one follows (see `spec.rollout`)"
 _CANARY_PENDING = (
     "another number gets the new key first; this one follows when the key is VALID on {number}; if that fails, put "

@@ -11,7 +11,7 @@ from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry
 from bek_operator.numbers.facts import NO_FAILURES, FailureStreak, NumberFacts, PublishRecord
 from bek_operator.numbers.next_action import FRESH_SECONDS
 from bek_operator.numbers.target import Target
-from bek_operator.numbers.verdict import ACCEPTED, QUEUED
+from bek_operator.numbers.verdict import ACCEPTED, PROVEN, QUEUED, Verdict
 
 LONGEST_RETRY_AFTER = 3600.0
 
@@ -28,7 +28,7 @@ def after_read(facts: NumberFacts, reading: Reading, now: float, jitter: float) 
         published=_record_after(facts, reading, now),
         checked_at=now,
         failing=NO_FAILURES,
-        hold="",
+        hold=None,
         carried=None,
         observed=True,
         check_requested=False,
@@ -44,7 +44,7 @@ def after_reuse(facts: NumberFacts, now: float) -> NumberFacts:
         facts,
         as_of=now,
         published=_record_after(facts, facts.reading, facts.read_at or 0.0),
-        hold="",
+        hold=None,
         carried=None,
         observed=True,
         check_requested=False,
@@ -119,7 +119,7 @@ def after_publish(facts: NumberFacts, answer: Accepted | Failure, now: float) ->
         as_of=now,
         published=_record_of_publish(facts.published, answer, now),
         failing=NO_FAILURES,
-        hold="",
+        hold=None,
         carried=ACCEPTED if isinstance(answer, Accepted) else None,
         observed=True,
         due=now,
@@ -144,21 +144,23 @@ def _record_of_publish(record: PublishRecord, answer: Accepted | Failure, now: f
     return replace(record, refusal=answer, refused_at=now, refusals=record.refusals + 1)
 
 
-def paused(facts: NumberFacts, message: str) -> NumberFacts:
-    """Record that a number waits for the rollout; it is still checked.
+def paused(facts: NumberFacts, hold: Verdict) -> NumberFacts:
+    """Record that a number waits for the rollout or for the Flow endpoint; it is still checked.
 
     Its last check is valid for the new key, too.
     """
     due = max(facts.due, (facts.read_at or 0.0) + facts.target.interval)
-    return replace(facts, hold=message, carried=None, observed=True, due=due)
+    return replace(facts, hold=hold, carried=None, observed=True, due=due)
 
 
 def resumed(facts: NumberFacts, *, spreading: bool) -> NumberFacts:
     """Record that the rollout has reached a number, as canary or with the others (`spreading`)."""
     stale_at = (facts.read_at or 0.0) + min(facts.target.interval, FRESH_SECONDS)
-    queued = spreading and facts.reason is Reason.WAITING_FOR_ROLLOUT
     facts = replace(facts, due=min(facts.due, stale_at))
-    return replace(facts, hold="", carried=QUEUED) if queued else facts
+    if facts.reason is Reason.WAITING_FOR_ENDPOINT:
+        return replace(facts, hold=None, carried=PROVEN)
+    queued = spreading and facts.reason is Reason.WAITING_FOR_ROLLOUT
+    return replace(facts, hold=None, carried=QUEUED) if queued else facts
 
 
 def invalidated(facts: NumberFacts, published: Target, now: float) -> NumberFacts:
@@ -166,7 +168,7 @@ def invalidated(facts: NumberFacts, published: Target, now: float) -> NumberFact
 
     If it went to the same address, it counts for the publish back-off; for the current key only if it was that key.
     """
-    known = replace(facts, read_at=None, due=min(facts.due, now), observed=False, carried=facts.verdict, hold="")
+    known = replace(facts, read_at=None, due=min(facts.due, now), observed=False, carried=facts.verdict, hold=None)
     if published.address != facts.target.address:
         return known
     record = facts.published

@@ -55,6 +55,7 @@ class Verdict:
 NOT_CHECKED: Final = Verdict(Reason.PENDING, "not checked yet")
 ACCEPTED: Final = Verdict(Reason.PENDING, "the API accepted the key; its signature is not VALID yet")
 QUEUED: Final = Verdict(Reason.PENDING, "queued: the first number is verified, this one follows")
+PROVEN: Final = Verdict(Reason.PENDING, "queued: the Flow endpoint has opened the key")
 
 
 def verdict(facts: NumberFacts) -> Verdict:
@@ -107,8 +108,8 @@ def _report_only(facts: NumberFacts) -> Verdict | None:
     return Verdict(facts.finding, f"{_FOUND[facts.finding]}; {_REPORT_ONLY}", Retry.TERMINAL)
 
 
-def _waiting_for_rollout(facts: NumberFacts) -> Verdict | None:
-    return Verdict(Reason.WAITING_FOR_ROLLOUT, facts.hold) if facts.hold else None
+def _held(facts: NumberFacts) -> Verdict | None:
+    return facts.hold
 
 
 def _publish_refused(facts: NumberFacts) -> Verdict | None:
@@ -161,7 +162,7 @@ _CHECKS: Final[tuple[Callable[[NumberFacts], Verdict | None], ...]] = (
     _not_observed,
     _signed,
     _report_only,
-    _waiting_for_rollout,
+    _held,
     _publish_refused,
     _awaiting_signature,
     _key_changes_too_often,

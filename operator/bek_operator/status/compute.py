@@ -1,12 +1,23 @@
 """The status of an object: a pure function of its spec, its key and the facts about its numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bek_operator.crd.parse import BusinessEncryptionKey
-from bek_operator.crd.reasons import ObjectReason, Reason
-from bek_operator.crd.status import READY, RECONCILING, STALLED, Condition, Row, Rows, Status
+from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
+from bek_operator.crd.status import (
+    ENDPOINT_READY,
+    READY,
+    RECONCILING,
+    STALLED,
+    Condition,
+    EndpointStatus,
+    Row,
+    Rows,
+    Status,
+)
 from bek_operator.crd.types import InvalidSpec, Number, Spec
+from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.keys.public_key import PublicKey, key_id
 from bek_operator.numbers.facts import NumberFacts
 
@@ -36,6 +47,7 @@ def status_of(
     known: Mapping[str, NumberFacts],
     now: float,
     *,
+    endpoint: EndpointFacts | None = None,
     rate_limited_count: int = 0,
 ) -> Status:
     """Return the whole status; `resource.status` is the last one.
@@ -44,28 +56,33 @@ def status_of(
     """
     spec, before = resource.spec, resource.status
     fingerprint, handled = before.fingerprint, before.request
+    shown = endpoint.shown if endpoint else None
     if isinstance(spec, InvalidSpec):
-        rows = list(before.rows.values())
+        rows, shown = list(before.rows.values()), before.endpoint
         summary = _blocked(Blocked(ObjectReason.INVALID_SPEC, spec.message))
     elif isinstance(key, Blocked):
         rows = [before.rows.get(number.number) or _unknown(number) for number in spec.numbers]
+        shown = before.endpoint if spec.flows_endpoint else None
         summary = _suspended(resource, key) if spec.suspend else _blocked(key)
     else:
         found = [known[number.number] for number in spec.numbers if number.number in known]
         rows = [known[one.number].row if one.number in known else _unknown(one) for one in spec.numbers]
         summary = _summary(found, len(rows), key, spec, rate_limited_count)
+        summary = _with_endpoint(summary, endpoint, _known_signed(found, len(rows)) if spec.suspend else "")
         fingerprint = key.fingerprint
         done = sum(one.observed for one in found) == len(rows) and not any(one.check_requested for one in found)
+        done = done and not (endpoint and endpoint.is_unfinished)
         handled = resource.request if resource.request and done else handled
     return Status(
         generation=resource.generation,
-        conditions=_conditions(resource, summary, now),
+        conditions=_conditions(resource, summary, shown, now),
         rows=Rows(rows),
         desired=len(rows),
         signed=sum(row.reason is Reason.SIGNED for row in rows),
         fingerprint=fingerprint,
         key_id=key_id(fingerprint) if fingerprint else None,
         request=handled,
+        endpoint=shown,
     )
 
 
@@ -87,6 +104,33 @@ def _blocked(blocked: Blocked) -> _Summary:
     return _Summary(ready=False, reason=blocked.reason, message=blocked.message, abnormal=abnormal)
 
 
+def _with_endpoint(summary: _Summary, endpoint: EndpointFacts | None, suspended: str) -> _Summary:
+    """Return the summary of the numbers, together with what is known of the Flow endpoint.
+
+    With the policy Gate an object is not Ready while its endpoint does not hold the key, because then Flows are broken.
+    Of endpoint and numbers the endpoint goes first, unless only the numbers need the user. `suspended` is what is known
+    of the numbers of a suspended object.
+    """
+    if endpoint is None or not endpoint.target.gate:
+        return summary
+    found = endpoint.verdict
+    if found.holds_key and (endpoint.observed or not summary.ready):
+        return summary
+    message = f"Flow endpoint: {'not asked since the last change' if found.holds_key else found.message}"
+    if suspended:
+        message = f"{suspended}; {message}"
+        return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
+    waiting = summary.reason == Reason.WAITING_FOR_ENDPOINT
+    if found.retry is None and (summary.ready or waiting):
+        return _Summary(ready=False, reason=ObjectReason.PROGRESSING, message=message, abnormal=RECONCILING)
+    only_numbers = summary.abnormal == STALLED and not found.needs_user
+    if found.retry is None or only_numbers or summary.reason == ObjectReason.PROGRESSING:
+        return replace(summary, message=f"{summary.message}; {message}")
+    message = f"{message}; {'no number gets the key before it opens it' if waiting else summary.message}"
+    abnormal = STALLED if found.needs_user else RECONCILING
+    return _Summary(ready=False, reason=found.reason, message=message, abnormal=abnormal)
+
+
 def _summary(known: Sequence[NumberFacts], total: int, key: PublicKey, spec: Spec, rate_limited_count: int) -> _Summary:
     suspended, first = spec.suspend, spec.rollout.first
     observed = sum(one.observed for one in known)
@@ -96,7 +140,7 @@ def _summary(known: Sequence[NumberFacts], total: int, key: PublicKey, spec: Spe
         message = f"suspended; {message}" if suspended else message
         return _Summary(ready=True, reason=ObjectReason.SUCCEEDED, message=message, abnormal=None)
     if suspended:
-        message = f"suspended; {len(known) - len(unsigned)} of {_numbers(total)} known to be signed"
+        message = _known_signed(known, total)
         return _Summary(ready=False, reason=ObjectReason.SUSPENDED, message=message, abnormal=None)
     if observed < total:
         awaited = [one.target.number for one in known if not one.observed]
@@ -110,6 +154,11 @@ def _summary(known: Sequence[NumberFacts], total: int, key: PublicKey, spec: Spe
             message = f"{message}; {_unsigned_summary(failed, total, first).message}"
         return _Summary(ready=False, reason=ObjectReason.PROGRESSING, message=message, abnormal=RECONCILING)
     return _unsigned_summary(unsigned, total, first)
+
+
+def _known_signed(known: Sequence[NumberFacts], total: int) -> str:
+    signed = sum(one.reason is Reason.SIGNED for one in known)
+    return f"suspended; {signed} of {_numbers(total)} known to be signed"
 
 
 def _unsigned_summary(unsigned: Sequence[NumberFacts], total: int, first: str | None) -> _Summary:
@@ -147,17 +196,25 @@ def _numbers(count: int) -> str:
     return "1 number" if count == 1 else f"{count} numbers"
 
 
-def _conditions(resource: BusinessEncryptionKey, summary: _Summary, now: float) -> tuple[Condition, ...]:
-    def condition(kind: str, *, true: bool) -> Condition:
+def _conditions(
+    resource: BusinessEncryptionKey, summary: _Summary, endpoint: EndpointStatus | None, now: float
+) -> tuple[Condition, ...]:
+    def condition(kind: str, reason: str, message: str, *, true: bool) -> Condition:
         last = resource.status.condition(kind)
         return Condition(
             type=kind,
             true=true,
-            reason=str(summary.reason),
-            message=summary.message[:_LONGEST_MESSAGE],
+            reason=reason,
+            message=message[:_LONGEST_MESSAGE],
             generation=resource.generation,
             since=float(int(now)) if last is None or last.since is None or last.true is not true else last.since,
         )
 
-    ready = condition(READY, true=summary.ready)
-    return (ready, condition(summary.abnormal, true=True)) if summary.abnormal else (ready,)
+    reason = str(summary.reason)
+    found = [condition(READY, reason, summary.message, true=summary.ready)]
+    if summary.abnormal:
+        found.append(condition(summary.abnormal, reason, summary.message, true=True))
+    if endpoint:
+        holds = endpoint.reason == EndpointReason.HOLDS_KEY
+        found.append(condition(ENDPOINT_READY, endpoint.reason, endpoint.message, true=holds))
+    return tuple(found)

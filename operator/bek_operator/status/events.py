@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bek_operator.crd.reasons import LACKS_THE_KEY, ObjectReason, Reason
+from bek_operator.crd.reasons import LACKS_THE_KEY, EndpointReason, ObjectReason, Reason
 from bek_operator.crd.status import READY, Row, Status
 
 _QUIET = frozenset({ObjectReason.PROGRESSING, ObjectReason.SUSPENDED})
@@ -29,7 +29,12 @@ def events_of(before: Status, after: Status, causes: Mapping[str, Reason], write
     `causes`: why a number was published to, for each number that accepted a publish; `writers`: the field managers that
     recently wrote the key's Secret.
     """
-    return [*_publishes(before, after, causes), *_key_changes(before, after, writers), *_readiness(before, after)]
+    return [
+        *_publishes(before, after, causes),
+        *_key_changes(before, after, writers),
+        *_endpoint(before, after),
+        *_readiness(before, after),
+    ]
 
 
 def _readiness(before: Status, after: Status) -> Iterator[Event]:
@@ -47,6 +52,23 @@ def _readiness(before: Status, after: Status) -> Iterator[Event]:
         return
     calm = now.true or now.reason == Reason.WAITING_FOR_ROLLOUT
     yield Event(now.reason, now.message, warning=not calm)
+
+
+def _endpoint(before: Status, after: Status) -> Iterator[Event]:
+    """Yield an event when the Flow endpoint has opened another key, or begins to fail in another way."""
+    found = after.endpoint
+    if found is None or (before.endpoint and found.reason == before.endpoint.reason and _opened_same(before, after)):
+        return
+    ready = after.condition(READY)
+    if found.reason == EndpointReason.HOLDS_KEY:
+        yield Event(found.reason, f"the Flow endpoint opens key {after.key_id}", warning=False)
+    elif found.reason != EndpointReason.PENDING and not (ready and ready.reason == found.reason):
+        # Otherwise the event about readiness says it.
+        yield Event(found.reason, f"Flow endpoint: {found.message}", warning=True)
+
+
+def _opened_same(before: Status, after: Status) -> bool:
+    return (before.endpoint and before.endpoint.opened) == (after.endpoint and after.endpoint.opened)
 
 
 def _other_causes(before: Status, after: Status, reason: str) -> Iterator[Event]:

@@ -27,7 +27,7 @@ class Call:
         context: What messages about a failure name.
     """
 
-    kind: Literal["login", "read", "publish"]
+    kind: Literal["login", "read", "publish", "ping"]
     limiter_key: str
     context: MessageContext
     request: Request

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from bek_operator.numbers.endpoint import CloudEndpoint, OnPremisesEndpoint
+from bek_operator.numbers.endpoint import CloudEndpoint, FlowEndpoint, OnPremisesEndpoint
 from bek_operator.whatsapp.secret_text import flaw_of, flaw_of_access_token
 
 MAX_HOST: Final = 60
@@ -62,6 +62,17 @@ def context_of(endpoint: OnPremisesEndpoint | CloudEndpoint) -> MessageContext:
         ca_bundle="--cloud-ca",
         server_name="--cloud-url",
         flaw=_flaw("the access token", flaw_of_access_token(token)),
+    )
+
+
+def flow_context(endpoint: FlowEndpoint) -> MessageContext:
+    """Return the context of pings to a Flow endpoint."""
+    return MessageContext(
+        host=_truncate(endpoint.url.authority, MAX_HOST),
+        source="`flowsEndpoint.appSecretRef`",
+        url="`flowsEndpoint.url`",
+        ca_bundle="`flowsEndpoint.tls.caSecretRef`",
+        server_name="`flowsEndpoint.tls.serverName`",
     )
 
 

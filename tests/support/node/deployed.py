@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
+from support.cluster.apiserver import KubectlError
 from support.cluster.operator_process import NAMESPACE
 
 if TYPE_CHECKING:
@@ -18,10 +20,17 @@ if TYPE_CHECKING:
     from support.cluster.apiserver import ApiServer
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-DEPLOYMENT = "deployment/bek-operator"
+DEPLOYMENT, LEASE = "deployment/bek-operator", "lease/bek-operator"
 
 _SELECTOR = "--selector=app.kubernetes.io/name=bek-operator"
 _MOUNTED = "/etc/cloud-ca"
+# A Lease that nobody released expires after twelve.
+_LEADER_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+
+class RolloutFailed(Exception):
+    """The Pods of a Deployment did not become ready; the message has the warnings and the ends of their logs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +99,22 @@ class Deployed:
         self.wait_rolled_out()
 
     def wait_rolled_out(self) -> None:
-        """Wait until the Deployment's Pods are those that it describes, and there are no others."""
-        self.kubectl("rollout", "status", DEPLOYMENT, "--timeout=90s")
-        gone = [pod["metadata"]["name"] for pod in self._bodies() if "deletionTimestamp" in pod["metadata"]]
-        if gone:
-            self.kubectl("wait", "--for=delete", "--timeout=60s", *(f"pod/{name}" for name in gone))
+        """Wait until the Deployment's Pods are those that it describes, there are no others, and one of them leads.
+
+        Raises:
+            RolloutFailed: the new Pods do not become ready, or none of them leads.
+        """
+        try:
+            self.kubectl("rollout", "status", DEPLOYMENT, "--timeout=90s")
+        except KubectlError as error:
+            logs = self.kubectl("logs", _SELECTOR, "--tail=5", "--prefix")
+            raise RolloutFailed("\n".join([str(error), *self.warnings(), logs])) from error
+        self._wait_for_others_to_go()
+        deadline = time.monotonic() + _LEADER_SECONDS
+        while not self._leaders():
+            if time.monotonic() > deadline:
+                raise RolloutFailed(f"the Lease is held by {self.holder() or 'nobody'}, which is no Pod")
+            time.sleep(_POLL_SECONDS)  # noqa: TID251 - the pause of a poll with a deadline
 
     def pods(self) -> list[Pod]:
         """Return the Pods that are there to stay."""
@@ -102,28 +122,38 @@ class Deployed:
 
     def holder(self) -> str:
         """Return the identity of the process that holds the Lease."""
-        return self.kubectl("get", "lease/bek-operator", "--output=jsonpath={.spec.holderIdentity}")
+        return self.kubectl("get", LEASE, "--ignore-not-found", "--output=jsonpath={.spec.holderIdentity}")
 
     def leader(self) -> Pod:
-        """Return the Pod whose process holds the Lease.
-
-        Raises:
-            LookupError: there is none.
-        """
-        name = self.holder().rpartition("_")[0]
-        for pod in self.pods():
-            if pod.name == name:
-                return pod
-        raise LookupError(f"the Lease's holder {name!r} is no Pod")
+        """Return the Pod whose process holds the Lease; there is one once it is rolled out."""
+        (leader,) = self._leaders()
+        return leader
 
     def warnings(self) -> list[str]:
-        """Return reason and note of every Warning event in the operator's namespace."""
+        """Return reason and note of every Warning event in the operator's namespace, but for those on Pods that go.
+
+        The kubelet probes a Pod's readiness while it ends, too.
+        """
         found = json.loads(self.kubectl("get", "events", "--field-selector=type=Warning", "--output=json"))
-        return [f"{event['reason']}: {event['message']}" for event in found["items"]]
+        staying = {pod.name for pod in self.pods()}
+        return [
+            f"{event['involvedObject']['name']}: {event['reason']}: {event['message']}"
+            for event in found["items"]
+            if event["involvedObject"]["kind"] != "Pod" or event["involvedObject"]["name"] in staying
+        ]
 
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl in the operator's namespace; return what it prints."""
         return self._api_server.kubectl(*arguments, f"--namespace={NAMESPACE}", timeout=120).stdout
+
+    def _wait_for_others_to_go(self) -> None:
+        gone = [pod["metadata"]["name"] for pod in self._bodies() if "deletionTimestamp" in pod["metadata"]]
+        if gone:
+            self.kubectl("wait", "--for=delete", "--timeout=60s", *(f"pod/{name}" for name in gone))
+
+    def _leaders(self) -> list[Pod]:
+        name = self.holder().rpartition("_")[0]
+        return [pod for pod in self.pods() if pod.name == name]
 
     def _bodies(self) -> list[dict[str, Any]]:
         return list(json.loads(self.kubectl("get", "pods", _SELECTOR, "--output=json"))["items"])

@@ -9,9 +9,11 @@ from urllib.parse import urlencode
 
 from bek_operator.http.interface import Request, Response
 from support.fakes import now
+from support.simulators.call import Call
 
 if TYPE_CHECKING:
     from support.simulators.edge_core import EdgeCore
+    from support.simulators.flows_endpoint import FlowsEndpointCore
 
 
 class InProcessClient:
@@ -39,6 +41,26 @@ class InProcessClient:
         return Response(
             status=reply.status, headers={name.lower(): text for name, text in headers.items()}, body=reply.body
         )
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class DirectClient:
+    """Calls a simulated Flow endpoint directly; every call takes some virtual time."""
+
+    def __init__(self, endpoint: FlowsEndpointCore) -> None:
+        self._endpoint = endpoint
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and return the whole answer."""
+        await asyncio.sleep(self._endpoint.seconds)
+        if self._endpoint.error:
+            raise self._endpoint.error
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        call = Call(method=request.method, path=request.url.path, headers=headers, body=request.content)
+        reply = self._endpoint.ask(call)
+        return Response(status=reply.status, headers={}, body=reply.body)
 
     async def close(self) -> None:
         """Do nothing."""

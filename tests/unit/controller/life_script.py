@@ -49,6 +49,7 @@ class Script:
         call_seconds: How long calls to numbers take.
         settle_seconds: How long they take until a published key is VALID.
         answer_seconds: How long answers of the API server take.
+        endpoint: Whether the object names a Flow endpoint.
     """
 
     seed: int
@@ -59,6 +60,7 @@ class Script:
     settle_seconds: float
     answer_seconds: float
     steps: tuple[Step, ...]
+    endpoint: bool = False
 
     def __str__(self) -> str:
         return repr(self).replace("Step(", "\n  Step(")

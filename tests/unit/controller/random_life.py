@@ -19,6 +19,7 @@ _RESET_BACKOFF = frozenset({"rotate", "rotate_to_rejected", "list_numbers", "req
 _RESET_HOURLY_LIMIT = frozenset({"list_numbers", "request"})
 _KEEP_THE_CANARY_PENDING = frozenset(
     {"fail", "recover", "check_every", "touch", "touch_secret", "api_server_down", "restart", "rotate_to_rejected"}
+    | {"give_key", "take_key", "break_endpoint", "endpoint_away"}
 )
 
 

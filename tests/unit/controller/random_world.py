@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from bek_operator.crd.status import render_status
+from bek_operator.http.errors import NotConnectedError
 from bek_operator.status.compute import status_of
 from bek_operator.times import instant
 from support import keys
 from support.builders import KEY_SECRET, NAMESPACE, spec_body
 from support.fakes import Phone, now, numbers, unavailable
+from support.simulators.flows_endpoint import PATH
 from support.virtual_time import until
 from support.world import World
 from unit.controller.life_script import FAILURES, Script
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bek_operator.controller.manager import Manager
+    from support.simulators.flows_endpoint import Flaw
 
 SECONDS_TO_WRITE = 6.0
 """How long a change may take to be in the status: batching, the write limit, slow answers."""
@@ -32,6 +35,9 @@ _HOUR = 3600.0
 _MOST_NUMBERS = 60
 _THEIRS = "sha256:" + "0" * 64
 
+KEYS = ["first", "second", "third"]
+"""The names of our keys."""
+
 
 class RandomWorld(World):
     """One object, its numbers and its operator; the public methods are what can happen to them."""
@@ -39,7 +45,8 @@ class RandomWorld(World):
     def __init__(self, script: Script) -> None:
         super().__init__(numbers_at_once=script.at_once)
         self._script = script
-        self._watched = WatchedPhones(self._shown)
+        self._watched = WatchedPhones(self._shown, self._is_proven)
+        self._held_elsewhere: set[str] = set()
         self.phones = self.backend = self._watched
         self.objects.seconds = self.secrets.seconds = script.answer_seconds
         self._remove_faults()
@@ -51,7 +58,8 @@ class RandomWorld(World):
         self._away_until = 0.0
         self._process = AsyncExitStack()
         self._manager: Manager | None = None
-        self.ref = self.objects.create(wanted=spec_body(self._listed, intervalSeconds=script.interval))
+        spec = {"flowsEndpoint": {"url": f"https://flows{PATH}"}} if script.endpoint else {}
+        self.ref = self.objects.create(wanted=spec_body(self._listed, intervalSeconds=script.interval, **spec))
 
     # What happens to numbers.
 
@@ -82,11 +90,35 @@ class RandomWorld(World):
 
     def overwrite(self, which: int, name: str) -> None:
         """Publish one of our keys as another client, or without a name another key."""
-        self._phone(which).overwrite(keys.rsa(name).fingerprint if name else _THEIRS)
+        fingerprint = keys.rsa(name).fingerprint if name else _THEIRS
+        self._held_elsewhere.add(fingerprint)
+        self._phone(which).overwrite(fingerprint)
 
     def lose(self, which: int) -> None:
         """Register a number again, so that its key is MISMATCH."""
         self._phone(which).lose_signature()
+
+    # What happens to the Flow endpoint.
+
+    def give_key(self, name: str) -> None:
+        """Let the endpoint hold a private key."""
+        self.flows.hold(keys.rsa(name))
+
+    def take_key(self, name: str) -> None:
+        """Let the endpoint lose a private key."""
+        self.flows.lose(keys.rsa(name))
+
+    def break_endpoint(self, flaw: Flaw) -> None:
+        """Let the endpoint answer incorrectly."""
+        self.flows.flaw = flaw
+
+    def endpoint_away(self, seconds: float) -> None:
+        """Let the endpoint refuse connections for a while, after so long."""
+        self.flows.error = NotConnectedError("connection refused")
+        asyncio.get_running_loop().call_later(seconds, self._endpoint_back)
+
+    def _endpoint_back(self) -> None:
+        self.flows.error = None
 
     # What users do.
 
@@ -208,14 +240,25 @@ class RandomWorld(World):
 
     def _known(self) -> dict[str, object] | None:
         entry = self._manager.store.get(self.ref) if self._manager else None
-        return render_status(status_of(entry.resource, entry.key, entry.facts, now())) if entry and entry.key else None
+        if entry is None or entry.key is None:
+            return None
+        endpoint = entry.endpoint.facts if entry.endpoint else None
+        return render_status(status_of(entry.resource, entry.key, entry.facts, now(), endpoint=endpoint))
 
     def _shown(self, url: str) -> float:
         """Return when a number was last published to, by the last status written."""
         return _published(self.objects.writes[-1][2]).get(url, 0.0) if self.objects.writes else 0.0
 
+    def _is_proven(self, fingerprint: str) -> bool:
+        """Return whether a key may be published, as far as the Flow endpoint is concerned."""
+        opened = {ping.opened for ping in self.flows.pings}
+        return not self._script.endpoint or fingerprint in opened | self._held_elsewhere
+
     def _remove_faults(self) -> None:
         self.recover()
+        self.flows.flaw, self.flows.error = "", None
+        for name in KEYS:
+            self.flows.hold(keys.rsa(name))
         self._watched.rejected_keys.clear()
         for one in numbers(_MOST_NUMBERS):
             self.phones[one].settles = self._script.settle_seconds

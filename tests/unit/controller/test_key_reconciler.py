@@ -12,7 +12,8 @@ from bek_operator.controller.informer import Informer
 from bek_operator.controller.key_reconciler import KeyReconciler
 from bek_operator.controller.result import Result
 from bek_operator.controller.secret_cache import SecretCache
-from bek_operator.controller.state import REPLACEMENT_SECONDS, AwaitingStatusWrite, Idle, KeyState, NumberKey
+from bek_operator.controller.secrets_state import REPLACEMENT_SECONDS
+from bek_operator.controller.state import AwaitingStatusWrite, Idle, KeyState, NumberKey
 from bek_operator.controller.status_writer import StatusWriter
 from bek_operator.controller.store import Store
 from bek_operator.crd.reasons import ObjectReason, Reason

@@ -11,11 +11,11 @@ import pytest
 from support.builders import KEY_SECRET, LOGIN_SECRET
 from unit.controller.life_script import FAILURES, Script, Step
 from unit.controller.random_life import play
+from unit.controller.random_world import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEYS = ["first", "second", "third"]
 OF_NUMBERS = ["fail", "refuse", "recover", "settle", "overwrite", "lose"]
 OF_PEOPLE = [
     "rotate",
@@ -28,6 +28,7 @@ OF_PEOPLE = [
     "list_numbers",
     "request",
 ]
+OF_ENDPOINT = ["give_key", "take_key", "take_key", "break_endpoint", "endpoint_away"]
 OF_CLUSTER = ["remove_secret", "touch_secret", "clear_status", "api_server_down", "restart", "crash"]
 
 PAUSES = [0.0, 0.3, 3.0, 8.0, 70.0, 700.0, 4000.0]
@@ -41,11 +42,12 @@ class Dice:
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - chooses what happens, keeps no secret
 
-    def script(self, *, burst: bool) -> Script:
+    def script(self, *, burst: bool, endpoint: bool = False) -> Script:
         """Make a script of hours for a few numbers, or one of seconds for many."""
         pick, more = self._random.choice, range(self._random.randint(8, 23))
         # With few kinds of faults more of them coincide, and reconciles meet them unfinished.
         acts = [*self._random.sample([*OF_NUMBERS, *OF_PEOPLE, *OF_CLUSTER], 7), "touch", "touch", "touch"]
+        acts += [*OF_ENDPOINT, "rotate", "rotate"] if endpoint else []
         begin = [self._step(pick(["fail", "refuse", "refuse", "settle"]), 0, [0.0]) for _ in range(2)]
         pauses = SHORT_PAUSES if burst else PAUSES
         return Script(
@@ -57,6 +59,7 @@ class Dice:
             settle_seconds=pick([0.0, 0.0, 3.0]),
             answer_seconds=pick([0.0, 0.02, 0.5]),
             steps=(*begin, *(step for index in more for step in self._steps(pick(acts), index, pauses))),
+            endpoint=endpoint,
         )
 
     def _steps(self, act: str, index: int, pauses: list[float]) -> list[Step]:
@@ -89,6 +92,10 @@ class Dice:
             "api_server_down": lambda: (pick([0.3, 5.0, 90.0, 1300.0]),),
             "restart": lambda: (pick([0.0, 1.0, 300.0]),),
             "crash": lambda: (pick([0.3, 5.0]),),
+            "give_key": lambda: (pick(KEYS),),
+            "take_key": lambda: (pick(KEYS),),
+            "break_endpoint": lambda: (pick(["", "in the clear", "wrong padding", "vector not inverted"]),),
+            "endpoint_away": lambda: (pick([3.0, 70.0, 700.0]),),
         }
         return makers[act]() if act in makers else ()
 
@@ -106,4 +113,12 @@ def test_many_numbers_settle_after_seconds_of_faults(seed: int, caplog: pytest.L
     """The same with all of it within seconds."""
     caplog.set_level(logging.ERROR)
     play(Dice(seed).script(burst=True))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("seed", [*range(24), 291])
+def test_no_key_is_published_that_the_endpoint_has_not_opened(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Though it gets and loses keys and breaks, in any order with changes, restarts and crashes; it all settles."""
+    caplog.set_level(logging.ERROR)
+    play(Dice(seed).script(burst=seed % 4 == 0, endpoint=True))
     assert not caplog.records

@@ -113,6 +113,7 @@ class Shard:
         self.calls = Calls(world.phones)
         self.events = FakeEvents()
         self._secrets = world.secrets
+        self._endpoints = world.endpoints
 
     @property
     def traces(self) -> tuple[int, int, int]:
@@ -126,6 +127,7 @@ class Shard:
             secrets=self._secrets,
             events=self.events,
             backend=self.calls,
+            endpoints=self._endpoints,
             limits=FakeLimits(8),
         )
         async with asyncio.TaskGroup() as group:

@@ -18,6 +18,7 @@ from bek_operator.numbers.carry_over import with_target
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.next_action import Read, next_action
 from bek_operator.numbers.target import Target
+from bek_operator.numbers.verdict import Verdict
 from bek_operator.status.compute import Blocked
 from support import keys
 from support.builders import DENIED, NUMBER, UNREACHABLE, public_key, resource, target
@@ -27,6 +28,8 @@ from support.virtual_time import until, virtual_time
 
 FLOWS = resource()
 REF = NumberKey(FLOWS.ref, NUMBER)
+
+NOT_YET = Verdict(Reason.WAITING_FOR_ROLLOUT, "not yet")
 
 
 def aim(pair: keys.KeyPair, **more: Any) -> Target:
@@ -282,7 +285,7 @@ async def test_a_read_that_ends_as_it_never_should_is_a_failed_one(caplog: pytes
 async def test_others_hear_that_the_number_that_goes_first_has_failed() -> None:
     """They wait for it, though its row says nothing new of that."""
     another = Reading(status=SignatureStatus.VALID, fingerprint=keys.rsa("second").fingerprint)
-    facts = number_facts(aim(keys.rsa()), observed=True, carried=None, hold="not yet", due=now())
+    facts = number_facts(aim(keys.rsa()), observed=True, carried=None, hold=NOT_YET, due=now())
     bench = Bench(replace(facts, reading=another))
     assert bench.store.allows(REF, bench.facts, now())
     before = bench.facts

@@ -6,10 +6,10 @@ from itertools import combinations
 
 import pytest
 
+from bek_operator.controller.secrets_state import REPLACEMENT_SECONDS, SecretsState
 from bek_operator.controller.state import (
     ANSWER_SECONDS,
     BATCH_SECONDS,
-    REPLACEMENT_SECONDS,
     AwaitingStatusWrite,
     Idle,
     KeyState,
@@ -17,7 +17,6 @@ from bek_operator.controller.state import (
     Phase,
     Queued,
     Running,
-    SecretsState,
     Work,
     WriteLimit,
 )

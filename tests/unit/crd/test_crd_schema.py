@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import yaml
 
-from bek_operator.crd.reasons import ObjectReason, Reason
+from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
 from support.cluster.crd import CRD_FILE, CRD_FOLDER, CRD_NAME
 
 if TYPE_CHECKING:
@@ -208,6 +208,7 @@ def test_enums_are_the_users_only_and_say_that_they_may_grow() -> None:
         "spec.apis[].type": ["OnPremises", "Cloud", "Provider"],
         "spec.publishPolicy": ["IfNeeded", "Never"],
         "spec.rollout.type": ["FirstNumber", "AllAtOnce"],
+        "spec.flowsEndpoint.policy": ["Gate", "Report"],
     }
     assert all("Values may be added" in schema["description"] for schema in enums.values())
 
@@ -235,6 +236,7 @@ def test_status_has_the_documented_fields() -> None:
         "signedNumbers",
         "signed",
         "phoneNumbers",
+        "flowsEndpoint",
         "lastHandledReconcileAt",
     }
     assert set(BY_PATH["status.phoneNumbers"].schema["items"]["properties"]) == {
@@ -258,10 +260,12 @@ def test_status_has_a_row_for_every_number() -> None:
     assert BY_PATH["status.signedNumbers"].schema["maximum"] == most
 
 
-@pytest.mark.parametrize("reason", [*Reason, *ObjectReason])
+@pytest.mark.parametrize("reason", [*Reason, *ObjectReason, *EndpointReason])
 def test_reasons_of_the_operator_fit_in(reason: str) -> None:
     """Every reason that the operator knows has the form that the schema asks for."""
     places = ["status.conditions[].reason"]
+    if reason not in list(ObjectReason):
+        places.append("status.flowsEndpoint.reason")
     if reason in list(Reason):
         places.append("status.phoneNumbers[].reason")
     for place in places:

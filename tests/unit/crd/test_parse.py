@@ -180,6 +180,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         spec_body(apis=[cloud()], phoneNumbers=[{"phoneNumber": NUMBER, "phoneNumberID": 1}]),
         "`spec.phoneNumbers[0].phoneNumberID` must be a string",
     ),
+    "a policy of the future": (
+        spec_body(flowsEndpoint={"url": "https://flows", "policy": "Ask"}),
+        "`spec.flowsEndpoint.policy` must be Gate or Report",
+    ),
+    "a Flow endpoint without an address": (
+        spec_body(flowsEndpoint={"policy": "Gate"}),
+        "`spec.flowsEndpoint.url` must be set",
+    ),
     "a rollout of the future": (
         spec_body(rollout={"type": "Canary"}),
         "`spec.rollout.type` must be FirstNumber or AllAtOnce",

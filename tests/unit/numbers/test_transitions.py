@@ -20,6 +20,7 @@ from bek_operator.numbers.transitions import (
     paused,
     resumed,
 )
+from bek_operator.numbers.verdict import Verdict
 from support.builders import (
     BROKEN,
     BUSY,
@@ -39,6 +40,7 @@ from support.builders import (
 )
 
 HOUR = 3600.0
+HOLD = Verdict(Reason.WAITING_FOR_ROLLOUT, "not yet")
 FOREIGN = valid(public_key("other"))
 NEVER = target(publish=False)
 
@@ -373,16 +375,16 @@ def test_only_failures_of_that_kind_count_towards_the_user() -> None:
 
 def test_a_number_that_waits_for_the_rollout_is_checked_as_often_as_any() -> None:
     """It is not due at once again, which would keep a worker busy, and can be published to when its turn comes."""
-    known = paused(after_read(facts(), FOREIGN, NOW, 0.5), "not yet")
+    known = paused(after_read(facts(), FOREIGN, NOW, 0.5), HOLD)
     assert (known.reason, known.verdict.retry, known.due) == (Reason.WAITING_FOR_ROLLOUT, None, NOW + 600)
     assert next_action(known, NOW + 599, recorded=True) == Publish()
     assert next_action(known, NOW + 600, recorded=True) == Read()
-    assert paused(signed(due=NOW + 700), "not yet").due == NOW + 700
+    assert paused(signed(due=NOW + 700), HOLD).due == NOW + 700
 
 
 def test_a_number_that_the_rollout_reaches_is_queued_and_an_old_read_repeated() -> None:
     """One that goes first says nothing new before it was published to; what fails goes on saying so."""
-    waiting = paused(after_read(facts(target(interval=7200.0)), FOREIGN, NOW, 0.5), "not yet")
+    waiting = paused(after_read(facts(target(interval=7200.0)), FOREIGN, NOW, 0.5), HOLD)
     queued = resumed(waiting, spreading=True)
     assert (queued.reason, queued.message.startswith("queued"), queued.due) == (Reason.PENDING, True, NOW + 600)
     assert (resumed(waiting, spreading=False).reason, waiting.due) == (Reason.WAITING_FOR_ROLLOUT, NOW + 7200)

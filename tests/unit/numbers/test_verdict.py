@@ -36,6 +36,7 @@ RETRY, USER = Retry.TRANSIENT, Retry.TERMINAL
 OURS, FOREIGN = public_key().fingerprint, public_key("other").fingerprint
 BLOCKED = target(endpoint=None, problem=failure(Reason.CREDENTIALS_NOT_FOUND, "Secret is gone"))
 NEVER = target(publish=False)
+NOT_YET = Verdict(Reason.WAITING_FOR_ROLLOUT, "not yet")
 HELD: dict[str, Any] = {"publishes": 3, "published_at": NOW - 60}
 REFUSED: dict[str, Any] = {"refusal": REJECTED, "refused_at": NOW, "refusals": 1}
 ACCEPTED: dict[str, Any] = {"publishes": 1, "published_at": NOW - 60, "accepted": True}
@@ -68,7 +69,7 @@ CASES: dict[str, tuple[NumberFacts, Reason, Retry | None]] = {
     "and one that needs the user": (failing(signed(), last=DENIED, passing=False), Reason.ACCESS_DENIED, USER),
     "and one that does not, after one that did": (failing(signed(), passing=False), Reason.UNREACHABLE, RETRY),
     "a number that waits for the rollout is given the same time": (
-        failing(checked(fingerprint=FOREIGN, hold="not yet")),
+        failing(checked(fingerprint=FOREIGN, hold=NOT_YET)),
         Reason.WAITING_FOR_ROLLOUT,
         None,
     ),
@@ -83,10 +84,10 @@ CASES: dict[str, tuple[NumberFacts, Reason, Retry | None]] = {
         Reason.INVALID_ANSWER,
         USER,
     ),
-    "our key, VALID, is signed": (signed(NEVER, hold="not yet", **HELD, **REFUSED), Reason.SIGNED, None),
-    "where nothing is published the user must": (checked(NEVER, hold="not yet"), Reason.NOT_PUBLISHED, USER),
+    "our key, VALID, is signed": (signed(NEVER, hold=NOT_YET, **HELD, **REFUSED), Reason.SIGNED, None),
+    "where nothing is published the user must": (checked(NEVER, hold=NOT_YET), Reason.NOT_PUBLISHED, USER),
     "a number waits for the rollout though its publish was refused": (
-        checked(hold="not yet", **REFUSED),
+        checked(hold=NOT_YET, **REFUSED),
         Reason.WAITING_FOR_ROLLOUT,
         None,
     ),

@@ -1,0 +1,208 @@
+"""Facts about the Flow endpoint of one object: what it answered, not what that means.
+
+`verdict` of the facts is what the status shows; the functions below update them. Pure: the time is an argument, in
+seconds since the epoch, and so is jitter, from 0 to 1.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bek_operator.crd.reasons import EndpointReason, Reason
+from bek_operator.crd.status import ENDPOINT_READY, EndpointStatus, Status
+from bek_operator.endpoint.judge import Answer
+from bek_operator.endpoint.target import EndpointTarget
+from bek_operator.numbers.answers import Retry
+from bek_operator.numbers.verdict import FAILURE_THRESHOLD_CHECKS, FAILURE_THRESHOLD_SECONDS
+
+USER_SECONDS: Final = 600.0
+"""An endpoint that does not hold the key for so long needs the user."""
+
+_FIRST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 60.0
+_LONGEST_MESSAGE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointVerdict:
+    """What the facts mean; `retry` is `None` if nothing is wrong, and `TERMINAL` if the user must act."""
+
+    reason: EndpointReason | Reason
+    message: str = ""
+    retry: Retry | None = None
+
+    @property
+    def holds_key(self) -> bool:
+        """Return whether the endpoint holds the current key."""
+        return self.reason is EndpointReason.HOLDS_KEY
+
+    @property
+    def needs_user(self) -> bool:
+        """Return whether the user must act."""
+        return self.retry is Retry.TERMINAL
+
+
+HOLDS_KEY: Final = EndpointVerdict(EndpointReason.HOLDS_KEY, "it opens what is encrypted to the key")
+NOT_ASKED: Final = EndpointVerdict(EndpointReason.PENDING, "not asked yet for this key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streak:
+    """Pings in a row, the first at `since`, the last at `last_at`, that were not answered as they must.
+
+    Attributes:
+        tolerated: Whether the failure threshold applies: the endpoint held the key before, and no answer was certain.
+    """
+
+    since: float
+    last_at: float
+    count: int = 1
+    tolerated: bool = False
+
+    @property
+    def is_below_threshold(self) -> bool:
+        """Return whether the endpoint still counts as holding the key."""
+        lasting = self.count >= FAILURE_THRESHOLD_CHECKS and self.last_at - self.since >= FAILURE_THRESHOLD_SECONDS
+        return self.tolerated and not lasting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointFacts:
+    """The facts about a Flow endpoint.
+
+    Attributes:
+        target: The target that they belong to.
+        opened: The fingerprint of the key whose ping it opened last, at this address.
+        answer: The last answer to a ping of the target's key.
+        failing: The failed pings since it last held the key.
+        carried: The verdict from before a change or a restart, shown until the next answer.
+        observed: Whether the endpoint was asked since its target was set.
+        check_requested: Whether a ping that the user requested is pending.
+        due: When to ask next.
+    """
+
+    target: EndpointTarget
+    opened: str | None = None
+    answer: Answer | None = None
+    failing: Streak | None = None
+    carried: EndpointVerdict = NOT_ASKED
+    observed: bool = False
+    check_requested: bool = False
+    due: float = 0.0
+
+    @property
+    def verdict(self) -> EndpointVerdict:
+        """Return what the facts mean."""
+        problem, answer, failing = self.target.problem, self.answer, self.failing
+        if problem:
+            return EndpointVerdict(problem.reason, problem.message[:_LONGEST_MESSAGE], problem.retry)
+        if answer is None:
+            return self.carried
+        if failing is None or failing.is_below_threshold:
+            return HOLDS_KEY
+        retry = Retry.TERMINAL if failing.last_at - failing.since >= USER_SECONDS else Retry.TRANSIENT
+        return EndpointVerdict(answer.reason, answer.message[:_LONGEST_MESSAGE], retry)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Return whether a ping is pending that a user may wait for."""
+        return self.target.problem is None and (not self.observed or self.check_requested)
+
+    @property
+    def holds_back(self) -> bool:
+        """Return whether a key that no number holds yet must not be published."""
+        return self.target.gate and self.opened != self.target.key.fingerprint
+
+    @property
+    def shown(self) -> EndpointStatus:
+        """Return the endpoint's part of the status."""
+        found = self.verdict
+        return EndpointStatus(reason=str(found.reason), message=found.message, opened=self.opened)
+
+
+def after_answer(facts: EndpointFacts, answer: Answer, now: float, jitter: float) -> EndpointFacts:
+    """Record an answer to a ping of the target's key."""
+    known = replace(facts, answer=answer, carried=NOT_ASKED, observed=True, check_requested=False)
+    if answer.holds_key:
+        due = now + _spread(facts.target.interval, jitter)
+        return replace(known, opened=facts.target.key.fingerprint, failing=None, due=due)
+    before = facts.failing
+    if before is None:
+        held = facts.verdict.holds_key and facts.observed and not facts.check_requested
+        failing = Streak(since=now, last_at=now, tolerated=held and not answer.certain)
+    else:
+        tolerated = before.tolerated and not answer.certain
+        failing = replace(before, last_at=now, count=before.count + 1, tolerated=tolerated)
+    pause = min(_FIRST_PAUSE * 2.0 ** min(failing.count - 1, 10), _LONGEST_PAUSE)
+    return replace(known, failing=failing, due=now + _spread(pause, jitter))
+
+
+def with_target(facts: EndpointFacts, target: EndpointTarget, now: float) -> EndpointFacts:
+    """Carry over what remains valid for another target: at another address nothing.
+
+    An endpoint that has opened a key has opened it, whatever came since; what changed has it asked again at once.
+    """
+    before = facts.target
+    if before == target:
+        return facts
+    if before.address != target.address:
+        return EndpointFacts(target=target, due=now)
+    shown, requested = facts.verdict, target.request not in {"", before.request}
+    if before.key == target.key and before.endpoint == target.endpoint and not requested:
+        return replace(facts, target=target, due=min(facts.due, now + target.interval))
+    known = (
+        before.key == target.key and before.problem is None and (before.endpoint == target.endpoint or shown.holds_key)
+    )
+    return EndpointFacts(
+        target=target,
+        opened=facts.opened,
+        carried=shown if known else NOT_ASKED,
+        failing=facts.failing if known else None,
+        observed=known and facts.observed,
+        check_requested=facts.check_requested or requested,
+        due=now,
+    )
+
+
+def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: float, due: float) -> EndpointFacts:
+    """Restore the facts from the status; `due` is when to ask if the endpoint held the key."""
+    shown, ready = recorded.endpoint, recorded.condition(ENDPOINT_READY)
+    if shown is None or ready is None or recorded.generation != generation:
+        # The address may be another one.
+        return EndpointFacts(target=target, due=now)
+    facts = EndpointFacts(target=target, opened=shown.opened, due=now)
+    reason = _reason_of(shown.reason)
+    if recorded.fingerprint != target.key.fingerprint or reason is None or reason is EndpointReason.PENDING:
+        return facts
+    requested = target.request not in {"", recorded.request}
+    if ready.true:
+        return replace(
+            facts, carried=HOLDS_KEY, observed=True, check_requested=requested, due=now if requested else due
+        )
+    since = now if ready.since is None else min(ready.since, now)
+    retry = Retry.TERMINAL if recorded.stalled == reason else Retry.TRANSIENT
+    return replace(
+        facts,
+        carried=EndpointVerdict(reason, shown.message, retry),
+        failing=Streak(since=since, last_at=since),
+        observed=True,
+        check_requested=requested,
+    )
+
+
+def expired(facts: EndpointFacts, now: float) -> EndpointFacts:
+    """Carry over the facts about an endpoint that was not asked for a while."""
+    return replace(facts, carried=facts.verdict, answer=None, observed=False, due=now)
+
+
+def _reason_of(text: str) -> EndpointReason | Reason | None:
+    for reasons in (EndpointReason, Reason):
+        try:
+            return reasons(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _spread(pause: float, jitter: float) -> float:
+    """Return the pause, up to a tenth shorter or longer."""
+    return pause * (0.9 + 0.2 * jitter)

@@ -1,0 +1,147 @@
+"""The judgement of an endpoint's answer to a ping: does it hold the private key, and if not, what is wrong?
+
+Pure. Statuses 421 and 432 are Meta's, and so is the form of the answer: base64 of AES-128-GCM with its tag behind, with
+the key of the request and its initial vector inverted.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bek_operator.crd.reasons import EndpointReason, Reason
+from bek_operator.endpoint.ping import Session
+
+MAX_ANSWER_BYTES: Final = 64 * 1024
+"""The answer to a ping has about a hundred bytes."""
+
+_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _TOO_MANY, _SIGNATURE_REFUSED = 200, 400, 421, 429, 432
+_REDIRECTION = range(300, 400)
+_SERVER_ERROR = range(500, 600)
+_FAILED = frozenset({_BAD_REQUEST, 500})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an endpoint's answer to a ping means, or its absence.
+
+    Attributes:
+        reason: `EndpointHoldsKey`, or what is wrong; a `Reason` for what is wrong with certificates or addresses.
+        message: Our own words, at most 200 characters, the same for the same fault; empty if nothing is wrong.
+        certain: Whether it shows at once; otherwise the failure threshold applies.
+    """
+
+    reason: EndpointReason | Reason
+    message: str = ""
+    certain: bool = True
+
+    @property
+    def holds_key(self) -> bool:
+        """Return whether the endpoint opened the ping, and answered as it must."""
+        return self.reason is EndpointReason.HOLDS_KEY
+
+
+HOLDS_KEY: Final = Answer(reason=EndpointReason.HOLDS_KEY)
+
+
+def judge(status: int, body: bytes, session: Session, *, signed: bool) -> Answer:
+    """Return what an answer means; `signed` is whether the ping was."""
+    if status == _OK:
+        flaw = _flaw_of(body, session)
+        return Answer(reason=EndpointReason.INVALID_ANSWER, message=flaw) if flaw else HOLDS_KEY
+    if status == _CANNOT_DECRYPT:
+        return Answer(reason=EndpointReason.LACKS_KEY, message=_LACKS_KEY)
+    if status == _SIGNATURE_REFUSED:
+        message = _WRONG_SIGNATURE if signed else _NO_SIGNATURE
+        return Answer(reason=EndpointReason.SIGNATURE_REFUSED, message=message)
+    if status in _FAILED:
+        return _answer(status, EndpointReason.INVALID_ANSWER, _FAILED_ON_PING)
+    if status == _TOO_MANY or status in _SERVER_ERROR:
+        return _answer(status, EndpointReason.UNREACHABLE, _UNAVAILABLE)
+    return _answer(status, EndpointReason.INVALID_ANSWER, _REDIRECT if status in _REDIRECTION else _ANOTHER_APP)
+
+
+def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
+    passing = status == _TOO_MANY or status in _SERVER_ERROR
+    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=not passing)
+
+
+def _flaw_of(body: bytes, session: Session) -> str:
+    """Return what is wrong with the body of an answer; empty for nothing."""
+    if len(body) > MAX_ANSWER_BYTES:
+        return _TOO_LARGE
+    text = body.strip()
+    try:
+        encrypted = base64.b64decode(text, validate=True)
+    except ValueError:
+        return _flaw_of_text(text)
+    inverted = bytes(byte ^ 0xFF for byte in session.vector)
+    answer = _opened(encrypted, session.key, inverted)
+    if answer is not None:
+        return "" if _is_active(answer) else _NOT_ACTIVE
+    if _opened(encrypted, session.key, session.vector) is not None:
+        return _NOT_INVERTED
+    return _IN_THE_CLEAR if _is_object(encrypted) else _DOES_NOT_OPEN
+
+
+def _flaw_of_text(text: bytes) -> str:
+    """Return what is wrong with an answer that is not base64."""
+    if _is_object(text):
+        return _IN_THE_CLEAR
+    return _QUOTED if isinstance(_json(text), str) else _NOT_BASE64
+
+
+def _opened(encrypted: bytes, key: bytes, vector: bytes) -> bytes | None:
+    try:
+        return AESGCM(key).decrypt(vector, encrypted, None)
+    except InvalidTag:
+        return None
+
+
+def _is_active(answer: bytes) -> bool:
+    document = _json(answer)
+    data = document.get("data") if isinstance(document, Mapping) else None
+    return isinstance(data, Mapping) and data.get("status") == "active"
+
+
+def _is_object(text: bytes) -> bool:
+    return isinstance(_json(text), Mapping)
+
+
+def _json(text: bytes) -> object:
+    try:
+        return json.loads(text)
+    # A few kilobytes of brackets exceed the parser's recursion limit.
+    except (ValueError, RecursionError):
+        return None
+
+
+_LACKS_KEY: Final = (
+    "HTTP 421: it cannot decrypt with any private key that it holds; give it the private half of the Secret's key"
+)
+_WRONG_SIGNATURE: Final = (
+    "HTTP 432: it refuses the signature; use the same app secret there and in `flowsEndpoint.appSecretRef`"
+)
+_NO_SIGNATURE: Final = "HTTP 432: it requires a signature; name the app secret in `flowsEndpoint.appSecretRef`"
+_FAILED_ON_PING: Final = (
+    "it failed on the ping: it may lack the private key, or not decrypt with RSA-OAEP (SHA-256) and AES-128-GCM; "
+    "see its log"
+)
+_UNAVAILABLE: Final = "it is unavailable, or a proxy in front of it"
+_REDIRECT: Final = "redirects are not followed; correct `flowsEndpoint.url`"
+_ANOTHER_APP: Final = "not the answer of a Flow endpoint; check `flowsEndpoint.url`"
+_TOO_LARGE: Final = f"its answer is larger than {MAX_ANSWER_BYTES} bytes; check `flowsEndpoint.url`"
+_IN_THE_CLEAR: Final = "its answer is JSON in the clear; it must be encrypted with the AES key of the request"
+_QUOTED: Final = "its answer is a JSON string; it must be base64 as plain text, without quotes"
+_NOT_BASE64: Final = "its answer is not base64; another application may answer at `flowsEndpoint.url`"
+_NOT_INVERTED: Final = (
+    "its answer is encrypted with the initial vector of the request; it must invert every bit of the vector"
+)
+_DOES_NOT_OPEN: Final = (
+    "its answer does not open; it must encrypt with AES-128-GCM and the AES key of the request, and append the tag"
+)
+_NOT_ACTIVE: Final = 'it opens the ping, but does not answer it with {"data": {"status": "active"}}'

@@ -1,0 +1,194 @@
+"""No key is published that the business's own Flow endpoint cannot open, and a broken endpoint is seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support import keys
+from support.cluster.scene import Scene, conditions
+from support.simulators import faults
+from support.simulators.flows_endpoint import FlowsEndpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.simulators.exchange import Fault
+    from support.simulators.flows_endpoint import Flaw
+
+OLD, NEW = keys.rsa(), keys.rsa("second")
+APP_SECRET = "an app secret"
+
+
+@pytest.fixture(name="endpoint")
+def endpoint_fixture() -> Iterator[FlowsEndpoint]:
+    """An endpoint that holds the old key and wants signatures."""
+    with FlowsEndpoint(OLD, app_secret=APP_SECRET) as endpoint:
+        yield endpoint
+        assert endpoint.violations == []
+
+
+def manifest(scene: Scene, endpoint: FlowsEndpoint, **spec: Any) -> dict[str, Any]:
+    """Return an object for all numbers that names the endpoint."""
+    flows = {
+        "url": endpoint.url,
+        "appSecretRef": {"name": "meta-app", "key": "secret"},
+        "tls": {"caSecretRef": {"name": "flows-ca", "key": "ca.crt"}},
+    }
+    return scene.manifest(flowsEndpoint={**flows, **spec.pop("flows", {})}, **spec)
+
+
+def begin(scene: Scene, endpoint: FlowsEndpoint, **spec: Any) -> None:
+    """Apply an object with all its Secrets."""
+    scene.put_key(OLD)
+    scene.put_secret("meta-app", {"secret": APP_SECRET})
+    scene.put_secret("flows-ca", {"ca.crt": endpoint.certificate.authority})
+    scene.apply(manifest(scene, endpoint, **spec))
+
+
+def wait_reason(scene: Scene, reason: str, seconds: float = 30) -> None:
+    """Wait until Ready has a reason."""
+    scene.wait_for(lambda: scene.ready()[1] == reason, reason, seconds)
+
+
+def shown(scene: Scene) -> tuple[str, str, str]:
+    """Return what the status shows of the endpoint, and what the condition."""
+    body = scene.get()
+    known, condition = body["status"]["flowsEndpoint"], conditions(body)["EndpointReady"]
+    return known["reason"], known.get("openedFingerprint", ""), condition["status"]
+
+
+def publishes(scene: Scene) -> list[list[str]]:
+    """Return the keys that were published to each number."""
+    return [pod.published for pod in scene.simulator.pods.values()]
+
+
+def events(scene: Scene) -> set[str]:
+    """Return the reasons of all events."""
+    return {reason for _, reason, _ in scene.events()}
+
+
+def test_a_first_key_is_published_when_the_endpoint_has_opened_it(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """By one signed ping."""
+    begin(scene, endpoint)
+    scene.wait_ready()
+    assert [(ping.opened, ping.signed) for ping in endpoint.pings] == [(OLD.fingerprint, True)]
+    assert scene.simulator.all_hold(OLD.public)
+    assert shown(scene) == ("EndpointHoldsKey", OLD.fingerprint, "True")
+    scene.wait_for(lambda: {"EndpointHoldsKey", "Published"} <= events(scene), "events")
+
+
+def test_a_first_key_waits_for_an_endpoint_that_is_late(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """It is published seconds after the endpoint has it."""
+    endpoint.lose(OLD)
+    begin(scene, endpoint)
+    wait_reason(scene, "EndpointLacksKey")
+    assert {row["reason"] for row in scene.rows().values()} == {"WaitingForEndpoint"}
+    assert shown(scene) == ("EndpointLacksKey", "", "False")
+    assert publishes(scene) == [[], [], []]
+    endpoint.hold(OLD)
+    scene.wait_ready(seconds=20)
+    assert scene.simulator.all_hold(OLD.public)
+
+
+def test_a_rotation_in_the_wrong_order_changes_no_number(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """Whatever else is changed meanwhile; then the endpoint gets the key, and so do the numbers."""
+    begin(scene, endpoint)
+    scene.wait_ready()
+    scene.put_key(NEW)
+    wait_reason(scene, "EndpointLacksKey")
+    scene.change(intervalSeconds=700)
+    scene.operator.stop()
+    scene.operator.start()
+    scene.check()
+    assert scene.ready() == ("False", "EndpointLacksKey")
+    assert shown(scene) == ("EndpointLacksKey", OLD.fingerprint, "False")
+    assert scene.simulator.all_hold(OLD.public)
+    assert publishes(scene) == [[OLD.fingerprint]] * 3
+    endpoint.hold(NEW)
+    scene.request_check("now")
+    scene.wait_for(lambda: scene.simulator.all_hold(NEW.public), "the new key is everywhere")
+    scene.wait_ready()
+    assert publishes(scene) == [[OLD.fingerprint, NEW.fingerprint]] * 3
+    assert "EndpointLacksKey" in events(scene)
+
+
+def test_an_endpoint_that_loses_the_key_is_seen_and_no_number_is_touched(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """Flows are broken, though all numbers are signed."""
+    begin(scene, endpoint, intervalSeconds=10)
+    scene.wait_ready()
+    endpoint.lose(OLD)
+    wait_reason(scene, "EndpointLacksKey")
+    assert scene.get()["status"]["signed"] == "3/3"
+    endpoint.hold(OLD)
+    scene.wait_ready()
+    assert publishes(scene) == [[OLD.fingerprint]] * 3
+
+
+def test_a_wrong_app_secret_is_not_taken_for_a_wrong_key(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """The corrected Secret heals it at once."""
+    begin(scene, endpoint)
+    scene.put_secret("meta-app", {"secret": "another"})
+    scene.request_check("now")
+    wait_reason(scene, "EndpointSignatureRefused")
+    assert "app secret" in conditions(scene.get())["Ready"]["message"]
+    scene.put_secret("meta-app", {"secret": APP_SECRET})
+    scene.wait_ready(seconds=10)
+
+
+@pytest.mark.parametrize("flaw", ["in the clear", "vector not inverted", "AES-256"])
+def test_a_fault_of_the_protocol_keeps_a_new_key_back(scene: Scene, endpoint: FlowsEndpoint, flaw: Flaw) -> None:
+    """The message names it."""
+    endpoint.flaw = flaw
+    begin(scene, endpoint)
+    wait_reason(scene, "EndpointInvalidAnswer")
+    assert publishes(scene) == [[], [], []]
+    endpoint.heal()
+    scene.request_check("now")
+    scene.wait_ready(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (faults.Hang(), "EndpointUnreachable"),
+        (faults.Endless(), "EndpointInvalidAnswer"),
+        (faults.redirect("https://127.0.0.1:1/"), "EndpointInvalidAnswer"),
+        (faults.CutOff(), "EndpointUnreachable"),
+    ],
+    ids=["hangs", "endless", "redirects", "cuts"],
+)
+def test_a_fault_of_the_server_keeps_a_new_key_back(
+    scene: Scene, endpoint: FlowsEndpoint, fault: Fault, reason: str
+) -> None:
+    """Within Meta's own limit of ten seconds, and without reading more than a ping's answer needs."""
+    endpoint.fail(fault, times=None)
+    begin(scene, endpoint)
+    wait_reason(scene, reason)
+    assert publishes(scene) == [[], [], []]
+    endpoint.heal()
+    scene.request_check("now")
+    scene.wait_ready(seconds=15)
+
+
+def test_with_the_policy_report_the_key_is_published_and_the_condition_tells(
+    scene: Scene, endpoint: FlowsEndpoint
+) -> None:
+    """Ready is as without an endpoint."""
+    endpoint.lose(OLD)
+    begin(scene, endpoint, flows={"policy": "Report"})
+    scene.wait_ready()
+    scene.wait_for(lambda: shown(scene)[::2] == ("EndpointLacksKey", "False"), "the condition tells")
+    assert scene.simulator.all_hold(OLD.public)
+    scene.wait_for(lambda: "EndpointLacksKey" in events(scene), "an event")
+
+
+def test_nothing_of_a_ping_is_in_the_log(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """Neither app secret nor signature, nor the key of the session, also at the level debug."""
+    begin(scene, endpoint)
+    scene.wait_ready()
+    log = scene.log_text()
+    assert APP_SECRET not in log
+    assert "sha256=" not in log
+    assert "encrypted_" not in log

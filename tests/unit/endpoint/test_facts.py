@@ -1,0 +1,318 @@
+"""The facts about a Flow endpoint: what each answer, change and restart makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bek_operator.crd.reasons import EndpointReason, Reason
+from bek_operator.crd.status import ENDPOINT_READY, READY, STALLED, Condition, EndpointStatus, Status
+from bek_operator.crd.types import FlowsEndpoint
+from bek_operator.endpoint.facts import (
+    HOLDS_KEY,
+    NOT_ASKED,
+    EndpointFacts,
+    EndpointVerdict,
+    after_answer,
+    expired,
+    restored,
+    with_target,
+)
+from bek_operator.endpoint.judge import HOLDS_KEY as OPENED
+from bek_operator.endpoint.judge import Answer
+from bek_operator.endpoint.target import EndpointTarget, endpoint_target
+from bek_operator.net.ca_bundle import ServerTrust
+from bek_operator.net.url import parse_url
+from bek_operator.numbers.answers import Retry
+from bek_operator.numbers.endpoint import FlowEndpoint
+from bek_operator.secret_str import SecretStr
+from support.builders import (
+    NAMESPACE,
+    NOW,
+    egress,
+    failure,
+    public_key,
+    resource,
+    spec_body,
+    spec_of,
+)
+from support.builders import target as number_target
+
+MINUTE = 60.0
+URL = "https://flows/whatsapp"
+LACKS = Answer(reason=EndpointReason.LACKS_KEY, message="HTTP 421")
+AWAY = Answer(reason=EndpointReason.UNREACHABLE, message="no answer", certain=False)
+MISSING = failure(Reason.CREDENTIALS_NOT_FOUND, "Secret meta-app does not exist")
+OURS, OTHER = public_key(), public_key("other")
+
+
+def endpoint(signed_with: str = "app secret") -> FlowEndpoint:
+    """Return an endpoint."""
+    trust = ServerTrust(ca_bundle=None, server_name="flows", tenant=NAMESPACE)
+    return FlowEndpoint(
+        url=parse_url("https://flows.messaging.svc/whatsapp"), trust=trust, app_secret=SecretStr(signed_with)
+    )
+
+
+def aim(**more: Any) -> EndpointTarget:
+    """Return a target; `more` are members of it."""
+    members: dict[str, Any] = {"address": URL, "endpoint": endpoint(), "problem": None, "key": OURS, "gate": True}
+    return EndpointTarget(**{**members, "interval": 600.0, **more})
+
+
+def asked(*answers: Answer, after: float = 0.0, every: float = 1.0, **more: Any) -> EndpointFacts:
+    """Return the facts after these answers, so many seconds apart."""
+    facts = EndpointFacts(target=aim(**more))
+    for index, answer in enumerate(answers):
+        facts = after_answer(facts, answer, NOW + after + index * every, 0.5)
+    return facts
+
+
+def shown(facts: EndpointFacts) -> tuple[str, Retry | None]:
+    """Return the reason, and who must act."""
+    return facts.verdict.reason, facts.verdict.retry
+
+
+def test_nothing_is_known_before_the_first_answer() -> None:
+    """A new key waits for it."""
+    facts = EndpointFacts(target=aim())
+    assert (facts.verdict, facts.is_unfinished, facts.holds_back) == (NOT_ASKED, True, True)
+    assert facts.shown.opened is None
+
+
+def test_an_opened_ping_lets_the_key_pass_for_good() -> None:
+    """Also when the endpoint fails or loses the key later; it is asked at the interval."""
+    facts = asked(OPENED)
+    assert (facts.verdict, facts.opened, facts.due) == (HOLDS_KEY, OURS.fingerprint, NOW + 600)
+    assert not facts.holds_back
+    later = after_answer(facts, LACKS, NOW, 0.5)
+    assert (later.holds_back, shown(later)) == (False, (EndpointReason.LACKS_KEY, Retry.TRANSIENT))
+    assert not asked(LACKS, gate=False).holds_back
+
+
+def test_failed_pings_are_repeated_ever_more_slowly() -> None:
+    """From five seconds to a minute."""
+    dues = [asked(*[LACKS] * count, every=0.0).due - NOW for count in range(1, 7)]
+    assert dues == [5, 10, 20, 40, 60, 60]
+
+
+def test_after_ten_minutes_the_user_must_act() -> None:
+    """Counted to the last answer, so that nothing changes without one."""
+    assert shown(asked(LACKS, LACKS, every=9.9 * MINUTE)) == (EndpointReason.LACKS_KEY, Retry.TRANSIENT)
+    late = asked(LACKS, LACKS, every=10 * MINUTE)
+    assert shown(late) == (EndpointReason.LACKS_KEY, Retry.TERMINAL)
+    assert late.verdict.needs_user
+    assert after_answer(late, OPENED, NOW, 0.5).verdict == HOLDS_KEY
+
+
+def test_an_endpoint_that_held_the_key_may_fail_for_a_while() -> None:
+    """Three times and five minutes, unless an answer is certain, or something had changed."""
+    assert asked(OPENED, AWAY, AWAY, AWAY, AWAY).verdict == HOLDS_KEY
+    assert asked(OPENED, AWAY, AWAY, every=400.0).verdict == HOLDS_KEY
+    assert shown(asked(OPENED, AWAY, AWAY, AWAY, every=150.0)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
+    assert shown(asked(OPENED, AWAY, LACKS)) == (EndpointReason.LACKS_KEY, Retry.TRANSIENT)
+    assert shown(asked(OPENED, LACKS, AWAY)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
+    assert shown(asked(AWAY)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
+    requested = with_target(asked(OPENED), aim(request="now"), NOW)
+    assert shown(after_answer(requested, AWAY, NOW, 0.5)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
+
+
+def test_a_problem_of_the_spec_shows_at_once() -> None:
+    """And hides what was known; afterwards the endpoint is asked."""
+    facts = asked(OPENED)
+    blocked = with_target(facts, aim(endpoint=None, problem=MISSING), NOW)
+    assert shown(blocked) == (Reason.CREDENTIALS_NOT_FOUND, Retry.TRANSIENT)
+    assert (blocked.opened, blocked.is_unfinished) == (OURS.fingerprint, False)
+    again = with_target(blocked, aim(), NOW + 9)
+    assert (again.verdict, again.observed, again.due, again.opened) == (NOT_ASKED, False, NOW + 9, OURS.fingerprint)
+
+
+def test_nothing_changes_for_the_same_target() -> None:
+    """The very same facts."""
+    facts = asked(OPENED)
+    assert with_target(facts, aim(), NOW) is facts
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "observed", "opened"),
+    [
+        ({"address": "https://others"}, NOT_ASKED, False, None),
+        ({"key": OTHER}, NOT_ASKED, False, OURS.fingerprint),
+        ({"endpoint": endpoint("new")}, HOLDS_KEY, True, OURS.fingerprint),
+        ({"request": "now"}, HOLDS_KEY, True, OURS.fingerprint),
+    ],
+    ids=["address", "key", "secret", "request"],
+)
+def test_a_change_has_the_endpoint_asked_at_once(
+    change: dict[str, Any], verdict: EndpointVerdict, opened: str | None, *, observed: bool
+) -> None:
+    """What it has opened it has opened, but at its own address only."""
+    known = with_target(asked(OPENED), aim(**change), NOW + 1)
+    assert (known.verdict, known.observed, known.opened, known.due) == (verdict, observed, opened, NOW + 1)
+    assert known.check_requested == ("request" in change)
+
+
+def test_a_failing_endpoint_with_another_secret_is_a_new_one() -> None:
+    """Its fault may be gone; a request shows the fault until the answer."""
+    failing = asked(LACKS)
+    assert with_target(failing, aim(endpoint=endpoint("new")), NOW).verdict == NOT_ASKED
+    assert shown(with_target(failing, aim(request="now"), NOW)) == (EndpointReason.LACKS_KEY, Retry.TRANSIENT)
+
+
+def test_another_interval_or_policy_asks_nobody() -> None:
+    """It counts from now."""
+    known = with_target(asked(OPENED), aim(interval=60.0, gate=False), NOW + 10)
+    assert (known.verdict, known.due, known.observed) == (HOLDS_KEY, NOW + 70, True)
+
+
+def test_an_endpoint_that_was_not_asked_for_a_while_shows_what_it_did() -> None:
+    """Until it is asked, which is at once."""
+    known = expired(asked(OPENED), NOW + 5)
+    assert (known.verdict, known.observed, known.due) == (HOLDS_KEY, False, NOW + 5)
+    assert known.opened == OURS.fingerprint
+
+
+def recorded(
+    reason: str = "EndpointHoldsKey",
+    *,
+    message: str = "",
+    opened: str | None = OURS.fingerprint,
+    stalled: bool = False,
+    since: float | None = NOW - 60,
+    **more: Any,
+) -> Status:
+    """Return a status that was written for generation 1."""
+    ready = Condition(type=ENDPOINT_READY, true=reason == "EndpointHoldsKey", reason=reason, since=since)
+    conditions = [Condition(type=READY, true=False, reason=reason), ready]
+    if stalled:
+        conditions.append(Condition(type=STALLED, true=True, reason=reason))
+    members: dict[str, Any] = {
+        "generation": 1,
+        "conditions": tuple(conditions),
+        "fingerprint": OURS.fingerprint,
+        "endpoint": EndpointStatus(reason=reason, message=message, opened=opened),
+        **more,
+    }
+    return Status(**members)
+
+
+def restart(status: Status, target: EndpointTarget | None = None) -> EndpointFacts:
+    """Return the facts after a restart."""
+    return restored(target or aim(), status, 1, now=NOW, due=NOW + 300)
+
+
+def test_a_restart_shows_what_was_shown_and_asks_at_the_due_time() -> None:
+    """What was opened needs no proof again."""
+    facts = restart(recorded())
+    assert (facts.verdict, facts.observed, facts.due, facts.holds_back) == (HOLDS_KEY, True, NOW + 300, False)
+    assert facts.shown == EndpointStatus(reason="EndpointHoldsKey", message=HOLDS_KEY.message, opened=OURS.fingerprint)
+    assert shown(after_answer(facts, AWAY, NOW + 300, 0.5)) == (EndpointReason.HOLDS_KEY, None)
+
+
+@pytest.mark.parametrize("stalled", [True, False])
+def test_a_restart_goes_on_with_a_failure(*, stalled: bool) -> None:
+    """With the same words, and the time that has gone by; it is asked at once."""
+    facts = restart(recorded("EndpointLacksKey", message="HTTP 421", opened=None, stalled=stalled, since=NOW - 590))
+    retry = Retry.TERMINAL if stalled else Retry.TRANSIENT
+    assert facts.verdict == EndpointVerdict(EndpointReason.LACKS_KEY, "HTTP 421", retry)
+    assert (facts.observed, facts.due, facts.holds_back) == (True, NOW, True)
+    assert shown(after_answer(facts, LACKS, NOW + 11, 0.5)) == (EndpointReason.LACKS_KEY, Retry.TERMINAL)
+
+
+def test_a_restart_goes_on_with_a_problem_that_is_gone() -> None:
+    """Its reason is one of numbers."""
+    facts = restart(recorded("CredentialsNotFound", message="gone", since=None))
+    assert shown(facts) == (Reason.CREDENTIALS_NOT_FOUND, Retry.TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    ("status", "opened"),
+    [
+        (Status(generation=1), None),
+        (recorded(generation=7), None),
+        (recorded(fingerprint=OTHER.fingerprint), OURS.fingerprint),
+        (recorded("EndpointPending"), OURS.fingerprint),
+        (recorded("SomethingNew"), OURS.fingerprint),
+        (recorded(conditions=()), None),
+    ],
+    ids=["never", "generation", "key", "pending", "unknown", "no condition"],
+)
+def test_a_restart_that_cannot_rely_on_the_status_asks_at_once(status: Status, opened: str | None) -> None:
+    """Another generation may have another address; another key was not asked for."""
+    facts = restart(status)
+    assert (facts.verdict, facts.observed, facts.due, facts.opened) == (NOT_ASKED, False, NOW, opened)
+
+
+def test_a_request_that_was_not_handled_is_handled_after_a_restart() -> None:
+    """At once."""
+    facts = restart(recorded(), aim(request="now"))
+    assert (facts.check_requested, facts.is_unfinished, facts.due) == (True, True, NOW)
+    assert not restart(recorded(request="now"), aim(request="now")).check_requested
+    failing = restart(recorded("EndpointLacksKey"), aim(request="now"))
+    assert failing.check_requested
+
+
+def written(**more: Any) -> dict[str, Any]:
+    """Return `spec.flowsEndpoint` as it is written."""
+    return {"url": URL, **more}
+
+
+def made(secrets: dict[str, Any] | None = None, allow: str = "", **spec: Any) -> EndpointTarget | None:
+    """Return the target of an object."""
+    found = resource(spec_body(**spec), request="now")
+    numbers = [number_target(), number_target(interval=60.0)]
+    return endpoint_target(found, spec_of(found), OURS, numbers, secrets or {}, egress(allow))
+
+
+def test_a_target_is_made_from_the_spec_and_its_secrets() -> None:
+    """A host without a dot is a Service of the namespace; it is asked as often as the numbers."""
+    secret = {"name": "meta-app", "key": "secret"}
+    ca_bundle = {"name": "flows-ca", "key": "ca.crt"}
+    found = made(
+        {"meta-app": {"secret": b"app secret\n"}, "flows-ca": {"ca.crt": b"PEM"}},
+        flowsEndpoint=written(appSecretRef=secret, tls={"caSecretRef": ca_bundle, "serverName": "flows.example"}),
+    )
+    assert found
+    assert found.endpoint == FlowEndpoint(
+        url=parse_url("https://flows.messaging.svc/whatsapp"),
+        trust=ServerTrust(ca_bundle="PEM", server_name="flows.example", tenant=NAMESPACE),
+        app_secret=SecretStr("app secret"),
+    )
+    assert (found.gate, found.interval, found.request, found.problem) == (True, 60.0, "now", None)
+    assert found.limiter_key == "flows.messaging.svc"
+    assert "app secret" not in repr(found)
+
+
+def test_without_the_field_there_is_no_target() -> None:
+    """The endpoint is optional."""
+    assert made() is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        (written(url="https://flows.example.com"), Reason.HOST_NOT_ALLOWED, "--allow-host=flows.example.com"),
+        (written(url="http://flows"), Reason.HOST_NOT_ALLOWED, "`flowsEndpoint.url`"),
+        (written(appSecretRef={"name": "gone", "key": "secret"}), Reason.CREDENTIALS_NOT_FOUND, "Secret gone"),
+        (written(appSecretRef={"name": "app", "key": "secret"}), Reason.INVALID_CREDENTIALS, "is empty"),
+    ],
+)
+def test_what_keeps_an_endpoint_from_being_called(spec: dict[str, Any], reason: Reason, words: str) -> None:
+    """Found without a call."""
+    found = made({"app": {"secret": b"\n"}}, flowsEndpoint=spec)
+    assert found
+    assert found.problem
+    assert (found.endpoint, found.limiter_key, found.problem.reason) == (None, "", reason)
+    assert words in found.problem.message
+
+
+def test_all_secrets_of_an_endpoint_are_read() -> None:
+    """And its policy is understood."""
+    tls = {"caSecretRef": {"name": "ca", "key": "ca.crt"}}
+    spec = spec_of(
+        resource(spec_body(flowsEndpoint=written(appSecretRef={"name": "app", "key": "s"}, tls=tls, policy="Report")))
+    )
+    assert isinstance(spec.flows_endpoint, FlowsEndpoint)
+    assert not spec.flows_endpoint.gate
+    assert {"app", "ca"} <= spec.secrets
