@@ -208,10 +208,8 @@ def place(server: ApiServer, tmp_path: Path) -> Iterator[Place]:
         with Controllers(server, flags) as controllers:
             place = Place(Terminal(server, folder, controllers.sync), controllers, cloud)
             yield place
-            place.run("""
-                kubectl delete namespace --ignore-not-found bek-system messaging flows-team
-                kubectl delete --ignore-not-found -k deploy/default
-            """)
+            place.run("kubectl delete namespace --wait=false --ignore-not-found bek-system messaging flows-team")
+            place.run("kubectl delete --ignore-not-found -k deploy/default")
         assert [*cloud.violations, *cloud.oddities] == []
 
 
