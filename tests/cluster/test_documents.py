@@ -7,6 +7,7 @@ the Cloud API is the simulator.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,9 @@ from support.simulators.cloud_number import CloudNumber
 
 NUMBERS = {"+15550001111": "106540352242911", "+15550002222": "106540352242922", "+15550003333": "106540352242933"}
 """Number and id, the first as in the smallest sample."""
+
+NAMES = {"NAMESPACE": "messaging", "NAME": "flows", "SECRET": "flows-key"}
+"""What a reader puts in the place of such a word."""
 
 NO_REGISTRY = "there is no registry here; the image's own tests build and run it"
 NO_TOOL = "needs a tool that the tests do not have"
@@ -57,6 +61,11 @@ NOT_RUN: Mapping[str, Mapping[str, str]] = {
     },
     "docs/sharding.md": {
         "bek-operator --watch-label-selector=bek.dev/shard=shard1 --lease-name=bek-operator-shard1": OWN_TEST,
+    },
+    "docs/runbooks": {
+        "kubectl get podmonitor,networkpolicy -n bek-system": "needs the kinds of Prometheus Operator",
+        "kubectl get bek -w": "does not end",
+        "kubectl describe pod -n bek-system POD": NO_KUBELET,
     },
     "docs/reasons.md": {
         'kubectl annotate bek NAME --overwrite bek.dev/requested-at="$(date)"': PLACEHOLDER,
@@ -208,10 +217,8 @@ def place(server: ApiServer, tmp_path: Path) -> Iterator[Place]:
         with Controllers(server, flags) as controllers:
             place = Place(Terminal(server, folder, controllers.sync), controllers, cloud)
             yield place
-            place.run("""
-                kubectl delete namespace --ignore-not-found bek-system messaging flows-team
-                kubectl delete --ignore-not-found -k deploy/default
-            """)
+            place.run("kubectl delete namespace --wait=false --ignore-not-found bek-system messaging flows-team")
+            place.run("kubectl delete --ignore-not-found -k deploy/default")
         assert [*cloud.violations, *cloud.oddities] == []
 
 
@@ -355,6 +362,32 @@ def test_troubleshooting(place: Place) -> None:
         reader.follow("The Pod is not ready")
         (key,) = reader.follow("Is it the right key?")
         assert key.strip() == place.object()["status"]["keyID"]
+
+
+def test_runbooks(place: Place) -> None:
+    """All of them together, for a number that has lost its signature; only logs and Pods need a kubelet."""
+    pages = (ROOT / "docs" / "runbooks").glob("*.md")
+    written = {
+        command for page in pages for step in steps(page.read_text(encoding="utf-8")) for command in step.commands
+    }
+    excused = NOT_RUN["docs/runbooks"].keys()
+    assert excused - written == set()
+    place.install("+15550001111")
+    place.wait()
+    place.first.re_register()
+    # What is suspended is checked when it is resumed.
+    for suspend in ("true", "false"):
+        place.run(f'kubectl patch bek flows --type=merge -p \'{{"spec": {{"suspend": {suspend}}}}}\'')
+        place.wait()
+    place.run("until kubectl get events | grep --quiet StaleSignature; do :; done")
+
+    outputs = {
+        command: place.run(re.sub(r"\b(NAMESPACE|NAME|SECRET)\b", lambda found: NAMES[found[0]], command))
+        for command in sorted(written - excused)
+        if not command.startswith("kubectl logs ")
+    }
+
+    assert {output for command, output in outputs.items() if " auth can-i " in command} == {"yes\n"}
 
 
 def test_guides(place: Place) -> None:
