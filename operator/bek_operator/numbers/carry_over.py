@@ -153,17 +153,21 @@ def _carried_over(facts: NumberFacts, target: Target, now: float) -> NumberFacts
 
 
 def _is_of_the_keys_change(facts: NumberFacts, now: float) -> bool:
-    """Return whether a request that comes now asks for nothing but the look that the new key leads to anyway."""
+    """Return whether a request that comes now belongs to the new key: it is no reason to publish once more."""
     return now - facts.key_at < REQUEST_SECONDS and now >= backoff.next_of_any_key(facts.published.recent)
 
 
 def _with_request(facts: NumberFacts, request: str) -> NumberFacts:
-    """Return the facts with a request that came with the key: the publishes before it do not count any more."""
+    """Return the facts with a request that came with the key: the publishes before it do not count any more.
+
+    The look that the new key leads to is the requested one, unless it is over.
+    """
     recent = tuple(at for at in facts.published.recent if at >= facts.key_at)
     return replace(
         facts,
         target=replace(facts.target, request=request),
         published=replace(facts.published, recent=recent),
+        check_requested=facts.check_requested or (facts.read_at is not None and facts.read_at > facts.key_at),
     )
 
 
