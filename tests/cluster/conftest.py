@@ -12,6 +12,7 @@ import pytest
 from support.cluster.apiserver import ApiServer
 from support.cluster.networked_scene import NetworkedScene
 from support.cluster.operator_process import OperatorProcess
+from support.cluster.plugin import Plugin
 from support.cluster.scene import Scene
 from support.cluster.tcp_proxy import TcpProxy
 from support.programs.binaries import MissingBinaryError, PrometheusBinaries, ensure, ensure_prometheus
@@ -78,6 +79,12 @@ def installed(api_server: ApiServer) -> ApiServer:
     api_server.kubectl("apply", "--kustomize", str(DEPLOY / "default"))
     api_server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
     return api_server
+
+
+@pytest.fixture
+def plugin(installed: ApiServer, tmp_path: Path) -> Plugin:
+    """Provide `kubectl bek`."""
+    return Plugin(installed, tmp_path)
 
 
 @pytest.fixture(scope="session")

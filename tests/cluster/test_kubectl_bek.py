@@ -10,21 +10,14 @@ import pytest
 import yaml
 
 from support import keys
-from support.cluster.plugin import Plugin
 from support.cluster.scene import KEY_SECRET, conditions
 
 if TYPE_CHECKING:
     from pathlib import Path
     from subprocess import CompletedProcess
 
-    from support.cluster.apiserver import ApiServer
+    from support.cluster.plugin import Plugin
     from support.cluster.scene import Scene
-
-
-@pytest.fixture
-def plugin(installed: ApiServer, tmp_path: Path) -> Plugin:
-    """Provide the plugin."""
-    return Plugin(installed, tmp_path)
 
 
 class User:

@@ -899,3 +899,44 @@ class TestProvider:
         with Provider([ONE]) as provider:
             assert connect(provider, provided(provider)).read().status_code == 200
             assert provider.url == provider.origin
+
+
+class TestNumbersOfAnAccount:
+    """The edge `phone_numbers`."""
+
+    @pytest.fixture
+    def ask(self, cloud: Cloud) -> Callable[..., httpx.Response]:
+        """Provide requests for the list, with a token for management."""
+        token = cloud.token(permissions={MANAGEMENT})
+        client = client_of(cloud, token)
+        return lambda method="GET", waba=WABA, **query: client.request(
+            method, f"/v25.0/{waba}/phone_numbers", params=query
+        )
+
+    def test_pages(self, cloud: Cloud, ask: Callable[..., httpx.Response]) -> None:
+        """There is a `next`, with the token in it, where there is a next page only."""
+        for place in range(28):
+            cloud.add(f"+1555000{place:04}")
+        first = ask().json()
+        second = ask(after=first["paging"]["cursors"]["after"]).json()
+
+        assert (len(first["data"]), len(first["data"] + second["data"])) == (25, len(cloud.numbers))
+        assert "access_token=EAA" in first["paging"]["next"]
+        assert "next" not in second["paging"]
+        assert set(first["data"][0]) == {"id", "display_phone_number", "quality_rating", "verified_name"}
+        assert set(ask(fields="platform_type").json()["data"][0]) == {"id", "platform_type"}
+
+    @pytest.mark.parametrize(
+        ("request_", "code"),
+        [
+            ({"limit": "101"}, 100),
+            ({"limit": "0"}, 100),
+            ({"after": "x"}, 100),
+            ({"fields": "colour"}, 100),
+            ({"waba": "99"}, 803),
+            ({"method": "POST"}, 100),
+        ],
+    )
+    def test_refusals(self, ask: Callable[..., httpx.Response], request_: dict[str, str], code: int) -> None:
+        """What Meta refuses."""
+        assert error_of(ask(**request_))[1] == code

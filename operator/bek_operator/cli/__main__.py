@@ -1,5 +1,6 @@
 """The entry point: `kubectl-bek`, which kubectl finds on PATH as `kubectl bek`; also `python -m bek_operator.cli`."""
 
+import logging
 import sys
 
 
@@ -11,6 +12,8 @@ def main() -> None:
         if (missing.name or "").startswith("bek_operator"):
             raise
         sys.exit(_needs(missing.name or ""))
+    # What the operator would log, the commands say.
+    logging.getLogger("bek_operator").addHandler(logging.NullHandler())
     bek(prog_name="kubectl bek")
 
 

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import functools
 import json
 import sys
 import time
@@ -19,33 +18,22 @@ import yaml
 from rich.console import RenderableType
 from rich.live import Live
 
+from bek_operator.cli.diff_command import diff
+from bek_operator.cli.export_command import export
 from bek_operator.cli.key_report import KeyReport, comparison, report_of
+from bek_operator.cli.running import NOT_WELL, Failed, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.status import as_data, as_tables
 from bek_operator.cli.summary import ObjectSummary, is_suspended, summary_of, worst_first
 from bek_operator.cli.tables import console
 from bek_operator.cli.waiting import progress_of
-from bek_operator.cluster.errors import ClusterError
 from bek_operator.crd.parse import REQUESTED_AT
 from bek_operator.crd.types import InvalidSpec
 from bek_operator.keys.public_key import MAX_ENTRY_BYTES, MAX_PASSPHRASE_BYTES
 from bek_operator.times import micro_time
 
-NOT_WELL, FAILED = 1, 2
 _REDRAW_SECONDS = 2.0
 _POLL_SECONDS = 0.5
-
-Command = Callable[..., Coroutine[Any, Any, int]]
-
-
-class Failed(click.ClickException):
-    """The command could not be carried out."""
-
-    exit_code = FAILED
-
-    def show(self, file: Any = None) -> None:
-        """Write the message as kubectl does."""
-        click.echo(f"error: {self.message}", file=file or sys.stderr)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -57,22 +45,8 @@ def bek() -> None:
     """
 
 
-def _runs(function: Command) -> Callable[..., None]:
-    """Make a command of a coroutine function that takes a Target and returns the exit status."""
-
-    @click.option("-n", "--namespace", metavar="NAME", help="The namespace (default: that of the context).")
-    @click.option("--context", metavar="NAME", help="The context of the kubeconfig (default: the current one).")
-    @click.option("--kubeconfig", default="", metavar="FILE", help="The kubeconfig (default: as for kubectl).")
-    @functools.wraps(function)
-    def run(namespace: str | None, context: str | None, kubeconfig: str, **given: Any) -> None:
-        everywhere = given.pop("all_namespaces", False)
-        target = Target(kubeconfig=kubeconfig, context=context, namespace=namespace, all_namespaces=everywhere)
-        try:
-            sys.exit(asyncio.run(function(target, **given)))
-        except ClusterError as error:
-            raise Failed(str(error)) from None
-
-    return run
+bek.add_command(diff)
+bek.add_command(export)
 
 
 @bek.command()
@@ -81,7 +55,7 @@ def _runs(function: Command) -> Callable[..., None]:
 @click.option("-o", "--output", type=click.Choice(["wide", "json", "yaml"]), help="Another form.")
 @click.option("-w", "--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
 @click.option("--unhealthy", is_flag=True, help="Leave out what is well.")
-@_runs
+@runs
 async def status(target: Target, names: Sequence[str], output: str | None, *, watch: bool, unhealthy: bool) -> int:
     """Show objects and each of their phone numbers, the worst first."""
     if watch and output in {"json", "yaml"}:
@@ -121,7 +95,7 @@ async def status(target: Target, names: Sequence[str], output: str | None, *, wa
     metavar="SECONDS",
     help="How long --wait waits.",
 )
-@_runs
+@runs
 async def check(target: Target, name: str, seconds: float, *, wait: bool) -> int:
     """Have the operator check every number of an object now."""
     async with Session.open(target) as session:
@@ -152,7 +126,7 @@ async def check(target: Target, name: str, seconds: float, *, wait: bool) -> int
 
 @bek.command()
 @click.argument("name")
-@_runs
+@runs
 async def suspend(target: Target, name: str) -> int:
     """Stop all calls for an object: its numbers are neither checked nor published to.
 
@@ -164,7 +138,7 @@ async def suspend(target: Target, name: str) -> int:
 
 @bek.command()
 @click.argument("name")
-@_runs
+@runs
 async def resume(target: Target, name: str) -> int:
     """Check and publish again for an object that was suspended."""
     return await _set_suspend(target, bare(name), suspend=False)
@@ -200,7 +174,7 @@ async def _set_suspend(target: Target, name: str, *, suspend: bool) -> int:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="With -f: a file with the passphrase of an encrypted key.",
 )
-@_runs
+@runs
 async def key(target: Target, name: str | None, filename: Path | None, passphrase_file: Path | None) -> int:
     """Show what the operator makes of a key: that of an object's Secret, or a local file.
 

@@ -33,6 +33,8 @@ _STATUS_ERRORS: Mapping[int, type[ClusterError]] = {
     409: Conflict,
     410: Gone,
 }
+_REFUSALS = frozenset({400, 409, 422})
+"""Statuses that are about what was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,11 +243,23 @@ class Client:
             response = called.response
             async with response:
                 if not response.ok:
-                    error = _STATUS_ERRORS.get(response.status, Unavailable)
-                    raise error(f"{method} {path}: HTTP {response.status}")
+                    error = _STATUS_ERRORS.get(response.status, Unavailable)(f"{method} {path}: HTTP {response.status}")
+                    if response.status in _REFUSALS:
+                        error.reply = _message(await response.read())
+                    raise error
                 yield response
         except (aiohttp.ClientError, config.ConfigException, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {_reason(error)}") from error
+
+
+def _message(content: bytes) -> str:
+    """Return the message of a Status; empty if it has none."""
+    try:
+        status = json.loads(content)
+    except ValueError:
+        return ""
+    message = status.get("message") if isinstance(status, dict) else None
+    return message if isinstance(message, str) else ""
 
 
 def verify_like_kubectl(context: ssl.SSLContext) -> None:

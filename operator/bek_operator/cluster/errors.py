@@ -15,7 +15,13 @@ Errors of the client library are translated to these.
 
 
 class ClusterError(Exception):
-    """A request to the API server failed; the message has the HTTP status, and no text of the server."""
+    """A request to the API server failed; the message has the HTTP status, and no text of the server.
+
+    Attributes:
+        reply: Why the API server refused what was sent, in its own words: for the user who sent it only.
+    """
+
+    reply: str = ""
 
 
 class BadRequest(ClusterError):

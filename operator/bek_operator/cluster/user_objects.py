@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, validating
-from bek_operator.cluster.errors import Forbidden, NotFound
+from bek_operator.cluster.errors import BadRequest, ClusterError, Forbidden, NotFound
 from bek_operator.cluster.objects import GROUP, KIND, PLURAL, path_of
 from bek_operator.crd.fields import typed
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
@@ -69,6 +69,34 @@ class UserObjects:
             ClusterError: the request failed; `NotFound` when it does not exist.
         """
         return await self._request("PATCH", name, "patch", change)
+
+    async def dry_run(self, manifest: Mapping[str, Any], version: str | None) -> BusinessEncryptionKey:
+        """Return what an object would be like with this manifest, once the API server has admitted it.
+
+        `version`: the resourceVersion of the object; `None` if it does not exist.
+
+        Raises:
+            ClusterError: the request failed; `BadRequest` with the API server's words when it refuses the manifest.
+        """
+        name, path = manifest["metadata"]["name"], path_of(self._namespace)
+        method, verb = ("POST", "create") if version is None else ("PUT", "update")
+        body = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version or ""}}
+        query = {"dryRun": "All", "fieldValidation": "Strict"}
+        try:
+            answer = await self._client.request(
+                method, path if version is None else f"{path}/{name_in_path(name)}", query=query, body=body
+            )
+        except Forbidden:
+            raise Forbidden(self._forbidden(verb)) from None
+        except NotFound:
+            await self.list()
+            raise NotFound(f"the namespace {self._namespace} does not exist") from None
+        except ClusterError as error:
+            raise BadRequest(error.reply) if error.reply else error from None
+        with validating(f"a {KIND}"):
+            # Nothing was stored, so a new object has no version.
+            answer["metadata"].setdefault("resourceVersion", "")
+            return parse_object(answer)
 
     async def _request(self, method: str, name: str, verb: str, body: Mapping[str, Any] | None = None) -> Found:
         headers = {"Content-Type": _MERGE_PATCH} if body else {}

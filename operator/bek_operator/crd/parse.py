@@ -36,9 +36,9 @@ _LONGEST_HEADER = 64
 _LONGEST_NAME = 253
 _LONGEST_URL = 1024
 _LONGEST_SHOWN = 40
-_PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
-_IDENTITY = re.compile(r"[0-9]{1,20}")
-_VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}")
+PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+IDENTITY = re.compile(r"[0-9]{1,20}")
+CLOUD_VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}")
 _LONGEST_IDENTITY = 20
 _PAUSES = range(604800 + 1)
 _INTERVALS = range(10, 604800 + 1)
@@ -119,7 +119,7 @@ def _read_spec(spec: Fields) -> Spec:
 
 def _read_number(entry: Fields, apis: Mapping[str, Api]) -> Number:
     number = entry.text("phoneNumber", _LONGEST_LABEL)
-    if not _PHONE_NUMBER.fullmatch(number):
+    if not PHONE_NUMBER.fullmatch(number):
         raise Malformed('`spec.phoneNumbers[].phoneNumber` must be "+" and 7 to 15 digits, the first not 0')
     name = entry.optional_text("api", _LONGEST_LABEL)
     if name is None:
@@ -131,7 +131,7 @@ def _read_number(entry: Fields, apis: Mapping[str, Api]) -> Number:
     identity = entry.optional_text("phoneNumberID", _LONGEST_IDENTITY) or ""
     if not identity and _needs_identity(api):
         raise Malformed(f"`spec.phoneNumbers[].phoneNumberID` of {number} must be set, because its api needs it")
-    if identity and not _IDENTITY.fullmatch(identity):
+    if identity and not IDENTITY.fullmatch(identity):
         raise Malformed(f"`spec.phoneNumbers[].phoneNumberID` of {number} must be digits")
     return Number(number=number, api=api, identity=identity)
 
@@ -173,7 +173,7 @@ def _read_on_premises(name: str, member: Fields) -> OnPremisesApi:
 
 def _read_cloud(name: str, member: Fields) -> CloudApi:
     version = member.optional_text("version", _LONGEST_LABEL)
-    if version and not _VERSION.fullmatch(version):
+    if version and not CLOUD_VERSION.fullmatch(version):
         raise Malformed("`spec.apis[].cloud.version` must have the form v25.0")
     app_secret = member.optional_part("appSecretRef")
     return CloudApi(

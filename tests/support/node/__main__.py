@@ -54,13 +54,13 @@ def main(arguments: Sequence[str]) -> int:
 def missing() -> list[str]:
     """Return what this machine lacks for a node."""
     lacking = list(missing_programs())
+    if os.geteuid() != 0:
+        # Only root can tell the rest.
+        return [*lacking, "root's rights"]
     try:
         find_engine()
     except ImageError as error:
         lacking.append(str(error))
-    if os.geteuid() != 0:
-        lacking.append("root's rights")
-    # Only root can tell, and not without the programs.
     return lacking or [fault for fault in (cgroups.refusal(), namespaces.refusal()) if fault]
 
 

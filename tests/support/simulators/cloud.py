@@ -19,13 +19,13 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
-from support.simulators import encryption_edge
+from support.simulators import encryption_edge, number_list
 from support.simulators.call import Call
 from support.simulators.cloud_number import CloudNumber
 from support.simulators.edge_server import EdgeServer
 from support.simulators.graph_errors import GraphError, GraphRefusal, graph_error, unknown_object
 from support.simulators.graph_parameters import parameters
-from support.simulators.graph_tokens import MESSAGING, App, Token
+from support.simulators.graph_tokens import MANAGEMENT, MESSAGING, App, Token
 from support.simulators.usage import Payer
 from support.tls import Certificate, self_signed
 
@@ -35,6 +35,7 @@ TODAY = date(2026, 11, 22)
 WABA = "102290129340398"
 
 _PATH = re.compile(r"/(v[0-9]{1,3}\.[0-9])/([^/]+)/" + encryption_edge.NAME)
+_ACCOUNT = re.compile(r"/(v[0-9]{1,3}\.[0-9])/([^/]+)/" + number_list.NAME)
 _VERSIONED = re.compile(r"/(v[0-9]{1,3}\.[0-9])(/.*)", re.DOTALL)
 
 
@@ -184,8 +185,10 @@ class Cloud(EdgeServer):
     def _handle(self, call: Call, number: CloudNumber | None) -> dict[str, object]:
         identity = self._route(call)
         token = self._open(call)
+        if _ACCOUNT.fullmatch(call.path):
+            return self._list(call, identity, token)
         if number is None:
-            raise GraphRefusal(self._no_number(call, identity))
+            raise GraphRefusal(self._not_there(call, identity, encryption_edge.NAME))
         if MESSAGING not in token.permissions:
             raise GraphRefusal(graph_error(10))
         if token.wabas is not None and number.waba not in token.wabas:
@@ -204,7 +207,7 @@ class Cloud(EdgeServer):
             if version in self.versions and self._over(self.versions[version].ends):
                 raise GraphRefusal(graph_error(2635))  # documented for other APIs of the Graph
             raise GraphRefusal(graph_error(2500, f"Unknown path components: /{version}"))  # a guess
-        if (match := _PATH.fullmatch(call.path)) is None:
+        if (match := _PATH.fullmatch(call.path) or _ACCOUNT.fullmatch(call.path)) is None:
             raise GraphRefusal(graph_error(2500, f"Unknown path components: {rest}"))
         return match[2]
 
@@ -225,11 +228,24 @@ class Cloud(EdgeServer):
             raise GraphRefusal(_proof_error("Invalid appsecret_proof provided in the API argument"))
         return token
 
-    def _no_number(self, call: Call, identity: str) -> GraphError:
-        """Return why an id cannot be one of a number."""
-        node = self._nodes.get(identity)
+    def _list(self, call: Call, identity: str, token: Token) -> dict[str, object]:
+        """Return the numbers of an account."""
+        if self._nodes.get(identity) != "WhatsAppBusinessAccount":
+            raise GraphRefusal(self._not_there(call, identity, number_list.NAME))
+        if MANAGEMENT not in token.permissions:
+            raise GraphRefusal(graph_error(10))
+        if token.wabas is not None and identity not in token.wabas:
+            raise GraphRefusal(graph_error(200))
+        if call.method != "GET":
+            raise GraphRefusal(unknown_object(call.method, identity))
+        listed = [number for number in self.numbers.values() if number.waba == identity and not number.deleted]
+        return number_list.serve(listed, call, self.origin, token.text)
+
+    def _not_there(self, call: Call, identity: str, edge: str) -> GraphError:
+        """Return why an object has no such edge, or is none."""
+        node = "WhatsAppBusinessPhoneNumber" if identity in self.numbers else self._nodes.get(identity)
         if node is not None and call.method == "GET":
-            return graph_error(100, f"Tried accessing nonexisting field ({encryption_edge.NAME}) on node type ({node})")
+            return graph_error(100, f"Tried accessing nonexisting field ({edge}) on node type ({node})")
         if node is not None or self.unknown == "100/33":
             return unknown_object(call.method, identity)
         return graph_error(803, f"Some of the aliases you requested do not exist: {identity}")

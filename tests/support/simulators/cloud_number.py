@@ -28,6 +28,8 @@ class CloudNumber(SignedNumber):
         maintenance: Whether it is in maintenance; calls are refused with `maintenance_code`.
         deleted: Whether it was deleted.
         eligible: Whether the number is eligible for encryption.
+        display: The number as the list of its account's numbers has it.
+        platform: The `platform_type` in that list.
         succeeds: The `success` in the answer to a publish; with `False` the key is not stored.
     """
 
@@ -41,6 +43,8 @@ class CloudNumber(SignedNumber):
         self.maintenance_code = 131057
         self.deleted = False
         self.eligible = True
+        self.display = _displayed(number)
+        self.platform = "CLOUD_API"
         self.succeeds = True
 
     def __repr__(self) -> str:
@@ -88,3 +92,8 @@ class CloudNumber(SignedNumber):
         if self.unset == "no members":
             del members[STATUS]
         return members
+
+
+def _displayed(number: str) -> str:
+    """Return a number as Meta shows it: +1 555-000-1111."""
+    return f"{number[:2]} {number[2:5]}-{number[5:8]}-{number[8:]}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, Unpack
 
-from support.simulators import encryption_edge, usage
+from support.simulators import encryption_edge, number_list, usage
 from support.simulators.call import Call
 from support.simulators.cloud_number import CloudNumber
 from support.simulators.exchange import Fault, Reply
@@ -208,7 +208,8 @@ class EdgeCore(Simulator):
             for name, text in self._secrets(call, number)
             if bare.mentions(text)
         ]
-        self.oddities += encryption_edge.oddities(call)
+        if not call.path.endswith(f"/{number_list.NAME}"):
+            self.oddities += encryption_edge.oddities(call)
 
     def _fault(self, entry: Entry) -> Fault | None:
         if entry.limited is not None:

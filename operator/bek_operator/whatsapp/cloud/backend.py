@@ -1,32 +1,21 @@
 """The backend for the Cloud API, also at providers that speak its protocol."""
 
-import hashlib
-import hmac
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from bek_operator.crd.reasons import Reason
-from bek_operator.http.interface import HttpClient, Request, Response
-from bek_operator.numbers.answers import Accepted, Failure, Reading, Retry
+from bek_operator.http.interface import HttpClient, Response
+from bek_operator.numbers.answers import Accepted, Failure, Reading
 from bek_operator.numbers.endpoint import CloudEndpoint
 from bek_operator.whatsapp.calls import Call, CallObserver, not_observed, send
+from bek_operator.whatsapp.cloud.requests import call_of, proof_of
 from bek_operator.whatsapp.cloud.responses import acceptance_from, reading_from
-from bek_operator.whatsapp.documents import FORM, encode_form
-from bek_operator.whatsapp.message_context import context_of
-from bek_operator.whatsapp.on_premises.tokens import is_token
+from bek_operator.whatsapp.documents import encode_form
 from bek_operator.whatsapp.ratelimit.limiter import RateLimiters
-from bek_operator.whatsapp.secret_text import flaw_of
 
 ENCRYPTION_PATH: Final = "/whatsapp_business_encryption"
 
 R = TypeVar("R")
-
-_BEARER = "authorization"
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-_UNUSABLE = "must be one line of at most 8192 ASCII characters without spaces"
 
 
 class Cloud:
@@ -50,8 +39,8 @@ class Cloud:
 
     async def read(self, endpoint: CloudEndpoint) -> Reading | Failure:
         """Return which key the number holds, and the status of its signature."""
-        proof = _proof(endpoint)
-        call = _call(endpoint, query=proof)
+        proof = proof_of(endpoint)
+        call = call_of(endpoint, ENCRYPTION_PATH, query=proof)
         if isinstance(call, Failure):
             return call
         return await self._send(
@@ -60,8 +49,8 @@ class Cloud:
 
     async def publish(self, endpoint: CloudEndpoint, public_key: str) -> Accepted | Failure:
         """Publish a public key (SPKI PEM) to be signed; with `Failure.unknown` it may have been published."""
-        proof = _proof(endpoint)
-        call = _call(endpoint, form=encode_form("business_public_key", public_key, proof))
+        proof = proof_of(endpoint)
+        call = call_of(endpoint, ENCRYPTION_PATH, form=encode_form("business_public_key", public_key, proof))
         if isinstance(call, Failure):
             return call
         return await self._send(
@@ -85,47 +74,3 @@ class Cloud:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
-
-
-def _call(
-    endpoint: CloudEndpoint, *, query: Mapping[str, str] | None = None, form: bytes | None = None
-) -> Call | Failure:
-    """Return the call (with a form a publish, else a read), or the failure if a credential cannot be sent."""
-    context = context_of(endpoint)
-    token = endpoint.token.reveal()
-    flaw = flaw_of(token)
-    # An API key may have any form, as long as it can be sent.
-    if not is_token(token) or (flaw and not endpoint.provider):
-        name = "API key" if endpoint.provider else "access token"
-        return _unusable(f"the {name} in {context.source} {flaw or _UNUSABLE}; put only the {name} there")
-    if endpoint.app_secret and (flaw := flaw_of(endpoint.app_secret.reveal())):
-        return _unusable(f"the app secret in the entry of `appSecretRef` {flaw}; put only the app secret there")
-    if not _HEADER_NAME.fullmatch(endpoint.header):
-        return _unusable("`apiKeyHeader` is not a valid header name")
-    bearer = endpoint.header.lower() == _BEARER
-    headers = {endpoint.header: f"Bearer {token}" if bearer else token}
-    return Call(
-        kind="read" if form is None else "publish",
-        limiter_key=endpoint.limiter_key,
-        context=context,
-        request=Request(
-            method="GET" if form is None else "POST",
-            url=replace(endpoint.url, path=endpoint.url.path + ENCRYPTION_PATH),
-            trust=endpoint.trust,
-            headers=headers if form is None else {**headers, "Content-Type": FORM},
-            query=query or {},
-            content=form,
-        ),
-    )
-
-
-def _unusable(message: str) -> Failure:
-    return Failure(reason=Reason.INVALID_CREDENTIALS, message=message, retry=Retry.TERMINAL, sent=False)
-
-
-def _proof(endpoint: CloudEndpoint) -> dict[str, str]:
-    """Return the parameter that proves possession of the app secret, if there is one."""
-    if endpoint.app_secret is None:
-        return {}
-    secret, token = (text.reveal().encode("utf-8", "surrogatepass") for text in (endpoint.app_secret, endpoint.token))
-    return {"appsecret_proof": hmac.new(secret, token, hashlib.sha256).hexdigest()}

@@ -201,6 +201,27 @@ API_FAILURE = ErrorClass(
     certain=False,
     at_provider="the provider fails with an undocumented error; if this persists, ask its support",
 )
+_ACCOUNT_PERMISSION: Final = (
+    "grant the token in {source} whatsapp_business_management, and assign the business account to its system user"
+)
+_NO_ACCOUNT: Final = (
+    "no WhatsApp Business Account with this id is visible to the token; it must not be the id of a phone number, an "
+    "app or a business portfolio"
+)
+_ACCOUNT_FAILURE: Final = "the API failed without a reason; try again later"
+ON_ACCOUNT: Final[Mapping[str, str]] = {
+    PERMISSION.message: _ACCOUNT_PERMISSION,
+    CODES[10].message: _ACCOUNT_PERMISSION,
+    _UNKNOWN_NUMBER.message: _NO_ACCOUNT,
+    _WRONG_PARAMETER.message: _NO_ACCOUNT,
+    _VERSION.message: "the API does not know this path or version; set --api-version to a supported one",
+    CODES[1].message: _ACCOUNT_FAILURE,
+    CODES[131000].message: _ACCOUNT_FAILURE,
+    RATE_LIMITED.message: "the API's rate limit is reached; try again later",
+    PROOF_REQUIRED.message: "the app requires appsecret_proof; name the Secret with the app secret by --app-secret",
+    PROOF_REFUSED.message: "the app secret does not belong to the token's app; check the Secret of --app-secret",
+}
+"""The messages for a list of an account's numbers, which a person asks for, in place of those for a number."""
 STATUSES: Final[Mapping[int, ErrorClass]] = {
     UNAUTHORIZED: ErrorClass(
         Reason.ACCESS_DENIED,

@@ -11,6 +11,7 @@ from bek_operator.whatsapp.cloud.codes import (
     API_FAILURE,
     LIMIT_SUBCODE,
     NOT_ELIGIBLE,
+    ON_ACCOUNT,
     ON_PUBLISH,
     PARAMETER,
     PROOF_REFUSED,
@@ -62,11 +63,14 @@ def failure(
     context: MessageContext,
     *,
     publish: bool = False,
+    of_account: bool = False,
     proof_sent: bool = False,
     retry_after: float | None = None,
 ) -> Failure:
     """Return the failure for a response that is no success."""
     error_class = _error_class(status, error, publish=publish, proof_sent=proof_sent)
+    if of_account:
+        error_class = replace(error_class, message=ON_ACCOUNT.get(error_class.message, error_class.message))
     return error_class.failure(
         _summary(status, error),
         context,

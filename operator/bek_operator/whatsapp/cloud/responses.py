@@ -39,7 +39,7 @@ def reading_from(response: Response, now: datetime, context: MessageContext, *, 
         return found
     if found is not None:
         return found.failure(f"HTTP {response.status}", context)
-    return _failure(response, document, now, context, proof_sent=proof_sent)
+    return failure_from(response, document, now, context, proof_sent=proof_sent)
 
 
 def acceptance_from(
@@ -52,7 +52,7 @@ def acceptance_from(
             return Accepted()
         if document.get("success") is False:
             return success_false(response.status, _api_error(response, document, context), context)
-    return _failure(response, document, now, context, proof_sent=proof_sent, publish=True)
+    return failure_from(response, document, now, context, proof_sent=proof_sent, publish=True)
 
 
 def _reading(document: Document) -> Reading | ErrorClass | None:
@@ -68,7 +68,7 @@ def _reading(document: Document) -> Reading | ErrorClass | None:
     return reading_from_members(members) if isinstance(members, dict) else None
 
 
-def _failure(
+def failure_from(
     response: Response,
     document: Document,
     now: datetime,
@@ -76,10 +76,20 @@ def _failure(
     *,
     proof_sent: bool,
     publish: bool = False,
+    of_account: bool = False,
 ) -> Failure:
+    """Return the failure that a response tells of; `of_account` if not a number was called but its account."""
     seconds = retry_after(response.headers.get("retry-after"), now)
     error = _api_error(response, document, context)
-    found = failure(response.status, error, context, publish=publish, proof_sent=proof_sent, retry_after=seconds)
+    found = failure(
+        response.status,
+        error,
+        context,
+        publish=publish,
+        of_account=of_account,
+        proof_sent=proof_sent,
+        retry_after=seconds,
+    )
     if found.reason is Reason.RATE_LIMITED and found.retry_after is None:
         regain_seconds = max((usage.regain_seconds for usage in parse_usage(response.headers)), default=0.0)
         return replace(found, retry_after=regain_seconds or None)

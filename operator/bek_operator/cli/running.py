@@ -1,0 +1,44 @@
+"""How a command runs: its options for the cluster, its errors, and its exit status."""
+
+import asyncio
+import functools
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+
+from bek_operator.cli.session import Target
+from bek_operator.cluster.errors import ClusterError
+
+NOT_WELL, FAILED = 1, 2
+
+Command = Callable[..., Coroutine[Any, Any, int]]
+
+
+class Failed(click.ClickException):
+    """The command could not be carried out."""
+
+    exit_code = FAILED
+
+    def show(self, file: Any = None) -> None:
+        """Write the message as kubectl does."""
+        click.echo(f"error: {self.message}", file=file or sys.stderr)
+
+
+def runs(function: Command) -> Callable[..., None]:
+    """Make a command of a coroutine function that takes a Target and returns the exit status."""
+
+    @click.option("-n", "--namespace", metavar="NAME", help="The namespace (default: that of the context).")
+    @click.option("--context", metavar="NAME", help="The context of the kubeconfig (default: the current one).")
+    @click.option("--kubeconfig", default="", metavar="FILE", help="The kubeconfig (default: as for kubectl).")
+    @functools.wraps(function)
+    def run(namespace: str | None, context: str | None, kubeconfig: str, **given: Any) -> None:
+        everywhere = given.pop("all_namespaces", False)
+        target = Target(kubeconfig=kubeconfig, context=context, namespace=namespace, all_namespaces=everywhere)
+        try:
+            sys.exit(asyncio.run(function(target, **given)))
+        except ClusterError as error:
+            raise Failed(str(error)) from None
+
+    return run
