@@ -29,7 +29,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bek_operator.http.errors import HttpError
 from support.keys import KeyPair
 from support.programs.background import BackgroundLoop
 from support.simulators.call import Call
@@ -75,7 +74,7 @@ class FlowsEndpointCore:
         app_secret: What requests must be signed with; without it signatures are not looked at.
         flaw: What is wrong with its program.
         lacks_status: Its answer to what none of its keys opens: 421, or at a careless one 500.
-        error: Raised by a call without a connection, as an HTTP client does.
+        error: Raised by a call without a connection, such as the error of an HTTP client.
         seconds: How long such a call takes.
         violations: What a client did and Meta never does.
     """
@@ -84,7 +83,7 @@ class FlowsEndpointCore:
         self.app_secret = app_secret
         self.flaw: Flaw = ""
         self.lacks_status = 421
-        self.error: HttpError | None = None
+        self.error: Exception | None = None
         self.seconds = 0.05
         self._clock = clock
         self.violations: list[str] = []

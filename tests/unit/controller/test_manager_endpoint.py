@@ -463,6 +463,32 @@ async def test_an_api_server_that_is_away_leads_to_no_publish_of_a_key_that_was_
 
 
 @virtual_time
+async def test_an_error_of_the_operator_keeps_a_new_key_back_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It is taken for no answer."""
+    world = Flows()
+    world.flows.error = ZeroDivisionError("a bug")
+    async with world.operator():
+        await world.until_reason("EndpointUnreachable", 5)
+        assert "internal error of the operator" in world.message
+        assert world.phones.count("publish") == 0
+        world.flows.error = None
+        await world.until_ready(world.ref, 10)
+    assert "unexpected error during a ping" in caplog.text
+
+
+@virtual_time
+async def test_a_deleted_object_is_asked_for_no_more() -> None:
+    """Also while it is being asked."""
+    world = Flows()
+    world.flows.seconds = 5.0
+    async with world.operator():
+        await asyncio.sleep(1)
+        world.objects.delete(world.ref)
+        await asyncio.sleep(HOUR)
+    assert world.flows.pings == []
+
+
+@virtual_time
 async def test_a_hundred_objects_cost_no_write_and_one_ping_an_interval_each() -> None:
     """While nothing changes."""
     world = Flows(1, intervalSeconds=600)
