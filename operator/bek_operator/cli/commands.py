@@ -21,6 +21,7 @@ from rich.live import Live
 from bek_operator.cli.diff_command import diff
 from bek_operator.cli.export_command import export
 from bek_operator.cli.key_report import KeyReport, comparison, report_of
+from bek_operator.cli.rotate_command import rotate
 from bek_operator.cli.running import NOT_WELL, Failed, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.status import as_data, as_tables
@@ -47,6 +48,7 @@ def bek() -> None:
 
 bek.add_command(diff)
 bek.add_command(export)
+bek.add_command(rotate)
 
 
 @bek.command()
