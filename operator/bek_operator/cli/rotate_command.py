@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bek_operator.cli.names import object_names
 from bek_operator.cli.running import Failed, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cluster.user_secrets import UserSecret, UserSecrets
@@ -16,7 +17,7 @@ from bek_operator.keys.rotation import PREVIOUS, NewKey, generate, read, replace
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=object_names)
 @click.option("--endpoint-first", is_flag=True, help="Print the steps only; make and change nothing.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The private key's file (default: NAME-KEYID.pem)."
