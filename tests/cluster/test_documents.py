@@ -56,6 +56,8 @@ NOT_RUN: Mapping[str, Mapping[str, str]] = {
         "flux resume kustomization encryption-keys": NO_TOOL,
     },
     "docs/troubleshooting.md": {
+        "kubectl bek status flows --unhealthy": OWN_TEST,
+        "kubectl bek check flows --wait": OWN_TEST,
         "flux reconcile kustomization encryption-keys": NO_TOOL,
         "kubectl logs -n bek-system -l app.kubernetes.io/name=bek-operator --prefix --tail=-1": NO_KUBELET,
     },

@@ -215,3 +215,18 @@ def test_what_does_not_exist(user: User) -> None:
         2,
         "error: there is no kubeconfig at /none; name one with --kubeconfig or KUBECONFIG\n",
     )
+
+
+def test_completion_in_a_shell(user: User) -> None:
+    """Kubectl asks for it: commands, options and the names of objects in the namespace."""
+    scene, complete = user.scene, user.plugin.completions
+    scene.apply(scene.manifest("flows"), scene.manifest("shop", numbers=["+15550009999"]))
+    within = f"--namespace={scene.namespace}"
+
+    assert complete("su") == ["suspend\tStop all calls for an object: its numbers...", ":4"]
+    assert complete("status", within, "") == ["flows", "shop", ":4"]
+    assert complete("status", within, "bek/s") == ["bek/shop", ":4"]
+    assert complete("rotate", "-n", scene.namespace, "f") == ["flows", ":4"]
+    assert [line.partition("\t")[0] for line in complete("check", "--w")] == ["--wait", ":4"]
+    assert complete("key", "-f", "") == [":0"]
+    assert complete("status", "--kubeconfig", "/none", "") == [":4"]

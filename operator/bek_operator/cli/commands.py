@@ -21,6 +21,8 @@ from rich.live import Live
 from bek_operator.cli.diff_command import diff
 from bek_operator.cli.export_command import export
 from bek_operator.cli.key_report import KeyReport, comparison, report_of
+from bek_operator.cli.names import object_names
+from bek_operator.cli.rotate_command import rotate
 from bek_operator.cli.running import NOT_WELL, Failed, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.status import as_data, as_tables
@@ -47,10 +49,11 @@ def bek() -> None:
 
 bek.add_command(diff)
 bek.add_command(export)
+bek.add_command(rotate)
 
 
 @bek.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=object_names)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Objects of all namespaces.")
 @click.option("-o", "--output", type=click.Choice(["wide", "json", "yaml"]), help="Another form.")
 @click.option("-w", "--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
@@ -82,7 +85,7 @@ async def status(target: Target, names: Sequence[str], output: str | None, *, wa
 
 
 @bek.command()
-@click.argument("name")
+@click.argument("name", shell_complete=object_names)
 @click.option(
     "--wait", is_flag=True, help="Wait until every number was checked; the exit status tells whether all is well."
 )
@@ -125,7 +128,7 @@ async def check(target: Target, name: str, seconds: float, *, wait: bool) -> int
 
 
 @bek.command()
-@click.argument("name")
+@click.argument("name", shell_complete=object_names)
 @runs
 async def suspend(target: Target, name: str) -> int:
     """Stop all calls for an object: its numbers are neither checked nor published to.
@@ -137,7 +140,7 @@ async def suspend(target: Target, name: str) -> int:
 
 
 @bek.command()
-@click.argument("name")
+@click.argument("name", shell_complete=object_names)
 @runs
 async def resume(target: Target, name: str) -> int:
     """Check and publish again for an object that was suspended."""
@@ -162,7 +165,7 @@ async def _set_suspend(target: Target, name: str, *, suspend: bool) -> int:
 
 
 @bek.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=object_names)
 @click.option(
     "-f",
     "--filename",

@@ -83,9 +83,9 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
     """
     found: dict[str, PublicKey] = {}
     encrypted: list[str] = []
-    for name in _present(data, entry):
+    for name in entries_of(data, entry):
         try:
-            key = _read_entry(data[name], lambda: _passphrases(data, passphrase_entry))
+            key = _read_entry(data[name], lambda: passphrases_of(data, passphrase_entry))
         except UnusableError as fault:
             raise InvalidKey(f"{_shown(name)} {fault}") from None
         if key is None:
@@ -172,7 +172,12 @@ def _as_info(content: Content, der: bytes) -> bytes:
     return public_key_info(key.n, key.e)
 
 
-def _present(data: Mapping[str, bytes], entry: str | None) -> list[str]:
+def entries_of(data: Mapping[str, bytes], entry: str | None) -> list[str]:
+    """Return the entries that are read; at least one.
+
+    Raises:
+        InvalidKey: There is none.
+    """
     if entry is not None:
         if entry not in data:
             raise InvalidKey(f"the Secret has no entry {_shown(entry)}; {_listed(data)}")
@@ -186,7 +191,7 @@ def _present(data: Mapping[str, bytes], entry: str | None) -> list[str]:
     return [name for name in present if data[name].strip()] or present
 
 
-def _passphrases(data: Mapping[str, bytes], entry: str | None) -> tuple[bytes, ...]:
+def passphrases_of(data: Mapping[str, bytes], entry: str | None) -> tuple[bytes, ...]:
     """Return the passphrases to try: the entry unchanged, then without a trailing newline."""
     if entry is None:
         return ()
