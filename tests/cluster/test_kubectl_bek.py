@@ -184,6 +184,34 @@ def test_a_key_is_judged_before_it_is_applied(user: User, tmp_path: Path) -> Non
     assert "unusable: short.pem is an RSA key of 1024 bits; an RSA key of 2048 bits is needed" in refused.stdout
 
 
+def test_an_encrypted_file_needs_its_passphrase(user: User, tmp_path: Path) -> None:
+    """Another file has it."""
+    locked, passphrase = tmp_path / "locked.pem", tmp_path / "passphrase"
+    locked.write_text(keys.encrypted().private, encoding="ascii")
+    passphrase.write_text(str(keys.encrypted().passphrase), encoding="ascii")
+
+    without = user.plugin.run("key", "-f", str(locked), KUBECONFIG="/none")
+    opened = user.plugin.run("key", "-f", str(locked), "--passphrase-file", str(passphrase), KUBECONFIG="/none")
+
+    assert (without.returncode, without.stderr) == (1, "hint: --passphrase-file names a file with the passphrase\n")
+    assert opened.returncode == 0
+    assert f"fingerprint: {keys.encrypted().fingerprint}\n" in opened.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("status", "pod/flows"), "'pod/flows' cannot be the name of a BusinessEncryptionKey; write NAME or bek/NAME"),
+        (("check", "bek/"), "'' cannot be the name of a BusinessEncryptionKey; write NAME or bek/NAME"),
+        (("status", "--namespace", "../x"), "'../x' cannot be the name of a namespace"),
+    ],
+)
+def test_what_cannot_be_a_name(plugin: Plugin, arguments: tuple[str, ...], fault: str) -> None:
+    """Nothing is asked of the API server."""
+    result = plugin.run(*arguments)
+    assert (result.returncode, result.stderr) == (2, f"error: {fault}\n")
+
+
 def test_what_the_user_is_not_allowed_to_see(user: User) -> None:
     """The missing right is named, and the role that has it."""
     scene = user.scene
@@ -213,7 +241,7 @@ def test_what_does_not_exist(user: User) -> None:
     assert (none.returncode, none.stdout) == (0, "No resources found.\n")
     assert (homeless.returncode, homeless.stderr) == (
         2,
-        "error: there is no kubeconfig at /none; name one with --kubeconfig or KUBECONFIG\n",
+        "error: there is no kubeconfig at /none; set KUBECONFIG\n",
     )
 
 

@@ -169,8 +169,8 @@ async def _set_suspend(target: Target, name: str, *, suspend: bool) -> int:
 @click.option(
     "-f",
     "--filename",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A local file instead of an object's Secret.",
+    type=click.Path(exists=True, allow_dash=True, dir_okay=False, path_type=Path),
+    help="A local file instead of an object's Secret; - is standard input.",
 )
 @click.option(
     "--passphrase-file",
@@ -188,6 +188,8 @@ async def key(target: Target, name: str | None, filename: Path | None, passphras
     if filename is not None:
         report = _report_of_file(filename, passphrase_file)
         click.echo("\n".join(report.lines()))
+        if report.key is None and report.is_encrypted and passphrase_file is None:
+            click.echo("hint: --passphrase-file names a file with the passphrase", err=True)
         return 0 if report.key else NOT_WELL
     async with Session.open(target) as session:
         found = await session.objects.read(bare(name or ""))
@@ -207,15 +209,18 @@ async def key(target: Target, name: str | None, filename: Path | None, passphras
 
 def _report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
     """Judge a local file, as if it were the only entry of a Secret."""
-    data = {file.name: read_bounded(file, MAX_ENTRY_BYTES)}
+    name = "the key" if str(file) == "-" else file.name
+    data = {name: read_bounded(file, MAX_ENTRY_BYTES)}
     if passphrase_file is None:
-        return report_of(data, file.name, None)
-    passphrase = f"passphrase of {file.name}"
-    return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, file.name, passphrase)
+        return report_of(data, name, None)
+    passphrase = f"passphrase of {name}"
+    return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, name, passphrase)
 
 
 def read_bounded(file: Path, most: int) -> bytes:
-    """Return the content of a file; of one that is larger only so much more that it is seen to be too large."""
+    """Return the content of a file, or of standard input for `-`; of a larger one just enough to see that it is."""
+    if str(file) == "-":
+        return sys.stdin.buffer.read(most + 1)
     with file.open("rb") as stream:
         return stream.read(most + 1)
 

@@ -21,6 +21,11 @@ class KeyReport:
     key: PublicKey | None = None
     fault: str = ""
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Return whether an entry contains an encrypted key."""
+        return any(form.startswith("encrypted ") for forms in self.forms.values() for form in forms)
+
     def lines(self) -> Sequence[str]:
         """Return the report in words."""
         found = [f"{entry}: {', '.join(forms) or 'unreadable'}" for entry, forms in self.forms.items()]

@@ -40,5 +40,9 @@ def runs(function: Command) -> Callable[..., None]:
             sys.exit(asyncio.run(function(target, **given)))
         except ClusterError as error:
             raise Failed(str(error)) from None
+        except BrokenPipeError:
+            raise  # click ends quietly
+        except OSError as error:  # such as a full disk behind standard output
+            raise Failed(": ".join(str(part) for part in (error.filename, error.strerror or error) if part)) from None
 
     return run

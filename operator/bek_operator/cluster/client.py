@@ -88,7 +88,7 @@ def namespace_of_user(kubeconfig: str = "", context: str | None = None) -> str:
 def _existing(kubeconfig: str) -> str:
     paths = kubeconfig or kubeconfig_path()
     if not any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path):
-        raise Unavailable(f"there is no kubeconfig at {paths}; name one with --kubeconfig or KUBECONFIG")
+        raise Unavailable(f"there is no kubeconfig at {paths}; set KUBECONFIG")
     return paths
 
 
@@ -131,9 +131,7 @@ class Client:
             if in_pod():
                 config.load_incluster_config(configuration)
             else:
-                await config.load_kube_config(
-                    kubeconfig_path(), client_configuration=configuration, persist_config=False
-                )
+                await config.load_kube_config(_existing(""), client_configuration=configuration, persist_config=False)
         return cls(configuration, middlewares)
 
     @classmethod

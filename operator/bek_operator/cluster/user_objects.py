@@ -1,5 +1,6 @@
 """BusinessEncryptionKeys with the rights of a user: read, and patched as `kubectl patch` does."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 
 _PAGE = 200
 _MERGE_PATCH = "application/merge-patch+json"
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +27,14 @@ class Found:
 
 
 class UserObjects:
-    """The objects of one namespace, or of all namespaces without one.
+    """The objects of one namespace, or of all namespaces without one; `BadRequest` for what cannot be a name.
 
     Errors say what the user can do; `Forbidden` names the missing right, `NotFound` what is missing.
     """
 
     def __init__(self, client: Client, namespace: str | None) -> None:
+        if namespace is not None and not _LABEL.fullmatch(namespace):
+            raise BadRequest(f"{namespace!r} cannot be the name of a namespace")
         self._client = client
         self._namespace = namespace
 
@@ -99,6 +105,8 @@ class UserObjects:
             return parse_object(answer)
 
     async def _request(self, method: str, name: str, verb: str, body: Mapping[str, Any] | None = None) -> Found:
+        if not _SUBDOMAIN.fullmatch(name):
+            raise BadRequest(f"{name!r} cannot be the name of a {KIND}; write NAME or bek/NAME")
         headers = {"Content-Type": _MERGE_PATCH} if body else {}
         path = f"{path_of(self._namespace)}/{name_in_path(name)}"
         try:

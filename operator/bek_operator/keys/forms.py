@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bek_operator.keys.der import Kind
-from bek_operator.keys.parts import KNOWN_LABELS, Part, part_of
+from bek_operator.keys.parts import SHOWN_LABELS, Part, part_of
 from bek_operator.keys.pem import UnusableError, blocks_of_bytes
 from bek_operator.keys.public_key import ENTRIES, MAX_ENTRY_BYTES
 
@@ -36,5 +36,5 @@ def _forms(raw: bytes) -> Sequence[str]:
 
 def _form(part: Part) -> str:
     # Another label is arbitrary text, so it is not shown.
-    label = part.block.label if part.block.label in KNOWN_LABELS else ""
+    label = part.block.label if part.block.label in SHOWN_LABELS else ""
     return f"{_WORDS[part.content.kind]} ({label or 'DER, or a PEM without a known label'})"

@@ -57,6 +57,9 @@ _OTHERS: Final[Mapping[str, str]] = {
 }
 """Other labels, and names for their content."""
 
+SHOWN_LABELS: Final = frozenset({*KNOWN_LABELS, *_OTHERS})
+"""Labels that can be shown; any other one is arbitrary text."""
+
 _COMMANDS: Final[Mapping[str, str]] = {
     "OPENSSH PRIVATE KEY": "ssh-keygen -p -m PEM converts it",
     "PKCS12": "openssl pkcs12 -nocerts extracts the key",
