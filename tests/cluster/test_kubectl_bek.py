@@ -241,7 +241,7 @@ def test_what_does_not_exist(user: User) -> None:
     assert (none.returncode, none.stdout) == (0, "No resources found.\n")
     assert (homeless.returncode, homeless.stderr) == (
         2,
-        "error: there is no kubeconfig at /none; set KUBECONFIG\n",
+        "error: no credentials for the API server: there is no kubeconfig at /none; set KUBECONFIG\n",
     )
 
 

@@ -88,7 +88,7 @@ def namespace_of_user(kubeconfig: str = "", context: str | None = None) -> str:
 def _existing(kubeconfig: str) -> str:
     paths = kubeconfig or kubeconfig_path()
     if not any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path):
-        raise Unavailable(f"there is no kubeconfig at {paths}; set KUBECONFIG")
+        raise config.ConfigException(f"there is no kubeconfig at {paths}; set KUBECONFIG")
     return paths
 
 
@@ -97,8 +97,6 @@ def _usable_credentials() -> Iterator[None]:
     """Raise Unavailable for whatever the library raises."""
     try:
         yield
-    except Unavailable:
-        raise
     except (config.ConfigException, OSError) as error:
         raise Unavailable(f"no credentials for the API server: {error}") from None
     except Exception as error:  # noqa: BLE001 - the library does not validate a kubeconfig
