@@ -216,6 +216,7 @@ def test_a_rolling_upgrade_over_a_thousand_healthy_numbers(
         after = {one["metadata"]["name"]: one for one in scene.objects()}
 
     assert simulator.publishes == 0
-    assert [one.name for one in scene.status_writes(mark)] == ["flows-0"]
+    # What the check clears, and its echo, in one write or in two.
+    assert {one.name for one in scene.status_writes(mark)} == {"flows-0"}
     assert conditions(after.pop("flows-0")) == conditions(before.pop("flows-0"))
     assert after == before

@@ -64,7 +64,7 @@ def test_a_shard_that_is_gone_is_told_of(promtool: Path, tmp_path: Path) -> None
         "exp_labels": {"job": "bek-operator", "name": "bek-operator-shard1", **rule["labels"]},
         "exp_annotations": {**rule["annotations"], "description": said},
     }
-    fired = {FIRST_FIRED: {'{alertname="BekOperatorAbsent"}': 30.5}}
+    fired = {FIRST_FIRED: {'{alertname="BekOperatorAbsent"}': 30}}
     expected = {"alertname": "BekOperatorAbsent", "eval_time": "1830s", "exp_alerts": [alert]}
     group = recorded("shard-that-is-gone", fired, [expected])
     rules = deepcopy(shard_rule_groups())
