@@ -189,8 +189,8 @@ def with_target(facts: EndpointFacts, target: EndpointTarget, now: float) -> End
 def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: float, due: float) -> EndpointFacts:
     """Restore the facts from the status; `due` is when to ask if the endpoint held the key."""
     shown, ready = recorded.endpoint, recorded.condition(ENDPOINT_READY)
-    if shown is None or ready is None or recorded.generation != generation:
-        # The address may be another one.
+    if shown is None or ready is None or ready.generation != generation:
+        # The address may be another one; without a usable key the condition stays that of an earlier spec.
         return EndpointFacts(target=target, due=now)
     facts = EndpointFacts(target=target, opened=shown.opened, due=now)
     reason = _reason_of(shown.reason)

@@ -344,6 +344,31 @@ async def test_another_url_is_another_endpoint() -> None:
         assert "openedFingerprint" not in world.shown
 
 
+@pytest.mark.parametrize("during", ["a pause", "a restart"])
+@virtual_time
+async def test_another_url_while_there_is_no_key_is_another_endpoint_also_after_a_restart(during: str) -> None:
+    """What the status says of an earlier spec proves nothing."""
+    world = Flows(publishPolicy="Never")
+    changed = {"flowsEndpoint": {**world.written, "url": f"https://others{PATH}"}, "publishPolicy": "IfNeeded"}
+    async with world.operator():
+        await until(lambda: world.reason == "NotPublished" and world.shown["reason"] == "EndpointHoldsKey")
+        world.secrets.remove(KEY_SECRET)
+        await world.until_reason("SecretNotFound", 10)
+        if during == "a pause":
+            world.objects.edit(world.ref, **changed)
+            await until(lambda: world.objects.is_current(world.ref))
+    if during == "a restart":
+        world.objects.edit(world.ref, **changed)
+    async with world.operator():
+        await until(lambda: world.objects.is_current(world.ref))
+        await asyncio.sleep(5)
+        world.flows.lose(OLD)
+        world.secrets.put_key(OLD)
+        await world.until_reason("EndpointLacksKey", 10)
+        await asyncio.sleep(MINUTE)
+        assert (world.phones.count("publish"), world.reasons) == (0, {"WaitingForEndpoint"})
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -198,7 +198,10 @@ def recorded(
     **more: Any,
 ) -> Status:
     """Return a status that was written for generation 1."""
-    ready = Condition(type=ENDPOINT_READY, true=reason == "EndpointHoldsKey", reason=reason, since=since)
+    generation = more.pop("asked_in", more.get("generation", 1))
+    ready = Condition(
+        type=ENDPOINT_READY, true=reason == "EndpointHoldsKey", reason=reason, since=since, generation=generation
+    )
     conditions = [Condition(type=READY, true=False, reason=reason), ready]
     if stalled:
         conditions.append(Condition(type=STALLED, true=True, reason=reason))
@@ -246,12 +249,13 @@ def test_a_restart_goes_on_with_a_problem_that_is_gone() -> None:
     [
         (Status(generation=1), None),
         (recorded(generation=7), None),
+        (recorded(asked_in=0), None),
         (recorded(fingerprint=OTHER.fingerprint), OURS.fingerprint),
         (recorded("EndpointPending"), OURS.fingerprint),
         (recorded("SomethingNew"), OURS.fingerprint),
         (recorded(conditions=()), None),
     ],
-    ids=["never", "generation", "key", "pending", "unknown", "no condition"],
+    ids=["never", "generation", "earlier generation", "key", "pending", "unknown", "no condition"],
 )
 def test_a_restart_that_cannot_rely_on_the_status_asks_at_once(status: Status, opened: str | None) -> None:
     """Another generation may have another address; another key was not asked for."""
