@@ -579,3 +579,27 @@ async def test_an_old_key_that_was_lost_stays_known_after_a_restart() -> None:
         await asyncio.sleep(60)
         assert world.condition == ("True", "EndpointLacksOldKey")
     assert len(world.objects.writes) == writes
+
+
+@virtual_time
+async def test_no_answer_for_an_old_key_leaves_what_is_known_of_it() -> None:
+    """Only an answer that opens ends the warning, and only one that does not begins it."""
+    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
+    world = Flows(3, rollout=rollout, intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.flows.hold(NEW)
+        world.phones[FIRST].settles = 1e9
+        world.secrets.put_key(NEW)
+        await until(lambda: world.condition == ("True", "EndpointLacksOldKey"), 5)
+        await asyncio.sleep(5)
+        writes = len(world.objects.writes)
+        world.flows.lacks_status = 503
+        await asyncio.sleep(3 * MINUTE)
+        assert len(world.objects.writes) == writes
+        world.flows.hold(OLD)
+        await until(lambda: world.condition == ("True", "EndpointHoldsKey"), 70)
+        world.flows.lose(OLD)
+        await asyncio.sleep(3 * MINUTE)
+        assert world.condition == ("True", "EndpointHoldsKey")
