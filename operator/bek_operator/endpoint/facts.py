@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bek_operator.crd.reasons import EndpointReason, Reason
-from bek_operator.crd.status import ENDPOINT_READY, EndpointStatus, Status
+from bek_operator.crd.status import ENDPOINT_READY, RECONCILING, EndpointStatus, Status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.endpoint.judge import Answer
 from bek_operator.endpoint.target import EndpointTarget
@@ -204,7 +204,9 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
         rows = recorded.rows.values()
         held = {row.fingerprint for row in rows if row.fingerprint and row.status is SignatureStatus.VALID}
         return replace(known, lost=frozenset(held - {target.key.fingerprint}))
-    since = now if ready.since is None else min(ready.since, now)
+    # With another key the time begins again, though the endpoint was not ready before; the object is Reconciling then.
+    begun = [one.since for one in (ready, recorded.condition(RECONCILING)) if one and one.since is not None]
+    since = min(max(begun, default=now), now)
     retry = Retry.TERMINAL if recorded.stalled == reason else Retry.TRANSIENT
     return replace(
         facts,

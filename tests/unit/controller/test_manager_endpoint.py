@@ -603,3 +603,22 @@ async def test_no_answer_for_an_old_key_leaves_what_is_known_of_it() -> None:
         world.flows.lose(OLD)
         await asyncio.sleep(3 * MINUTE)
         assert world.condition == ("True", "EndpointHoldsKey")
+
+
+@virtual_time
+async def test_a_restart_does_not_count_the_time_that_an_earlier_key_was_lacking() -> None:
+    """Ten minutes go by for each key, and the restart writes nothing."""
+    world = Flows()
+    world.flows.lose(OLD)
+    async with world.operator():
+        await asyncio.sleep(20 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "Failed")
+        world.secrets.put_key(NEW)
+        await asyncio.sleep(2 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "InProgress")
+    writes = len(world.objects.writes)
+    async with world.operator():
+        await asyncio.sleep(7 * MINUTE)
+        assert (world.summary[2], len(world.objects.writes)) == ("InProgress", writes)
+        await asyncio.sleep(3 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "Failed")
