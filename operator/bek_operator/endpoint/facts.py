@@ -23,6 +23,7 @@ USER_SECONDS: Final = 600.0
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_MESSAGE: Final = 256
+_KEYS_NAMED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ class EndpointFacts:
 
     @property
     def _lost_message(self) -> str:
-        keys = ", ".join(sorted(map(key_id, self.lost)))
+        found = sorted(map(key_id, self.lost))
+        more = f" and {len(found) - _KEYS_NAMED} more" if len(found) > _KEYS_NAMED else ""
+        keys = f"{', '.join(found[:_KEYS_NAMED])}{more}"
         return f"it does not open earlier key {keys} any more; Flows are broken on numbers until they have the new key"
 
     @property

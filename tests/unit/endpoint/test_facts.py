@@ -228,6 +228,14 @@ def test_a_restart_shows_what_was_shown_and_asks_at_the_due_time() -> None:
     assert shown(after_answer(facts, AWAY, NOW + 300, 0.5)) == (EndpointReason.HOLDS_KEY, None)
 
 
+def test_many_earlier_keys_that_were_lost_do_not_fit_the_message() -> None:
+    """As after a restart, when each number holds a key of its own: a few are named, and the status can be written."""
+    facts = after_earlier(restart(recorded()), {f"sha256:{index:064x}" for index in range(40)})
+    message = after_answer(facts, OPENED, NOW, 0.5).shown.message
+    assert len(message) <= 256
+    assert "and 36 more any more" in message
+
+
 @pytest.mark.parametrize("stalled", [True, False])
 def test_a_restart_goes_on_with_a_failure(*, stalled: bool) -> None:
     """With the same words, and the time that has gone by; it is asked at once."""
