@@ -65,14 +65,15 @@ class EndpointReconciler:
         """Return which of the earlier keys that numbers still hold the endpoint does not open; a few are asked for.
 
         In a reconcile after that of the current key, whose publish must not wait. A key that cannot be asked for, as
-        after a restart, counts as before.
+        after a restart, counts as before, and so does one for which there is no clear answer.
         """
         state, lost = self._store.get(ref.object), set[str]()
         for fingerprint, public_key in list(state.earlier_keys.items() if state else ())[:_MOST_EARLIER]:
-            if not is_usable(public_key):
-                lost |= facts.lost & {fingerprint}
-            elif (await self._ping(endpoint, public_key)).reason is EndpointReason.LACKS_KEY:
+            answer = await self._ping(endpoint, public_key) if is_usable(public_key) else None
+            if answer and answer.reason is EndpointReason.LACKS_KEY:
                 lost.add(fingerprint)
+            elif not (answer and answer.holds_key):
+                lost |= facts.lost & {fingerprint}
         return frozenset(lost)
 
     async def _ping(self, endpoint: FlowEndpoint, public_key: str) -> Answer:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bek_operator.crd.reasons import EndpointReason, Reason
-from bek_operator.crd.status import ENDPOINT_READY, EndpointStatus, Status
+from bek_operator.crd.status import ENDPOINT_READY, RECONCILING, EndpointStatus, Status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.endpoint.judge import Answer
 from bek_operator.endpoint.target import EndpointTarget
@@ -23,6 +23,7 @@ USER_SECONDS: Final = 600.0
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_MESSAGE: Final = 256
+_KEYS_NAMED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ class EndpointFacts:
 
     @property
     def _lost_message(self) -> str:
-        keys = ", ".join(sorted(map(key_id, self.lost)))
+        found = sorted(map(key_id, self.lost))
+        more = f" and {len(found) - _KEYS_NAMED} more" if len(found) > _KEYS_NAMED else ""
+        keys = f"{', '.join(found[:_KEYS_NAMED])}{more}"
         return f"it does not open earlier key {keys} any more; Flows are broken on numbers until they have the new key"
 
     @property
@@ -189,8 +192,8 @@ def with_target(facts: EndpointFacts, target: EndpointTarget, now: float) -> End
 def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: float, due: float) -> EndpointFacts:
     """Restore the facts from the status; `due` is when to ask if the endpoint held the key."""
     shown, ready = recorded.endpoint, recorded.condition(ENDPOINT_READY)
-    if shown is None or ready is None or recorded.generation != generation:
-        # The address may be another one.
+    if shown is None or ready is None or ready.generation != generation:
+        # The address may be another one; without a usable key the condition stays that of an earlier spec.
         return EndpointFacts(target=target, due=now)
     facts = EndpointFacts(target=target, opened=shown.opened, due=now)
     reason = _reason_of(shown.reason)
@@ -204,7 +207,9 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
         rows = recorded.rows.values()
         held = {row.fingerprint for row in rows if row.fingerprint and row.status is SignatureStatus.VALID}
         return replace(known, lost=frozenset(held - {target.key.fingerprint}))
-    since = now if ready.since is None else min(ready.since, now)
+    # With another key the time begins again, though the endpoint was not ready before; the object is Reconciling then.
+    begun = [one.since for one in (ready, recorded.condition(RECONCILING)) if one and one.since is not None]
+    since = min(max(begun, default=now), now)
     retry = Retry.TERMINAL if recorded.stalled == reason else Retry.TRANSIENT
     return replace(
         facts,

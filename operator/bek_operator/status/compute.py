@@ -75,7 +75,9 @@ def status_of(
         handled = resource.request if resource.request and done else handled
     return Status(
         generation=resource.generation,
-        conditions=_conditions(resource, summary, shown, now),
+        conditions=_conditions(
+            resource, summary, shown, now, known=isinstance(spec, Spec) and isinstance(key, PublicKey)
+        ),
         rows=Rows(rows),
         desired=len(rows),
         signed=sum(row.reason is Reason.SIGNED for row in rows),
@@ -198,8 +200,10 @@ def _numbers(count: int) -> str:
 
 
 def _conditions(
-    resource: BusinessEncryptionKey, summary: _Summary, endpoint: EndpointStatus | None, now: float
+    resource: BusinessEncryptionKey, summary: _Summary, endpoint: EndpointStatus | None, now: float, *, known: bool
 ) -> tuple[Condition, ...]:
+    """Return the conditions; `known` is whether what is said of the endpoint is of this very spec."""
+
     def condition(kind: str, reason: str, message: str, *, true: bool) -> Condition:
         last = resource.status.condition(kind)
         return Condition(
@@ -215,7 +219,11 @@ def _conditions(
     found = [condition(READY, reason, summary.message, true=summary.ready)]
     if summary.abnormal:
         found.append(condition(summary.abnormal, reason, summary.message, true=True))
-    if endpoint:
+    last = resource.status.condition(ENDPOINT_READY)
+    if endpoint and known:
         holds = endpoint.reason in {EndpointReason.HOLDS_KEY, EndpointReason.LACKS_OLD_KEY}
         found.append(condition(ENDPOINT_READY, endpoint.reason, endpoint.message, true=holds))
+    elif endpoint and last:
+        # Its generation tells the next process whether it is of the same address.
+        found.append(last)
     return tuple(found)

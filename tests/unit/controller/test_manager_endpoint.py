@@ -344,6 +344,31 @@ async def test_another_url_is_another_endpoint() -> None:
         assert "openedFingerprint" not in world.shown
 
 
+@pytest.mark.parametrize("during", ["a pause", "a restart"])
+@virtual_time
+async def test_another_url_while_there_is_no_key_is_another_endpoint_also_after_a_restart(during: str) -> None:
+    """What the status says of an earlier spec proves nothing."""
+    world = Flows(publishPolicy="Never")
+    changed = {"flowsEndpoint": {**world.written, "url": f"https://others{PATH}"}, "publishPolicy": "IfNeeded"}
+    async with world.operator():
+        await until(lambda: world.reason == "NotPublished" and world.shown["reason"] == "EndpointHoldsKey")
+        world.secrets.remove(KEY_SECRET)
+        await world.until_reason("SecretNotFound", 10)
+        if during == "a pause":
+            world.objects.edit(world.ref, **changed)
+            await until(lambda: world.objects.is_current(world.ref))
+    if during == "a restart":
+        world.objects.edit(world.ref, **changed)
+    async with world.operator():
+        await until(lambda: world.objects.is_current(world.ref))
+        await asyncio.sleep(5)
+        world.flows.lose(OLD)
+        world.secrets.put_key(OLD)
+        await world.until_reason("EndpointLacksKey", 10)
+        await asyncio.sleep(MINUTE)
+        assert (world.phones.count("publish"), world.reasons) == (0, {"WaitingForEndpoint"})
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -554,3 +579,46 @@ async def test_an_old_key_that_was_lost_stays_known_after_a_restart() -> None:
         await asyncio.sleep(60)
         assert world.condition == ("True", "EndpointLacksOldKey")
     assert len(world.objects.writes) == writes
+
+
+@virtual_time
+async def test_no_answer_for_an_old_key_leaves_what_is_known_of_it() -> None:
+    """Only an answer that opens ends the warning, and only one that does not begins it."""
+    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
+    world = Flows(3, rollout=rollout, intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.flows.hold(NEW)
+        world.phones[FIRST].settles = 1e9
+        world.secrets.put_key(NEW)
+        await until(lambda: world.condition == ("True", "EndpointLacksOldKey"), 5)
+        await asyncio.sleep(5)
+        writes = len(world.objects.writes)
+        world.flows.lacks_status = 503
+        await asyncio.sleep(3 * MINUTE)
+        assert len(world.objects.writes) == writes
+        world.flows.hold(OLD)
+        await until(lambda: world.condition == ("True", "EndpointHoldsKey"), 70)
+        world.flows.lose(OLD)
+        await asyncio.sleep(3 * MINUTE)
+        assert world.condition == ("True", "EndpointHoldsKey")
+
+
+@virtual_time
+async def test_a_restart_does_not_count_the_time_that_an_earlier_key_was_lacking() -> None:
+    """Ten minutes go by for each key, and the restart writes nothing."""
+    world = Flows()
+    world.flows.lose(OLD)
+    async with world.operator():
+        await asyncio.sleep(20 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "Failed")
+        world.secrets.put_key(NEW)
+        await asyncio.sleep(2 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "InProgress")
+    writes = len(world.objects.writes)
+    async with world.operator():
+        await asyncio.sleep(7 * MINUTE)
+        assert (world.summary[2], len(world.objects.writes)) == ("InProgress", writes)
+        await asyncio.sleep(3 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "Failed")

@@ -198,7 +198,10 @@ def recorded(
     **more: Any,
 ) -> Status:
     """Return a status that was written for generation 1."""
-    ready = Condition(type=ENDPOINT_READY, true=reason == "EndpointHoldsKey", reason=reason, since=since)
+    generation = more.pop("asked_in", more.get("generation", 1))
+    ready = Condition(
+        type=ENDPOINT_READY, true=reason == "EndpointHoldsKey", reason=reason, since=since, generation=generation
+    )
     conditions = [Condition(type=READY, true=False, reason=reason), ready]
     if stalled:
         conditions.append(Condition(type=STALLED, true=True, reason=reason))
@@ -225,6 +228,14 @@ def test_a_restart_shows_what_was_shown_and_asks_at_the_due_time() -> None:
     assert shown(after_answer(facts, AWAY, NOW + 300, 0.5)) == (EndpointReason.HOLDS_KEY, None)
 
 
+def test_many_earlier_keys_that_were_lost_do_not_fit_the_message() -> None:
+    """As after a restart, when each number holds a key of its own: a few are named, and the status can be written."""
+    facts = after_earlier(restart(recorded()), {f"sha256:{index:064x}" for index in range(40)})
+    message = after_answer(facts, OPENED, NOW, 0.5).shown.message
+    assert len(message) <= 256
+    assert "and 36 more any more" in message
+
+
 @pytest.mark.parametrize("stalled", [True, False])
 def test_a_restart_goes_on_with_a_failure(*, stalled: bool) -> None:
     """With the same words, and the time that has gone by; it is asked at once."""
@@ -246,12 +257,13 @@ def test_a_restart_goes_on_with_a_problem_that_is_gone() -> None:
     [
         (Status(generation=1), None),
         (recorded(generation=7), None),
+        (recorded(asked_in=0), None),
         (recorded(fingerprint=OTHER.fingerprint), OURS.fingerprint),
         (recorded("EndpointPending"), OURS.fingerprint),
         (recorded("SomethingNew"), OURS.fingerprint),
         (recorded(conditions=()), None),
     ],
-    ids=["never", "generation", "key", "pending", "unknown", "no condition"],
+    ids=["never", "generation", "earlier generation", "key", "pending", "unknown", "no condition"],
 )
 def test_a_restart_that_cannot_rely_on_the_status_asks_at_once(status: Status, opened: str | None) -> None:
     """Another generation may have another address; another key was not asked for."""
