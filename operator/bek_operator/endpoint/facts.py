@@ -206,7 +206,8 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
             return replace(known, due=now if requested else due)
         rows = recorded.rows.values()
         held = {row.fingerprint for row in rows if row.fingerprint and row.status is SignatureStatus.VALID}
-        return replace(known, lost=frozenset(held - {target.key.fingerprint}))
+        # The message names those that were lost; numbers may hold others that were not.
+        return replace(known, lost=frozenset(one for one in held if key_id(one) in shown.message))
     # With another key the time begins again, though the endpoint was not ready before; the object is Reconciling then.
     begun = [one.since for one in (ready, recorded.condition(RECONCILING)) if one and one.since is not None]
     since = min(max(begun, default=now), now)

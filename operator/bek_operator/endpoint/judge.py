@@ -20,6 +20,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024
 """The answer to a ping has about a hundred bytes."""
 
 _OK, _BAD_REQUEST, _CANNOT_DECRYPT, _TOO_MANY, _SIGNATURE_REFUSED = 200, 400, 421, 429, 432
+_REFUSALS = frozenset({401, 403})
+_SUCCESS = range(200, 300)
 _REDIRECTION = range(300, 400)
 _SERVER_ERROR = range(500, 600)
 _FAILED = frozenset({_BAD_REQUEST, 500})
@@ -62,7 +64,7 @@ def judge(status: int, body: bytes, session: Session, *, signed: bool) -> Answer
         return _answer(status, EndpointReason.INVALID_ANSWER, _FAILED_ON_PING)
     if status == _TOO_MANY or status in _SERVER_ERROR:
         return _answer(status, EndpointReason.UNREACHABLE, _UNAVAILABLE)
-    return _answer(status, EndpointReason.INVALID_ANSWER, _REDIRECT if status in _REDIRECTION else _ANOTHER_APP)
+    return _answer(status, EndpointReason.INVALID_ANSWER, _fault_of(status, body, session))
 
 
 def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
@@ -70,16 +72,28 @@ def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
     return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=not passing)
 
 
+def _fault_of(status: int, body: bytes, session: Session) -> str:
+    """Return what is wrong with a status that no Flow endpoint answers."""
+    if status in _SUCCESS and not _flaw_of(body, session):
+        return _NOT_200
+    if status in _REFUSALS:
+        return _REFUSED
+    return _REDIRECT if status in _REDIRECTION else _ANOTHER_APP
+
+
 def _flaw_of(body: bytes, session: Session) -> str:
     """Return what is wrong with the body of an answer; empty for nothing."""
     if len(body) > MAX_ANSWER_BYTES:
         return _TOO_LARGE
     text = body.strip()
+    if not text:
+        return _EMPTY
+    inverted = bytes(byte ^ 0xFF for byte in session.vector)
     try:
         encrypted = base64.b64decode(text, validate=True)
     except ValueError:
-        return _flaw_of_text(text)
-    inverted = bytes(byte ^ 0xFF for byte in session.vector)
+        bare = b"".join(text.split())
+        return _flaw_of_text(text) if bare == text or _flaw_of(bare, session) else _LINE_BREAKS
     answer = _opened(encrypted, session.key, inverted)
     if answer is not None:
         return "" if _is_active(answer) else _NOT_ACTIVE
@@ -134,7 +148,14 @@ _FAILED_ON_PING: Final = (
 _UNAVAILABLE: Final = "it is unavailable, or a proxy in front of it"
 _REDIRECT: Final = "redirects are not followed; correct `flowsEndpoint.url`"
 _ANOTHER_APP: Final = "not the answer of a Flow endpoint; check `flowsEndpoint.url`"
+_NOT_200: Final = "it opens the ping, but must answer it with HTTP 200"
+_REFUSED: Final = (
+    "it, or a proxy in front of it, refuses the ping; check the app secret in `flowsEndpoint.appSecretRef`, and that "
+    "requests without a login are let through"
+)
 _TOO_LARGE: Final = f"its answer is larger than {MAX_ANSWER_BYTES} bytes; check `flowsEndpoint.url`"
+_EMPTY: Final = "its answer is empty; it must be base64 as plain text"
+_LINE_BREAKS: Final = "its answer has white space within; it must be base64 on one line"
 _IN_THE_CLEAR: Final = "its answer is JSON in the clear; it must be encrypted with the AES key of the request"
 _QUOTED: Final = "its answer is a JSON string; it must be base64 as plain text, without quotes"
 _NOT_BASE64: Final = "its answer is not base64; another application may answer at `flowsEndpoint.url`"

@@ -622,3 +622,26 @@ async def test_a_restart_does_not_count_the_time_that_an_earlier_key_was_lacking
         assert (world.summary[2], len(world.objects.writes)) == ("InProgress", writes)
         await asyncio.sleep(3 * MINUTE)
         assert world.summary == ("False", "EndpointLacksKey", "Failed")
+
+
+@virtual_time
+async def test_an_old_key_that_was_not_lost_is_not_taken_for_one_after_a_restart() -> None:
+    """Numbers with that key wait as before, and the message names the other key only."""
+    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
+    world, third = Flows(3, rollout=rollout, intervalSeconds=60), keys.rsa("third")
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.phones[number(3)].overwrite(third.fingerprint)
+        world.phones[number(3)].public_key = third.public
+        world.flows.hold(NEW)
+        world.phones[FIRST].settles = 1e9
+        world.secrets.put_key(NEW)
+        await until(lambda: world.condition == ("True", "EndpointLacksOldKey"), 200)
+        await asyncio.sleep(5)
+    shown = world.shown
+    async with world.operator():
+        for _ in range(20):
+            await asyncio.sleep(0.5)
+            assert world.shown == shown
+    assert third.fingerprint.removeprefix("sha256:")[:12] in shown["message"]
+    assert OLD.fingerprint.removeprefix("sha256:")[:12] not in shown["message"]

@@ -48,6 +48,8 @@ def test_a_fault_of_the_protocol_is_told_from_the_others(peer: Peer, fault: str,
         (429, UNREACHABLE, False, "unavailable"),
         (302, INVALID, True, "redirects are not followed"),
         (204, INVALID, True, "`flowsEndpoint.url`"),
+        (401, INVALID, True, "`flowsEndpoint.appSecretRef`"),
+        (403, INVALID, True, "`flowsEndpoint.appSecretRef`"),
         (404, INVALID, True, "`flowsEndpoint.url`"),
         (427, INVALID, True, "`flowsEndpoint.url`"),
     ],
@@ -72,7 +74,8 @@ def test_a_signature_that_is_missing_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"", "does not open"),
+        (b"", "is empty"),
+        (b" \r\n", "is empty"),
         (b"YWN0aXZl", "does not open"),
         (b"<!doctype html>", "not base64"),
         (b"[1]", "not base64"),
@@ -81,7 +84,7 @@ def test_a_signature_that_is_missing_is_asked_for() -> None:
         (b"\xff", "not base64"),
         (b"A" * (MAX_ANSWER_BYTES + 1), "larger than"),
     ],
-    ids=["empty", "text", "page", "list", "braces", "brackets", "binary", "large"],
+    ids=["empty", "blank", "text", "page", "list", "braces", "brackets", "binary", "large"],
 )
 def test_an_answer_of_another_application_is_invalid(body: bytes, words: str) -> None:
     """Whatever it is, however large or deep."""
@@ -96,6 +99,19 @@ def test_blanks_around_an_answer_are_ignored(peer: Peer) -> None:
     pair = keys.rsa()
     proper = peer.answers(ping_for(pair.public, SESSION), pair.private)["proper"]
     assert judge(200, f"\n{proper}\r\n".encode(), SESSION, signed=False).holds_key
+
+
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+def test_a_proper_answer_in_another_form_is_told_from_another_application(peer: Peer) -> None:
+    """Some libraries wrap base64, and some frameworks answer a POST with 201."""
+    pair = keys.rsa()
+    proper = peer.answers(ping_for(pair.public, SESSION), pair.private)["proper"].encode()
+    wrapped = judge(200, proper[:30] + b"\n" + proper[30:] + b"\n", SESSION, signed=False)
+    created = judge(201, proper, SESSION, signed=False)
+    assert (wrapped.reason, created.reason) == (INVALID, INVALID)
+    assert "on one line" in wrapped.message
+    assert "must answer it with HTTP 200" in created.message
+    assert "not base64" in judge(200, proper[:30] + b"\n" + proper[31:], SESSION, signed=False).message
 
 
 @given(status=st.integers(100, 599), body=st.binary(max_size=200) | st.text(max_size=50).map(str.encode))
