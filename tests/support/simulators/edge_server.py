@@ -2,23 +2,21 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Self
 
 from aiohttp import web
 
-from support.programs.background import BackgroundLoop
 from support.simulators.call import Call
 from support.simulators.edge_core import EdgeCore, record
 from support.simulators.exchange import Exchange, Reply
 from support.simulators.graph_errors import GraphExchange
 from support.simulators.ledger import Record
 from support.simulators.listener import Listener, server_name
-from support.simulators.port_switch import PortSwitch, Reachable
-from support.simulators.simulator import Arrival, OpenInside
+from support.simulators.one_port import OnePort
+from support.simulators.simulator import Arrival
 from support.tls import Certificate
 
 
-class EdgeServer(EdgeCore, OpenInside, Reachable):
+class EdgeServer(EdgeCore, OnePort):
     """A core and its port, which is open inside `with`; outside of it `ask` still works.
 
     Attributes:
@@ -31,22 +29,6 @@ class EdgeServer(EdgeCore, OpenInside, Reachable):
         self.condition = self._condition
         self._listener = Listener(self._serve, certificate, host)
 
-    def __enter__(self) -> Self:
-        """Open the port."""
-        self._background = BackgroundLoop(type(self).__name__.lower())
-        self.switch = self._switch = PortSwitch(self._background, self._listener)
-        try:
-            self._background.run(self._listener.open())
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    @property
-    def port(self) -> int:
-        """Its port."""
-        return self._listener.address[1]
-
     @property
     def origin(self) -> str:
         """Its address without a path."""
@@ -56,9 +38,6 @@ class EdgeServer(EdgeCore, OpenInside, Reachable):
         """Show another certificate from now on."""
         self.certificate = certificate
         super().show_certificate(certificate)
-
-    async def _end(self) -> None:
-        await self._listener.end()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         with self._switch.holding(request.transport):

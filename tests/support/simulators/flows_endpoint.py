@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final, Literal, Self, TypeVar
+from typing import Final, Literal, TypeVar
 
 from aiohttp import web
 from cryptography.exceptions import InvalidTag
@@ -30,13 +30,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from support.keys import KeyPair
-from support.programs.background import BackgroundLoop
 from support.simulators.call import Call
 from support.simulators.exchange import Exchange, Fault, Reply
 from support.simulators.fault_queue import FaultQueue
 from support.simulators.listener import Listener
-from support.simulators.port_switch import PortSwitch, Reachable
-from support.simulators.simulator import OpenInside
+from support.simulators.one_port import OnePort
 from support.tls import Certificate, self_signed
 
 PATH: Final = "/flows"
@@ -204,7 +202,7 @@ def _private_key(pem: str) -> RSAPrivateKey:
     return key
 
 
-class FlowsEndpoint(FlowsEndpointCore, OpenInside, Reachable):
+class FlowsEndpoint(FlowsEndpointCore, OnePort):
     """An endpoint with a port, which is open inside `with`.
 
     Attributes:
@@ -216,22 +214,6 @@ class FlowsEndpoint(FlowsEndpointCore, OpenInside, Reachable):
         self.certificate = certificate or self_signed("flows.example.com", "localhost", "127.0.0.1")
         self._faults = FaultQueue(self.condition)
         self._listener = Listener(self._serve, self.certificate, "127.0.0.1")
-
-    def __enter__(self) -> Self:
-        """Open the port."""
-        self._background = BackgroundLoop("flows-endpoint")
-        self.switch = self._switch = PortSwitch(self._background, self._listener)
-        try:
-            self._background.run(self._listener.open())
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    @property
-    def port(self) -> int:
-        """Its port."""
-        return self._listener.address[1]
 
     @property
     def url(self) -> str:
@@ -253,9 +235,6 @@ class FlowsEndpoint(FlowsEndpointCore, OpenInside, Reachable):
         """Drop every queued fault and the flaw."""
         self._faults.clear()
         self.flaw = ""
-
-    async def _end(self) -> None:
-        await self._listener.end()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         with self._switch.holding(request.transport):
