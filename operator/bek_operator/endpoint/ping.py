@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from bek_operator.keys.public_key import numbers_of
+from bek_operator.keys.public_key import exponent_and_modulus
 
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 SESSION_BYTES: Final = 16
@@ -42,7 +42,7 @@ def ping_for(public_key: str, session: Session) -> bytes:
     Raises:
         ValueError: It is not an RSA key of 2048 bits.
     """
-    exponent, modulus = numbers_of(public_key)
+    exponent, modulus = exponent_and_modulus(public_key)
     key = RSAPublicNumbers(exponent, modulus).public_key()
     padding = OAEP(mgf=MGF1(SHA256()), algorithm=SHA256(), label=None)
     return json.dumps(

@@ -103,7 +103,7 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
     return key
 
 
-def numbers_of(pem: str) -> tuple[int, int]:
+def exponent_and_modulus(pem: str) -> tuple[int, int]:
     """Return exponent and modulus of a public key that WhatsApp accepts.
 
     Raises:
@@ -123,7 +123,7 @@ def numbers_of(pem: str) -> tuple[int, int]:
 def is_usable(pem: str) -> bool:
     """Return whether a text is a public key that WhatsApp accepts."""
     try:
-        numbers_of(pem)
+        exponent_and_modulus(pem)
     except ValueError:
         return False
     return True
