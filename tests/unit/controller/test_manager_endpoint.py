@@ -561,18 +561,25 @@ async def test_numbers_whose_old_key_the_endpoint_lost_do_not_wait_for_the_pause
             await world.until_signed_with(world.ref, NEW, 70)
 
 
+FIRST_NUMBER = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
+
+
+async def lose_the_old_key(world: Flows) -> None:
+    """Rotate at an endpoint that has lost the old key, while the first number does not become VALID."""
+    await world.until_ready(world.ref)
+    world.flows.lose(OLD)
+    world.flows.hold(NEW)
+    world.phones[FIRST].settles = 1e9
+    world.secrets.put_key(NEW)
+    await until(lambda: world.condition == ("True", "EndpointLacksOldKey"), 5)
+
+
 @virtual_time
 async def test_an_old_key_that_was_lost_stays_known_after_a_restart() -> None:
     """Nothing is written, and nothing is forgotten, before the numbers have told their key again."""
-    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
-    world = Flows(3, rollout=rollout, intervalSeconds=3600)
+    world = Flows(3, rollout=FIRST_NUMBER, intervalSeconds=3600)
     async with world.operator():
-        await world.until_ready(world.ref)
-        world.flows.lose(OLD)
-        world.flows.hold(NEW)
-        world.phones[FIRST].settles = 1e9
-        world.secrets.put_key(NEW)
-        await until(lambda: world.condition == ("True", "EndpointLacksOldKey"), 5)
+        await lose_the_old_key(world)
         await asyncio.sleep(2)
     writes = len(world.objects.writes)
     async with world.operator():
@@ -584,15 +591,9 @@ async def test_an_old_key_that_was_lost_stays_known_after_a_restart() -> None:
 @virtual_time
 async def test_no_answer_for_an_old_key_leaves_what_is_known_of_it() -> None:
     """Only an answer that opens ends the warning, and only one that does not begins it."""
-    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
-    world = Flows(3, rollout=rollout, intervalSeconds=60)
+    world = Flows(3, rollout=FIRST_NUMBER, intervalSeconds=60)
     async with world.operator():
-        await world.until_ready(world.ref)
-        world.flows.lose(OLD)
-        world.flows.hold(NEW)
-        world.phones[FIRST].settles = 1e9
-        world.secrets.put_key(NEW)
-        await until(lambda: world.condition == ("True", "EndpointLacksOldKey"), 5)
+        await lose_the_old_key(world)
         await asyncio.sleep(5)
         writes = len(world.objects.writes)
         world.flows.lacks_status = 503
@@ -627,8 +628,7 @@ async def test_a_restart_does_not_count_the_time_that_an_earlier_key_was_lacking
 @virtual_time
 async def test_an_old_key_that_was_not_lost_is_not_taken_for_one_after_a_restart() -> None:
     """Numbers with that key wait as before, and the message names the other key only."""
-    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
-    world, third = Flows(3, rollout=rollout, intervalSeconds=60), keys.rsa("third")
+    world, third = Flows(3, rollout=FIRST_NUMBER, intervalSeconds=60), keys.rsa("third")
     async with world.operator():
         await world.until_ready(world.ref)
         world.phones[number(3)].overwrite(third.fingerprint)
