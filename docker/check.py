@@ -34,13 +34,13 @@ def check(condition: bool, what: str) -> None:  # noqa: FBT001 - as an assertion
 def main() -> None:
     """Check it."""
     import_operator()
-    refused = subprocess.run([PROGRAM, "--concurrency=none"], capture_output=True, text=True, check=False)  # noqa: S603
+    refused = subprocess.run([PROGRAM, "--concurrency=none"], capture_output=True, text=True, check=False)
     check(refused.returncode == USAGE_ERROR and "concurrency" in refused.stderr, f"a wrong setting: {refused.stderr}")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "kubeconfig"
         config.write_text(json.dumps(KUBECONFIG), encoding="ascii")  # JSON is YAML
         env = {**os.environ, "KUBECONFIG": str(config), "BEK_HEALTH_ADDRESS": ":0", "BEK_METRICS_ADDRESS": ":0"}
-        with subprocess.Popen([PROGRAM], env=env, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        with subprocess.Popen([PROGRAM], env=env, stderr=subprocess.PIPE, text=True) as process:
             said = []
             for line in process.stderr or ():
                 said.append(line)

@@ -47,7 +47,7 @@ def main() -> None:
     loaded = import_operator()
     for distribution in list(metadata.distributions(path=[sysconfig.get_path("purelib")])):
         if files := unused(distribution, loaded):
-            print(f"removed of {distribution.name} {distribution.version}: {len(files)} files")  # noqa: T201
+            print(f"removed of {distribution.name} {distribution.version}: {len(files)} files")
         for file in files:
             file.unlink()
     for folder in sorted(Path(sys.prefix).rglob("*"), reverse=True):

@@ -140,7 +140,8 @@ def test_it_holds_little_but_what_runs(engine: Engine, built: str) -> None:
     programs = run(engine, built, "ls", f"{OURS}/bin").stdout.split()
     megabytes = int(run(engine, built, "du", "--summarize", "--block-size=1MB", OURS).stdout.split()[0])
     took = run(engine, built, f"{OURS}/bin/python", "-c", TIME_A_START).stdout.strip()
-    print(f"{megabytes} MB in {OURS}; {took} from a start to the first line of the log", file=sys.stderr)  # noqa: T201
+    told = f"{megabytes} MB in {OURS}; {took} from a start to the first line of the log"
+    print(told, file=sys.stderr)  # noqa: T201 - for whoever runs it
 
     assert [name for name in programs if not name.startswith("python")] == ["bek-operator"]
     assert megabytes <= MOST_MEGABYTES

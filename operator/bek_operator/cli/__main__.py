@@ -7,7 +7,7 @@ import sys
 def main() -> None:
     """Run a command; exit with 0 when all is well, 1 when something is not, 2 when the command could not be run."""
     try:
-        from bek_operator.cli.commands import bek  # noqa: PLC0415
+        from bek_operator.cli.commands import bek  # noqa: PLC0415 - click may be missing
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("bek_operator"):
             raise

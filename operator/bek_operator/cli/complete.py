@@ -18,7 +18,7 @@ _NO_FILES, _FILES = 4, 0
 def main() -> None:
     """Print the completions; none where the packages for the commands are missing."""
     try:
-        from bek_operator.cli.commands import bek  # noqa: PLC0415
+        from bek_operator.cli.commands import bek  # noqa: PLC0415 - click may be missing
     except ModuleNotFoundError:
         return
     sys.stdout.writelines(f"{line}\n" for line in completions(bek, sys.argv[1:]))
