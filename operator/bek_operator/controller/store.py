@@ -247,7 +247,8 @@ class Store:
     def allows(self, ref: NumberKey, facts: NumberFacts, now: float) -> bool:
         """Return whether the rollout permits a publish to a number."""
         state = self._states[ref.object]
-        if not state.gate.rotation and (state.is_unproven or has_another_key(facts)):
+        begins = not state.gate.rotation and has_another_key(facts)
+        if begins or state.gate.unproven is not state.is_unproven:
             state.gate = state.judge(now)
         return state.gate.allows(facts)
 

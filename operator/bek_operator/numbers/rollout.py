@@ -31,8 +31,9 @@ class RolloutGate:
         canary: The only number that may be published to; without one all may, unless `closed`.
         since: Since when it is the canary.
         waits: The canary waits as well, because publishes were refused a moment ago.
-        unproven: The Flow endpoint has not opened the key yet: no number may get it for the first time.
-        closed: The key is verified, but numbers that hold another one as VALID wait for `pauseSeconds`.
+        unproven: The Flow endpoint does not open the key: no number may get it, unless the gate is `closed`.
+        closed: Only numbers that hold another key as VALID wait: for `pauseSeconds`, because this one is verified, or
+            while it is `unproven` for the endpoint, because it is not new.
         lost: Fingerprints of earlier keys that the Flow endpoint does not open any more: numbers that hold one do not
             wait for `pauseSeconds`, because Flows on them are broken.
         review_at: When the gate changes without a response; `None` if it does not.
@@ -52,15 +53,16 @@ class RolloutGate:
     def allows(self, facts: NumberFacts) -> bool:
         """Return whether a number may be published to.
 
-        A number that held the key before gets it back in any case; once the key is verified, a number without a VALID
-        key does not wait.
+        A number that held the key before gets it back in any case, unless it holds another one as VALID that the Flow
+        endpoint may open instead; once the key is verified, a number without a VALID key does not wait.
         """
+        is_valid = facts.reading.status is SignatureStatus.VALID
+        if self.unproven:
+            return self.closed and not is_valid
         if had_the_key(facts):
             return True
-        if self.unproven:
-            return False
         if self.closed:
-            return facts.reading.status is not SignatureStatus.VALID or facts.reading.fingerprint in self.lost
+            return not is_valid or facts.reading.fingerprint in self.lost
         return not self.waits and self.canary in {None, facts.target.number}
 
     @property
@@ -72,14 +74,14 @@ class RolloutGate:
 OPEN = RolloutGate()
 
 
-def unproven_gate(known: Iterable[NumberFacts], finding: str) -> RolloutGate | None:
-    """Return the gate while the Flow endpoint has not opened the key; `None` if a number holds the key, or held it.
+def unproven_gate(known: Iterable[NumberFacts], finding: str) -> RolloutGate:
+    """Return the gate while the Flow endpoint has not opened the key, or lacks it since.
 
-    `finding`: what is wrong with the endpoint, in a few words.
+    A key that a number holds, or held, is not new: numbers that hold no VALID key get it. `finding`: what is wrong with
+    the endpoint, in a few words.
     """
-    if any(facts.finding in _HAVE_THE_KEY or had_the_key(facts) for facts in known):
-        return None
-    return RolloutGate(rotation=True, unproven=True, message=_UNPROVEN.format(finding=finding))
+    is_new = not any(facts.finding in _HAVE_THE_KEY or had_the_key(facts) for facts in known)
+    return RolloutGate(rotation=True, unproven=True, closed=not is_new, message=_UNPROVEN.format(finding=finding))
 
 
 def rollout_gate(
@@ -217,7 +219,7 @@ def _order(facts: NumberFacts) -> int:
     return int(facts.target.number)
 
 
-_UNPROVEN = "published when the Flow endpoint opens the key; it does not yet: {finding}"
+_UNPROVEN = "published when the Flow endpoint opens the key; now: {finding}"
 _UNDECIDED = "another number gets the new key first; this one follows (see `spec.rollout`)"
 _CANARY_PENDING = (
     "another number gets the new key first; this one follows when the key is VALID on {number}; if that fails, put "
