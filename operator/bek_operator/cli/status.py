@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bek_operator.cli.durations import short
-from bek_operator.cli.summary import NumberSummary, ObjectSummary
+from bek_operator.cli.summary import EndpointSummary, NumberSummary, ObjectSummary
 from bek_operator.cli.tables import Cell, table
 from bek_operator.crd.reasons import Severity
 from bek_operator.crd.status import Condition
@@ -58,6 +58,7 @@ def as_data(summaries: Iterable[ObjectSummary]) -> list[dict[str, Any]]:
             publicKeyFingerprint=one.fingerprint,
             signedNumbers=one.signed,
             desiredNumbers=one.desired,
+            flowsEndpoint=one.endpoint and _endpoint(one.endpoint),
             notes=list(one.notes),
             conditions=[
                 _filled(
@@ -89,10 +90,18 @@ def as_data(summaries: Iterable[ObjectSummary]) -> list[dict[str, Any]]:
     ]
 
 
+def _endpoint(one: EndpointSummary) -> dict[str, Any]:
+    found = one.found
+    known = _filled(reason=found.reason, message=found.message, openedFingerprint=found.opened) if found else {}
+    return {"url": one.url, "policy": "Gate" if one.gate else "Report", **known}
+
+
 def _object(one: ObjectSummary, now: float, *, wide: bool, unhealthy: bool) -> Iterable[RenderableType]:
     key = f"key {key_id(one.fingerprint)}" if one.fingerprint else "no usable key seen"
     line = f"{one.namespace}/{one.name}: {one.signed}/{one.desired} signed, {key}, Secret {one.secret}"
     yield Text(line + (", suspended" if one.suspended else ""), style=f"bold {_COLOURS[one.severity]}")
+    if one.endpoint:
+        yield Text(one.endpoint.line)
     for note in one.notes:
         yield Text(note)
     if one.conditions:

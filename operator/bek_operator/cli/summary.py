@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import SEVERITY, Reason, Severity
-from bek_operator.crd.status import READY, Condition, Row
+from bek_operator.crd.status import READY, Condition, EndpointStatus, Row
 from bek_operator.crd.types import InvalidSpec, SignatureStatus
 from bek_operator.keys.public_key import key_id
 from bek_operator.numbers.backoff import next_of_any_key, next_publish
@@ -54,10 +54,30 @@ class NumberSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSummary:
+    """The Flow endpoint of an object; `found` is what is known of it, `None` before it was asked."""
+
+    url: str
+    gate: bool
+    found: EndpointStatus | None
+
+    @property
+    def line(self) -> str:
+        """Return one line for people; what is wrong is the message of the condition EndpointReady."""
+        policy = "" if self.gate else " (policy Report)"
+        words = "not asked yet"
+        if self.found:
+            opened = f"opened key {key_id(self.found.opened)} last" if self.found.opened else "opened no key yet"
+            words = f"{self.found.reason}, {opened}"
+        return f"Flow endpoint {self.url}{policy}: {words}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectSummary:
     """One object.
 
     Attributes:
+        endpoint: `None` where the spec names none.
         notes: What the conditions do not say, as whole sentences.
         numbers: The most severe first, then in the order of the spec.
     """
@@ -69,6 +89,7 @@ class ObjectSummary:
     signed: int
     desired: int
     suspended: bool
+    endpoint: EndpointSummary | None
     conditions: tuple[Condition, ...]
     notes: tuple[str, ...]
     numbers: tuple[NumberSummary, ...]
@@ -104,6 +125,7 @@ def summary_of(resource: BusinessEncryptionKey, now: float) -> ObjectSummary:
         signed=status.signed,
         desired=len(listed),
         suspended=is_suspended(resource),
+        endpoint=_endpoint(resource),
         conditions=status.conditions,
         notes=tuple(_notes(resource)),
         numbers=tuple(sorted(numbers, key=_rank, reverse=True)),
@@ -118,6 +140,13 @@ def is_suspended(resource: BusinessEncryptionKey) -> bool:
 def worst_first(summaries: Iterable[ObjectSummary]) -> Sequence[ObjectSummary]:
     """Sort by severity, then by name."""
     return sorted(summaries, key=lambda one: (-one.severity, one.namespace, one.name))
+
+
+def _endpoint(resource: BusinessEncryptionKey) -> EndpointSummary | None:
+    written = None if isinstance(resource.spec, InvalidSpec) else resource.spec.flows_endpoint
+    if written is None:
+        return None
+    return EndpointSummary(url=written.url, gate=written.gate, found=resource.status.endpoint)
 
 
 def _number(number: str, api: str, row: Row | None, wanted: str | None, now: float) -> NumberSummary:

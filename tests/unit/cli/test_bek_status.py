@@ -10,7 +10,7 @@ import pytest
 from bek_operator.cli.durations import short
 from bek_operator.cli.status import as_data, as_tables
 from bek_operator.cli.summary import summary_of, worst_first
-from bek_operator.cli.tables import console
+from bek_operator.cli.tables import show
 from bek_operator.cli.waiting import progress_of
 from bek_operator.cluster.user_objects import managed_by
 from bek_operator.times import rfc3339
@@ -85,10 +85,10 @@ def well(**more: Any) -> BusinessEncryptionKey:
 
 
 def shown(*resources: BusinessEncryptionKey, **how: bool) -> list[str]:
-    """Return the lines as a program would read them, without blanks at their ends."""
+    """Return the lines as a program would read them."""
     out = io.StringIO()
-    console(out).print(as_tables(worst_first(summary_of(one, NOW) for one in resources), NOW, **how))
-    return [line.rstrip() for line in out.getvalue().splitlines()]
+    show(as_tables(worst_first(summary_of(one, NOW) for one in resources), NOW, **how), out)
+    return out.getvalue().splitlines()
 
 
 def test_tables() -> None:
