@@ -15,17 +15,22 @@ _SOURCE = Path(__file__).parents[3] / "operator"
 _SCRIPTS = {"kubectl-bek": "__main__", "kubectl_complete-bek": "complete"}
 
 
+def install(folder: Path) -> None:
+    """Write the plugin's programs into a folder."""
+    for name, module in _SCRIPTS.items():
+        script = folder / name
+        lines = ("import sys", f"sys.path.insert(0, {str(_SOURCE)!r})", f"from bek_operator.cli.{module} import main")
+        script.write_text("\n".join((f"#!{sys.executable}", *lines, "main()", "")), encoding="utf-8")
+        script.chmod(0o755)
+
+
 class Plugin:
     """The plugin, in a folder of its own, for users of one API server."""
 
     def __init__(self, api_server: ApiServer, folder: Path) -> None:
         self._api_server = api_server
         self._folder = folder
-        for name, module in _SCRIPTS.items():
-            script = folder / name
-            text = f"#!{sys.executable}\nfrom bek_operator.cli.{module} import main\nmain()\n"
-            script.write_text(text, encoding="utf-8")
-            script.chmod(0o755)
+        install(folder)
 
     def run(self, *arguments: str, kubeconfig: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `kubectl bek` with arguments, by default as the administrator."""
@@ -67,7 +72,6 @@ class Plugin:
         return {
             **self._api_server.keeper.clean_env(),
             "PATH": f"{self._folder}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(_SOURCE),
             "PYTHONWARNINGS": "error",
             "KUBECONFIG": str(kubeconfig or self._api_server.folder / "admin.kubeconfig"),
             "TERM": "xterm",
