@@ -23,7 +23,7 @@ from bek_operator.cli.export_command import export
 from bek_operator.cli.key_report import KeyReport, comparison, opened_last, report_of
 from bek_operator.cli.names import object_names
 from bek_operator.cli.rotate_command import rotate
-from bek_operator.cli.running import NOT_WELL, Failed, runs
+from bek_operator.cli.running import NOT_WELL, Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.status import as_data, as_tables
 from bek_operator.cli.summary import ObjectSummary, is_suspended, summary_of, worst_first
@@ -224,14 +224,6 @@ def _report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
         return report_of(data, name, None)
     passphrase = f"passphrase of {name}"
     return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, name, passphrase)
-
-
-def read_bounded(file: Path, most: int) -> bytes:
-    """Return the content of a file, or of standard input for `-`; of a larger one just enough to see that it is."""
-    if str(file) == "-":
-        return sys.stdin.buffer.read(most + 1)
-    with file.open("rb") as stream:
-        return stream.read(most + 1)
 
 
 async def _redraw(
