@@ -10,7 +10,7 @@ from bek_operator.cli.durations import short
 from bek_operator.cli.summary import EndpointSummary, NumberSummary, ObjectSummary
 from bek_operator.cli.tables import Cell, table
 from bek_operator.crd.reasons import Severity
-from bek_operator.crd.status import Condition
+from bek_operator.crd.status import RECONCILING, STALLED, Condition
 from bek_operator.keys.public_key import key_id
 from bek_operator.times import rfc3339
 
@@ -22,6 +22,9 @@ _COLOURS = {
 }
 _HEADINGS = ("NUMBER", "API", "REASON", "KEY", "SIGNATURE", "PUBLISHED", "NEXT", "MESSAGE")
 _WIDE_HEADINGS = (*_HEADINGS[:-1], "PUBLISHES", "FINGERPRINT", "MESSAGE")
+_WHO_ACTS = {STALLED: "you must act; see Ready", RECONCILING: "the operator is at work, or retries; see Ready"}
+"""In place of a message that is the same as that of Ready."""
+
 _EXPLAINED = "* The number holds another key than the Secret."
 
 
@@ -107,7 +110,7 @@ def _object(one: ObjectSummary, now: float, *, wide: bool, unhealthy: bool) -> I
     if one.conditions:
         yield table(
             ("CONDITION", "STATUS", "REASON", "AGE", "MESSAGE"),
-            [_condition(condition, now) for condition in one.conditions],
+            [_condition(condition, one, now) for condition in one.conditions],
         )
     numbers = [number for number in one.numbers if not (unhealthy and number.is_signed)]
     if numbers:
@@ -117,13 +120,14 @@ def _object(one: ObjectSummary, now: float, *, wide: bool, unhealthy: bool) -> I
         yield Text(_EXPLAINED)
 
 
-def _condition(one: Condition, now: float) -> Sequence[Cell]:
+def _condition(one: Condition, of: ObjectSummary, now: float) -> Sequence[Cell]:
+    repeated = one.type in _WHO_ACTS and one.message == of.ready_message
     return (
         one.type,
         "True" if one.true else "False",
         one.reason,
         short(now - one.since) if one.since else "",
-        one.message,
+        _WHO_ACTS[one.type] if repeated else one.message,
     )
 
 
