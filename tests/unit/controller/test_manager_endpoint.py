@@ -10,8 +10,9 @@ import pytest
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.http.errors import NotConnectedError
+from bek_operator.numbers.answers import Retry
 from support import keys
-from support.builders import KEY_SECRET, spec_body
+from support.builders import KEY_SECRET, failure, spec_body
 from support.cluster.conditions import kstatus
 from support.fakes import number, numbers, unavailable
 from support.simulators.flows_endpoint import PATH, Flaw
@@ -278,6 +279,26 @@ async def test_a_lost_signature_is_repaired_though_the_endpoint_is_away() -> Non
         world.phones[SECOND].overwrite("sha256:" + "0" * 64)
         await until(lambda: world.phones.count("publish") == 4, 70)
         await until(lambda: world.all_hold(OLD))
+
+
+@virtual_time
+async def test_a_repair_that_was_refused_goes_on_after_a_restart_though_the_endpoint_is_away() -> None:
+    """The row remembers that the number held the key, so the next process asks nobody either."""
+    world = Flows(1, intervalSeconds=60)
+    world.flows.error = AWAY
+    world.phones[FIRST].overwrite(OLD.fingerprint)
+    async with world.operator():
+        await until(lambda: world.reasons == {"Signed"})
+        world.phones[FIRST].refusal = failure(Reason.NOT_REGISTERED, "not registered", retry=Retry.TERMINAL)
+        world.phones[FIRST].overwrite(None)
+        await until(lambda: world.reasons == {"NotRegistered"}, 70)
+        assert world.objects.status(world.ref)["phoneNumbers"][0]["lost"] == "NotPublished"
+    async with world.operator():
+        world.phones[FIRST].recover()
+        await until(lambda: world.all_hold(OLD), 5 * MINUTE)
+        await until(lambda: world.reasons == {"Signed"})
+        assert "lost" not in world.objects.status(world.ref)["phoneNumbers"][0]
+    assert "NotPublished" in world.events.reasons
 
 
 @virtual_time
