@@ -459,6 +459,25 @@ async def test_a_suspended_object_asks_nobody_and_asks_again_when_it_resumes() -
         assert world.reasons == {"Signed"}
 
 
+@pytest.mark.parametrize("gone", [KEY_SECRET, APP])
+@virtual_time
+async def test_an_edit_takes_effect_at_once_though_a_secret_was_just_deleted(gone: str) -> None:
+    """A Secret that may be replaced is waited for, but nothing is done by the spec from before."""
+    world = Flows(intervalSeconds=60, policy="Report")
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        await until(lambda: world.condition == ("False", "EndpointLacksKey"), 70)
+        world.secrets.remove(gone)
+        world.objects.edit(world.ref, flowsEndpoint={**world.written, "url": f"https://others{PATH}"})
+        world.flows.forget_pings()
+        await asyncio.sleep(1)
+        state = "SecretNotFound" if gone == KEY_SECRET else "CredentialsNotFound"
+        assert state in {world.reason, world.shown["reason"]}
+        assert world.objects.is_current(world.ref)
+        assert world.flows.pings == []
+
+
 @virtual_time
 async def test_without_the_field_all_that_was_known_is_gone() -> None:
     """No condition, no status, no pings, nothing waits."""
