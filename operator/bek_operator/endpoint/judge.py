@@ -19,11 +19,11 @@ from bek_operator.endpoint.ping import Session
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """The answer to a ping has about a hundred bytes."""
 
-_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _TOO_MANY, _SIGNATURE_REFUSED = 200, 400, 421, 429, 432
+_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _SIGNATURE_REFUSED = 200, 400, 421, 432
+_PASSING = frozenset({408, 429, *range(500, 600)})
 _REFUSALS = frozenset({401, 403})
 _SUCCESS = range(200, 300)
 _REDIRECTION = range(300, 400)
-_SERVER_ERROR = range(500, 600)
 _FAILED = frozenset({_BAD_REQUEST, 500})
 
 
@@ -62,14 +62,13 @@ def judge(status: int, body: bytes, session: Session, *, signed: bool) -> Answer
         return Answer(reason=EndpointReason.SIGNATURE_REFUSED, message=message)
     if status in _FAILED:
         return _answer(status, EndpointReason.INVALID_ANSWER, _FAILED_ON_PING)
-    if status == _TOO_MANY or status in _SERVER_ERROR:
+    if status in _PASSING:
         return _answer(status, EndpointReason.UNREACHABLE, _UNAVAILABLE)
     return _answer(status, EndpointReason.INVALID_ANSWER, _fault_of(status, body, session))
 
 
 def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
-    passing = status == _TOO_MANY or status in _SERVER_ERROR
-    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=not passing)
+    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=status not in _PASSING)
 
 
 def _fault_of(status: int, body: bytes, session: Session) -> str:
