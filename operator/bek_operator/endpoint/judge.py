@@ -35,11 +35,13 @@ class Answer:
         reason: `EndpointHoldsKey`, or what is wrong; a `Reason` for what is wrong with certificates or addresses.
         message: Our own words, at most 200 characters, the same for the same fault; empty if nothing is wrong.
         certain: Whether it shows at once; otherwise the failure threshold applies.
+        retry_after: Seconds of the server's Retry-After, already bounded; `None` without one.
     """
 
     reason: EndpointReason | Reason
     message: str = ""
     certain: bool = True
+    retry_after: float | None = None
 
     @property
     def holds_key(self) -> bool:

@@ -630,6 +630,43 @@ async def test_numbers_whose_old_key_the_endpoint_lost_do_not_wait_for_the_pause
             await world.until_signed_with(world.ref, NEW, 70)
 
 
+@virtual_time
+async def test_a_retry_after_of_the_endpoint_is_obeyed() -> None:
+    """Whatever is changed and requested in between; an earlier key is asked for no more, either."""
+    world = Flows(3, rollout=FIRST_NUMBER, intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.retry_after = 900
+        world.flows.forget_pings()
+        await until(lambda: world.flows.pings, 70)
+        world.secrets.put_key(NEW)
+        world.objects.request_check(world.ref, "now")
+        world.flows.retry_after = 0
+        world.flows.hold(NEW)
+        await asyncio.sleep(14 * MINUTE)
+        assert (len(world.flows.pings), world.all_hold(OLD)) == (1, True)
+        await world.until_signed_with(world.ref, NEW, 2 * MINUTE)
+
+
+@virtual_time
+async def test_old_keys_are_asked_for_at_the_interval_while_a_new_one_is_lacking() -> None:
+    """And at once when a user wants to know."""
+    world = Flows(intervalSeconds=600)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.secrets.put_key(NEW)
+        await world.until_reason("EndpointLacksKey")
+        await asyncio.sleep(20 * MINUTE)
+        world.flows.forget_pings()
+        await asyncio.sleep(HOUR)
+        assert 5 <= sum(ping.opened == OLD.fingerprint for ping in world.flows.pings) <= 7
+        assert len(world.flows.pings) == pytest.approx(60 + 6, rel=0.1)
+        world.flows.forget_pings()
+        world.objects.request_check(world.ref, "now")
+        await asyncio.sleep(2)
+        assert [ping.opened for ping in world.flows.pings] == [None, OLD.fingerprint]
+
+
 FIRST_NUMBER = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
 
 
