@@ -1,9 +1,15 @@
-"""Tables in kubectl's manner: capital headings, columns three blanks apart, no borders, colour on a terminal only."""
+"""Tables in kubectl's manner: capital headings, columns three blanks apart, no borders, colour on a terminal only.
 
+And the same as data, for programs.
+"""
+
+import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TextIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
 
+import click
+import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,3 +36,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def print_data(data: Mapping[str, Any], form: str) -> None:
+    """Print data as `json`, or else as YAML."""
+    if form == "json":
+        click.echo(json.dumps(data, indent=4))
+    else:
+        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
