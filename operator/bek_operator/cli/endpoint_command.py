@@ -161,7 +161,8 @@ def _only_in_cluster(name: str, target: Target, endpoint: FlowEndpoint) -> str:
     service, namespace, *_ = endpoint.url.host.split(".")
     url = replace(endpoint.url, host="localhost", port=_FORWARDED)
     there = shlex.quote(f"{url}{'?…' if url.query else ''}")
-    flags = f"{f' --context {shlex.quote(target.context)}' if target.context else ''} --namespace {namespace}"
+    named = {"kubeconfig": target.kubeconfig, "context": target.context, "namespace": namespace}
+    flags = "".join(f" --{flag} {shlex.quote(value)}" for flag, value in named.items() if value)
     return "\n".join(
         (
             f"{endpoint.url.host} is a Service, and does not resolve here; its port can be forwarded:",
