@@ -17,7 +17,7 @@ from bek_operator.cli.key_report import read_bounded, report_of_file
 from bek_operator.cli.names import object_names
 from bek_operator.cli.running import NOT_WELL, Failed, runs
 from bek_operator.cli.session import Session, Target, bare
-from bek_operator.cli.tables import console, print_data, table
+from bek_operator.cli.tables import print_data, show, table
 from bek_operator.endpoint.judge import Step
 from bek_operator.http.client import HttpxClient
 from bek_operator.http.resolver import Resolver
@@ -177,5 +177,5 @@ def _show(diagnosis: Diagnosis) -> None:
     signed = "signed with the app secret" if endpoint.app_secret else "not signed"
     click.echo(f"{endpoint.url}: ping for key {diagnosis.key.key_id}, {signed}")
     rows = [(step, Text(result, _COLOURS.get(result, "")), seen) for step, result, seen in diagnosis.rows()]
-    console().print(table(("STEP", "RESULT", "SEEN"), rows))
+    show(table(("STEP", "RESULT", "SEEN"), rows))
     click.echo(f"{verdict.reason}: {verdict.message}")

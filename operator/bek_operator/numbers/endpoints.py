@@ -19,7 +19,7 @@ class Missing(StrEnum):
     """Why a Secret's content is not known; the value is a predicate for messages."""
 
     ABSENT = "does not exist"
-    FORBIDDEN = "cannot be read: RBAC forbids it"
+    FORBIDDEN = "cannot be read: RBAC forbids the operator to get it"
 
 
 Secrets = Mapping[str, Mapping[str, bytes] | Missing]
