@@ -237,13 +237,16 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
         return facts
     requested = target.request not in {"", recorded.request}
     if ready.true:
-        known = replace(facts, carried=EndpointVerdict(reason, shown.message), observed=True, check_requested=requested)
-        if reason is not EndpointReason.LACKS_OLD_KEY:
-            return replace(known, due=now if requested else due)
-        rows = recorded.rows.values()
-        held = {row.fingerprint for row in rows if row.fingerprint and row.status is SignatureStatus.VALID}
-        # The message names those that were lost; numbers may hold others that were not.
-        return replace(known, lost=frozenset(one for one in held if key_id(one) in shown.message))
+        held = {row.fingerprint for row in recorded.rows.values() if row.status is SignatureStatus.VALID}
+        return replace(
+            facts,
+            carried=EndpointVerdict(reason, shown.message),
+            # The message names those that were lost; numbers may hold others that were not.
+            lost=frozenset(one for one in held if one and key_id(one) in shown.message),
+            observed=True,
+            check_requested=requested,
+            due=now if requested else due,
+        )
     # With another key the time begins again, though the endpoint was not ready before; the object is Reconciling then.
     begun = [one.since for one in (ready, recorded.condition(RECONCILING)) if one and one.since is not None]
     since = min(max(begun, default=now), now)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bek_operator.crd.reasons import EndpointReason, Reason
-from bek_operator.crd.status import ENDPOINT_READY, READY, STALLED, Condition, EndpointStatus, Status
-from bek_operator.crd.types import FlowsEndpoint
+from bek_operator.crd.status import ENDPOINT_READY, READY, STALLED, Condition, EndpointStatus, Row, Rows, Status
+from bek_operator.crd.types import FlowsEndpoint, SignatureStatus
 from bek_operator.endpoint.facts import (
     HOLDS_KEY,
     NOT_ASKED,
@@ -32,6 +32,7 @@ from bek_operator.secret_str import SecretStr
 from support.builders import (
     NAMESPACE,
     NOW,
+    NUMBER,
     egress,
     failure,
     public_key,
@@ -231,6 +232,9 @@ def test_an_endpoint_that_was_not_asked_for_a_while_shows_what_it_did() -> None:
     assert known.opened == OURS.fingerprint
 
 
+HOLDING = {"EndpointHoldsKey", "EndpointLacksOldKey"}
+
+
 def recorded(
     reason: str = "EndpointHoldsKey",
     *,
@@ -242,9 +246,7 @@ def recorded(
 ) -> Status:
     """Return a status that was written for generation 1."""
     generation = more.pop("asked_in", more.get("generation", 1))
-    ready = Condition(
-        type=ENDPOINT_READY, true=reason == "EndpointHoldsKey", reason=reason, since=since, generation=generation
-    )
+    ready = Condition(type=ENDPOINT_READY, true=reason in HOLDING, reason=reason, since=since, generation=generation)
     conditions = [Condition(type=READY, true=False, reason=reason), ready]
     if stalled:
         conditions.append(Condition(type=STALLED, true=True, reason=reason))
@@ -269,6 +271,13 @@ def test_a_restart_shows_what_was_shown_and_asks_at_the_due_time() -> None:
     assert (facts.verdict, facts.observed, facts.due, facts.holds_back) == (HOLDS_KEY, True, NOW + 300, False)
     assert facts.shown == EndpointStatus(reason="EndpointHoldsKey", message=HOLDS_KEY.message, opened=OURS.fingerprint)
     assert shown(after_answer(facts, AWAY, NOW + 300, 0.5)) == (EndpointReason.HOLDS_KEY, None)
+
+
+def test_a_restart_after_an_earlier_key_was_lost_asks_at_the_due_time_too() -> None:
+    """The keys that were lost are those of the message that numbers still hold."""
+    rows = (Row(number=NUMBER, api="a", status=SignatureStatus.VALID, fingerprint=OTHER.fingerprint),)
+    facts = restart(recorded("EndpointLacksOldKey", message=f"lost {OTHER.key_id}", rows=Rows(rows)))
+    assert (facts.due, facts.observed, facts.lost) == (NOW + 300, True, {OTHER.fingerprint})
 
 
 def test_many_earlier_keys_that_were_lost_do_not_fit_the_message() -> None:
