@@ -20,6 +20,9 @@ from bek_operator.numbers.verdict import FAILURE_THRESHOLD_CHECKS, FAILURE_THRES
 USER_SECONDS: Final = 600.0
 """An endpoint that does not hold the key for so long needs the user."""
 
+LOST_KEY: Final = "it does not open earlier key"
+"""How the message names the earlier keys that were lost, whatever the reason."""
+
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_MESSAGE: Final = 256
@@ -127,7 +130,7 @@ class EndpointFacts:
         found = sorted(map(key_id, self.lost))
         more = f" and {len(found) - _KEYS_NAMED} more" if len(found) > _KEYS_NAMED else ""
         keys = f"{', '.join(found[:_KEYS_NAMED])}{more}"
-        return f"it does not open earlier key {keys} any more; Flows are broken on numbers until they have the new key"
+        return f"{LOST_KEY} {keys} any more; Flows are broken on numbers until they have the new key"
 
     @property
     def is_unfinished(self) -> bool:
@@ -236,17 +239,12 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
     if recorded.fingerprint != target.key.fingerprint or reason is None or reason is EndpointReason.PENDING:
         return facts
     requested = target.request not in {"", recorded.request}
+    held = {row.fingerprint for row in recorded.rows.values() if row.status is SignatureStatus.VALID}
+    # The message names those that were lost; numbers may hold others that were not.
+    lost = frozenset(one for one in held if one and key_id(one) in shown.message)
+    facts = replace(facts, lost=lost, observed=True, check_requested=requested)
     if ready.true:
-        held = {row.fingerprint for row in recorded.rows.values() if row.status is SignatureStatus.VALID}
-        return replace(
-            facts,
-            carried=EndpointVerdict(reason, shown.message),
-            # The message names those that were lost; numbers may hold others that were not.
-            lost=frozenset(one for one in held if one and key_id(one) in shown.message),
-            observed=True,
-            check_requested=requested,
-            due=now if requested else due,
-        )
+        return replace(facts, carried=EndpointVerdict(reason, shown.message), due=now if requested else due)
     # With another key the time begins again, though the endpoint was not ready before; the object is Reconciling then.
     begun = [one.since for one in (ready, recorded.condition(RECONCILING)) if one and one.since is not None]
     since = min(max(begun, default=now), now)
@@ -255,8 +253,6 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
         facts,
         carried=EndpointVerdict(reason, shown.message, retry),
         failing=Streak(since=since, last_at=since),
-        observed=True,
-        check_requested=requested,
     )
 
 

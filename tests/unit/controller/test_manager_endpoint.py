@@ -695,6 +695,26 @@ async def test_an_old_key_that_was_lost_stays_known_after_a_restart() -> None:
 
 
 @virtual_time
+async def test_an_endpoint_that_lacks_both_keys_has_an_event_for_each_and_a_restart_changes_nothing() -> None:
+    """Flows on numbers with the old key are broken, too, until the endpoint has a key that they hold."""
+    world = Flows()
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.secrets.put_key(NEW)
+        await until(lambda: "earlier key" in world.shown["message"], 5)
+        await asyncio.sleep(MINUTE)
+        writes = len(world.objects.writes)
+        await asyncio.sleep(5 * MINUTE)
+    async with world.operator():
+        await asyncio.sleep(MINUTE)
+        assert len(world.objects.writes) == writes
+        world.flows.hold(NEW)
+        await world.until_signed_with(world.ref, NEW, 70)
+    assert [world.events.reasons.count(one) for one in ("EndpointLacksKey", "EndpointLacksOldKey")] == [1, 1]
+
+
+@virtual_time
 async def test_no_answer_for_an_old_key_leaves_what_is_known_of_it() -> None:
     """Only an answer that opens ends the warning, and only one that does not begins it."""
     world = Flows(3, rollout=FIRST_NUMBER, intervalSeconds=60)
