@@ -25,6 +25,9 @@ LOST_KEY: Final = "it does not open earlier key"
 
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
+_WORDS_SECONDS: Final = 300.0
+"""The message of a reason changes by itself at most so often, or at the interval: as that of a number that fails."""
+
 _LONGEST_MESSAGE: Final = 256
 _KEYS_NAMED: Final = 4
 
@@ -79,7 +82,8 @@ class EndpointFacts:
     Attributes:
         target: The target that they belong to.
         opened: The fingerprint of the key whose ping it opened last, at this address; `None` once it lacks that key.
-        answer: The last answer to a ping of the target's key.
+        answer: The last answer to a ping of the target's key; of several with one reason in a row an earlier one.
+        answer_at: When the answer was taken up.
         lost: Fingerprints of earlier keys that numbers still hold, and that the endpoint does not open any more.
         asks_earlier: Whether it is to be asked for the earlier keys that numbers still hold.
         earlier: Those that it was last asked for.
@@ -95,6 +99,7 @@ class EndpointFacts:
     target: EndpointTarget
     opened: str | None = None
     answer: Answer | None = None
+    answer_at: float = 0.0
     lost: frozenset[str] = frozenset()
     asks_earlier: bool = False
     earlier: frozenset[str] = frozenset()
@@ -153,9 +158,12 @@ def after_answer(
     facts: EndpointFacts, answer: Answer, now: float, jitter: float, earlier: Iterable[str] = ()
 ) -> EndpointFacts:
     """Record an answer to a ping of the target's key; `earlier`: the earlier keys that it can be asked for."""
+    same = facts.answer and facts.answer.reason is answer.reason
+    keeps_words = same and now < facts.answer_at + min(facts.target.interval, _WORDS_SECONDS)
     known = replace(
         facts,
-        answer=answer,
+        answer=facts.answer if keeps_words else answer,
+        answer_at=facts.answer_at if keeps_words else now,
         carried=NOT_ASKED,
         observed=True,
         check_requested=False,

@@ -240,6 +240,38 @@ async def test_a_short_outage_changes_nothing_and_a_long_one_shows(outage: str) 
 
 
 @virtual_time
+async def test_an_endpoint_whose_fault_changes_its_words_is_written_as_seldom_as_a_number() -> None:
+    """One reason, another HTTP status at each ping."""
+    world = Flows(intervalSeconds=600)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.flows.lacks_status = 400
+        await world.until_reason("EndpointInvalidAnswer", 700)
+        writes, posted = len(world.objects.writes), len(world.events.reasons)
+        for index in range(120):
+            world.flows.lacks_status = 404 if index % 2 else 400
+            await asyncio.sleep(MINUTE / 2)
+        assert len(world.objects.writes) - writes <= 13
+        assert len(world.events.reasons) == posted
+
+
+@virtual_time
+async def test_an_endpoint_that_flaps_has_as_many_events_as_a_number_that_does() -> None:
+    """One when it fails, and one when all is well."""
+    world = Flows(intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        posted = len(world.events.reasons)
+        for _ in range(3):
+            world.flows.lose(OLD)
+            await world.until_reason("EndpointLacksKey", 70)
+            world.flows.hold(OLD)
+            await world.until_ready(world.ref, 70)
+    assert world.events.reasons[posted:] == ["EndpointLacksKey", "Succeeded"] * 3
+
+
+@virtual_time
 async def test_a_key_that_the_endpoint_loses_during_a_rollout_goes_to_no_further_number() -> None:
     """Numbers keep theirs until it opens the new one again; a lost signature is repaired all the same."""
     rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST, "pauseSeconds": 600}}

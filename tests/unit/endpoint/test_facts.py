@@ -177,6 +177,19 @@ def test_an_endpoint_that_held_the_key_may_fail_for_a_while() -> None:
     assert shown(after_answer(requested, AWAY, NOW, 0.5)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
 
 
+@pytest.mark.parametrize(("interval", "kept"), [(600.0, 300.0), (60.0, 60.0)])
+def test_another_message_of_the_same_reason_waits_as_long_as_a_number_does(interval: float, kept: float) -> None:
+    """Another reason shows at once, and so does the answer after a change or a request."""
+    teapot = Answer(reason=BROKEN.reason, message="HTTP 418")
+    facts = asked(BROKEN, interval=interval)
+    assert after_answer(facts, teapot, NOW + kept - 1, 0.5).verdict.message == "HTTP 400"
+    later = after_answer(after_answer(facts, teapot, NOW + kept - 1, 0.5), teapot, NOW + kept, 0.5)
+    assert later.verdict.message == "HTTP 418"
+    assert after_answer(facts, LACKS, NOW + 5, 0.5).verdict.message == "HTTP 421"
+    requested = with_target(facts, aim(interval=interval, request="now"), NOW + 1)
+    assert after_answer(requested, teapot, NOW + 2, 0.5).verdict.message == "HTTP 418"
+
+
 def test_a_problem_of_the_spec_shows_at_once() -> None:
     """And hides what was known; afterwards the endpoint is asked."""
     facts = asked(OPENED)
