@@ -249,9 +249,10 @@ async def test_an_endpoint_whose_fault_changes_its_words_is_written_as_seldom_as
         world.flows.lacks_status = 400
         await world.until_reason("EndpointInvalidAnswer", 700)
         writes, posted = len(world.objects.writes), len(world.events.reasons)
-        for index in range(120):
+        for index in range(60):
+            world.flows.forget_pings()
             world.flows.lacks_status = 404 if index % 2 else 400
-            await asyncio.sleep(MINUTE / 2)
+            await until(lambda: world.flows.pings, 70)
         assert len(world.objects.writes) - writes <= 13
         assert len(world.events.reasons) == posted
 
