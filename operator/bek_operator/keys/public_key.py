@@ -18,6 +18,7 @@ from typing import Final
 from cryptography.hazmat import asn1
 
 from bek_operator.keys.der import ALGORITHMS, RSA, Content, Kind, RsaPublicKey, public_key_info
+from bek_operator.keys.derivation import Derive, derive_here
 from bek_operator.keys.parts import NEEDED, is_rsa, part_of, public_key_of, refuse_unusable
 from bek_operator.keys.pem import Block, UnusableError, blocks_of_bytes, blocks_of_text, decode_base64
 
@@ -69,14 +70,16 @@ def key_id(fingerprint: str) -> str:
     return fingerprint.removeprefix("sha256:")[:12]
 
 
-def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, passphrase_entry: str | None) -> PublicKey:
+def public_key_from_secret(
+    data: Mapping[str, bytes], *, entry: str | None, passphrase_entry: str | None, derive: Derive = derive_here
+) -> PublicKey:
     """Return the public key in a Secret's decoded data.
 
     A named entry is the only one read; otherwise all present `ENTRIES` must have the same key. With a named passphrase
     an encrypted private key must be decryptable even beside a public part, because the business's Flows endpoint must
     decrypt it, too. Without one the public part is enough.
 
-    Takes up to three seconds of CPU for an encrypted key.
+    Takes up to six seconds of CPU for encrypted keys, unless `derive` has derived their keys before.
 
     Raises:
         InvalidKey: There is no usable key, or more than one.
@@ -85,7 +88,7 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
     encrypted: list[str] = []
     for name in entries_of(data, entry):
         try:
-            key = _read_entry(data[name], lambda: passphrases_of(data, passphrase_entry))
+            key = _read_entry(data[name], lambda: passphrases_of(data, passphrase_entry), derive)
         except UnusableError as fault:
             raise InvalidKey(f"{_shown(name)} {fault}") from None
         if key is None:
@@ -208,7 +211,7 @@ def passphrases_of(data: Mapping[str, bytes], entry: str | None) -> tuple[bytes,
     return tuple(dict.fromkeys((value, bare)))
 
 
-def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> PublicKey | None:
+def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]], derive: Derive) -> PublicKey | None:
     """Return the key of an entry; `None` if it is encrypted and no passphrase was named."""
     if len(raw) > MAX_ENTRY_BYTES:
         raise UnusableError(f"is too large for a key: over {MAX_ENTRY_BYTES // 1024} KiB")
@@ -221,7 +224,7 @@ def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> Pub
     public = [part for part in parts if part.content.kind is Kind.PUBLIC]
     # In a chain the first certificate is the key's own.
     certificates = [part for part in parts if part.content.kind is Kind.CERTIFICATE][:1]
-    found = {key for part in (*public, *certificates, *private) if (key := public_key_of(part, passphrases))}
+    found = {key for part in (*public, *certificates, *private) if (key := public_key_of(part, passphrases, derive))}
     if len(found) > 1:
         raise UnusableError("holds different keys; keep one of them")
     return _published(found.pop()) if found else None
