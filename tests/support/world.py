@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bek_operator.controller.derivations import Deriver
 from bek_operator.controller.endpoint_reconciler import EndpointClient
 from bek_operator.controller.informer import Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
@@ -37,6 +38,7 @@ class World:
         backend: Calls the numbers' APIs; `phones`, unless replaced before the operator starts.
         flows: The Flow endpoint that objects can name; it holds the first key. `endpoints` sends the pings to it.
         limits: How many numbers of one limiter key are worked on at once, likewise.
+        derive: Derives the keys of encrypted private keys.
         instruments: Measure the work; by default not at all.
     """
 
@@ -51,6 +53,7 @@ class World:
         self.endpoints: EndpointClient = FlowEndpointClient(DirectClient(self.flows))
         self.limits: Limits = FakeLimits(per_host)
         self.instruments: Instruments = NoInstruments()
+        self.derive: Deriver = derive_at_once
         self._watch_secrets = watch_secrets
         self.informer = Informer(self.objects)
         self._managing: asyncio.Task[None]
@@ -83,7 +86,7 @@ class World:
             backend=self.backend,
             endpoints=self.endpoints,
             limits=self.limits,
-            derive=derive_at_once,
+            derive=self.derive,
             instruments=self.instruments,
         )
         manager = Manager(ports, egress(), self._numbers_at_once, now)

@@ -1,6 +1,6 @@
 """Derives symmetric keys from passphrases; as a program, one of them within limits of CPU time and memory.
 
-    python -I -S derive.py      # request on standard input, key on standard output
+    python -I -S derive.py 10      # seconds of CPU; request on standard input, key on standard output
 
 The program imports nothing but what is here: so it starts in 40 ms, and needs 12 MiB beside scrypt's own memory.
 
@@ -19,9 +19,6 @@ MD5 = "md5"
 
 SCRYPT_BYTES = 65 * 2**20
 """The memory limit for scrypt."""
-
-CPU_SECONDS = 10
-"""The most costly derivation takes three quarters of a second on a machine of 2024."""
 
 _DATA_BYTES = 96 * 2**20
 _NICENESS = 19
@@ -109,7 +106,7 @@ _OWN: Mapping[str, Callable[[bytes, bytes, int, int], bytes]] = {PKCS12: _pkcs12
 if __name__ == "__main__":
     os.nice(_NICENESS)
     # One that exceeds the limits would otherwise leave a core file, with the passphrase in it.
-    limits = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, CPU_SECONDS), (resource.RLIMIT_DATA, _DATA_BYTES))
-    for kind, limit in limits:
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: int(sys.argv[1]), resource.RLIMIT_DATA: _DATA_BYTES}
+    for kind, limit in limits.items():
         resource.setrlimit(kind, (limit, limit))
     sys.stdout.buffer.write(answer(sys.stdin.buffer.read()))

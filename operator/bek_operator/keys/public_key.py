@@ -12,7 +12,6 @@ import hashlib
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat import asn1
@@ -21,6 +20,7 @@ from bek_operator.keys.der import ALGORITHMS, RSA, Content, Kind, RsaPublicKey, 
 from bek_operator.keys.derivation import Derive, derive_here
 from bek_operator.keys.parts import NEEDED, is_rsa, part_of, public_key_of, refuse_unusable
 from bek_operator.keys.pem import Block, UnusableError, blocks_of_bytes, blocks_of_text, decode_base64
+from bek_operator.lru_cache import LRUCache
 
 ENTRIES: Final = ("public.pem", "private.pem", "tls.crt", "tls.key")
 """The only entries that are read when none is named."""
@@ -142,21 +142,38 @@ def remote_fingerprint(text: str) -> str | None:
     """
     if len(text) > MAX_REMOTE_CHARACTERS:
         raise UnreadableKey("the public key in the response is too large")
-    return _remote_fingerprint(text)
+    # All numbers of an object return the same text, check after check; a digest takes less memory than 8 kB of it.
+    content = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    found = _REMOTE.get(content)
+    if found is None:
+        found = _remote(text)
+        _REMOTE.put(content, found)
+    if not found.is_readable:
+        raise UnreadableKey("the public key in the response cannot be parsed")
+    return found.fingerprint
 
 
-# All numbers of an object return the same text, check after check.
-@lru_cache(maxsize=1024)
-def _remote_fingerprint(text: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """What was found out about a text that an API returned; a refusal, too, so that it is not parsed again."""
+
+    fingerprint: str | None = None
+    is_readable: bool = True
+
+
+_REMOTE: Final[LRUCache[bytes, _Remote]] = LRUCache(1024)
+
+
+def _remote(text: str) -> _Remote:
     try:
         # The BEGIN and END lines may be missing.
         blocks = blocks_of_text(text) or [Block(label="", der=decode_base64(text))]
         if not blocks[0].der and not blocks[0].label:
-            return None
+            return _Remote()
         (block,) = blocks
-        return _fingerprint(_as_info(part_of(block).content, block.der))
+        return _Remote(_fingerprint(_as_info(part_of(block).content, block.der)))
     except ValueError:
-        raise UnreadableKey("the public key in the response cannot be parsed") from None
+        return _Remote(is_readable=False)
 
 
 def _as_info(content: Content, der: bytes) -> bytes:
