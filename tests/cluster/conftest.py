@@ -78,7 +78,7 @@ def namespace(api_server: ApiServer, request: pytest.FixtureRequest) -> Iterator
 def installed(api_server: ApiServer) -> ApiServer:
     """Provide the API server with what `kubectl apply -k deploy/default` installs."""
     api_server.kubectl("apply", "--kustomize", str(DEPLOY / "default"))
-    api_server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+    api_server.wait_until_established("businessencryptionkeys.bek.dev")
     return api_server
 
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -198,12 +199,16 @@ class Client:
 
         Raises:
             ClusterError: the watch could not be started or broke, lasted longer than `seconds`, or sent nothing for
-                `silence` seconds, as when the connection was lost unnoticed.
+                `silence` seconds, as when the connection was lost unnoticed; `Gone` also at an event of over 4 MiB.
         """
         async with self._send("GET", path, query, None, headers, seconds) as response:
             while True:
-                async with asyncio.timeout(silence):
-                    line = await response.content.readline()
+                try:
+                    async with asyncio.timeout(silence):
+                        line = await response.content.readline()
+                except LineTooLong:
+                    # A Secret of 1 MiB is up to six times as large in JSON; it comes again wherever that is resumed.
+                    raise Gone(f"watch {path}: an event is too large") from None
                 if not line:
                     return
                 try:

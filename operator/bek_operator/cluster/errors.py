@@ -6,7 +6,7 @@
     ├── NotFound      no such object (or the CRD is not installed)
     ├── Conflict      another writer was first, or the object was re-created
     ├── Forbidden     RBAC forbids it
-    ├── Gone          the resourceVersion is too old to watch from
+    ├── Gone          the resourceVersion cannot be watched from: it is too old, or what follows is too large
     ├── NotLeader     a write that was not sent, because this process is not the leader
     └── Unavailable   no response, or any other status; retried
 
@@ -50,7 +50,7 @@ class Forbidden(ClusterError):
 
 
 class Gone(ClusterError):
-    """The resourceVersion is too old to watch from."""
+    """The resourceVersion cannot be watched from: it is too old, or the event that follows is too large."""
 
 
 class NotLeader(ClusterError):

@@ -80,7 +80,7 @@ class SecretWatch:
             except Gone:
                 version = None
                 self.restarts += 1
-                log.debug("Secret watch expired (410); listing again")
+                log.debug("Secret watch cannot be resumed; listing again")
             except ClusterError as error:
                 selector = self._query.get("labelSelector")
                 if isinstance(error, BadRequest) and selector and version is None:

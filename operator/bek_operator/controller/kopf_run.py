@@ -22,8 +22,8 @@ EventHandler = Callable[[str | None, Mapping[str, Any]], None]
 _END_SECONDS: Final = 10.0
 
 
-class KopfError(Exception):
-    """Kopf misbehaves; the message is our own."""
+class WatchEnded(Exception):
+    """Kopf cannot be stopped, so that it cannot be restarted either; the message is our own."""
 
 
 class Stream:
@@ -83,7 +83,7 @@ async def run_kopf(
     middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
     login_seconds: float = 5.0,
 ) -> None:
-    """Run kopf until cancelled; it can be run again afterwards.
+    """Run kopf until cancelled, or until it ends by itself; it can be run again afterwards.
 
     Args:
         stream: Observes its requests.
@@ -96,8 +96,8 @@ async def run_kopf(
         login_seconds: Minimum seconds between two logins, in case the server refuses the credentials.
 
     Raises:
-        KopfError: kopf stopped unexpectedly, or cannot be stopped.
-        Exception: any other failure of kopf.
+        WatchEnded: kopf cannot be stopped.
+        Exception: a failure of kopf, such as an error that the API server sent on the watch.
     """
     session: aiohttp.ClientSession | None = None
     earliest = 0.0
@@ -132,7 +132,6 @@ async def run_kopf(
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        raise KopfError("kopf stopped unexpectedly")
     finally:
         await _end(tasks)
         if session:
@@ -144,7 +143,7 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
         task.cancel()
     _, left = await asyncio.wait(tasks, timeout=_END_SECONDS)
     if left:
-        raise KopfError("kopf did not stop in time")
+        raise WatchEnded("the watch on BusinessEncryptionKeys cannot be restarted: kopf did not stop in time")
 
 
 def _session(access: Access, middlewares: Sequence[aiohttp.ClientMiddlewareType]) -> aiohttp.ClientSession:

@@ -4,7 +4,7 @@
 seconds since the epoch, and so is jitter, from 0 to 1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -75,7 +75,7 @@ class EndpointFacts:
 
     Attributes:
         target: The target that they belong to.
-        opened: The fingerprint of the key whose ping it opened last, at this address.
+        opened: The fingerprint of the key whose ping it opened last, at this address; `None` once it lacks that key.
         answer: The last answer to a ping of the target's key.
         lost: Fingerprints of earlier keys that numbers still hold, and that the endpoint does not open any more.
         asks_earlier: Whether it is to be asked for the earlier keys that numbers still hold.
@@ -125,7 +125,7 @@ class EndpointFacts:
 
     @property
     def holds_back(self) -> bool:
-        """Return whether a key that no number holds yet must not be published."""
+        """Return whether the key must not be published yet to numbers that hold another one, or none yet."""
         return self.target.gate and self.opened != self.target.key.fingerprint
 
     @property
@@ -145,6 +145,8 @@ def after_answer(facts: EndpointFacts, answer: Answer, now: float, jitter: float
     if answer.holds_key:
         due = now + _spread(facts.target.interval, jitter)
         return replace(known, opened=facts.target.key.fingerprint, failing=None, due=due)
+    if answer.reason is EndpointReason.LACKS_KEY:
+        known = _without_proof(known, {facts.target.key.fingerprint})
     before = facts.failing
     if before is None:
         held = facts.verdict.holds_key and facts.observed and not facts.check_requested
@@ -158,13 +160,18 @@ def after_answer(facts: EndpointFacts, answer: Answer, now: float, jitter: float
 
 def after_earlier(facts: EndpointFacts, lost: Iterable[str]) -> EndpointFacts:
     """Record which earlier keys that numbers still hold the endpoint does not open any more."""
-    return replace(facts, lost=frozenset(lost), asks_earlier=False)
+    known = replace(facts, lost=frozenset(lost), asks_earlier=False)
+    return _without_proof(known, known.lost)
+
+
+def _without_proof(facts: EndpointFacts, lacking: Container[str]) -> EndpointFacts:
+    return replace(facts, opened=None) if facts.opened in lacking else facts
 
 
 def with_target(facts: EndpointFacts, target: EndpointTarget, now: float) -> EndpointFacts:
     """Carry over what remains valid for another target: at another address nothing.
 
-    An endpoint that has opened a key has opened it, whatever came since; what changed has it asked again at once.
+    An endpoint that has opened a key holds it until it says otherwise; what changed has it asked again at once.
     """
     before = facts.target
     if before == target:

@@ -135,7 +135,8 @@ def _json(text: bytes) -> object:
 
 
 _LACKS_KEY: Final = (
-    "HTTP 421: it cannot decrypt with any private key that it holds; give it the private half of the Secret's key"
+    "HTTP 421: it cannot decrypt with any private key that it holds; give it the private half of the Secret's key. "
+    "If it holds that, a proxy in front of it may have answered"
 )
 _WRONG_SIGNATURE: Final = (
     "HTTP 432: it refuses the signature; use the same app secret there and in `flowsEndpoint.appSecretRef`"
@@ -155,7 +156,7 @@ _REFUSED: Final = (
 )
 _TOO_LARGE: Final = f"its answer is larger than {MAX_ANSWER_BYTES} bytes; check `flowsEndpoint.url`"
 _EMPTY: Final = "its answer is empty; it must be base64 as plain text"
-_LINE_BREAKS: Final = "its answer has white space within; it must be base64 on one line"
+_LINE_BREAKS: Final = "its answer is base64 with line breaks or blanks in it; it must be base64 on one line"
 _IN_THE_CLEAR: Final = "its answer is JSON in the clear; it must be encrypted with the AES key of the request"
 _QUOTED: Final = "its answer is a JSON string; it must be base64 as plain text, without quotes"
 _NOT_BASE64: Final = "its answer is not base64; another application may answer at `flowsEndpoint.url`"

@@ -218,6 +218,14 @@ async def test_a_broken_watch_yields_the_events_before(pair: Pair, answer: Answe
         await anext(watch)
 
 
+async def test_an_event_that_is_too_large_cannot_be_watched_past(pair: Pair) -> None:
+    """Whoever resumes the watch gets it again; a list is needed."""
+    server, client = pair
+    server.answers = [stream('{"n": "' + "x" * 2**23 + '"}\n')]
+    with pytest.raises(Gone, match="an event is too large"):
+        await events(client)
+
+
 @pytest.mark.parametrize(("seconds", "silence"), [(20.0, 0.05), (0.05, 20.0)], ids=["in between", "in all"])
 async def test_a_silent_watch_times_out(pair: Pair, seconds: float, silence: float) -> None:
     """A connection that was lost unnoticed is detected."""

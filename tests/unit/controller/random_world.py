@@ -17,6 +17,7 @@ from support.simulators.flows_endpoint import PATH
 from support.virtual_time import until
 from support.world import World
 from unit.controller.life_script import FAILURES, Script
+from unit.controller.watched_endpoint import WatchedEndpoint
 from unit.controller.watched_phones import WatchedPhones
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class RandomWorld(World):
     def __init__(self, script: Script) -> None:
         super().__init__(numbers_at_once=script.at_once)
         self._script = script
-        self._watched = WatchedPhones(self._shown, self._is_proven)
+        self._watched = WatchedPhones(self._shown, self._is_proven, self._is_lacking)
+        self.endpoints = self._asked = WatchedEndpoint(self.endpoints)
         self._held_elsewhere: set[str] = set()
         self.phones = self.backend = self._watched
         self.objects.seconds = self.secrets.seconds = script.answer_seconds
@@ -254,6 +256,10 @@ class RandomWorld(World):
         opened = {ping.opened for ping in self.flows.pings}
         return not self._script.endpoint or fingerprint in opened | self._held_elsewhere
 
+    def _is_lacking(self, fingerprint: str) -> bool:
+        """Return whether the Flow endpoint lacks a key, by its last answer that was about it."""
+        return fingerprint in self._asked.lacking
+
     def _remove_faults(self) -> None:
         self.recover()
         self.flows.flaw, self.flows.error = "", None
@@ -278,6 +284,8 @@ class RandomWorld(World):
     async def _begin(self) -> None:
         status = self.objects.status(self.ref)
         self._watched.meet_another_process(_published(status))
+        # What could not be written is not known to the next process.
+        self._asked.lacking.discard(status.get("flowsEndpoint", {}).get("openedFingerprint", ""))
         if not self._is_request_handled():
             # It may be handled once more.
             self._watched.hourly_limit_reset_at = now() + SECONDS_TO_WRITE

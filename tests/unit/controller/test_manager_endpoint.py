@@ -239,6 +239,35 @@ async def test_a_short_outage_changes_nothing_and_a_long_one_shows(outage: str) 
 
 
 @virtual_time
+async def test_a_key_that_the_endpoint_loses_during_a_rollout_goes_to_no_further_number() -> None:
+    """Numbers keep theirs until it opens the new one again; a lost signature is repaired all the same."""
+    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST, "pauseSeconds": 600}}
+    world = Flows(4, rollout=rollout, intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.hold(NEW)
+        world.secrets.put_key(NEW)
+        await until(lambda: world.reasons == {"Signed", "WaitingForRollout"}, 5)
+        world.flows.lose(NEW)
+        await world.until_reason("EndpointLacksKey", 70)
+        assert world.reasons == {"Signed", "WaitingForEndpoint"}
+        assert "openedFingerprint" not in world.shown
+        world.phones[FIRST].lose_signature()
+        world.phones[SECOND].overwrite(None)
+        await asyncio.sleep(HOUR)
+        assert [world.phones.count("publish", one) for one in world.listed] == [3, 2, 1, 1]
+        assert world.phones[number(3)].holds(OLD)
+        world.phones[FIRST].overwrite(OLD.fingerprint)
+        await asyncio.sleep(5 * MINUTE)
+        assert world.objects.reasons(world.ref)[FIRST] == "WaitingForEndpoint"
+    async with world.operator():
+        await asyncio.sleep(5 * MINUTE)
+        assert world.phones.count("publish", FIRST) == 3
+        world.flows.hold(NEW)
+        await world.until_signed_with(world.ref, NEW, 70 + 600)
+
+
+@virtual_time
 async def test_a_lost_signature_is_repaired_though_the_endpoint_is_away() -> None:
     """The key is not new."""
     world = Flows(intervalSeconds=60)

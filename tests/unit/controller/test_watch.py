@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bek_operator.cluster.objects import Objects
-from bek_operator.controller.kopf_run import KopfError, Stream, run_kopf
-from bek_operator.controller.watch import ObjectWatch, WatchEnded
+from bek_operator.controller.kopf_run import Stream, WatchEnded, run_kopf
+from bek_operator.controller.watch import ObjectWatch
 from support.cluster.watched_api import OBJECTS, WatchedApi, key
 from support.simulators.small_server import client_of
 
@@ -220,28 +220,81 @@ async def test_a_watch_that_stays_away_for_a_minute_is_down(caplog: pytest.LogCa
     assert lines(caplog) == ["the watch on BusinessEncryptionKeys was down for 60 s; restarting it"]
 
 
-async def test_any_other_end_is_raised_with_its_cause() -> None:
-    """In words of our own: what the server wrote is not repeated."""
+def _error(code: int) -> dict[str, Any]:
+    return {"type": "ERROR", "object": {"kind": "Status", "code": code, "message": "sesame"}}
+
+
+@pytest.mark.parametrize(
+    ("event", "cause"),
+    [
+        (_error(500), "WatchingError"),
+        (_error(429), "WatchingError"),
+        ({"type": "ERROR", "object": {}}, "KeyError"),
+        ({"metadata": "sesame"}, "KeyError"),
+        ("sesame", "TypeError"),
+    ],
+)
+async def test_a_watch_that_sends_an_error_is_begun_again(
+    event: Any, cause: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In words of our own: what the server wrote is not repeated. It is up meanwhile, and nothing is missed."""
     api = WatchedApi()
     async with watching(api) as run:
+        await run.until(run.watch.is_up)
+        api.say(event)
+        await run.until(lambda: api.watches == 0)
+        assert run.watch.is_up()
+        api.objects = [key("flows", "12")]
+        await run.until(lambda: run.heard)
         await run.until(lambda: api.watches == 1)
-        api.say({"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "sesame"}})
-        with pytest.raises(WatchEnded) as ended:
-            await run.task
-    assert str(ended.value) == "the watch on BusinessEncryptionKeys ended: WatchingError"
+        assert run.lists == 2
+    assert run.heard == [(None, "flows", "12")]
+    # Kopf's own lines, with tracebacks, are not shown: `logs.set_up_logging`.
+    ours = [one.getMessage() for one in caplog.records if one.name.startswith("bek_operator")]
+    assert ours == [f"the watch on BusinessEncryptionKeys failed: {cause}; restarting it"]
 
 
-async def test_kopf_that_does_what_it_never_should_ends_the_watch() -> None:
-    """It ends by itself, say; the words are ours then."""
+async def test_a_watch_that_fails_each_time_is_begun_again_with_back_off() -> None:
+    """Four times a minute in the end; after one that has lasted it begins from the shortest pause."""
+    seconds, lasts = 0.0, 0.0
+    pauses: list[float] = []
+
+    async def kopf(stream: Stream) -> None:
+        nonlocal seconds
+        stream.heard_at = seconds
+        seconds += lasts
+        raise ValueError("sesame")
+
+    async def sleep(pause: float) -> None:
+        nonlocal lasts
+        await asyncio.sleep(0)
+        pauses.append(pause)
+        lasts = 60.0 if len(pauses) == 12 else 0.0
+        if len(pauses) == 18:
+            raise asyncio.CancelledError
+
+    async with WatchedApi().listening() as api, client_of(api.url) as client:
+        objects = Objects(client, ())
+        watch = ObjectWatch(
+            kopf=kopf, paths=objects.paths, discovery=objects, resync=lambda: None, clock=lambda: seconds
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await watch.run(sleep)
+    # Every other one is the look whether kopf is at work.
+    assert pauses[1::2] == [1.0, 2.0, 5.0, 15.0, 15.0, 15.0, 1.0, 2.0, 5.0]
+
+
+async def test_kopf_that_cannot_be_stopped_ends_the_watch() -> None:
+    """Another one cannot take its place then."""
 
     async def kopf(stream: Stream) -> None:
         del stream
-        raise KopfError("kopf stopped unexpectedly")
+        raise WatchEnded("kopf did not stop in time")
 
     async with WatchedApi().listening() as api, client_of(api.url) as client:
         objects = Objects(client, ())
         watch = ObjectWatch(kopf=kopf, paths=objects.paths, discovery=objects, resync=lambda: None, clock=lambda: 0.0)
-        with pytest.raises(WatchEnded, match="ended: kopf stopped unexpectedly"):
+        with pytest.raises(WatchEnded, match="kopf did not stop in time"):
             await watch.run()
 
 

@@ -43,6 +43,7 @@ from support.builders import target as number_target
 MINUTE = 60.0
 URL = "https://flows/whatsapp"
 LACKS = Answer(reason=EndpointReason.LACKS_KEY, message="HTTP 421")
+BROKEN = Answer(reason=EndpointReason.INVALID_ANSWER, message="HTTP 400")
 AWAY = Answer(reason=EndpointReason.UNREACHABLE, message="no answer", certain=False)
 MISSING = failure(Reason.CREDENTIALS_NOT_FOUND, "Secret meta-app does not exist")
 OURS, OTHER = public_key(), public_key("other")
@@ -82,14 +83,25 @@ def test_nothing_is_known_before_the_first_answer() -> None:
     assert facts.shown.opened is None
 
 
-def test_an_opened_ping_lets_the_key_pass_for_good() -> None:
-    """Also when the endpoint fails or loses the key later; it is asked at the interval."""
+def test_an_opened_ping_lets_the_key_pass_until_the_endpoint_lacks_it() -> None:
+    """Not when the endpoint fails otherwise; it is asked at the interval."""
     facts = asked(OPENED)
     assert (facts.verdict, facts.opened, facts.due) == (HOLDS_KEY, OURS.fingerprint, NOW + 600)
     assert not facts.holds_back
+    assert not after_answer(facts, BROKEN, NOW, 0.5).holds_back
     later = after_answer(facts, LACKS, NOW, 0.5)
-    assert (later.holds_back, shown(later)) == (False, (EndpointReason.LACKS_KEY, Retry.TRANSIENT))
+    assert (later.holds_back, later.opened, shown(later)) == (True, None, (EndpointReason.LACKS_KEY, Retry.TRANSIENT))
+    assert after_answer(later, AWAY, NOW, 0.5).holds_back
+    assert not after_answer(later, OPENED, NOW, 0.5).holds_back
     assert not asked(LACKS, gate=False).holds_back
+
+
+def test_a_key_that_it_lacks_takes_no_proof_from_another_one() -> None:
+    """Until it lacks that one, too."""
+    rotated = after_answer(with_target(asked(OPENED), aim(key=OTHER), NOW), LACKS, NOW, 0.5)
+    assert rotated.opened == OURS.fingerprint
+    assert after_earlier(rotated, []).opened == OURS.fingerprint
+    assert after_earlier(rotated, [OURS.fingerprint]).opened is None
 
 
 def test_failed_pings_are_repeated_ever_more_slowly() -> None:
