@@ -62,6 +62,8 @@ class DerivationReconciler:
         self._derive = derive
         self._clock = clock
         self._needed: dict[DerivationKey, Needed] = {}
+        # The work queue lets another tenant's begin while one is slow; there is not the memory for two.
+        self._one_at_a_time = asyncio.Lock()
 
     async def parse(
         self, ref: ObjectKey, data: Mapping[str, bytes], entry: str | None, passphrase_entry: str | None
@@ -76,16 +78,17 @@ class DerivationReconciler:
             return found
         key = DerivationKey(ref)
         self._needed[key] = found
-        return Enqueue(key, Due(at=self._clock(), priority=Priority.KEY, limiter_key=ref.namespace))
+        return Enqueue(key, Due(at=self._clock(), priority=Priority.KEY))
 
     async def reconcile(self, key: DerivationKey) -> Result:
         """Derive what an object needs, unless another one with the same Secret has needed it before."""
         needed = self._needed[key]
-        if self._keys.lacks(needed):
-            derived = await self._derive(needed.derivation)
-            if derived is None:
-                log.warning("decrypting a private key took too much time or memory, and was given up")
-            self._keys.derived(needed, derived)
+        async with self._one_at_a_time:
+            if self._keys.lacks(needed):
+                derived = await self._derive(needed.derivation)
+                if derived is None:
+                    log.warning("decrypting a private key took too much time or memory, and was given up")
+                self._keys.derived(needed, derived)
         if self._needed[key] is needed:
             del self._needed[key]
         return Result(enqueue=(Enqueue(key.object, Due(at=self._clock(), priority=Priority.KEY)),))

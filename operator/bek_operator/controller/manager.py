@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 _OBJECTS_AT_ONCE = 32
 _ENDPOINTS_AT_ONCE = 16
-_DERIVATIONS_AT_ONCE = 1
 _OBJECTS, _NUMBERS, _ENDPOINTS = "businessencryptionkey", "phonenumber", "flowsendpoint"
 _DERIVATIONS = "keyderivation"
 
@@ -96,7 +95,7 @@ class Manager:
             "endpoints", endpoints, measured.reconciler(_ENDPOINTS, asking), self._apply, clock, _one_of
         )
 
-        derivations: WorkQueue[DerivationKey] = measured.work_queue(_DERIVATIONS, _DERIVATIONS_AT_ONCE)
+        derivations: WorkQueue[DerivationKey] = measured.work_queue(_DERIVATIONS, 1, _tenant)
         self._derivations = Workers(
             "derivations", derivations, measured.reconciler(_DERIVATIONS, deriving), self._apply, clock, _one_of
         )
@@ -187,7 +186,7 @@ class Manager:
                 self._objects.add(ref, Due(at=at))
 
 
-def _tenant(key: NumberKey | EndpointKey) -> str:
+def _tenant(key: NumberKey | EndpointKey | DerivationKey) -> str:
     """Return the tenant whose work it is: a namespace."""
     return key.object.namespace
 
