@@ -73,8 +73,7 @@ class Store:
         state = self._states[ref]
         before, state.resource = state.resource, resource
         if before.generation != resource.generation:
-            # The key may be in another Secret now.
-            self._set_secrets(ref, replace(state.secrets, writers={}))
+            self._set_secrets(ref, state.secrets.for_another_spec())
         if (before.generation, before.request) != (resource.generation, resource.request):
             self.expire_secrets(ref)
         return cancelled, [*woken, *self._expire_all(self._ownership.update(resource))]

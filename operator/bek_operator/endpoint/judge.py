@@ -19,11 +19,11 @@ from bek_operator.endpoint.ping import Session
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """The answer to a ping has about a hundred bytes."""
 
-_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _TOO_MANY, _SIGNATURE_REFUSED = 200, 400, 421, 429, 432
+_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _SIGNATURE_REFUSED = 200, 400, 421, 432
+_PASSING = frozenset({408, 429, *range(500, 600)})
 _REFUSALS = frozenset({401, 403})
 _SUCCESS = range(200, 300)
 _REDIRECTION = range(300, 400)
-_SERVER_ERROR = range(500, 600)
 _FAILED = frozenset({_BAD_REQUEST, 500})
 
 
@@ -35,11 +35,13 @@ class Answer:
         reason: `EndpointHoldsKey`, or what is wrong; a `Reason` for what is wrong with certificates or addresses.
         message: Our own words, at most 200 characters, the same for the same fault; empty if nothing is wrong.
         certain: Whether it shows at once; otherwise the failure threshold applies.
+        retry_after: Seconds of the server's Retry-After, already bounded; `None` without one.
     """
 
     reason: EndpointReason | Reason
     message: str = ""
     certain: bool = True
+    retry_after: float | None = None
 
     @property
     def holds_key(self) -> bool:
@@ -62,14 +64,13 @@ def judge(status: int, body: bytes, session: Session, *, signed: bool) -> Answer
         return Answer(reason=EndpointReason.SIGNATURE_REFUSED, message=message)
     if status in _FAILED:
         return _answer(status, EndpointReason.INVALID_ANSWER, _FAILED_ON_PING)
-    if status == _TOO_MANY or status in _SERVER_ERROR:
+    if status in _PASSING:
         return _answer(status, EndpointReason.UNREACHABLE, _UNAVAILABLE)
     return _answer(status, EndpointReason.INVALID_ANSWER, _fault_of(status, body, session))
 
 
 def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
-    passing = status == _TOO_MANY or status in _SERVER_ERROR
-    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=not passing)
+    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=status not in _PASSING)
 
 
 def _fault_of(status: int, body: bytes, session: Session) -> str:

@@ -59,7 +59,7 @@ class RolloutGate:
         is_valid = facts.reading.status is SignatureStatus.VALID
         if self.unproven:
             return self.closed and not is_valid
-        if had_the_key(facts):
+        if facts.lost:
             return True
         if self.closed:
             return not is_valid or facts.reading.fingerprint in self.lost
@@ -80,7 +80,7 @@ def unproven_gate(known: Iterable[NumberFacts], finding: str) -> RolloutGate:
     A key that a number holds, or held, is not new: numbers that hold no VALID key get it. `finding`: what is wrong with
     the endpoint, in a few words.
     """
-    is_new = not any(facts.finding in _HAVE_THE_KEY or had_the_key(facts) for facts in known)
+    is_new = not any(facts.finding in _HAVE_THE_KEY or facts.lost for facts in known)
     return RolloutGate(rotation=True, unproven=True, closed=not is_new, message=_UNPROVEN.format(finding=finding))
 
 
@@ -171,14 +171,7 @@ def _resumes_at(known: Iterable[NumberFacts]) -> float:
 
 def has_another_key(facts: NumberFacts) -> bool:
     """Return whether a number holds another key as VALID, and did not hold this one before."""
-    return (
-        facts.reading.status is SignatureStatus.VALID and facts.finding is Reason.FOREIGN_KEY and not had_the_key(facts)
-    )
-
-
-def had_the_key(facts: NumberFacts) -> bool:
-    """Return whether a number held the key and lost it."""
-    return facts.published.lost is not None or facts.cause not in {None, Reason.PENDING}
+    return facts.reading.status is SignatureStatus.VALID and facts.finding is Reason.FOREIGN_KEY and facts.lost is None
 
 
 def _is_canary_pending(facts: NumberFacts, now: float) -> bool:

@@ -209,10 +209,29 @@ class RandomWorld(World):
     async def restart(self, seconds: float) -> None:
         """Stop the operator, and start another after a while."""
         self._canary_pending = self._canary_pending and self._shows_all()
+        before = self._waiting_for_endpoint() if self._is_observed() and self._shows_all() else None
         self._manager = None
         await self._process.aclose()
         await asyncio.sleep(seconds)
         await self._begin()
+        if before is not None:
+            await self._check_waiting(before)
+
+    async def _check_waiting(self, before: Mapping[str, bool]) -> None:
+        """Check, once the new process knows all numbers, that the same ones wait for the Flow endpoint."""
+        with suppress(AssertionError):
+            await until(lambda: self._waiting_for_endpoint() is not None, SECONDS_TO_WRITE)
+        after = self._waiting_for_endpoint()
+        if after is not None and after != before:
+            self._watched.broken.append(f"after a restart {after} wait for the endpoint, and before it {before}")
+
+    def _waiting_for_endpoint(self) -> dict[str, bool] | None:
+        """Return whether each number would wait for the Flow endpoint if it lacked the key; `None` if that is open."""
+        entry = self._manager.store.get(self.ref) if self._manager else None
+        if entry is None or entry.is_at_rest or not entry.endpoint:
+            return None
+        gate = entry.judge(now())
+        return {number: gate.unproven and not gate.allows(facts) for number, facts in entry.facts.items()}
 
     async def crash(self, seconds: float) -> None:
         """Stop the operator before it can write what it did in the last seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,9 +112,9 @@ def test_failed_pings_are_repeated_ever_more_slowly() -> None:
 
 
 def test_an_earlier_key_that_was_lost_is_told_beside_the_current_one() -> None:
-    """It is asked for after each answer that is about the key; the current key counts first."""
-    facts = asked(OPENED)
-    assert (facts.asks_earlier, asked(AWAY).asks_earlier) == (True, False)
+    """The current key counts first."""
+    facts = after_answer(EndpointFacts(target=aim()), OPENED, NOW, 0.5, [OTHER.fingerprint])
+    assert facts.asks_earlier
     lost = after_earlier(facts, [OTHER.fingerprint])
     assert (lost.asks_earlier, lost.verdict.holds_key) == (False, True)
     assert shown(lost) == (EndpointReason.LACKS_OLD_KEY, None)
@@ -122,6 +123,36 @@ def test_an_earlier_key_that_was_lost_is_told_beside_the_current_one() -> None:
     assert shown(neither) == (EndpointReason.LACKS_KEY, Retry.TRANSIENT)
     assert neither.verdict.message.startswith("HTTP 421; it does not open earlier key")
     assert after_earlier(lost, []).verdict == HOLDS_KEY
+
+
+@pytest.mark.parametrize("answer", [OPENED, LACKS])
+def test_it_is_asked_for_earlier_keys_at_the_interval_of_the_numbers(answer: Answer) -> None:
+    """Not at each try, unless they change, or a user wants to know; and after no answer that is about no key."""
+    earlier = [OTHER.fingerprint]
+    first = after_earlier(after_answer(EndpointFacts(target=aim()), answer, NOW, 0.5, earlier), [])
+    assert (first.asks_earlier, first.ask_at) == (False, first.due)
+    assert not after_answer(first, answer, NOW + 5, 0.5, earlier).asks_earlier
+    assert after_answer(first, answer, NOW + 5, 0.5, [*earlier, "sha256:00"]).asks_earlier
+    assert after_answer(first, answer, NOW + 540, 0.5, earlier).asks_earlier
+    assert not after_answer(first, AWAY, NOW + 540, 0.5, earlier).asks_earlier
+    assert not after_answer(first, answer, NOW + 540, 0.5).asks_earlier
+    requested = with_target(first, aim(request="now"), NOW + 5)
+    again = after_answer(requested, answer, NOW + 5, 0.5, earlier)
+    assert (again.asks_earlier, again.ask_at) == (True, 0.0)
+
+
+def test_a_retry_after_is_obeyed_whatever_changes() -> None:
+    """Its reason is shown for another key, too, if it is one; another address knows nothing of it."""
+    busy = replace(AWAY, retry_after=900.0)
+    facts = asked(busy)
+    assert facts.ask_at == NOW + 900
+    for change in ({"request": "now"}, {"key": OTHER}, {"endpoint": endpoint("new")}):
+        assert with_target(facts, aim(**change), NOW + 10).ask_at == NOW + 900
+    assert shown(with_target(facts, aim(key=OTHER), NOW + 10)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
+    assert with_target(asked(OPENED, busy), aim(key=OTHER), NOW + 10).verdict == NOT_ASKED
+    assert with_target(facts, aim(address="https://others"), NOW + 10).ask_at == NOW + 10
+    earlier = after_earlier(asked(OPENED), [], NOW + 1000)
+    assert earlier.ask_at == NOW + 1000
 
 
 def test_after_ten_minutes_the_user_must_act() -> None:

@@ -116,6 +116,18 @@ async def test_a_fault_of_the_server_has_its_reason(
     assert "Welcome" not in found.message
 
 
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [(503, "900", 900.0), (429, "999999", 3600.0), (503, "soon", None), (404, "900", None)],
+)
+async def test_a_retry_after_is_understood_within_bounds(
+    simulated: FlowsEndpoint, status: int, header: str, seconds: float | None
+) -> None:
+    """As from other servers: an hour at most, and only where it says that the fault passes."""
+    simulated.fail(faults.Answer(Reply(status=status, headers={"Retry-After": header})))
+    assert (await ask(simulated)).retry_after == seconds
+
+
 async def test_a_stopped_endpoint_is_unreachable(simulated: FlowsEndpoint) -> None:
     """Nobody listens."""
     simulated.stop()
