@@ -188,8 +188,8 @@ class Place:
         (self.terminal.folder / "flows.json").write_text(json.dumps(body), encoding="utf-8")
         self.run("""
             kubectl apply -k deploy/default
-            kubectl wait --for=condition=Established crd/businessencryptionkeys.bek.dev
             kubectl create namespace messaging
+            kubectl wait --for=condition=Established crd/businessencryptionkeys.bek.dev
             kubectl create secret generic flows-key --from-file=private.pem
             kubectl create secret generic meta-token --from-literal=token="$TOKEN"
             kubectl apply -f flows.json

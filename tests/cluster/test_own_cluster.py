@@ -74,7 +74,7 @@ def test_a_definition_that_is_deleted_is_waited_for(scene: Scene) -> None:
     scene.wait_for(lambda: "is not installed" in scene.log_text(), "it says what it waits for")
     assert not scene.operator.is_ready()
     scene.api_server.kubectl("apply", CRDS)
-    scene.api_server.kubectl("wait", "--for=condition=Established", DEFINITION)
+    scene.api_server.wait_until_established(DEFINITION.removeprefix("crd/"))
     scene.put_key(keys.rsa("second"))
     scene.apply(scene.manifest())
     scene.wait_ready()

@@ -1,6 +1,5 @@
 """`kubectl bek diff`: what a manifest that is about to be applied would lead to."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ import yaml
 from bek_operator.cli.plan import Change, Plan, plan_of
 from bek_operator.cli.running import NOT_WELL, Failed, runs
 from bek_operator.cli.session import Session, Target
-from bek_operator.cli.tables import console, table
+from bek_operator.cli.tables import show, table
 from bek_operator.cluster.errors import ClusterError, NotFound
 from bek_operator.cluster.objects import KIND
 from bek_operator.crd.parse import BusinessEncryptionKey
@@ -90,7 +89,7 @@ def _show(name: str, plan: Plan, note: str, *, is_new: bool) -> None:
         if one.change is not Change.UNCHANGED
     ]
     if rows:
-        console(sys.stdout).print(table(("NUMBER", "API", "CHANGE", "WHAT FOLLOWS"), rows))
+        show(table(("NUMBER", "API", "CHANGE", "WHAT FOLLOWS"), rows))
 
 
 def _manifests(content: bytes) -> Iterator[Mapping[str, Any]]:

@@ -56,3 +56,10 @@ def comparison(fingerprint: str, held: Mapping[str, str | None]) -> Sequence[str
         f"{number} holds {f'another key: {key_id(other)}' if other else 'no key that was seen yet'}"
         for number, other in others.items()
     ]
+
+
+def opened_last(fingerprint: str, opened: str | None) -> str:
+    """Say whether the key is the one that the Flow endpoint opened last; `opened` is the fingerprint of that one."""
+    if opened is None:
+        return "the Flow endpoint has opened no key yet"
+    return f"the Flow endpoint opened {'this key' if opened == fingerprint else f'another key last: {key_id(opened)}'}"

@@ -11,7 +11,7 @@ import click
 from bek_operator.cli.session import Target
 from bek_operator.cluster.errors import ClusterError
 
-NOT_WELL, FAILED = 1, 2
+NOT_WELL, FAILED, INTERRUPTED = 1, 2, 130
 
 Command = Callable[..., Coroutine[Any, Any, int]]
 
@@ -38,6 +38,8 @@ def runs(function: Command) -> Callable[..., None]:
         target = Target(kubeconfig=kubeconfig, context=context, namespace=namespace, all_namespaces=everywhere)
         try:
             sys.exit(asyncio.run(function(target, **given)))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         except ClusterError as error:
             raise Failed(str(error)) from None
         except BrokenPipeError:

@@ -99,13 +99,14 @@ class SecretWatch:
                 "GET", path, query={**self._query, **query}, headers=_LIST_HEADERS, most=most
             )
 
-        version = ""
+        latest = ""
         async for items, version in pages(fetch, _PAGE):
+            latest = version
             with validating("a list of Secrets"):
                 changes = [_change_of(item) for item in items]
             for change in changes:
                 self._on_event(*change)
-        return version
+        return latest
 
     async def _follow(self, path: str, version: str) -> AsyncIterator[str]:
         """Report every event; yield each new resourceVersion to resume from."""

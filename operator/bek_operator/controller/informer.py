@@ -143,13 +143,14 @@ class Informer:
                 self._objects.clear()
                 async for resource in self._client.list():
                     self._put(resource.ref, resource)
-                return
             except NotFound:
                 message = NOT_INSTALLED
             except InvalidSelector:
                 raise
             except ClusterError as error:
                 message = f"cannot list BusinessEncryptionKeys: {error}; retrying"
+            else:
+                return
             if message != logged:
                 log.warning(message)
                 logged = message

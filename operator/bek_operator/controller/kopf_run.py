@@ -19,6 +19,10 @@ from bek_operator.times import Clock
 EventHandler = Callable[[str | None, Mapping[str, Any]], None]
 """Takes the type of an event, `None` for an object that was listed, and the object as it was received."""
 
+NO_FINALIZER: Final = "none of ours"
+"""Kopf's finalizer: a name that the API server refuses. Kopf tries to remove it from each object that has it, for every
+event of the object, though RBAC forbids that."""
+
 _END_SECONDS: Final = 10.0
 _NONE: Final = "metadata.name=none."
 """A field selector that no object matches, because a name cannot end with a dot."""
@@ -178,8 +182,8 @@ def _settings(selector: str) -> kopf.OperatorSettings:
         settings.watching.label_selectors[GROUP, VERSION, PLURAL] = selector
     # Until then the last event of an object stays in memory, up to ten megabytes of it.
     settings.queueing.idle_timeout = 0.1
-    # Nothing is stored on objects; these names only matter if that changes.
-    settings.persistence.finalizer = f"{GROUP}/kopf"
+    settings.persistence.finalizer = NO_FINALIZER
+    # Nothing is stored on objects; the prefix only matters if that changes.
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
     settings.persistence.diffbase_storage = _NoDifferences()
     return settings

@@ -70,15 +70,15 @@ class Manager:
             limits=ports.limits,
             clock=clock,
         )
-        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE)
+        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE, lambda key: key.namespace)
         self._objects = Workers("objects", objects, measured.reconciler(_OBJECTS, keys), self._apply, clock, _object)
-        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, ports.limits)
+        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, _tenant, ports.limits)
         reconciler = NumberReconciler(store=store, backend=ports.backend, clock=clock)
         self._numbers = Workers(
             "numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock, _number
         )
 
-        endpoints: WorkQueue[EndpointKey] = measured.work_queue(_ENDPOINTS, _ENDPOINTS_AT_ONCE, ports.limits)
+        endpoints: WorkQueue[EndpointKey] = measured.work_queue(_ENDPOINTS, _ENDPOINTS_AT_ONCE, _tenant, ports.limits)
         asking = EndpointReconciler(store=store, client=ports.endpoints, clock=clock)
         self._endpoints = Workers(
             "endpoints", endpoints, measured.reconciler(_ENDPOINTS, asking), self._apply, clock, _endpoint
@@ -165,6 +165,11 @@ class Manager:
                 self.store.expire_secrets(ref)
                 at = self._clock() + RESYNC_SECONDS * random.random()  # noqa: S311 - spreads reads
                 self._objects.add(ref, Due(at=at))
+
+
+def _tenant(key: NumberKey | EndpointKey) -> str:
+    """Return the tenant whose work it is: a namespace."""
+    return key.object.namespace
 
 
 def _object(ref: ObjectKey) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bek_operator.crd.fields import objects, typed
-from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
+from bek_operator.crd.reasons import LACKS_THE_KEY, EndpointReason, ObjectReason, Reason
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.times import instant, rfc3339
 
@@ -34,7 +34,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One number's row. The last publish is dated to the second, `earlier` ones in seconds before it, oldest first."""
+    """One number's row. The last publish is dated to the second, `earlier` ones in seconds before it, oldest first.
+
+    `lost`: how the number lost the current key after it held it, until it is signed again.
+    """
 
     number: str
     api: str
@@ -45,6 +48,7 @@ class Row:
     published_at: float | None = None
     publishes: int = 0
     earlier: tuple[int, ...] = ()
+    lost: Reason | None = None
 
     @property
     def recent(self) -> tuple[float, ...]:
@@ -176,7 +180,7 @@ def _read_row(row: Mapping[str, Any], texts: dict[str, str]) -> Row | None:
         found = typed(row.get(name), str)
         return None if found is None else texts.setdefault(found, found)
 
-    word, number = row.get("signatureStatus"), typed(row.get("phoneNumber"), str)
+    number, word, lost = typed(row.get("phoneNumber"), str), row.get("signatureStatus"), typed(row.get("lost"), str)
     if number is None:
         return None
     try:
@@ -190,6 +194,7 @@ def _read_row(row: Mapping[str, Any], texts: dict[str, str]) -> Row | None:
             published_at=instant(row.get("lastPublishTime")),
             publishes=max(typed(row.get("publishes"), int) or 0, 0),
             earlier=_read_earlier(row.get("earlierPublishes")),
+            lost=Reason(lost) if lost in LACKS_THE_KEY else None,
         )
     except ValueError:
         return None
@@ -250,4 +255,6 @@ def _render_row(row: Row) -> dict[str, Any]:
         body["earlierPublishes"] = list(row.earlier)
     if row.publishes:
         body["publishes"] = row.publishes
+    if row.lost:
+        body["lost"] = str(row.lost)
     return body

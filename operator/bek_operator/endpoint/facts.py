@@ -4,7 +4,7 @@
 seconds since the epoch, and so is jitter, from 0 to 1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -75,15 +75,18 @@ class EndpointFacts:
 
     Attributes:
         target: The target that they belong to.
-        opened: The fingerprint of the key whose ping it opened last, at this address.
+        opened: The fingerprint of the key whose ping it opened last, at this address; `None` once it lacks that key.
         answer: The last answer to a ping of the target's key.
         lost: Fingerprints of earlier keys that numbers still hold, and that the endpoint does not open any more.
         asks_earlier: Whether it is to be asked for the earlier keys that numbers still hold.
+        earlier: Those that it was last asked for.
+        earlier_due: When to ask for them next, if they are still the same.
         failing: The failed pings since it last held the key.
         carried: The verdict from before a change or a restart, shown until the next answer.
         observed: Whether the endpoint was asked since its target was set.
         check_requested: Whether a ping that the user requested is pending.
-        due: When to ask next.
+        due: When to ask for the target's key next.
+        retry_at: The end of the server's Retry-After.
     """
 
     target: EndpointTarget
@@ -91,11 +94,19 @@ class EndpointFacts:
     answer: Answer | None = None
     lost: frozenset[str] = frozenset()
     asks_earlier: bool = False
+    earlier: frozenset[str] = frozenset()
+    earlier_due: float = 0.0
     failing: Streak | None = None
     carried: EndpointVerdict = NOT_ASKED
     observed: bool = False
     check_requested: bool = False
     due: float = 0.0
+    retry_at: float = 0.0
+
+    @property
+    def ask_at(self) -> float:
+        """Return when to ask next, for whatever key."""
+        return max(self.retry_at, 0.0 if self.asks_earlier else self.due)
 
     @property
     def verdict(self) -> EndpointVerdict:
@@ -125,7 +136,7 @@ class EndpointFacts:
 
     @property
     def holds_back(self) -> bool:
-        """Return whether a key that no number holds yet must not be published."""
+        """Return whether the key must not be published yet to numbers that hold another one, or none yet."""
         return self.target.gate and self.opened != self.target.key.fingerprint
 
     @property
@@ -135,16 +146,26 @@ class EndpointFacts:
         return EndpointStatus(reason=str(found.reason), message=found.message, opened=self.opened)
 
 
-def after_answer(facts: EndpointFacts, answer: Answer, now: float, jitter: float) -> EndpointFacts:
-    """Record an answer to a ping of the target's key."""
-    # What it says of other faults it says of any key.
-    says_which = answer.reason in {EndpointReason.HOLDS_KEY, EndpointReason.LACKS_KEY}
+def after_answer(
+    facts: EndpointFacts, answer: Answer, now: float, jitter: float, earlier: Iterable[str] = ()
+) -> EndpointFacts:
+    """Record an answer to a ping of the target's key; `earlier`: the earlier keys that it can be asked for."""
     known = replace(
-        facts, answer=answer, carried=NOT_ASKED, observed=True, check_requested=False, asks_earlier=says_which
+        facts,
+        answer=answer,
+        carried=NOT_ASKED,
+        observed=True,
+        check_requested=False,
+        retry_at=max(facts.retry_at, now + answer.retry_after if answer.retry_after else 0.0),
     )
+    # What it says of other faults it says of any key.
+    if answer.reason in {EndpointReason.HOLDS_KEY, EndpointReason.LACKS_KEY}:
+        known = _with_earlier(known, frozenset(earlier), now)
     if answer.holds_key:
         due = now + _spread(facts.target.interval, jitter)
         return replace(known, opened=facts.target.key.fingerprint, failing=None, due=due)
+    if answer.reason is EndpointReason.LACKS_KEY:
+        known = _without_proof(known, {facts.target.key.fingerprint})
     before = facts.failing
     if before is None:
         held = facts.verdict.holds_key and facts.observed and not facts.check_requested
@@ -156,15 +177,27 @@ def after_answer(facts: EndpointFacts, answer: Answer, now: float, jitter: float
     return replace(known, failing=failing, due=now + _spread(pause, jitter))
 
 
-def after_earlier(facts: EndpointFacts, lost: Iterable[str]) -> EndpointFacts:
+def _with_earlier(facts: EndpointFacts, earlier: frozenset[str], now: float) -> EndpointFacts:
+    if not earlier or (earlier == facts.earlier and now < facts.earlier_due):
+        return facts
+    due = now + _spread(facts.target.interval, 0.0)
+    return replace(facts, asks_earlier=True, earlier=earlier, earlier_due=due)
+
+
+def after_earlier(facts: EndpointFacts, lost: Iterable[str], retry_at: float = 0.0) -> EndpointFacts:
     """Record which earlier keys that numbers still hold the endpoint does not open any more."""
-    return replace(facts, lost=frozenset(lost), asks_earlier=False)
+    known = replace(facts, lost=frozenset(lost), asks_earlier=False, retry_at=max(facts.retry_at, retry_at))
+    return _without_proof(known, known.lost)
+
+
+def _without_proof(facts: EndpointFacts, lacking: Container[str]) -> EndpointFacts:
+    return replace(facts, opened=None) if facts.opened in lacking else facts
 
 
 def with_target(facts: EndpointFacts, target: EndpointTarget, now: float) -> EndpointFacts:
     """Carry over what remains valid for another target: at another address nothing.
 
-    An endpoint that has opened a key has opened it, whatever came since; what changed has it asked again at once.
+    An endpoint that has opened a key holds it until it says otherwise; what changed has it asked again at once.
     """
     before = facts.target
     if before == target:
@@ -177,15 +210,18 @@ def with_target(facts: EndpointFacts, target: EndpointTarget, now: float) -> End
     known = (
         before.key == target.key and before.problem is None and (before.endpoint == target.endpoint or shown.holds_key)
     )
+    # A Retry-After also delays another key, so its reason is still shown.
+    waiting = now < facts.retry_at and not shown.holds_key
     return EndpointFacts(
         target=target,
         opened=facts.opened,
         lost=facts.lost if known else frozenset(),
-        carried=shown if known else NOT_ASKED,
+        carried=shown if known else replace(shown, retry=Retry.TRANSIENT) if waiting else NOT_ASKED,
         failing=facts.failing if known else None,
         observed=known and facts.observed,
         check_requested=facts.check_requested or requested,
         due=now,
+        retry_at=facts.retry_at,
     )
 
 

@@ -19,11 +19,11 @@ from bek_operator.endpoint.ping import Session
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """The answer to a ping has about a hundred bytes."""
 
-_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _TOO_MANY, _SIGNATURE_REFUSED = 200, 400, 421, 429, 432
+_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _SIGNATURE_REFUSED = 200, 400, 421, 432
+_PASSING = frozenset({408, 429, *range(500, 600)})
 _REFUSALS = frozenset({401, 403})
 _SUCCESS = range(200, 300)
 _REDIRECTION = range(300, 400)
-_SERVER_ERROR = range(500, 600)
 _FAILED = frozenset({_BAD_REQUEST, 500})
 
 
@@ -35,11 +35,13 @@ class Answer:
         reason: `EndpointHoldsKey`, or what is wrong; a `Reason` for what is wrong with certificates or addresses.
         message: Our own words, at most 200 characters, the same for the same fault; empty if nothing is wrong.
         certain: Whether it shows at once; otherwise the failure threshold applies.
+        retry_after: Seconds of the server's Retry-After, already bounded; `None` without one.
     """
 
     reason: EndpointReason | Reason
     message: str = ""
     certain: bool = True
+    retry_after: float | None = None
 
     @property
     def holds_key(self) -> bool:
@@ -62,14 +64,13 @@ def judge(status: int, body: bytes, session: Session, *, signed: bool) -> Answer
         return Answer(reason=EndpointReason.SIGNATURE_REFUSED, message=message)
     if status in _FAILED:
         return _answer(status, EndpointReason.INVALID_ANSWER, _FAILED_ON_PING)
-    if status == _TOO_MANY or status in _SERVER_ERROR:
+    if status in _PASSING:
         return _answer(status, EndpointReason.UNREACHABLE, _UNAVAILABLE)
     return _answer(status, EndpointReason.INVALID_ANSWER, _fault_of(status, body, session))
 
 
 def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
-    passing = status == _TOO_MANY or status in _SERVER_ERROR
-    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=not passing)
+    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=status not in _PASSING)
 
 
 def _fault_of(status: int, body: bytes, session: Session) -> str:
@@ -135,7 +136,8 @@ def _json(text: bytes) -> object:
 
 
 _LACKS_KEY: Final = (
-    "HTTP 421: it cannot decrypt with any private key that it holds; give it the private half of the Secret's key"
+    "HTTP 421: it cannot decrypt with any private key that it holds; give it the private half of the Secret's key. "
+    "If it holds that, a proxy in front of it may have answered"
 )
 _WRONG_SIGNATURE: Final = (
     "HTTP 432: it refuses the signature; use the same app secret there and in `flowsEndpoint.appSecretRef`"
@@ -155,7 +157,7 @@ _REFUSED: Final = (
 )
 _TOO_LARGE: Final = f"its answer is larger than {MAX_ANSWER_BYTES} bytes; check `flowsEndpoint.url`"
 _EMPTY: Final = "its answer is empty; it must be base64 as plain text"
-_LINE_BREAKS: Final = "its answer has white space within; it must be base64 on one line"
+_LINE_BREAKS: Final = "its answer is base64 with line breaks or blanks in it; it must be base64 on one line"
 _IN_THE_CLEAR: Final = "its answer is JSON in the clear; it must be encrypted with the AES key of the request"
 _QUOTED: Final = "its answer is a JSON string; it must be base64 as plain text, without quotes"
 _NOT_BASE64: Final = "its answer is not base64; another application may answer at `flowsEndpoint.url`"

@@ -308,7 +308,7 @@ async def test_a_secret_that_may_not_be_read_is_looked_for_each_minute(caplog: p
     assert bench.secrets.reads.count(LOGIN_SECRET) == 1
     (facts,) = bench.state(ref).facts.values()
     assert facts.reason is Reason.CREDENTIALS_NOT_FOUND
-    assert facts.message == f"Secret {LOGIN_SECRET} cannot be read: RBAC forbids it"
+    assert facts.message == f"Secret {LOGIN_SECRET} cannot be read: RBAC forbids the operator to get it"
     assert [record.getMessage() for record in caplog.records][:1] == ["cannot read a Secret: not for us"]
     await asyncio.sleep(1)
     await bench.reconcile(ref)

@@ -249,6 +249,7 @@ def test_status_has_the_documented_fields() -> None:
         "lastPublishTime",
         "publishes",
         "earlierPublishes",
+        "lost",
     }
 
 

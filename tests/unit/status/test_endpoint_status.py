@@ -158,7 +158,7 @@ def test_a_message_names_both() -> None:
     both = message(told(seen(Reason.ACCESS_DENIED), endpoint(FAILING)))
     assert both == f"1 of 1 number: a sentence ({NUMBER}); Flow endpoint: HTTP 421: it lacks the key"
     waiting = message(told(seen(Reason.WAITING_FOR_ENDPOINT), endpoint(FAILING)))
-    assert waiting == "Flow endpoint: HTTP 421: it lacks the key; no number gets the key before it opens it"
+    assert waiting == "Flow endpoint: HTTP 421: it lacks the key; numbers that wait get the key when it opens it"
     assert message(told(seen(Reason.SIGNED), expired(endpoint(HOLDS_KEY), NOW))) == (
         "Flow endpoint: not asked since the last change"
     )
