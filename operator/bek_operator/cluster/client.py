@@ -23,6 +23,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from bek_operator.cluster.response import MOST_BYTES, read
 
 REQUEST_SECONDS = 20.0
 _CREDENTIALS_TTL = timedelta(minutes=10)
@@ -177,15 +178,16 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float = REQUEST_SECONDS,
+        most: int = MOST_BYTES,
     ) -> dict[str, Any]:
         """Send a request and return the JSON object of the response, within so many seconds.
 
         Raises:
-            ClusterError: the request failed.
+            ClusterError: the request failed; `TooLarge` for a response of more than `most` bytes.
         """
         async with self._send(method, path, query, body, headers, seconds) as response:
             try:
-                content = json.loads(await response.read())
+                content = json.loads(await read(response, most))
             except ValueError:
                 raise Unavailable(f"{method} {path}: the response is not JSON") from None
         if not isinstance(content, dict):
@@ -246,7 +248,7 @@ class Client:
                 if not response.ok:
                     error = _STATUS_ERRORS.get(response.status, Unavailable)(f"{method} {path}: HTTP {response.status}")
                     if response.status in _REFUSALS:
-                        error.reply = _message(await response.read())
+                        error.reply = _message(await read(response, MOST_BYTES))
                     raise error
                 yield response
         except (aiohttp.ClientError, config.ConfigException, TimeoutError, OSError) as error:

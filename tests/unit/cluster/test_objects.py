@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from bek_operator.cluster.client import Client
-from bek_operator.cluster.errors import BadRequest, Conflict, Forbidden, InvalidSelector, NotFound, Unavailable
+from bek_operator.cluster.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    InvalidSelector,
+    NotFound,
+    TooLarge,
+    Unavailable,
+)
 from bek_operator.cluster.objects import Objects
 from bek_operator.cluster.secrets import SecretReader
 from bek_operator.crd.status import Status, render_status
@@ -289,3 +297,24 @@ async def test_a_secret_without_entries_is_empty(pair: Pair) -> None:
         await secrets.read("messaging", "flows-key")
     with pytest.raises(Unavailable):
         await secrets.read("messaging", "flows-key")
+
+
+async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(pair: Pair) -> None:
+    """However many numbers objects have, few megabytes of a list are in memory; each object is yielded once."""
+    server, client = pair
+    large = {"note": "x" * 5_000_000, **page()}
+    server.answers = [body(large), body(large), body(page("a", token="2nd")), body(page("b"))]
+    found = [one.ref.name async for one in Objects(client, ()).list()]
+    assert found == ["a", "b"]
+    assert [one.query["limit"] for one in server.requests] == ["200", "100", "50", "63"]
+    assert [one.query.get("continue") for one in server.requests] == [None, None, None, "2nd"]
+
+
+async def test_an_object_that_is_larger_than_a_page_has_its_own(pair: Pair) -> None:
+    """A response of any size that etcd can hold is read, and none beyond."""
+    server, client = pair
+    server.answers = [body({"note": "x" * 5_000_000, **page("a")})]
+    assert [one.ref.name async for one in Objects(client, ()).list()] == ["a"]
+    server.answers = [body({"note": "x" * 17_000_000, **page("a")})]
+    with pytest.raises(TooLarge, match=r"^GET .*: the response has more than 16777216 bytes$"):
+        _ = [one async for one in Objects(client, ()).list()]
