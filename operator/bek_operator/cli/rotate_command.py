@@ -123,9 +123,12 @@ def _applied(name: str, namespace: str, spec: Spec, key: NewKey, changed: Mappin
 
 def _steps(name: str, namespace: str, spec: Spec, file: str) -> str:
     passphrase = f" It is encrypted with the passphrase in {spec.passphrase_entry}." if spec.passphrase_entry else ""
+    more = "" if spec.flows_endpoint else " --url URL"
+    more += " --passphrase-file PASSPHRASE" if spec.passphrase_entry else ""
     steps = (
         f"1. Give the endpoint the new private key ({file}) beside the old one, and roll it out.{passphrase}",
-        "   It must try both, and answer 421 only if neither decrypts a request.",
+        "   It must try both, and answer 421 only if neither decrypts a request. See whether it opens the new one:",
+        f"   kubectl bek endpoint {name} -n {namespace} --key {file}{more}",
         f"2. Put the new key into the Secret {spec.key.secret}; the operator publishes its public half:",
         f"   kubectl bek rotate {name} -n {namespace} --key {file} --apply",
         "3. Wait until every number is signed:",
