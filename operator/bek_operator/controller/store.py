@@ -272,7 +272,7 @@ class Store:
                 one.paused = False
                 self._update(NumberKey(ref, number), facts=resumed(one.facts, spreading=gate.canary is None))
                 reached.append(number)
-            elif one.facts.reason in HELD and one.facts.hold != gate.hold:
+            elif one.facts.hold not in {None, gate.hold}:
                 self._update(NumberKey(ref, number), facts=paused(one.facts, gate.hold))
         return self._queue(ref, reached)
 

@@ -8,7 +8,7 @@ from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import CloudApi, EntryRef, FlowsEndpoint, Number, OnPremisesApi, ProviderApi
 from bek_operator.net.ca_bundle import MAX_CHARACTERS, ServerTrust
 from bek_operator.net.hosts import AllowedHosts
-from bek_operator.net.url import Url
+from bek_operator.net.url import Url, parse_full_url
 from bek_operator.numbers.answers import Failure, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint, Endpoint, FlowEndpoint, OnPremisesEndpoint
 from bek_operator.numbers.identity import url_in, url_of
@@ -19,7 +19,7 @@ class Missing(StrEnum):
     """Why a Secret's content is not known; the value is a predicate for messages."""
 
     ABSENT = "does not exist"
-    FORBIDDEN = "cannot be read: RBAC forbids it"
+    FORBIDDEN = "cannot be read: RBAC forbids the operator to get it"
 
 
 Secrets = Mapping[str, Mapping[str, bytes] | Missing]
@@ -79,7 +79,7 @@ class Endpoints:
     def flow_endpoint(self, written: FlowsEndpoint) -> FlowEndpoint | Failure:
         """Return the business's Flow endpoint, or why it cannot be called."""
         try:
-            found = url_in(written.url, self._namespace)
+            found = url_in(written.url, self._namespace, parse_full_url)
             url, trust = self._allowed(written, found, "`flowsEndpoint.url`")
             secret = self._secret(written.app_secret, _LONGEST_CREDENTIAL) if written.app_secret else None
         except _Problem as problem:

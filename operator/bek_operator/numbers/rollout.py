@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from bek_operator.crd.reasons import LACKS_THE_KEY, SEVERITY, Reason, Severity
 from bek_operator.crd.types import Rollout, SignatureStatus
+from bek_operator.numbers.answers import Retry
+from bek_operator.numbers.backoff import rollout_delay
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.verdict import Verdict
 from bek_operator.times import rfc3339
@@ -28,6 +30,7 @@ class RolloutGate:
         rotation: Whether any number holds another key as VALID.
         canary: The only number that may be published to; without one all may, unless `closed`.
         since: Since when it is the canary.
+        waits: The canary waits as well, because publishes were refused a moment ago.
         unproven: The Flow endpoint does not open the key: no number may get it, unless the gate is `closed`.
         closed: Only numbers that hold another key as VALID wait: for `pauseSeconds`, because this one is verified, or
             while it is `unproven` for the endpoint, because it is not new.
@@ -40,6 +43,7 @@ class RolloutGate:
     rotation: bool = False
     canary: str | None = None
     since: float = 0.0
+    waits: bool = False
     unproven: bool = False
     closed: bool = False
     lost: frozenset[str] = frozenset()
@@ -59,7 +63,7 @@ class RolloutGate:
             return True
         if self.closed:
             return not is_valid or facts.reading.fingerprint in self.lost
-        return self.canary in {None, facts.target.number}
+        return not self.waits and self.canary in {None, facts.target.number}
 
     @property
     def hold(self) -> Verdict:
@@ -111,14 +115,28 @@ def _verified(proof: NumberFacts, pause: float, now: float) -> RolloutGate:
 def _gate_without_name(
     in_order: Sequence[NumberFacts], before: RolloutGate, begun: Mapping[str, float], now: float
 ) -> RolloutGate:
-    """Return the gate with the lowest suitable number as canary, until that one fails or does not respond."""
+    """Return the gate with the lowest suitable number as canary, until that one fails or does not respond.
+
+    After refused publishes the next number is a canary later and later, so that refusals for a reason that all numbers
+    share do not lead to a publish to each of them.
+    """
     pending = next((facts for facts in in_order if _is_canary_pending(facts, now)), None)
     if pending:
         return _gate_for(pending, _CANARY_PENDING, before, now)
+    resumes_at = _resumes_at(in_order)
+    if now < resumes_at:
+        return RolloutGate(
+            rotation=True,
+            canary=before.canary,
+            since=before.since,
+            waits=True,
+            review_at=resumes_at,
+            message=_UNDECIDED,
+        )
     able = [facts for facts in in_order if not _cannot_verify(facts, now)]
-    last = next((facts for facts in in_order if facts.target.number == before.canary), None)
-    # If no number can verify the key, the lowest one keeps trying.
-    others = able or in_order
+    if not able:
+        return _gate_for(min(in_order, key=_next_try), _UNDECIDED, before, now)
+    others, last = able, next((facts for facts in in_order if facts.target.number == before.canary), None)
     if last and last in able:
         asked_at = begun.get(last.target.number)
         canary_deadline = max(before.since, asked_at or 0.0, last.read_at or 0.0) + CANARY_SECONDS
@@ -130,8 +148,8 @@ def _gate_without_name(
     # Numbers that have responded before are preferred.
     lowest = next((facts for facts in others if facts.reading.status), others[0])
     canary = next((facts for facts in others if last and _order(facts) > _order(last)), lowest)
-    changed = canary in able and canary is not last
-    return _gate_for(canary, _UNDECIDED, before, now, review_at=now + CANARY_SECONDS if changed else None)
+    review_at = None if canary is last else now + CANARY_SECONDS
+    return _gate_for(canary, _UNDECIDED, before, now, review_at=review_at)
 
 
 def _gate_for(
@@ -142,6 +160,13 @@ def _gate_for(
     return RolloutGate(
         rotation=True, canary=number, since=since, review_at=review_at, message=message.format(number=number)
     )
+
+
+def _resumes_at(known: Iterable[NumberFacts]) -> float:
+    """Return when the next number may be published to, after publishes that were refused for passing reasons."""
+    refused = [facts.published for facts in known if facts.refusal and facts.refusal.retry is not Retry.TERMINAL]
+    refusals = sum(one.refusals for one in refused)
+    return max(one.refused_at for one in refused) + rollout_delay(refusals) if refused else 0.0
 
 
 def has_another_key(facts: NumberFacts) -> bool:
@@ -171,6 +196,11 @@ def _cannot_verify(facts: NumberFacts, now: float) -> bool:
     if facts.failures or facts.refusal or now < facts.retry_at or facts.verdict.needs_user:
         return True
     return SEVERITY[facts.reason][0] is Severity.TRANSIENT and facts.reason not in LACKS_THE_KEY
+
+
+def _next_try(facts: NumberFacts) -> float:
+    """Return when a number that fails can be published to at the earliest."""
+    return max(facts.due if facts.failures else 0.0, facts.retry_at, facts.publish_due)
 
 
 def _given_at(facts: NumberFacts) -> float:

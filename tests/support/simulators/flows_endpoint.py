@@ -69,6 +69,7 @@ class FlowsEndpointCore:
     """Opens pings; plain attributes may be set at any time.
 
     Attributes:
+        target: The path, with the query, at which it answers, exactly as it is sent.
         app_secret: What requests must be signed with; without it signatures are not looked at.
         flaw: What is wrong with its program.
         lacks_status: Its answer to what none of its keys opens: 421, or at a careless one 500.
@@ -79,6 +80,7 @@ class FlowsEndpointCore:
     """
 
     def __init__(self, *held: KeyPair, app_secret: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self.target = PATH
         self.app_secret = app_secret
         self.flaw: Flaw = ""
         self.lacks_status = 421
@@ -142,7 +144,7 @@ class FlowsEndpointCore:
             return reply
 
     def _handle(self, call: Call) -> tuple[str | None, Reply]:
-        if (call.method, call.path) != ("POST", PATH):
+        if (call.method, call.path) != ("POST", self.target):
             raise _Refusal(404)
         if call.content_type != "application/json":
             self.violations.append(f"content type {call.content_type}")
@@ -224,7 +226,7 @@ class FlowsEndpoint(FlowsEndpointCore, OnePort):
     def url(self) -> str:
         """Its URL."""
         host, port = self._listener.address
-        return f"https://{host}:{port}{PATH}"
+        return f"https://{host}:{port}{self.target}"
 
     @property
     def connections(self) -> int:
@@ -248,7 +250,7 @@ class FlowsEndpoint(FlowsEndpointCore, OnePort):
             exchange = Exchange(request, Reply)
             if self.state == "stopped":
                 return exchange.hang_up()
-            call = await Call.receive(request, request.rel_url.raw_path)
+            call = await Call.receive(request, request.raw_path)
             exchange = Exchange(request, lambda: self.ask(call))
             fault = self._faults.next("other")
             return await fault(exchange) if fault else exchange.reply.response()
