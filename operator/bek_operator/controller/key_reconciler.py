@@ -248,7 +248,8 @@ def _endpoint_facts(target: EndpointTarget, before: EndpointFacts | None, state:
         facts = endpoint_facts.restored(target, resource.status, resource.generation, now=now, due=due)
     else:
         facts = endpoint_facts.with_target(before, target, now)
-    return endpoint_facts.expired(facts, now) if not state.is_suspended and state.inactive else facts
+    overdue = isinstance(state.key, Blocked) and now >= facts.due
+    return endpoint_facts.expired(facts, now) if not state.is_suspended and (state.inactive or overdue) else facts
 
 
 def _facts(target: Target, before: NumberFacts | None, state: KeyState, now: float) -> NumberFacts:
