@@ -13,9 +13,9 @@ from rich.text import Text
 from bek_operator.cli.asked_endpoint import AskedEndpoint, Given, asked_at, asked_of_object
 from bek_operator.cli.diagnosis import FAILED, OK, Diagnosis, diagnose
 from bek_operator.cli.egress import is_no_metadata_service
-from bek_operator.cli.key_report import read_bounded, report_of_file
+from bek_operator.cli.key_report import report_of_file
 from bek_operator.cli.names import object_names
-from bek_operator.cli.running import NOT_WELL, Failed, runs
+from bek_operator.cli.running import NOT_WELL, Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.tables import print_data, show, table
 from bek_operator.endpoint.judge import Step

@@ -1,10 +1,10 @@
 """What `kubectl bek key` says of key material: the words are those of the operator's status."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bek_operator.cli.running import read_bounded
 from bek_operator.keys.forms import forms_of
 from bek_operator.keys.parts import BITS
 from bek_operator.keys.public_key import (
@@ -65,14 +65,6 @@ def report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
         return report_of(data, name, None)
     passphrase = f"passphrase of {name}"
     return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, name, passphrase)
-
-
-def read_bounded(file: Path, most: int) -> bytes:
-    """Return the content of a file, or of standard input for `-`; of a larger one just enough to see that it is."""
-    if str(file) == "-":
-        return sys.stdin.buffer.read(most + 1)
-    with file.open("rb") as stream:
-        return stream.read(most + 1)
 
 
 def comparison(fingerprint: str, held: Mapping[str, str | None]) -> Sequence[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bek_operator.cli.names import object_names
-from bek_operator.cli.running import Failed, runs
+from bek_operator.cli.running import Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cluster.user_secrets import UserSecret, UserSecrets
 from bek_operator.crd.types import InvalidSpec, Spec
@@ -83,8 +83,7 @@ def _prepare(secret: UserSecret, spec: Spec, file: Path | None, *, apply: bool) 
 def _key(secret: UserSecret, spec: Spec, file: Path | None) -> NewKey:
     if file is None:
         return generate(secret.data, spec.passphrase_entry)
-    with file.open("rb") as stream:
-        return read(stream.read(MAX_ENTRY_BYTES + 1), secret.data, spec.passphrase_entry)
+    return read(read_bounded(file, MAX_ENTRY_BYTES), secret.data, spec.passphrase_entry)
 
 
 def _written(file: Path, private: bytes) -> Path:
