@@ -142,6 +142,7 @@ def trouble(
         trouble.begin()
         yield trouble
     installed.kubectl("delete", "bek,secrets", "--all", "--wait=false", f"--namespace={namespace}")
+    installed.kubectl("delete", "clusterrole,clusterrolebinding", namespace)
 
 
 def account(installed: ApiServer, namespace: str) -> list[Mapping[str, Any]]:
@@ -200,13 +201,15 @@ def test_a_number_that_moved(trouble: Trouble, tmp_path: Path) -> None:
 
 
 def test_an_endpoint_without_the_key(trouble: Trouble) -> None:
-    """What it opened last is shown below the heading, and `key` compares."""
+    """What it opened last is shown below the heading, `key` compares, and `endpoint` asks it at once."""
     head, flows, _, *lines = trouble.status("endpoint")
-    judged = trouble.bek("key", "endpoint")
+    judged, asked = trouble.bek("key", "endpoint"), trouble.bek("endpoint", "endpoint")
 
     assert head.endswith(f"0/1 signed, key {NEW_ID}, Secret rotated-key")
     assert flows == f"Flow endpoint {trouble.endpoint.url}: EndpointLacksKey, opened key {OLD_ID} last"
     assert lines[0].startswith("Ready False EndpointLacksKey AGE Flow endpoint: HTTP 421: it cannot decrypt with any")
+    assert asked.returncode == 1
+    assert asked.stdout.splitlines()[-1].startswith("EndpointLacksKey: HTTP 421: it cannot decrypt with any"), asked
     assert judged.returncode == 1
     assert judged.stdout.endswith(f"holds another key: {OLD_ID}\nthe Flow endpoint opened another key last: {OLD_ID}\n")
 
