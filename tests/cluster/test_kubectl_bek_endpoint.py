@@ -93,6 +93,7 @@ def test_a_key_that_the_endpoint_does_not_hold_yet(place: Place) -> None:
     assert result.stdout.splitlines()[-1].startswith("EndpointLacksKey: HTTP 421: it cannot decrypt")
 
 
+@pytest.mark.usefixtures("no_operator")  # which would write the status
 def test_an_old_key_that_a_number_still_holds(place: Place) -> None:
     """The endpoint is asked for it, too, if the Secret has kept it; in the words of the status."""
     place.begin(NEW)

@@ -96,7 +96,8 @@ async def diagnose(
     seen = await _reached(resolver, endpoint.url) if resolver else {Step.NAME: _BY_PROXY}
     client = FlowEndpointClient(http)
     answer = await client.ping(endpoint, key.pem)
-    facts = after_answer(EndpointFacts(target=_target(endpoint, key)), answer, now=0.0, jitter=0.0)
+    unasked = EndpointFacts(target=_target(endpoint, key))
+    facts = after_answer(unasked, answer, now=0.0, jitter=0.0, earlier=[one.fingerprint for one in earlier])
     if facts.asks_earlier:
         answers = [(one.fingerprint, await client.ping(endpoint, one.pem)) for one in earlier]
         facts = after_earlier(facts, [one for one, found in answers if found.reason is EndpointReason.LACKS_KEY])
