@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from support.cluster.tenants import Tenants
 
 OBJECTS = 30
+WAIT_SECONDS = 120
+"""A derivation has a low priority, and the machine other work."""
+NUMBERS = 120
 LARGE_BITS = 90_000
 """62 kB as PEM. OpenSSL computes the public half of a DSA key that it loads, which takes minutes with such numbers."""
 
@@ -82,7 +85,7 @@ def test_encrypted_keys_of_the_highest_cost(tenants: Tenants) -> None:
     other.wait_for(
         lambda: other.get("costly").get("status", {}).get("publicKeyFingerprint") == plain().fingerprint,
         "another tenant's encrypted key is read",
-        tenants.kubelet.liveness.patience,
+        WAIT_SECONDS,
     )
     assert len(decided(tenants)) < OBJECTS
 
@@ -96,15 +99,18 @@ def test_large_keys_of_other_algorithms_in_answers(tenants: Tenants, algorithm: 
     """Numbers that show a Diffie-Hellman key of 5 kB are told from ours by its digest, at every check."""
     attacker = tenants.attacker
     simulator = attacker.simulator
-    for number in numbers(60)[len(simulator.pods) :]:
+    for number in numbers(NUMBERS)[len(simulator.pods) :]:
         simulator.add(number, own_port=False)
-    info = der.public_key_info(der.X942, 10_000).replace(der.oid(der.X942), der.oid(algorithm))
+    info = der.public_key_info(der.X942, 9_900).replace(der.oid(der.X942), der.oid(algorithm))
     for index, pod in enumerate(simulator.pods.values()):
         pod.hold(f"{index}\n{armored('PUBLIC KEY', info)}", valid=algorithm == der.X942)
     attacker.put_access()
     attacker.put_key(plain())
     attacker.apply(attacker.manifest(publishPolicy="Never", intervalSeconds=10))
+    before = tenants.kubelet.cpu_seconds
     for _ in range(3):
         attacker.check()
         tenants.assert_unharmed()
+    # A library that loads one such key takes 0.3 s and more.
+    assert tenants.kubelet.cpu_seconds - before < NUMBERS * 0.15
     assert set(map(attacker.reason, simulator.pods)) == {"ForeignKey"}

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bek_operator.crd.reasons import EndpointReason, Reason
-from bek_operator.crd.status import ENDPOINT_READY, RECONCILING, EndpointStatus, Status
+from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
+from bek_operator.crd.status import ENDPOINT_READY, READY, RECONCILING, EndpointStatus, Status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.endpoint.judge import Answer
 from bek_operator.endpoint.target import EndpointTarget
@@ -22,6 +22,8 @@ USER_SECONDS: Final = 600.0
 
 LOST_KEY: Final = "it does not open earlier key"
 """How the message names the earlier keys that were lost, whatever the reason."""
+
+_NOBODY_IS_ASKED: Final = frozenset({ObjectReason.SUSPENDED, ObjectReason.SECRET_NOT_FOUND, ObjectReason.INVALID_KEY})
 
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
@@ -255,7 +257,9 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
         return replace(facts, carried=EndpointVerdict(reason, shown.message), due=now if requested else due)
     # With another key the time begins again, though the endpoint was not ready before; the object is Reconciling then.
     begun = [one.since for one in (ready, recorded.condition(RECONCILING)) if one and one.since is not None]
-    since = min(max(begun, default=now), now)
+    summary = recorded.condition(READY)
+    is_asked = summary is None or summary.reason not in _NOBODY_IS_ASKED
+    since = min(max(begun, default=now), now) if is_asked else now
     retry = Retry.TERMINAL if recorded.stalled == reason else Retry.TRANSIENT
     return replace(
         facts,
@@ -265,8 +269,11 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
 
 
 def expired(facts: EndpointFacts, now: float) -> EndpointFacts:
-    """Carry over the facts about an endpoint that was not asked for a while."""
-    return replace(facts, carried=facts.verdict, answer=None, observed=False, due=now)
+    """Carry over the facts about an endpoint that was not asked for a while, which counts for no streak."""
+    failing = facts.failing
+    if failing:
+        failing = replace(failing, since=failing.since + now - failing.last_at, last_at=now)
+    return replace(facts, carried=facts.verdict, answer=None, failing=failing, observed=False, due=now)
 
 
 def _reason_of(text: str) -> EndpointReason | Reason | None:

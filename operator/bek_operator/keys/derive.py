@@ -21,7 +21,7 @@ SCRYPT_BYTES = 65 * 2**20
 """The memory limit for scrypt."""
 
 _DATA_BYTES = 96 * 2**20
-_NICENESS = 19
+_NICENESS = 5
 _SHA1_BLOCK = 64
 _IV_BYTES = 8
 

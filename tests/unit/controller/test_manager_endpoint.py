@@ -511,6 +511,37 @@ async def test_an_edit_takes_effect_at_once_though_a_secret_was_just_deleted(gon
         assert world.flows.pings == []
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("suspended", [False, True])
+@virtual_time
+async def test_ten_minutes_are_counted_only_while_the_endpoint_is_asked(*, suspended: bool, restarts: bool) -> None:
+    """A day in which nobody was asked, suspended or without a key, is no reason to have the user act."""
+    world = Flows()
+    world.flows.lose(OLD)
+    async with world.operator():
+        await world.until_reason("EndpointLacksKey")
+        await asyncio.sleep(MINUTE)
+        if suspended:
+            world.objects.edit(world.ref, suspend=True)
+        else:
+            world.secrets.remove(KEY_SECRET)
+        await world.until_reason("Suspended" if suspended else "SecretNotFound")
+        await asyncio.sleep(24 * HOUR)
+        if restarts:
+            await world.stop_manager()
+            world.start_manager()
+            await asyncio.sleep(5)
+        if suspended:
+            world.objects.edit(world.ref, suspend=False)
+        else:
+            world.secrets.put_key(OLD)
+        await world.until_reason("EndpointLacksKey", 5)
+        await asyncio.sleep(7 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "InProgress")
+        await asyncio.sleep(5 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "Failed")
+
+
 @virtual_time
 async def test_without_the_field_all_that_was_known_is_gone() -> None:
     """No condition, no status, no pings, nothing waits."""
