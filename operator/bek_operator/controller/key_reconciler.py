@@ -4,7 +4,6 @@ It calls only the API server, so it is always quick. Mistakes in spec and Secret
 problem of a target; numbers whose target has changed are enqueued by the `Result`.
 """
 
-import asyncio
 import math
 import random
 from collections import Counter
@@ -13,10 +12,11 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from bek_operator.cluster.secrets import SecretContent
+from bek_operator.controller.budget import Budget
 from bek_operator.controller.derivations import DerivationReconciler
 from bek_operator.controller.due import due_at, endpoint_due, number_due
 from bek_operator.controller.result import Enqueue, Result
-from bek_operator.controller.secret_cache import SecretCache
+from bek_operator.controller.secret_cache import SecretCache, Wanted, bytes_of
 from bek_operator.controller.secrets_state import REPLACEMENT_SECONDS
 from bek_operator.controller.state import EndpointKey, KeyState, NumberKey, Running
 from bek_operator.controller.status_writer import StatusWriter
@@ -31,7 +31,7 @@ from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.target import EndpointTarget, endpoint_target
 from bek_operator.keys.public_key import InvalidKey, PublicKey
 from bek_operator.numbers.carry_over import expired, interrupts, restore_from_status, with_target
-from bek_operator.numbers.endpoints import EgressPolicy, Missing
+from bek_operator.numbers.endpoints import EgressPolicy, Missing, wanted_entries
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
 from bek_operator.status.compute import Blocked, status_of
@@ -40,8 +40,8 @@ from bek_operator.times import Clock
 _FORBIDDEN_SECONDS: Final = 60.0
 """A change of RBAC is not watched, so a forbidden Secret is read again after so long."""
 
-_READING_AT_ONCE: Final = 8
-"""Objects whose Secrets are in memory at once; each Secret has up to a megabyte."""
+_READING_BYTES: Final = 64 * 1024 * 1024
+"""How much memory the Secrets of all objects take at most while they are read and used."""
 
 _Secrets = Mapping[str, SecretContent | Missing]
 
@@ -73,7 +73,7 @@ class KeyReconciler:
         self._objects = objects
         self._secrets = secrets
         self._keys = keys
-        self._reading = asyncio.Semaphore(_READING_AT_ONCE)
+        self._reading = Budget(_READING_BYTES)
         self._egress = egress
         self._writer = writer
         self._limits = limits
@@ -93,9 +93,11 @@ class KeyReconciler:
             return Result()
         changes = Result()
         if state.secrets.is_due(self._clock()):
-            async with self._reading:
+            spec = state.resource.spec
+            wanted = {} if isinstance(spec, InvalidSpec) else wanted_entries(spec)
+            async with self._reading.reserve(ref.namespace, bytes_of(wanted)):
                 with self._store.reading_secrets(ref) as since:
-                    secrets = await self._read_secrets(state, since)
+                    secrets = await self._read_secrets(state, wanted, since)
                     match await self._key(state, secrets):
                         case Result() as undecided:
                             return undecided
@@ -142,10 +144,9 @@ class KeyReconciler:
         enqueue = tuple(Enqueue(other, Due(at=now)) for other in others)
         return Result(requeue=requeue, cancel=tuple(cancel), enqueue=enqueue)
 
-    async def _read_secrets(self, state: KeyState, since: int) -> _Secrets:
+    async def _read_secrets(self, state: KeyState, wanted: Wanted, since: int) -> _Secrets:
         spec, namespace = state.resource.spec, state.resource.ref.namespace
-        names = [] if isinstance(spec, InvalidSpec) else sorted(spec.secrets)
-        secrets = await self._secrets.read(namespace, names, since=since)
+        secrets = await self._secrets.read(namespace, wanted, since=since)
         now = self._clock()
         versions = {name: "" if isinstance(one, Missing) else one.version for name, one in secrets.items()}
         content = None if isinstance(spec, InvalidSpec) else secrets[spec.key.secret]
@@ -248,7 +249,8 @@ def _endpoint_facts(target: EndpointTarget, before: EndpointFacts | None, state:
         facts = endpoint_facts.restored(target, resource.status, resource.generation, now=now, due=due)
     else:
         facts = endpoint_facts.with_target(before, target, now)
-    return endpoint_facts.expired(facts, now) if not state.is_suspended and state.inactive else facts
+    overdue = isinstance(state.key, Blocked) and now >= facts.due
+    return endpoint_facts.expired(facts, now) if not state.is_suspended and (state.inactive or overdue) else facts
 
 
 def _facts(target: Target, before: NumberFacts | None, state: KeyState, now: float) -> NumberFacts:

@@ -261,7 +261,7 @@ def _listed(data: Mapping[str, bytes]) -> str:
     """Return the names of some entries, for a message."""
     names = sorted(data)
     shown = ", ".join(_cut(name, _MAX_SHOWN // 2) for name in names[:_MAX_LISTED])
-    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    more = " and others" if len(names) > _MAX_LISTED else ""
     return f"it has {shown}{more}" if names else "it is empty"
 
 
