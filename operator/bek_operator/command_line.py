@@ -14,8 +14,8 @@ from typing import Any
 from bek_operator import app
 from bek_operator.cluster.client import in_pod, pod_namespace
 from bek_operator.cluster.errors import ClusterError
+from bek_operator.controller.kopf_run import WatchEnded
 from bek_operator.controller.leader import LeaderError
-from bek_operator.controller.watch import WatchEnded
 from bek_operator.logs import set_up_logging
 from bek_operator.settings import InvalidSettings, Settings, read_settings, shown
 from bek_operator.supervise import Ended

@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
+from bek_operator.controller.kopf_run import NO_FINALIZER
 from support import keys
+from support.cluster.apiserver import KubectlError
 from support.cluster.scene import Scene, conditions
 
 
@@ -119,6 +123,27 @@ def test_nothing_but_the_status_is_ever_written_to_an_object(scene: Scene) -> No
     written = ("annotations", "labels", "finalizers", "ownerReferences")
     assert [after["metadata"].get(field) for field in written] == [None] * len(written)
     assert after["spec"] == before["spec"]
+
+
+def test_a_finalizer_in_kopfs_name_leads_to_no_write(scene: Scene) -> None:
+    """Kopf would remove one that it takes for its own; the API server accepts none of the name that is its own here."""
+    scene.put_key(keys.rsa())
+    manifest = scene.manifest()
+    manifest["metadata"]["finalizers"] = ["bek.dev/kopf", "kopf.zalando.org/KopfFinalizerMarker"]
+    since = scene.api_server.audit_mark()
+    scene.apply(manifest)
+    scene.wait_ready()
+    for value in range(3):
+        scene.kubectl("label", "bek", "flows", f"touched={value}", "--overwrite")
+    scene.check()
+
+    assert {(one.verb, one.subresource) for one in scene.writes(since) if one.resource.startswith("business")} == {
+        ("update", "status")
+    }
+    refusal = {"metadata": {"finalizers": [NO_FINALIZER]}}
+    with pytest.raises(KubectlError, match="finalizers"):
+        scene.kubectl("patch", "bek", "flows", "--type=merge", f"--patch={json.dumps(refusal)}")
+    scene.kubectl("patch", "bek", "flows", "--type=merge", '--patch={"metadata": {"finalizers": null}}')
 
 
 def test_one_object_carries_a_thousand_numbers(scene: Scene) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bek_operator.__main__ import main
 from bek_operator.command_line import _why
-from bek_operator.controller.watch import WatchEnded
+from bek_operator.controller.kopf_run import WatchEnded
 
 Run = Callable[..., tuple[int, str, str]]
 

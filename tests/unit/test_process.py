@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from support.cluster.servers import wait_until_up
-from support.cluster.watched_api import WatchedApi
+from support.cluster.watched_api import OBJECTS, WatchedApi
 from support.programs.processes import Keeper
 from support.virtual_time import until
 
@@ -111,14 +111,18 @@ async def test_a_signal_ends_it_after_kopf_was_run_again(keeper: Keeper, signum:
     assert "Traceback" not in "".join(lines)
 
 
-async def test_a_failed_watch_ends_the_process(keeper: Keeper) -> None:
-    """With the cause in the last line, and status 1."""
+async def test_a_failed_watch_is_begun_again(keeper: Keeper) -> None:
+    """With the cause in a line of the log, and none of what the server wrote."""
     async with running(keeper) as (api, process):
         api.say({"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "sesame"}})
+        await until(lambda: api.requests[f"{OBJECTS}?watch"] == 2)
+        process.send_signal(signal.SIGTERM)
         status = await ended(process)
     lines = logged(keeper)
-    assert status == 1
-    assert lines[-1] == "ERROR   bek_operator: stopped: the watch on BusinessEncryptionKeys ended: WatchingError"
+    assert (status, lines[-1]) == (0, "INFO    bek_operator: stopped: SIGTERM")
+    failed = "the watch on BusinessEncryptionKeys failed: WatchingError; restarting it"
+    assert f"WARNING bek_operator.controller.watch: {failed}" in lines
+    assert "sesame" not in "".join(lines)
     assert "never retrieved" not in "".join(lines)
     assert "Traceback" not in "".join(lines)
 

@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bek_operator.cluster.client import Client, namespace_of_user
-from bek_operator.cluster.errors import Forbidden, NotFound
-from bek_operator.cluster.secrets import SecretReader
 from bek_operator.cluster.user_objects import Found, UserObjects
+from bek_operator.cluster.user_secrets import UserSecrets
 
 _PREFIXES = ("bek/", "businessencryptionkey/", "businessencryptionkeys/", "businessencryptionkeys.bek.dev/")
 
@@ -56,14 +55,7 @@ class Session:
         Raises:
             ClusterError: the request failed; `NotFound` when it does not exist.
         """
-        namespace = self.namespace or ""
-        try:
-            found = await SecretReader(self.client).read(namespace, name)
-        except Forbidden:
-            raise Forbidden(f'you are not allowed to get the Secret "{name}" in the namespace {namespace}') from None
-        if found is None:
-            raise NotFound(f'secrets "{name}" not found in the namespace {namespace}')
-        return found.data
+        return (await UserSecrets(self.client, self.namespace or "").read(name)).data
 
     async def find(self, names: Sequence[str]) -> Sequence[Found]:
         """Return the named objects, or all without names.

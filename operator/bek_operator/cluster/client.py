@@ -18,23 +18,17 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from bek_operator.cluster.answers import error_of
+from bek_operator.cluster.errors import Gone, Unavailable
+from bek_operator.cluster.response import MOST_BYTES, read
 
 REQUEST_SECONDS = 20.0
 _CREDENTIALS_TTL = timedelta(minutes=10)
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_STATUS_ERRORS: Mapping[int, type[ClusterError]] = {
-    400: BadRequest,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    410: Gone,
-}
-_REFUSALS = frozenset({400, 409, 422})
-"""Statuses that are about what was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,15 +170,16 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float = REQUEST_SECONDS,
+        most: int = MOST_BYTES,
     ) -> dict[str, Any]:
         """Send a request and return the JSON object of the response, within so many seconds.
 
         Raises:
-            ClusterError: the request failed.
+            ClusterError: the request failed; `TooLarge` for a response of more than `most` bytes.
         """
         async with self._send(method, path, query, body, headers, seconds) as response:
             try:
-                content = json.loads(await response.read())
+                content = json.loads(await read(response, most))
             except ValueError:
                 raise Unavailable(f"{method} {path}: the response is not JSON") from None
         if not isinstance(content, dict):
@@ -198,12 +193,16 @@ class Client:
 
         Raises:
             ClusterError: the watch could not be started or broke, lasted longer than `seconds`, or sent nothing for
-                `silence` seconds, as when the connection was lost unnoticed.
+                `silence` seconds, as when the connection was lost unnoticed; `Gone` also at an event of over 4 MiB.
         """
         async with self._send("GET", path, query, None, headers, seconds) as response:
             while True:
-                async with asyncio.timeout(silence):
-                    line = await response.content.readline()
+                try:
+                    async with asyncio.timeout(silence):
+                        line = await response.content.readline()
+                except LineTooLong:
+                    # A Secret of 1 MiB is up to six times as large in JSON; it comes again wherever that is resumed.
+                    raise Gone(f"watch {path}: an event is too large") from None
                 if not line:
                     return
                 try:
@@ -239,23 +238,10 @@ class Client:
             response = called.response
             async with response:
                 if not response.ok:
-                    error = _STATUS_ERRORS.get(response.status, Unavailable)(f"{method} {path}: HTTP {response.status}")
-                    if response.status in _REFUSALS:
-                        error.reply = _message(await response.read())
-                    raise error
+                    raise error_of(method, path, response.status, await read(response, MOST_BYTES))
                 yield response
         except (aiohttp.ClientError, config.ConfigException, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {_reason(error)}") from error
-
-
-def _message(content: bytes) -> str:
-    """Return the message of a Status; empty if it has none."""
-    try:
-        status = json.loads(content)
-    except ValueError:
-        return ""
-    message = status.get("message") if isinstance(status, dict) else None
-    return message if isinstance(message, str) else ""
 
 
 def verify_like_kubectl(context: ssl.SSLContext) -> None:

@@ -3,11 +3,14 @@
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from bek_operator.cluster.client import name_in_path, validating
-from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound
+from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound, NotServed
 from bek_operator.cluster.leader_client import Requests
+from bek_operator.cluster.pages import pages
+from bek_operator.cluster.response import MOST_BYTES
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
 
@@ -47,12 +50,10 @@ class Objects:
         """
         found = await self._client.request("GET", "/apis")
         with validating("a list of API groups"):
-            if not any(group["name"] == GROUP for group in found["groups"]):
-                return False
-        try:
-            found = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}")
-        except NotFound:
+            groups = {group["name"]: [one["version"] for one in group["versions"]] for group in found["groups"]}
+        if VERSION not in groups.get(GROUP, ()):
             return False
+        found = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}")
         with validating("a list of resources"):
             return any(resource["name"] == PLURAL for resource in found["resources"])
 
@@ -63,20 +64,12 @@ class Objects:
             ClusterError: `NotFound` when the CRD is not installed, `InvalidSelector` when the API server rejects it.
         """
         for path in self.paths:
-            query = {"limit": str(_PAGE)}
-            while True:
-                page = await self._page(path, query)
-                with validating(f"a list of {PLURAL}"):
-                    items = list(page["items"] or ())
-                    token = page["metadata"].get("continue")
+            async for items, _ in pages(partial(self._page, path), _PAGE):
                 for resource in _well_formed(items):
                     yield resource
-                if not token:
-                    break
-                query["continue"] = token
 
     async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
-        """Return the object; `None` when it does not exist.
+        """Return the object; `None` when it does not exist, or the CRD is not installed.
 
         It is a LIST, because a GET knows no selector. Without a resourceVersion in it neither is answered from a cache
         that lags behind.
@@ -91,10 +84,15 @@ class Objects:
         with validating(f"a list of {PLURAL}"):
             return next((parse_object(item) for item in page["items"] or ()), None)
 
-    async def _page(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+    async def _page(self, path: str, query: Mapping[str, str], most: int = MOST_BYTES) -> dict[str, Any]:
         selector = {"labelSelector": self._selector} if self._selector else {}
         try:
-            return await self._client.request("GET", path, query={**query, **selector})
+            return await self._client.request("GET", path, query={**query, **selector}, most=most)
+        except NotServed:
+            # Also a proxy may say so, or an API server that has just started.
+            if await self.are_served():
+                raise
+            raise NotFound(NOT_INSTALLED) from None
         except BadRequest as error:
             if not selector or "continue" in query:
                 raise

@@ -19,11 +19,17 @@ from bek_operator.times import Clock
 EventHandler = Callable[[str | None, Mapping[str, Any]], None]
 """Takes the type of an event, `None` for an object that was listed, and the object as it was received."""
 
+NO_FINALIZER: Final = "none of ours"
+"""Kopf's finalizer: a name that the API server refuses. Kopf tries to remove it from each object that has it, for every
+event of the object, though RBAC forbids that."""
+
 _END_SECONDS: Final = 10.0
+_NONE: Final = "metadata.name=none."
+"""A field selector that no object matches, because a name cannot end with a dot."""
 
 
-class KopfError(Exception):
-    """Kopf misbehaves; the message is our own."""
+class WatchEnded(Exception):
+    """Kopf cannot be stopped, so that it cannot be restarted either; the message is our own."""
 
 
 class Stream:
@@ -31,8 +37,9 @@ class Stream:
 
     Args:
         paths: The paths that kopf lists and watches.
-        relisted: Called when one of them is listed again, as after a watch that has expired: kopf then hands on what
-            there is, and not what was deleted.
+        listed: Called when one of them is listed, before it is watched from there on: what is there, and what has gone
+            since, is to be found out by whoever wants to know. The list that kopf gets is empty, because it would have
+            pages of whole objects in memory.
         clock: Returns the time.
 
     Attributes:
@@ -40,9 +47,9 @@ class Stream:
         gone: Set when the resource does not exist (any more).
     """
 
-    def __init__(self, paths: Iterable[str], relisted: Callable[[], None], clock: Clock) -> None:
+    def __init__(self, paths: Iterable[str], listed: Callable[[], None], clock: Clock) -> None:
         self._watches: dict[str, aiohttp.ClientResponse | None] = dict.fromkeys(paths)
-        self._relisted = relisted
+        self._listed = listed
         self._clock = clock
         self.heard_at: float | None = None
         self.gone = asyncio.Event()
@@ -55,9 +62,12 @@ class Stream:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send a request, and observe the status of its response."""
-        response = await handler(request)
         # The server's URL may have a path prefix.
         path = next((path for path in self._watches if request.url.path.endswith(path)), None)
+        is_list = path is not None and "watch" not in request.url.query
+        if is_list:
+            request.url = request.url.update_query(fieldSelector=_NONE)
+        response = await handler(request)
         if path and response.status == HTTPStatus.NOT_FOUND:
             # Kopf would end with several tracebacks; so it waits here until it is cancelled.
             response.close()
@@ -65,10 +75,10 @@ class Stream:
             await asyncio.Event().wait()
         if path and response.ok:
             self.heard_at = self._clock()
-            if "watch" in request.url.query:
+            if is_list:
+                self._listed()
+            else:
                 self._watches[path] = response
-            elif self._watches[path] is not None:
-                self._relisted()
         return response
 
 
@@ -83,7 +93,7 @@ async def run_kopf(
     middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
     login_seconds: float = 5.0,
 ) -> None:
-    """Run kopf until cancelled; it can be run again afterwards.
+    """Run kopf until cancelled, or until it ends by itself; it can be run again afterwards.
 
     Args:
         stream: Observes its requests.
@@ -96,8 +106,8 @@ async def run_kopf(
         login_seconds: Minimum seconds between two logins, in case the server refuses the credentials.
 
     Raises:
-        KopfError: kopf stopped unexpectedly, or cannot be stopped.
-        Exception: any other failure of kopf.
+        WatchEnded: kopf cannot be stopped.
+        Exception: a failure of kopf, such as an error that the API server sent on the watch.
     """
     session: aiohttp.ClientSession | None = None
     earliest = 0.0
@@ -132,7 +142,6 @@ async def run_kopf(
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        raise KopfError("kopf stopped unexpectedly")
     finally:
         await _end(tasks)
         if session:
@@ -144,7 +153,7 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
         task.cancel()
     _, left = await asyncio.wait(tasks, timeout=_END_SECONDS)
     if left:
-        raise KopfError("kopf did not stop in time")
+        raise WatchEnded("the watch on BusinessEncryptionKeys cannot be restarted: kopf did not stop in time")
 
 
 def _session(access: Access, middlewares: Sequence[aiohttp.ClientMiddlewareType]) -> aiohttp.ClientSession:
@@ -168,13 +177,13 @@ def _settings(selector: str) -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _EndlessBackoff()
-    settings.watching.chunk_size = 200
     if selector:
         # The API server applies it: an object that a change of its labels takes out of it is reported as DELETED.
         settings.watching.label_selectors[GROUP, VERSION, PLURAL] = selector
-    settings.queueing.idle_timeout = 1.0
-    # Nothing is stored on objects; these names only matter if that changes.
-    settings.persistence.finalizer = f"{GROUP}/kopf"
+    # Until then the last event of an object stays in memory, up to ten megabytes of it.
+    settings.queueing.idle_timeout = 0.1
+    settings.persistence.finalizer = NO_FINALIZER
+    # Nothing is stored on objects; the prefix only matters if that changes.
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
     settings.persistence.diffbase_storage = _NoDifferences()
     return settings

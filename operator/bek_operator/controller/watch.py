@@ -1,7 +1,8 @@
 """Watches the BusinessEncryptionKeys with kopf, and restarts kopf when it does not watch.
 
 Kopf reads the API server's discovery once. If our resource is missing there, because the CRD was installed a moment ago
-or another replica of the API server responded, kopf logs a warning and watches nothing. It ends with the CRD.
+or another replica of the API server responded, kopf logs a warning and watches nothing. It ends with the CRD, and with
+whatever it does not expect: an error that is sent on the watch, a line that is not JSON, a refused request.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Final, NoReturn, Protocol
 
 from bek_operator.cluster.errors import ClusterError
 from bek_operator.cluster.objects import NOT_INSTALLED
-from bek_operator.controller.kopf_run import KopfError, Stream
+from bek_operator.controller.kopf_run import Stream, WatchEnded
 from bek_operator.times import Clock
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,7 @@ _START_SECONDS: Final = 10.0
 
 _POLL_SECONDS: Final = 1.0
 _BACKOFFS: Final = (0.5, 1.0, 2.0, 5.0)
-
-
-class WatchEnded(Exception):
-    """Kopf failed for a reason that a restart would not solve; the message is our own."""
+_RESTART_BACKOFFS: Final = (1.0, 2.0, 5.0, 15.0)
 
 
 class Discovery(Protocol):
@@ -81,18 +79,23 @@ class ObjectWatch:
         """Watch until cancelled.
 
         Raises:
-            WatchEnded: kopf failed although the CRD is installed.
+            WatchEnded: kopf cannot be stopped.
         """
-        limit = _START_SECONDS
+        limit, backoffs = _START_SECONDS, iter(_RESTART_BACKOFFS)
         await self._wait_for_crd(sleep)
         while True:
+            begun_at = self._clock()
             self._stream = stream = Stream(self._paths, self._resync, self._clock)
             await self._watch(stream, limit, sleep)
-            self._stream, self._open_at = None, -math.inf
+            self._stream = None
+            if stream.gone.is_set():
+                self._open_at = -math.inf
             limit = min(limit * 2, DOWN_SECONDS) if stream.heard_at is None else _START_SECONDS
             # Without the CRD there are no objects, and deletions during the gap were missed.
             self._resync()
-            await sleep(_POLL_SECONDS)
+            if self._clock() - begun_at >= DOWN_SECONDS:
+                backoffs = iter(_RESTART_BACKOFFS)
+            await sleep(next(backoffs, _RESTART_BACKOFFS[-1]))
             await self._wait_for_crd(sleep)
             self._resync()
 
@@ -112,7 +115,7 @@ class ObjectWatch:
             await sleep(next(backoffs, _BACKOFFS[-1]))
 
     async def _watch(self, stream: Stream, limit: float, sleep: Sleep) -> None:
-        """Run kopf until the CRD is deleted or the watch is down."""
+        """Run kopf until it fails, the CRD is deleted or the watch is down."""
         running = (self._run_kopf(stream), stream.gone.wait(), self._until_down(stream, limit, sleep))
         tasks = [asyncio.create_task(one) for one in running]
         try:
@@ -128,8 +131,12 @@ class ObjectWatch:
     async def _run_kopf(self, stream: Stream) -> None:
         try:
             await self._kopf(stream)
-        except Exception as error:
-            raise WatchEnded(f"the watch on BusinessEncryptionKeys ended: {_describe(error)}") from error
+            cause = "kopf stopped"
+        except WatchEnded:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, only kopf is restarted
+            cause = _describe(error)
+        log.warning("the watch on BusinessEncryptionKeys failed: %s; restarting it", cause)
 
     async def _until_down(self, stream: Stream, limit: float, sleep: Sleep) -> None:
         """Wait until the watch is down, and log it."""
@@ -149,8 +156,6 @@ class ObjectWatch:
 
 def _describe(error: Exception) -> str:
     """Return the class and HTTP status of an error, without the API server's text."""
-    if isinstance(error, KopfError):
-        return str(error)
     status = getattr(error, "status", None)
     message = type(error).__name__ + (f" (HTTP {status})" if isinstance(status, int) else "")
     return f"{message}, from {type(error.__cause__).__name__}" if error.__cause__ else message

@@ -197,7 +197,7 @@ class HttpxClient:
 
     def _build_request(self, request: Request, address: str, progress: Progress) -> httpx.Request:
         """Return the request for an address that passed the checks, with the host name of the URL."""
-        url = _url(address, request.url.port, request.url.path)
+        url = _url(address, request.url.port, request.url.target)
         # Through a proxy httpx would use the name for the proxy's own certificate, too; there it equals the URL's host.
         name = {} if self._proxy else {"sni_hostname": request.trust.server_name}
         return httpx.Request(
@@ -248,9 +248,9 @@ class HttpxClient:
 
 
 @lru_cache(4096)
-def _url(address: str, port: int, path: str) -> httpx.URL:
+def _url(address: str, port: int, target: str) -> httpx.URL:
     """Return the URL of a request; cached, because httpx takes as long to parse it as to send the request."""
-    return httpx.URL(scheme="https", host=address, port=port, path=path or "/")
+    return httpx.URL(scheme="https", host=address, port=port, raw_path=target.encode())
 
 
 async def _close(transport: httpx.AsyncBaseTransport) -> None:

@@ -55,7 +55,7 @@ def status_of(
     `rate_limited_count`: how many numbers wait only for the rate limit of their API.
     """
     spec, before = resource.spec, resource.status
-    fingerprint, handled = before.fingerprint, before.request
+    fingerprint, handled, started = before.fingerprint, before.request, before.started
     shown = endpoint.shown if endpoint else None
     if isinstance(spec, InvalidSpec):
         rows, shown = list(before.rows.values()), before.endpoint
@@ -72,6 +72,7 @@ def status_of(
         fingerprint = key.fingerprint
         done = sum(one.observed for one in found) == len(rows) and not any(one.check_requested for one in found)
         done = done and not (endpoint and endpoint.is_unfinished)
+        started = found[0].target.request if found else started
         handled = resource.request if resource.request and done else handled
     return Status(
         generation=resource.generation,
@@ -84,6 +85,7 @@ def status_of(
         fingerprint=fingerprint,
         key_id=key_id(fingerprint) if fingerprint else None,
         request=handled,
+        started=started if started != handled else "",
         endpoint=shown,
     )
 
@@ -129,7 +131,7 @@ def _with_endpoint(summary: _Summary, endpoint: EndpointFacts | None, suspended:
     only_numbers = summary.abnormal == STALLED and not found.needs_user
     if found.retry is None or only_numbers or summary.reason == ObjectReason.PROGRESSING:
         return replace(summary, message=f"{summary.message}; {message}")
-    message = f"{message}; {'no number gets the key before it opens it' if waiting else summary.message}"
+    message = f"{message}; {'numbers that wait get the key when it opens it' if waiting else summary.message}"
     abnormal = STALLED if found.needs_user else RECONCILING
     return _Summary(ready=False, reason=found.reason, message=message, abnormal=abnormal)
 

@@ -238,6 +238,7 @@ def test_status_has_the_documented_fields() -> None:
         "phoneNumbers",
         "flowsEndpoint",
         "lastHandledReconcileAt",
+        "startedReconcileAt",
     }
     assert set(BY_PATH["status.phoneNumbers"].schema["items"]["properties"]) == {
         "phoneNumber",
@@ -249,6 +250,8 @@ def test_status_has_the_documented_fields() -> None:
         "lastPublishTime",
         "publishes",
         "earlierPublishes",
+        "lost",
+        "refusedPublishes",
     }
 
 
