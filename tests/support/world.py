@@ -33,19 +33,27 @@ class World:
         instruments: Measure the work; by default not at all.
     """
 
-    def __init__(self, *, numbers_at_once: int = 50, per_host: int = 8, watch_secrets: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        numbers_at_once: int = 50,
+        per_host: int = 8,
+        watch_secrets: bool = True,
+        most_numbers: int = 10_000,
+    ) -> None:
         self.objects = FakeObjects()
         self.secrets = FakeSecrets()
         self.events = FakeEvents()
         self.phones = FakePhones()
         self._numbers_at_once = numbers_at_once
+        self._most_numbers = most_numbers
         self.backend: Backend[Endpoint] = self.phones
         self.flows = FlowsEndpointCore(keys.rsa(), clock=now)
         self.endpoints: EndpointClient = FlowEndpointClient(DirectClient(self.flows))
         self.limits: Limits = FakeLimits(per_host)
         self.instruments: Instruments = NoInstruments()
         self._watch_secrets = watch_secrets
-        self.informer = Informer(self.objects)
+        self.informer = Informer(self.objects, self._most_numbers)
         self._managing: asyncio.Task[None]
         self.secrets.put_key(keys.rsa())
         self.secrets.put_credentials("first")
@@ -53,7 +61,7 @@ class World:
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[Manager]:
         """Run an operator inside the block: an informer, and a manager that can be stopped and followed by another."""
-        self.informer = Informer(self.objects)
+        self.informer = Informer(self.objects, self._most_numbers)
         self.secrets.event_handlers = [self.informer.on_secret_event] if self._watch_secrets else []
         informing = [asyncio.create_task(one) for one in (self.informer.run(), self._watch())]
         try:

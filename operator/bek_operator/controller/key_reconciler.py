@@ -166,7 +166,7 @@ class KeyReconciler:
         """Set the target of each number; return the numbers to cancel, and those to enqueue."""
         ref, spec = state.resource.ref, state.resource.spec
         if isinstance(spec, InvalidSpec):
-            return self._block(state, Blocked(ObjectReason.INVALID_SPEC, spec.message))
+            return self._block(state, Blocked(spec.reason, spec.message))
         key = await self._key(spec, secrets)
         if isinstance(key, Blocked):
             return self._block(state, key)
