@@ -58,6 +58,9 @@ NOT_RUN: Mapping[str, Mapping[str, str]] = {
     "docs/troubleshooting.md": {
         "kubectl bek status flows --unhealthy": OWN_TEST,
         "kubectl bek check flows --wait": OWN_TEST,
+        "kubectl bek endpoint flows": OWN_TEST,
+        "kubectl bek key flows": OWN_TEST,
+        "kubectl bek key -f private.pem": OWN_TEST,
         "flux reconcile kustomization encryption-keys": NO_TOOL,
         "kubectl logs -n bek-system -l app.kubernetes.io/name=bek-operator --prefix --tail=-1": NO_KUBELET,
     },

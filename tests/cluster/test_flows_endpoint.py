@@ -126,6 +126,33 @@ def test_an_endpoint_that_loses_the_key_is_seen_and_no_number_is_touched(scene: 
     assert publishes(scene) == [[OLD.fingerprint]] * 3
 
 
+def test_a_key_that_the_endpoint_loses_during_a_rollout_goes_to_no_further_number(
+    scene: Scene, endpoint: FlowsEndpoint
+) -> None:
+    """Whatever comes in between; a signature that is lost on the number that has the key is repaired."""
+    begin(scene, endpoint, rollout={"firstNumber": {"pauseSeconds": 3600}}, intervalSeconds=10)
+    scene.wait_ready()
+    endpoint.hold(NEW)
+    scene.put_key(NEW)
+    scene.wait_for(lambda: [row["reason"] for row in scene.rows().values()].count("WaitingForRollout") == 2, "a pause")
+    endpoint.lose(NEW)
+    wait_reason(scene, "EndpointLacksKey")
+    assert shown(scene) == ("EndpointLacksKey", "", "False")
+    first, *others = scene.simulator.pods.values()
+    first.re_register()
+    scene.change(rollout={"firstNumber": {"pauseSeconds": 0}})
+    scene.wait_for(lambda: len(first.published) == 3, "a repair")
+    scene.operator.stop()
+    scene.operator.start()
+    scene.request_check("now")
+    scene.wait_for(lambda: scene.get()["status"].get("lastHandledReconcileAt") == "now", "a check of all")
+    assert [row["reason"] for row in scene.rows().values()].count("WaitingForEndpoint") == 2
+    assert [pod.published for pod in others] == [[OLD.fingerprint]] * 2
+    endpoint.hold(NEW)
+    scene.wait_for(lambda: scene.simulator.all_hold(NEW.public), "the new key is everywhere", 60)
+    scene.wait_ready()
+
+
 def test_a_wrong_app_secret_is_not_taken_for_a_wrong_key(scene: Scene, endpoint: FlowsEndpoint) -> None:
     """The corrected Secret heals it at once."""
     begin(scene, endpoint)

@@ -58,6 +58,7 @@ def test_the_endpoint_gets_it_first(scene: Scene, rotate: Callable[..., Complete
     assert made.stdout.startswith(
         f"{file}: the private key of key {fingerprint[7:19]}; keep it secret\n1. Give the endp"
     )
+    assert f"   kubectl bek endpoint flows -n {scene.namespace} --key {file} --url URL\n" in made.stdout
     assert f"   kubectl bek rotate flows -n {scene.namespace} --key {file} --apply\n" in made.stdout
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert before == {"private.pem": keys.rsa().private}

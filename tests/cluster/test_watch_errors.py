@@ -1,4 +1,4 @@
-"""What an API server, or a proxy before it, may send on a watch: the process logs it, and goes on."""
+"""What an API server, or a proxy before it, may send on a watch or say of an object: the process goes on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
 from support import keys
 from support.cluster.operator_process import OperatorProcess
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FLAGS = ["--allow-host=127.0.0.1:*", "--leader-elect=off", "--log-format=json"]
 SECRETS, OBJECTS = "/api/v1/secrets", "/apis/bek.dev/v1alpha1/businessencryptionkeys"
+OBJECTS_OF_ALL, SECRETS_OF = "/apis/bek.dev/", "/api/v1/namespaces"
 WORDS = "sesame-from-the-server"
 
 
@@ -80,3 +82,25 @@ def test_an_error_on_a_watch_is_logged_and_the_watch_begun_again(scene: Scene, p
     assert sum(one.startswith("Secret watch failed: ") for one in warnings) >= 3, warnings
     assert not [one for one in lines if "exception" in one]
     assert WORDS not in scene.log_text()
+
+
+def test_a_404_of_a_proxy_does_not_mean_that_something_is_gone(scene: Scene, proxy: WatchProxy) -> None:
+    """Neither an object nor its Secret: the object stays Ready, and what has changed is seen when it can be read."""
+    refused: list[str] = []
+
+    def refuse(request: web.Request) -> web.Response | None:
+        if "watch" in request.query or not request.path.startswith((OBJECTS_OF_ALL, f"{SECRETS_OF}/")):
+            return None
+        refused.append(request.path)
+        return web.Response(status=404, text="404 page not found")
+
+    proxy.refusal = refuse
+    scene.put_key(keys.rsa("second"))
+    scene.request_check("now")
+    # It is read again and again.
+    scene.wait_for(lambda: sum(one.endswith("/flows-key") for one in refused) > 2, "the Secret is asked for", 60)
+    assert scene.ready() == ("True", "Succeeded")
+    proxy.refusal = lambda _: None
+    scene.wait_for(partial(has_key, scene, keys.rsa("second")), "the key is seen", 60)
+    scene.wait_ready()
+    assert scene.operator.exit_status is None

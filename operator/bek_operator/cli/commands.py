@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,33 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import RenderableType
 from rich.live import Live
 
 from bek_operator.cli.diff_command import diff
+from bek_operator.cli.endpoint_command import endpoint
 from bek_operator.cli.export_command import export
-from bek_operator.cli.key_report import KeyReport, comparison, opened_last, report_of
+from bek_operator.cli.key_report import comparison, opened_last, report_of, report_of_file
 from bek_operator.cli.names import object_names
 from bek_operator.cli.rotate_command import rotate
 from bek_operator.cli.running import NOT_WELL, Failed, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.status import as_data, as_tables
 from bek_operator.cli.summary import ObjectSummary, is_suspended, summary_of, worst_first
-from bek_operator.cli.tables import console, show
+from bek_operator.cli.tables import console, print_data, show
 from bek_operator.cli.waiting import progress_of, unfinished
 from bek_operator.crd.parse import REQUESTED_AT
 from bek_operator.crd.types import InvalidSpec
-from bek_operator.keys.public_key import MAX_ENTRY_BYTES, MAX_PASSPHRASE_BYTES
 from bek_operator.times import micro_time
 
 _REDRAW_SECONDS = 2.0
 _POLL_SECONDS = 0.5
 _BLOCKED_SECONDS = 3.0
 """How long the operator is given to see that a key was repaired."""
-
-# libyaml's, where PyYAML has it: ten times as fast.
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -53,6 +48,7 @@ def bek() -> None:
 
 
 bek.add_command(diff)
+bek.add_command(endpoint)
 bek.add_command(export)
 bek.add_command(rotate)
 
@@ -83,7 +79,7 @@ async def status(target: Target, names: Sequence[str], output: str | None, *, wa
         if watch:
             await _redraw(look, render, summaries)
         elif output in {"json", "yaml"}:
-            _print_data(as_data(summaries), output)
+            print_data({"items": as_data(summaries)}, output)
         else:
             show(render(summaries))
     return 0 if all(one.is_healthy for one in summaries) else NOT_WELL
@@ -190,7 +186,7 @@ async def key(target: Target, name: str | None, filename: Path | None, passphras
     if (name is None) == (filename is None):
         raise click.UsageError("name either an object or, with -f, a file")
     if filename is not None:
-        report = _report_of_file(filename, passphrase_file)
+        report = report_of_file(filename, passphrase_file)
         click.echo("\n".join(report.lines()))
         if report.key is None and report.is_encrypted and passphrase_file is None:
             click.echo("hint: --passphrase-file names a file with the passphrase", err=True)
@@ -216,24 +212,6 @@ async def key(target: Target, name: str | None, filename: Path | None, passphras
     return 0 if seen == {report.key.fingerprint} else NOT_WELL
 
 
-def _report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
-    """Judge a local file, as if it were the only entry of a Secret."""
-    name = "the key" if str(file) == "-" else file.name
-    data = {name: read_bounded(file, MAX_ENTRY_BYTES)}
-    if passphrase_file is None:
-        return report_of(data, name, None)
-    passphrase = f"passphrase of {name}"
-    return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, name, passphrase)
-
-
-def read_bounded(file: Path, most: int) -> bytes:
-    """Return the content of a file, or of standard input for `-`; of a larger one just enough to see that it is."""
-    if str(file) == "-":
-        return sys.stdin.buffer.read(most + 1)
-    with file.open("rb") as stream:
-        return stream.read(most + 1)
-
-
 async def _redraw(
     look: Callable[[], Coroutine[Any, Any, Sequence[ObjectSummary]]],
     render: Callable[[Sequence[ObjectSummary]], RenderableType],
@@ -252,10 +230,3 @@ async def _redraw(
         while summaries == before:
             await asyncio.sleep(_REDRAW_SECONDS)
             summaries = await look()
-
-
-def _print_data(data: Sequence[Any], form: str) -> None:
-    if form == "json":
-        click.echo(json.dumps({"items": data}, indent=4))
-    else:
-        click.echo(yaml.dump({"items": data}, Dumper=_DUMPER, sort_keys=False, allow_unicode=True), nl=False)

@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from bek_operator.cli.running import read_bounded
 from bek_operator.keys.forms import forms_of
 from bek_operator.keys.parts import BITS
-from bek_operator.keys.public_key import InvalidKey, PublicKey, key_id, public_key_from_secret
+from bek_operator.keys.public_key import (
+    MAX_ENTRY_BYTES,
+    MAX_PASSPHRASE_BYTES,
+    InvalidKey,
+    PublicKey,
+    key_id,
+    public_key_from_secret,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,16 @@ def report_of(data: Mapping[str, bytes], entry: str | None, passphrase_entry: st
         return KeyReport(forms=forms, key=public_key_from_secret(data, entry=entry, passphrase_entry=passphrase_entry))
     except InvalidKey as invalid:
         return KeyReport(forms=forms, fault=str(invalid))
+
+
+def report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
+    """Judge a local file, as if it were the only entry of a Secret."""
+    name = "the key" if str(file) == "-" else file.name
+    data = {name: read_bounded(file, MAX_ENTRY_BYTES)}
+    if passphrase_file is None:
+        return report_of(data, name, None)
+    passphrase = f"passphrase of {name}"
+    return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, name, passphrase)
 
 
 def comparison(fingerprint: str, held: Mapping[str, str | None]) -> Sequence[str]:

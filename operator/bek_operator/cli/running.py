@@ -1,9 +1,10 @@
-"""How a command runs: its options for the cluster, its errors, and its exit status."""
+"""How a command runs: its options for the cluster, its files, its errors, and its exit status."""
 
 import asyncio
 import functools
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +25,14 @@ class Failed(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Write the message as kubectl does."""
         click.echo(f"error: {self.message}", file=file or sys.stderr)
+
+
+def read_bounded(file: Path, most: int) -> bytes:
+    """Return the content of a file, or of standard input for `-`; of a larger one just enough to see that it is."""
+    if str(file) == "-":
+        return sys.stdin.buffer.read(most + 1)
+    with file.open("rb") as stream:
+        return stream.read(most + 1)
 
 
 def runs(function: Command) -> Callable[..., None]:

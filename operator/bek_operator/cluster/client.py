@@ -22,21 +22,13 @@ from aiohttp.http_exceptions import LineTooLong
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from bek_operator.cluster.answers import error_of
+from bek_operator.cluster.errors import Gone, Unavailable
 from bek_operator.cluster.response import MOST_BYTES, read
 
 REQUEST_SECONDS = 20.0
 _CREDENTIALS_TTL = timedelta(minutes=10)
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_STATUS_ERRORS: Mapping[int, type[ClusterError]] = {
-    400: BadRequest,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    410: Gone,
-}
-_REFUSALS = frozenset({400, 409, 422})
-"""Statuses that are about what was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,23 +238,10 @@ class Client:
             response = called.response
             async with response:
                 if not response.ok:
-                    error = _STATUS_ERRORS.get(response.status, Unavailable)(f"{method} {path}: HTTP {response.status}")
-                    if response.status in _REFUSALS:
-                        error.reply = _message(await read(response, MOST_BYTES))
-                    raise error
+                    raise error_of(method, path, response.status, await read(response, MOST_BYTES))
                 yield response
         except (aiohttp.ClientError, config.ConfigException, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {_reason(error)}") from error
-
-
-def _message(content: bytes) -> str:
-    """Return the message of a Status; empty if it has none."""
-    try:
-        status = json.loads(content)
-    except ValueError:
-        return ""
-    message = status.get("message") if isinstance(status, dict) else None
-    return message if isinstance(message, str) else ""
 
 
 def verify_like_kubectl(context: ssl.SSLContext) -> None:

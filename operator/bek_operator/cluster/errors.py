@@ -3,13 +3,14 @@
     ClusterError
     ├── BadRequest    the request is invalid
     │   └── InvalidSelector   a flag's label selector is invalid; not retried
-    ├── NotFound      no such object (or the CRD is not installed)
+    ├── NotFound      no such object, says the API server of the object by its name; or the CRD is not installed
     ├── Conflict      another writer was first, or the object was re-created
     ├── Forbidden     RBAC forbids it
     ├── Gone          the resourceVersion cannot be watched from: it is too old, or what follows is too large
     ├── NotLeader     a write that was not sent, because this process is not the leader
     ├── TooLarge      the response is longer than what is read of one
     └── Unavailable   no response, or any other status; retried
+        └── NotServed     404 for any other reason: no such path there, or nobody knows what a proxy means
 
 Errors of the client library are translated to these.
 """
@@ -39,7 +40,7 @@ class InvalidSelector(BadRequest):
 
 
 class NotFound(ClusterError):
-    """No such object."""
+    """No such object, in the words of the API server; or the CRD is not installed."""
 
 
 class Conflict(ClusterError):
@@ -64,3 +65,7 @@ class TooLarge(ClusterError):
 
 class Unavailable(ClusterError):
     """The API server cannot be reached, or cannot serve the request now."""
+
+
+class NotServed(Unavailable):
+    """404, but not of the object that was asked for: there is no such path, or a proxy answered."""

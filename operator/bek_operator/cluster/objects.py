@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from bek_operator.cluster.client import name_in_path, validating
-from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound
+from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound, NotServed
 from bek_operator.cluster.leader_client import Requests
 from bek_operator.cluster.pages import pages
 from bek_operator.cluster.response import MOST_BYTES
@@ -50,12 +50,10 @@ class Objects:
         """
         found = await self._client.request("GET", "/apis")
         with validating("a list of API groups"):
-            if not any(group["name"] == GROUP for group in found["groups"]):
-                return False
-        try:
-            found = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}")
-        except NotFound:
+            groups = {group["name"]: [one["version"] for one in group["versions"]] for group in found["groups"]}
+        if VERSION not in groups.get(GROUP, ()):
             return False
+        found = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}")
         with validating("a list of resources"):
             return any(resource["name"] == PLURAL for resource in found["resources"])
 
@@ -71,7 +69,7 @@ class Objects:
                     yield resource
 
     async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
-        """Return the object; `None` when it does not exist.
+        """Return the object; `None` when it does not exist, or the CRD is not installed.
 
         It is a LIST, because a GET knows no selector. Without a resourceVersion in it neither is answered from a cache
         that lags behind.
@@ -90,6 +88,11 @@ class Objects:
         selector = {"labelSelector": self._selector} if self._selector else {}
         try:
             return await self._client.request("GET", path, query={**query, **selector}, most=most)
+        except NotServed:
+            # Also a proxy may say so, or an API server that has just started.
+            if await self.are_served():
+                raise
+            raise NotFound(NOT_INSTALLED) from None
         except BadRequest as error:
             if not selector or "continue" in query:
                 raise

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, validating
-from bek_operator.cluster.errors import BadRequest, ClusterError, Forbidden, NotFound
+from bek_operator.cluster.errors import BadRequest, ClusterError, Forbidden, NotFound, NotServed
 from bek_operator.cluster.objects import GROUP, KIND, PLURAL, path_of
 from bek_operator.crd.fields import typed
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
@@ -49,7 +49,7 @@ class UserObjects:
         while True:
             try:
                 page = await self._client.request("GET", path_of(self._namespace), query=query)
-            except NotFound:
+            except NotServed:
                 raise NotFound(f"the CRD {PLURAL}.{GROUP} is not installed in this cluster; apply crds/") from None
             except Forbidden:
                 raise Forbidden(self._forbidden("list")) from None
@@ -94,7 +94,7 @@ class UserObjects:
             )
         except Forbidden:
             raise Forbidden(self._forbidden(verb)) from None
-        except NotFound:
+        except NotServed:
             await self.list()
             raise NotFound(f"the namespace {self._namespace} does not exist") from None
         except ClusterError as error:
@@ -111,7 +111,7 @@ class UserObjects:
         path = f"{path_of(self._namespace)}/{name_in_path(name)}"
         try:
             answer = await self._client.request(method, path, body=body, headers=headers)
-        except NotFound:
+        except (NotFound, NotServed):
             # The object, or the CRD itself.
             await self.list()
             raise NotFound(f'{PLURAL}.{GROUP} "{name}" not found in the namespace {self._namespace}') from None

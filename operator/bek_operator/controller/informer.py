@@ -24,6 +24,7 @@ from bek_operator.crd.types import ObjectKey
 log = logging.getLogger(__name__)
 
 RESYNC_SECONDS: Final = 600.0
+_RETRY_SECONDS: Final = 15.0
 
 _Event = tuple[str | None, Mapping[str, Any]]
 
@@ -143,6 +144,8 @@ class Informer:
                 await self._resync()
             except ClusterError as error:
                 log.warning("cannot list BusinessEncryptionKeys: %s; retrying", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._resync_soon.set()
 
     async def _list_until_synced(self) -> None:
         pause, logged = 0.5, ""
@@ -164,7 +167,7 @@ class Informer:
                 log.warning(message)
                 logged = message
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 15.0)
+            pause = min(pause * 2, _RETRY_SECONDS)
 
     async def _resync(self) -> None:
         """Compare the objects with a list, because a watch that was restarted does not report deletions in between.

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from bek_operator.cluster.secrets import SecretContent
 from bek_operator.controller.budget import Budget
+from bek_operator.controller.derivations import DerivationReconciler
 from bek_operator.controller.due import due_at, endpoint_due, number_due
 from bek_operator.controller.result import Enqueue, Result
 from bek_operator.controller.secret_cache import SecretCache, Wanted, bytes_of
@@ -28,7 +29,6 @@ from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.endpoint import facts as endpoint_facts
 from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.target import EndpointTarget, endpoint_target
-from bek_operator.keys.cache import KeyCache
 from bek_operator.keys.public_key import InvalidKey, PublicKey
 from bek_operator.numbers.carry_over import expired, interrupts, restore_from_status, with_target
 from bek_operator.numbers.endpoints import EgressPolicy, Missing, wanted_entries
@@ -63,6 +63,7 @@ class KeyReconciler:
         store: Store,
         objects: ObjectSource,
         secrets: SecretCache,
+        keys: DerivationReconciler,
         egress: EgressPolicy,
         writer: StatusWriter,
         limits: Limits,
@@ -71,7 +72,7 @@ class KeyReconciler:
         self._store = store
         self._objects = objects
         self._secrets = secrets
-        self._keys = KeyCache()
+        self._keys = keys
         self._reading = Budget(_READING_BYTES)
         self._egress = egress
         self._writer = writer
@@ -97,9 +98,13 @@ class KeyReconciler:
             async with self._reading.reserve(ref.namespace, bytes_of(wanted)):
                 with self._store.reading_secrets(ref) as since:
                     secrets = await self._read_secrets(state, wanted, since)
-                    if state.secrets.missing_since is not None:
-                        return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
-                    changes = await self._set_targets(state, secrets)
+                    match await self._key(state, secrets):
+                        case Result() as undecided:
+                            return undecided
+                        case Blocked() as blocked:
+                            changes = self._block(state, blocked)
+                        case spec, key:
+                            changes = self._set_targets(state, spec, key, secrets)
         self._store.endpoints.forget_earlier(ref)
         now = self._clock()
         reached = self._enqueue(state, self._store.advance_rollout(ref, now), reached=True)
@@ -153,23 +158,31 @@ class KeyReconciler:
         self._store.secrets_read(state.resource.ref, after)
         return secrets
 
-    async def _key(self, spec: Spec, secrets: _Secrets) -> PublicKey | Blocked:
+    async def _key(self, state: KeyState, secrets: _Secrets) -> tuple[Spec, PublicKey] | Blocked | Result:
+        """Return the key of an object, why it has none, or how to find that out later.
+
+        Until then nothing is decided, and nothing is shown of what may be another spec.
+        """
+        ref, spec = state.resource.ref, state.resource.spec
+        if state.secrets.missing_since is not None:
+            return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
+        if isinstance(spec, InvalidSpec):
+            return Blocked(spec.reason, spec.message)
         content = secrets[spec.key.secret]
         if isinstance(content, Missing):
             return Blocked(ObjectReason.SECRET_NOT_FOUND, f"Secret {spec.key.secret} {content}")
         try:
-            return await self._keys.parse(content.data, spec.key.entry, spec.passphrase_entry)
+            key = await self._keys.parse(ref, content.data, spec.key.entry, spec.passphrase_entry)
         except InvalidKey as fault:
             return Blocked(ObjectReason.INVALID_KEY, f"Secret {spec.key.secret}: {fault}")
+        if isinstance(key, PublicKey):
+            return spec, key
+        self._store.expire_secrets(ref)
+        return Result(enqueue=(key,))
 
-    async def _set_targets(self, state: KeyState, secrets: _Secrets) -> Result:
+    def _set_targets(self, state: KeyState, spec: Spec, key: PublicKey, secrets: _Secrets) -> Result:
         """Set the target of each number; return the numbers to cancel, and those to enqueue."""
-        ref, spec = state.resource.ref, state.resource.spec
-        if isinstance(spec, InvalidSpec):
-            return self._block(state, Blocked(spec.reason, spec.message))
-        key = await self._key(spec, secrets)
-        if isinstance(key, Blocked):
-            return self._block(state, key)
+        ref = state.resource.ref
         before, now, had_no_key = state.facts, self._clock(), isinstance(state.key, Blocked)
         data = {name: one if isinstance(one, Missing) else one.data for name, one in secrets.items()}
         targets = targets_of(state.resource, spec, key, data, self._egress, self._store.denied(ref, spec))
@@ -236,7 +249,8 @@ def _endpoint_facts(target: EndpointTarget, before: EndpointFacts | None, state:
         facts = endpoint_facts.restored(target, resource.status, resource.generation, now=now, due=due)
     else:
         facts = endpoint_facts.with_target(before, target, now)
-    return endpoint_facts.expired(facts, now) if not state.is_suspended and state.inactive else facts
+    overdue = isinstance(state.key, Blocked) and now >= facts.due
+    return endpoint_facts.expired(facts, now) if not state.is_suspended and (state.inactive or overdue) else facts
 
 
 def _facts(target: Target, before: NumberFacts | None, state: KeyState, now: float) -> NumberFacts:

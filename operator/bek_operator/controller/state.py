@@ -38,6 +38,12 @@ class EndpointKey(NamedTuple):
     object: ObjectKey
 
 
+class DerivationKey(NamedTuple):
+    """What an object's key needs to be decrypted."""
+
+    object: ObjectKey
+
+
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing to do yet."""

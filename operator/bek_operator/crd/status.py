@@ -33,6 +33,15 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """That the last publish was refused because of the key, or had no answer: why, and how often in a row."""
+
+    reason: Reason
+    message: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One number's row. The last publish is dated to the second, `earlier` ones in seconds before it, oldest first.
 
@@ -49,6 +58,7 @@ class Row:
     publishes: int = 0
     earlier: tuple[int, ...] = ()
     lost: Reason | None = None
+    refused: Refused | None = None
 
     @property
     def recent(self) -> tuple[float, ...]:
@@ -102,6 +112,7 @@ class Status:
         desired: How many numbers there are; `signed` of them are VALID for the Secret's current key.
         fingerprint: The key that the rows describe; `key_id` is its short form.
         request: The last `requested-at` that every number was checked for.
+        started: The `requested-at` for which the numbers' back-offs were cleared, until it is the `request`.
         endpoint: The Flow endpoint; `None` if there is none.
     """
 
@@ -113,6 +124,7 @@ class Status:
     fingerprint: str | None = None
     key_id: str | None = None
     request: str = ""
+    started: str = ""
     endpoint: EndpointStatus | None = None
 
     def condition(self, kind: str) -> Condition | None:
@@ -149,6 +161,7 @@ def read_status(body: object) -> Status:
         fingerprint=typed(body.get("publicKeyFingerprint"), str),
         key_id=typed(body.get("keyID"), str),
         request=typed(body.get("lastHandledReconcileAt"), str) or "",
+        started=typed(body.get("startedReconcileAt"), str) or "",
         endpoint=_read_endpoint(body.get("flowsEndpoint")),
     )
 
@@ -195,9 +208,22 @@ def _read_row(row: Mapping[str, Any], texts: dict[str, str]) -> Row | None:
             publishes=max(typed(row.get("publishes"), int) or 0, 0),
             earlier=_read_earlier(row.get("earlierPublishes")),
             lost=Reason(lost) if lost in LACKS_THE_KEY else None,
+            refused=_read_refused(row.get("refusedPublishes"), row),
         )
     except ValueError:
         return None
+
+
+def _read_refused(body: object, row: Mapping[str, Any]) -> Refused | None:
+    """Read why publishes were refused; a reason or message that is absent is that of the row."""
+    if not isinstance(body, Mapping):
+        return None
+    shown = {**row, **body}
+    return Refused(
+        reason=Reason(typed(shown.get("reason"), str) or ""),
+        message=typed(shown.get("message"), str) or "",
+        count=max(typed(body.get("count"), int) or 0, 1),
+    )
 
 
 def _read_earlier(seconds: object) -> tuple[int, ...]:
@@ -220,6 +246,8 @@ def render_status(status: Status) -> dict[str, Any]:
         body["keyID"] = status.key_id
     if status.request:
         body["lastHandledReconcileAt"] = status.request
+    if status.started:
+        body["startedReconcileAt"] = status.started
     if status.endpoint:
         body["flowsEndpoint"] = _render_endpoint(status.endpoint)
     return body
@@ -257,4 +285,8 @@ def _render_row(row: Row) -> dict[str, Any]:
         body["publishes"] = row.publishes
     if row.lost:
         body["lost"] = str(row.lost)
+    if refused := row.refused:
+        body["refusedPublishes"] = {"count": refused.count}
+        if (refused.reason, refused.message) != (row.reason, row.message):
+            body["refusedPublishes"] |= {"reason": str(refused.reason), "message": refused.message}
     return body

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bek_operator.crd.reasons import EndpointReason, Reason
-from bek_operator.crd.status import ENDPOINT_READY, RECONCILING, EndpointStatus, Status
+from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
+from bek_operator.crd.status import ENDPOINT_READY, READY, RECONCILING, EndpointStatus, Status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.endpoint.judge import Answer
 from bek_operator.endpoint.target import EndpointTarget
@@ -20,8 +20,16 @@ from bek_operator.numbers.verdict import FAILURE_THRESHOLD_CHECKS, FAILURE_THRES
 USER_SECONDS: Final = 600.0
 """An endpoint that does not hold the key for so long needs the user."""
 
+LOST_KEY: Final = "it does not open earlier key"
+"""How the message names the earlier keys that were lost, whatever the reason."""
+
+_NOBODY_IS_ASKED: Final = frozenset({ObjectReason.SUSPENDED, ObjectReason.SECRET_NOT_FOUND, ObjectReason.INVALID_KEY})
+
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
+_WORDS_SECONDS: Final = 300.0
+"""The message of a reason changes by itself at most so often, or at the interval: as that of a number that fails."""
+
 _LONGEST_MESSAGE: Final = 256
 _KEYS_NAMED: Final = 4
 
@@ -76,7 +84,8 @@ class EndpointFacts:
     Attributes:
         target: The target that they belong to.
         opened: The fingerprint of the key whose ping it opened last, at this address; `None` once it lacks that key.
-        answer: The last answer to a ping of the target's key.
+        answer: The last answer to a ping of the target's key; of several with one reason in a row an earlier one.
+        answer_at: When the answer was taken up.
         lost: Fingerprints of earlier keys that numbers still hold, and that the endpoint does not open any more.
         asks_earlier: Whether it is to be asked for the earlier keys that numbers still hold.
         earlier: Those that it was last asked for.
@@ -92,6 +101,7 @@ class EndpointFacts:
     target: EndpointTarget
     opened: str | None = None
     answer: Answer | None = None
+    answer_at: float = 0.0
     lost: frozenset[str] = frozenset()
     asks_earlier: bool = False
     earlier: frozenset[str] = frozenset()
@@ -127,7 +137,7 @@ class EndpointFacts:
         found = sorted(map(key_id, self.lost))
         more = f" and {len(found) - _KEYS_NAMED} more" if len(found) > _KEYS_NAMED else ""
         keys = f"{', '.join(found[:_KEYS_NAMED])}{more}"
-        return f"it does not open earlier key {keys} any more; Flows are broken on numbers until they have the new key"
+        return f"{LOST_KEY} {keys} any more; Flows are broken on numbers until they have the new key"
 
     @property
     def is_unfinished(self) -> bool:
@@ -150,9 +160,12 @@ def after_answer(
     facts: EndpointFacts, answer: Answer, now: float, jitter: float, earlier: Iterable[str] = ()
 ) -> EndpointFacts:
     """Record an answer to a ping of the target's key; `earlier`: the earlier keys that it can be asked for."""
+    same = facts.answer and facts.answer.reason is answer.reason
+    keeps_words = same and now < facts.answer_at + min(facts.target.interval, _WORDS_SECONDS)
     known = replace(
         facts,
-        answer=answer,
+        answer=facts.answer if keeps_words else answer,
+        answer_at=facts.answer_at if keeps_words else now,
         carried=NOT_ASKED,
         observed=True,
         check_requested=False,
@@ -236,30 +249,31 @@ def restored(target: EndpointTarget, recorded: Status, generation: int, *, now: 
     if recorded.fingerprint != target.key.fingerprint or reason is None or reason is EndpointReason.PENDING:
         return facts
     requested = target.request not in {"", recorded.request}
+    held = {row.fingerprint for row in recorded.rows.values() if row.status is SignatureStatus.VALID}
+    # The message names those that were lost; numbers may hold others that were not.
+    lost = frozenset(one for one in held if one and key_id(one) in shown.message)
+    facts = replace(facts, lost=lost, observed=True, check_requested=requested)
     if ready.true:
-        known = replace(facts, carried=EndpointVerdict(reason, shown.message), observed=True, check_requested=requested)
-        if reason is not EndpointReason.LACKS_OLD_KEY:
-            return replace(known, due=now if requested else due)
-        rows = recorded.rows.values()
-        held = {row.fingerprint for row in rows if row.fingerprint and row.status is SignatureStatus.VALID}
-        # The message names those that were lost; numbers may hold others that were not.
-        return replace(known, lost=frozenset(one for one in held if key_id(one) in shown.message))
+        return replace(facts, carried=EndpointVerdict(reason, shown.message), due=now if requested else due)
     # With another key the time begins again, though the endpoint was not ready before; the object is Reconciling then.
     begun = [one.since for one in (ready, recorded.condition(RECONCILING)) if one and one.since is not None]
-    since = min(max(begun, default=now), now)
+    summary = recorded.condition(READY)
+    is_asked = summary is None or summary.reason not in _NOBODY_IS_ASKED
+    since = min(max(begun, default=now), now) if is_asked else now
     retry = Retry.TERMINAL if recorded.stalled == reason else Retry.TRANSIENT
     return replace(
         facts,
         carried=EndpointVerdict(reason, shown.message, retry),
         failing=Streak(since=since, last_at=since),
-        observed=True,
-        check_requested=requested,
     )
 
 
 def expired(facts: EndpointFacts, now: float) -> EndpointFacts:
-    """Carry over the facts about an endpoint that was not asked for a while."""
-    return replace(facts, carried=facts.verdict, answer=None, observed=False, due=now)
+    """Carry over the facts about an endpoint that was not asked for a while, which counts for no streak."""
+    failing = facts.failing
+    if failing:
+        failing = replace(failing, since=failing.since + now - failing.last_at, last_at=now)
+    return replace(facts, carried=facts.verdict, answer=None, failing=failing, observed=False, due=now)
 
 
 def _reason_of(text: str) -> EndpointReason | Reason | None:

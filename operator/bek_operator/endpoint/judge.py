@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -27,6 +28,18 @@ _REDIRECTION = range(300, 400)
 _FAILED = frozenset({_BAD_REQUEST, 500})
 
 
+class Step(StrEnum):
+    """The steps of a ping, in their order."""
+
+    NAME = "name"
+    CONNECTION = "connection"
+    TLS = "TLS"
+    STATUS = "HTTP 200"
+    BASE64 = "base64"
+    DECRYPTION = "decryption"
+    CONTENT = "active"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What an endpoint's answer to a ping means, or its absence.
@@ -35,12 +48,14 @@ class Answer:
         reason: `EndpointHoldsKey`, or what is wrong; a `Reason` for what is wrong with certificates or addresses.
         message: Our own words, at most 200 characters, the same for the same fault; empty if nothing is wrong.
         certain: Whether it shows at once; otherwise the failure threshold applies.
+        failed: The step that failed; `None` if nothing is wrong.
         retry_after: Seconds of the server's Retry-After, already bounded; `None` without one.
     """
 
     reason: EndpointReason | Reason
     message: str = ""
     certain: bool = True
+    failed: Step | None = None
     retry_after: float | None = None
 
     @property
@@ -55,13 +70,13 @@ HOLDS_KEY: Final = Answer(reason=EndpointReason.HOLDS_KEY)
 def judge(status: int, body: bytes, session: Session, *, signed: bool) -> Answer:
     """Return what an answer means; `signed` is whether the ping was."""
     if status == _OK:
-        flaw = _flaw_of(body, session)
-        return Answer(reason=EndpointReason.INVALID_ANSWER, message=flaw) if flaw else HOLDS_KEY
+        step, flaw = _flaw_of(body, session)
+        return Answer(reason=EndpointReason.INVALID_ANSWER, message=flaw, failed=step) if step else HOLDS_KEY
     if status == _CANNOT_DECRYPT:
-        return Answer(reason=EndpointReason.LACKS_KEY, message=_LACKS_KEY)
+        return Answer(reason=EndpointReason.LACKS_KEY, message=_LACKS_KEY, failed=Step.STATUS)
     if status == _SIGNATURE_REFUSED:
         message = _WRONG_SIGNATURE if signed else _NO_SIGNATURE
-        return Answer(reason=EndpointReason.SIGNATURE_REFUSED, message=message)
+        return Answer(reason=EndpointReason.SIGNATURE_REFUSED, message=message, failed=Step.STATUS)
     if status in _FAILED:
         return _answer(status, EndpointReason.INVALID_ANSWER, _FAILED_ON_PING)
     if status in _PASSING:
@@ -70,37 +85,39 @@ def judge(status: int, body: bytes, session: Session, *, signed: bool) -> Answer
 
 
 def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
-    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=status not in _PASSING)
+    certain = status not in _PASSING
+    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=certain, failed=Step.STATUS)
 
 
 def _fault_of(status: int, body: bytes, session: Session) -> str:
     """Return what is wrong with a status that no Flow endpoint answers."""
-    if status in _SUCCESS and not _flaw_of(body, session):
+    if status in _SUCCESS and _flaw_of(body, session) == _NOTHING:
         return _NOT_200
     if status in _REFUSALS:
         return _REFUSED
     return _REDIRECT if status in _REDIRECTION else _ANOTHER_APP
 
 
-def _flaw_of(body: bytes, session: Session) -> str:
-    """Return what is wrong with the body of an answer; empty for nothing."""
+def _flaw_of(body: bytes, session: Session) -> tuple[Step | None, str]:
+    """Return what is wrong with the body of an answer, and at which step."""
     if len(body) > MAX_ANSWER_BYTES:
-        return _TOO_LARGE
+        return Step.BASE64, _TOO_LARGE
     text = body.strip()
     if not text:
-        return _EMPTY
+        return Step.BASE64, _EMPTY
     inverted = bytes(byte ^ 0xFF for byte in session.vector)
     try:
         encrypted = base64.b64decode(text, validate=True)
     except ValueError:
         bare = b"".join(text.split())
-        return _flaw_of_text(text) if bare == text or _flaw_of(bare, session) else _LINE_BREAKS
+        is_wrapped = bare != text and _flaw_of(bare, session) == _NOTHING
+        return Step.BASE64, _LINE_BREAKS if is_wrapped else _flaw_of_text(text)
     answer = _opened(encrypted, session.key, inverted)
     if answer is not None:
-        return "" if _is_active(answer) else _NOT_ACTIVE
+        return _NOTHING if _is_active(answer) else (Step.CONTENT, _NOT_ACTIVE)
     if _opened(encrypted, session.key, session.vector) is not None:
-        return _NOT_INVERTED
-    return _IN_THE_CLEAR if _is_object(encrypted) else _DOES_NOT_OPEN
+        return Step.DECRYPTION, _NOT_INVERTED
+    return Step.DECRYPTION, _IN_THE_CLEAR if _is_object(encrypted) else _DOES_NOT_OPEN
 
 
 def _flaw_of_text(text: bytes) -> str:
@@ -135,6 +152,7 @@ def _json(text: bytes) -> object:
         return None
 
 
+_NOTHING: Final = (None, "")
 _LACKS_KEY: Final = (
     "HTTP 421: it cannot decrypt with any private key that it holds; give it the private half of the Secret's key. "
     "If it holds that, a proxy in front of it may have answered"

@@ -15,7 +15,7 @@ from bek_operator.numbers.verdict import NOT_CHECKED, Verdict
 REQUEST_SECONDS = 2.0
 """A request that follows a new key so closely is part of the same change, such as a commit."""
 
-_MAY_BE_REFUSALS = frozenset({Reason.INVALID_ANSWER, Reason.SERVICE_NOT_READY})
+_LIMITED = frozenset({Reason.INVALID_ANSWER, Reason.SERVICE_NOT_READY})
 
 
 def restore_from_status(target: Target, recorded: Status, generation: int, *, now: float, due: float) -> NumberFacts:
@@ -34,8 +34,9 @@ def _restored(target: Target, recorded: Status, generation: int, *, now: float, 
     published_at = None if row.published_at is None else min(row.published_at, now)
     recent = tuple(min(at, now) for at in row.recent)
     asked_again = target.request not in {"", recorded.request}
-    if asked_again:
-        # Allows one publish: the last process may or may not have reset the back-off already.
+    cleared = asked_again and target.request != recorded.started
+    if cleared:
+        # Allows one publish: the last process may have cleared the back-off already, and not have written that.
         recent = recent[-(backoff.MOST_IN_AN_HOUR - 1) :]
     record, reading = PublishRecord(at=published_at, recent=recent), _reading_of(row)
     signed, waiting = row.reason is Reason.SIGNED, row.reason in HELD
@@ -51,7 +52,7 @@ def _restored(target: Target, recorded: Status, generation: int, *, now: float, 
         carried=shown,
         observed=observed,
         check_requested=asked_again,
-        published=record if asked_again else _restored_publishes(row, record),
+        published=record if cleared else _restored_publishes(row, record),
         failing=FailureStreak(limited=backoff.LIMITED_TRIES) if shown.needs_user and observed else NO_FAILURES,
         due=due if waiting or (signed and observed) else 0.0,
     )
@@ -73,12 +74,13 @@ def _reading_of(row: Row) -> Reading:
 def _restored_publishes(row: Row, record: PublishRecord) -> PublishRecord:
     if row.publishes:
         record = replace(record, count=row.publishes, accepted=row.reason is Reason.PENDING)
-    refusal = Failure(reason=row.reason, message=row.message, retry=Retry.TERMINAL)
+    if row.refused is None:
+        return record
+    refusal = Failure(reason=row.refused.reason, message=row.refused.message, retry=Retry.TERMINAL)
     if not is_of_the_key(refusal):
-        if not row.publishes or row.reason not in _MAY_BE_REFUSALS:
-            return record
-        refusal = replace(refusal, retry=Retry.LIMITED, unknown=True)
-    return replace(record, refusal=refusal, refused_at=record.at or 0.0, refusals=max(row.publishes, 1))
+        retry = Retry.LIMITED if refusal.reason in _LIMITED else Retry.TRANSIENT
+        refusal = replace(refusal, retry=retry, unknown=True)
+    return replace(record, refusal=refusal, refused_at=record.at or 0.0, refusals=row.refused.count)
 
 
 def expired(facts: NumberFacts, now: float) -> NumberFacts:

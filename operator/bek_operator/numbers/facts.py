@@ -7,9 +7,9 @@ response, `verdict` interprets them, `next_action` decides what to do.
 from dataclasses import dataclass, field
 
 from bek_operator.crd.reasons import OF_THE_KEY, Reason
-from bek_operator.crd.status import Row
+from bek_operator.crd.status import Refused, Row
 from bek_operator.numbers import backoff
-from bek_operator.numbers.answers import Failure, Reading, may_be_for_the_key
+from bek_operator.numbers.answers import Failure, Reading, is_of_the_key, may_be_for_the_key
 from bek_operator.numbers.target import Target
 from bek_operator.numbers.verdict import NOT_CHECKED, Verdict, verdict
 
@@ -42,6 +42,14 @@ class PublishRecord:
     refused_at: float = 0.0
     refusals: int = 0
     recent: tuple[float, ...] = ()
+
+    @property
+    def refused(self) -> Refused | None:
+        """Return why the last publish was refused, if it counts; the others are repeated after a restart."""
+        refusal = self.refusal
+        if refusal is None or not (refusal.unknown or is_of_the_key(refusal)):
+            return None
+        return Refused(reason=refusal.reason, message=refusal.message[:_LONGEST_MESSAGE], count=self.refusals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +191,7 @@ class NumberFacts:
                 publishes=min(published.count, _MOST_PUBLISHES),
                 earlier=tuple(int(at or 0.0) - int(one) for one in earlier),
                 lost=None if self.finding is Reason.SIGNED else self.lost,
+                refused=published.refused,
             )
             object.__setattr__(self, "_row", row)
         return row

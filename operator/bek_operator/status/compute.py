@@ -55,7 +55,7 @@ def status_of(
     `rate_limited_count`: how many numbers wait only for the rate limit of their API.
     """
     spec, before = resource.spec, resource.status
-    fingerprint, handled = before.fingerprint, before.request
+    fingerprint, handled, started = before.fingerprint, before.request, before.started
     shown = endpoint.shown if endpoint else None
     if isinstance(spec, InvalidSpec):
         rows, shown = list(before.rows.values()), before.endpoint
@@ -72,6 +72,7 @@ def status_of(
         fingerprint = key.fingerprint
         done = sum(one.observed for one in found) == len(rows) and not any(one.check_requested for one in found)
         done = done and not (endpoint and endpoint.is_unfinished)
+        started = found[0].target.request if found else started
         handled = resource.request if resource.request and done else handled
     desired, signed = len(rows), sum(row.reason is Reason.SIGNED for row in rows)
     if isinstance(spec, InvalidSpec):
@@ -88,6 +89,7 @@ def status_of(
         fingerprint=fingerprint,
         key_id=key_id(fingerprint) if fingerprint else None,
         request=handled,
+        started=started if started != handled else "",
         endpoint=shown,
     )
 

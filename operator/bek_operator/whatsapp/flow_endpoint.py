@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bek_operator.crd.reasons import EndpointReason, Reason
-from bek_operator.endpoint.judge import Answer, judge
+from bek_operator.endpoint.judge import Answer, Step, judge
 from bek_operator.endpoint.ping import SESSION_BYTES, SIGNATURE_HEADER, Session, ping_for, signature_of
 from bek_operator.http.interface import HttpClient, Request, Response
 from bek_operator.http.retry_after import retry_after
@@ -21,6 +21,12 @@ _REASONS: Final[Mapping[Reason, EndpointReason]] = {
     Reason.INVALID_ANSWER: EndpointReason.INVALID_ANSWER,
 }
 """Other reasons are the same for every server: its certificate, address or CA bundle."""
+
+_FAILED: Final[Mapping[Reason, Step]] = {
+    Reason.HOST_NOT_ALLOWED: Step.NAME,
+    Reason.CERTIFICATE_NOT_TRUSTED: Step.TLS,
+    Reason.INVALID_CREDENTIALS: Step.TLS,
+}
 
 
 class FlowEndpointClient:
@@ -72,4 +78,6 @@ class FlowEndpointClient:
 
 def _without_response(failure: Failure) -> Answer:
     reason = _REASONS.get(failure.reason, failure.reason)
-    return Answer(reason=reason, message=failure.message, certain=reason is not EndpointReason.UNREACHABLE)
+    failed = _FAILED.get(failure.reason, Step.STATUS if failure.sent else Step.CONNECTION)
+    certain = reason is not EndpointReason.UNREACHABLE
+    return Answer(reason=reason, message=failure.message, certain=certain, failed=failed)

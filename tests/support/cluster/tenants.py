@@ -56,7 +56,7 @@ class Tenants:
         """Have the other tenant's numbers hold its key."""
         namespace = f"other-tenant-{secrets.token_hex(4)}"
         self._server.kubectl("create", "namespace", namespace)
-        self._server.kubectl("delete", "lease", "bek-operator", f"--namespace={NAMESPACE}", "--ignore-not-found")
+        self._free_lease()
         with ExitStack() as stack:
             stack.callback(
                 self._server.kubectl, "delete", "bek,secrets", "--all", "--wait=false", f"--namespace={namespace}"
@@ -72,6 +72,14 @@ class Tenants:
     ) -> None:
         """End the operator, and empty the other tenant's namespace."""
         self._stack.close()
+
+    def restart(self) -> None:
+        """Kill the operator, and start it again as its own successor."""
+        self.kubelet.restart()
+        self._free_lease()
+
+    def _free_lease(self) -> None:
+        self._server.kubectl("delete", "lease", "bek-operator", f"--namespace={NAMESPACE}", "--ignore-not-found")
 
     def assert_unharmed(self, rotations: int = 1) -> None:
         """Assert that another tenant's new keys are on its numbers, and that the kubelet would have done nothing.

@@ -79,6 +79,12 @@ def body(content: Any, status: int = 200) -> Answer:
     return text(json.dumps(content), status)
 
 
+def missing(kind: str, name: str) -> Answer:
+    """Answer as the API server does for an object that does not exist."""
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
+    return body({**status, "message": "sesame", "details": {"name": name, "kind": kind}}, 404)
+
+
 def stream(*pieces: str, then: Callable[[web.Request], Awaitable[object]] | None = None) -> Answer:
     """Answer in pieces, then call `then`, and end."""
 

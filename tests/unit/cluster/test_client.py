@@ -15,9 +15,18 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
 from bek_operator.cluster.client import Client, in_pod, name_in_path, pod_namespace, verify_like_kubectl
-from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, Forbidden, Gone, NotFound, Unavailable
+from bek_operator.cluster.errors import (
+    BadRequest,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Gone,
+    NotFound,
+    NotServed,
+    Unavailable,
+)
 from support import tls
-from support.simulators.small_server import Answer, SmallServer, api_server, body, client_of, cut, stream, text
+from support.simulators.small_server import Answer, SmallServer, api_server, body, client_of, cut, missing, stream, text
 
 Pair = tuple[SmallServer, Client]
 PATH = "/api/v1/namespaces/messaging/secrets/flows-key"
@@ -63,7 +72,7 @@ STATUSES: dict[int, type[ClusterError]] = {
     400: BadRequest,
     401: Unavailable,
     403: Forbidden,
-    404: NotFound,
+    404: NotServed,
     409: Conflict,
     410: Gone,
     422: Unavailable,
@@ -84,6 +93,36 @@ async def test_a_status_is_a_cluster_error(pair: Pair, status: int, error: type[
     assert str(raised.value) == f"GET {PATH}: HTTP {status}"
     with pytest.raises(error):
         await events(client)
+
+
+FLOWS = "/apis/bek.dev/v1alpha1/namespaces/messaging/businessencryptionkeys/flows"
+STATUS = {"kind": "Status", "reason": "NotFound", "details": {"kind": "businessencryptionkeys", "name": "flows"}}
+NOT_FOUND: dict[str, tuple[str, Answer, type[ClusterError]]] = {
+    "the object": (FLOWS, missing("businessencryptionkeys", "flows"), NotFound),
+    "the object of the status": (f"{FLOWS}/status", missing("businessencryptionkeys", "flows"), NotFound),
+    "an object with a name to quote": ("/api/v1/namespaces/a/secrets/b%2Fc", missing("secrets", "b/c"), NotFound),
+    "another object": (FLOWS, missing("businessencryptionkeys", "other"), NotServed),
+    "an object of another kind": (FLOWS, missing("secrets", "flows"), NotServed),
+    "the namespace": (FLOWS, missing("namespaces", "messaging"), NotServed),
+    "no path": (FLOWS, text("404 page not found\n", 404), NotServed),
+    "a proxy's page": (FLOWS, text("<html>not found</html>", 404), NotServed),
+    "a list": (FLOWS, body([], 404), NotServed),
+    "no details": (FLOWS, body({**STATUS, "details": None}, 404), NotServed),
+    "another reason": (FLOWS, body({**STATUS, "reason": "Expired"}, 404), NotServed),
+    "no Status": (FLOWS, body({**STATUS, "kind": "Secret"}, 404), NotServed),
+}
+
+
+@pytest.mark.parametrize(("path", "answer", "error"), NOT_FOUND.values(), ids=NOT_FOUND.keys())
+async def test_only_a_status_about_the_object_says_that_it_does_not_exist(
+    pair: Pair, path: str, answer: Answer, error: type[ClusterError]
+) -> None:
+    """Any other 404 is of a proxy, or of an API server that does not have the path (yet)."""
+    server, client = pair
+    server.answers = [answer]
+    with pytest.raises(ClusterError) as raised:
+        await client.request("GET", path)
+    assert type(raised.value) is error
 
 
 INVALID_RESPONSES: dict[str, Answer] = {

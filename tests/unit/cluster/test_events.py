@@ -11,7 +11,7 @@ from bek_operator.cluster.events import Events
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.status.events import Event
 from support.builders import resource
-from support.simulators.small_server import Received, SmallServer, api_server, body
+from support.simulators.small_server import Received, SmallServer, api_server, body, missing
 from support.virtual_time import until
 
 SIGNED = Event("Succeeded", "3 numbers signed with key 9f86d081ab12", warning=False)
@@ -114,8 +114,9 @@ async def test_a_different_event_is_created(harness: Harness, change: str) -> No
 
 async def test_a_deleted_event_is_created_again(harness: Harness) -> None:
     """The API server deletes events after their TTL, and users may do so before."""
-    await harness.post(SIGNED)
-    harness.server.answers = [body({}, 404), body({})]
+    (created,) = await harness.post(SIGNED)
+    known = created.body["metadata"]["name"]
+    harness.server.answers = [missing("events", known), body({})]
     assert [one.method for one in await harness.post(SIGNED)] == ["PATCH", "POST"]
     assert [one.body["series"]["count"] for one in await harness.post(SIGNED)] == [2]
 

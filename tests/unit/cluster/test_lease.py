@@ -9,7 +9,7 @@ from bek_operator.cluster.client import Client
 from bek_operator.cluster.errors import ClusterError, Conflict, NotFound, NotLeader, Unavailable
 from bek_operator.cluster.leader_client import LeaderClient
 from bek_operator.cluster.lease import LeaseRecord, Leases
-from support.simulators.small_server import SmallServer, api_server, body
+from support.simulators.small_server import Answer, SmallServer, api_server, body, missing
 
 FOLDER = "/apis/coordination.k8s.io/v1/namespaces/bek-system/leases"
 SPEC = {
@@ -46,7 +46,7 @@ def leases(client: Client) -> Leases:
 async def test_a_lease_is_read(pair: Pair) -> None:
     """By its name, and there may be none."""
     server, client = pair
-    server.answers = [body({"metadata": METADATA, "spec": SPEC}), body({}, 404)]
+    server.answers = [body({"metadata": METADATA, "spec": SPEC}), missing("leases", "bek-operator")]
     found = await leases(client).read()
     assert found
     assert found.record == RECORD
@@ -97,11 +97,19 @@ async def test_a_lease_is_replaced_at_its_version(pair: Pair) -> None:
     assert request.body == {"metadata": METADATA, "spec": {**SPEC, "strategy": "OldestEmulationVersion"}}
 
 
-@pytest.mark.parametrize(("status", "error"), [(409, Conflict), (404, NotFound), (503, Unavailable)])
-async def test_a_refused_write_is_an_error(pair: Pair, status: int, error: type[ClusterError]) -> None:
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (body({}, 409), Conflict),
+        (missing("leases", "bek-operator"), NotFound),
+        (body({}, 404), Unavailable),
+        (body({}, 503), Unavailable),
+    ],
+)
+async def test_a_refused_write_is_an_error(pair: Pair, answer: Answer, error: type[ClusterError]) -> None:
     """As for any other object."""
     server, client = pair
-    server.answers = [body({"metadata": METADATA, "spec": SPEC}), body({}, status)]
+    server.answers = [body({"metadata": METADATA, "spec": SPEC}), answer]
     known = await leases(client).read()
     assert known
     with pytest.raises(error):

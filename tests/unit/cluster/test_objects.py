@@ -13,6 +13,7 @@ from bek_operator.cluster.errors import (
     Forbidden,
     InvalidSelector,
     NotFound,
+    NotServed,
     TooLarge,
     Unavailable,
 )
@@ -21,7 +22,7 @@ from bek_operator.cluster.secrets import SecretReader
 from bek_operator.crd.status import Status, render_status
 from support.builders import body as bek
 from support.builders import resource
-from support.simulators.small_server import Answer, SmallServer, api_server, body
+from support.simulators.small_server import Answer, SmallServer, api_server, body, missing, text
 
 Pair = tuple[SmallServer, Client]
 ALL = "/apis/bek.dev/v1alpha1/businessencryptionkeys"
@@ -95,13 +96,14 @@ async def test_a_malformed_object_is_left_out_of_a_list(
     assert vars(record)["object"] == name
 
 
-GROUPS = {"groups": [{"name": "apps"}, {"name": "bek.dev"}]}
+V1ALPHA1 = [{"version": "v1"}, {"version": "v1alpha1"}]
+GROUPS = {"groups": [{"name": "apps", "versions": V1ALPHA1}, {"name": "bek.dev", "versions": V1ALPHA1}]}
 RESOURCES = {"resources": [{"name": "businessencryptionkeys/status"}, {"name": "businessencryptionkeys"}]}
 DISCOVERIES: dict[str, tuple[list[Answer], bool]] = {
     "named": ([body(GROUPS), body(RESOURCES)], True),
     "another kind of the group": ([body(GROUPS), body({"resources": [{"name": "others"}]})], False),
-    "no such version": ([body(GROUPS), body({}, 404)], False),
-    "no such group": ([body({"groups": [{"name": "apps"}]})], False),
+    "no such version": ([body({"groups": [{"name": "bek.dev", "versions": V1ALPHA1[:1]}]})], False),
+    "no such group": ([body({"groups": [{"name": "apps", "versions": V1ALPHA1}]})], False),
 }
 
 
@@ -114,7 +116,9 @@ async def test_objects_are_served_when_discovery_has_them(pair: Pair, answers: l
     assert [one.path for one in server.requests] == ["/apis", "/apis/bek.dev/v1alpha1"][: len(server.requests)]
 
 
-@pytest.mark.parametrize("answers", [[body([])], [body({})], [body(GROUPS), body({"resources": 1})]])
+@pytest.mark.parametrize(
+    "answers", [[body([])], [body({})], [body(GROUPS), body({"resources": 1})], [body(GROUPS), body({}, 404)]]
+)
 async def test_an_invalid_discovery_is_unavailable(pair: Pair, answers: list[Answer]) -> None:
     """It counts neither as served nor as missing."""
     server, client = pair
@@ -126,7 +130,8 @@ async def test_an_invalid_discovery_is_unavailable(pair: Pair, answers: list[Ans
 async def test_an_object_is_read_by_name(pair: Pair) -> None:
     """None when it does not exist, or the CRD is not installed."""
     server, client = pair
-    server.answers = [body(page("flows")), body(page()), body({}, 404), body({"kind": "Status"})]
+    gone = body({"groups": []})
+    server.answers = [body(page("flows")), body(page()), body({}, 404), gone, body({"kind": "Status"})]
     objects = Objects(client, ())
     found = await objects.read("messaging", "flows")
     assert found == resource()
@@ -134,6 +139,19 @@ async def test_an_object_is_read_by_name(pair: Pair) -> None:
     assert await objects.read("messaging", "flows") is None
     assert await objects.read("messaging", "flows") is None
     with pytest.raises(Unavailable):
+        await objects.read("messaging", "flows")
+
+
+async def test_a_404_of_a_list_is_no_word_of_its_objects(pair: Pair) -> None:
+    """They do not exist where the CRD is not installed, which discovery knows; otherwise the request has failed."""
+    server, client = pair
+    objects = Objects(client, ())
+    for found, error in ((body({"groups": []}), NotFound), (body(GROUPS), NotServed)):
+        server.answers = [text("404 page not found", 404), found, body(RESOURCES)]
+        with pytest.raises(error):
+            _ = [one async for one in objects.list()]
+    server.answers = [text("404 page not found", 404), body(GROUPS), body(RESOURCES)]
+    with pytest.raises(NotServed):
         await objects.read("messaging", "flows")
 
 
@@ -181,12 +199,20 @@ async def test_a_status_is_put_with_uid_and_resource_version(pair: Pair) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(409, Conflict), (404, NotFound), (403, Forbidden), (422, Unavailable), (200, Unavailable)]
+    ("answer", "error"),
+    [
+        (body({}, 409), Conflict),
+        (missing("businessencryptionkeys", "flows"), NotFound),
+        (body({}, 404), NotServed),
+        (body({}, 403), Forbidden),
+        (body({}, 422), Unavailable),
+        (body({}), Unavailable),
+    ],
 )
-async def test_a_refused_status_is_an_error(pair: Pair, status: int, error: type[Exception]) -> None:
+async def test_a_refused_status_is_an_error(pair: Pair, answer: Answer, error: type[Exception]) -> None:
     """So is a response without the new resourceVersion."""
     server, client = pair
-    server.answers = [body({}, status)]
+    server.answers = [answer]
     with pytest.raises(error):
         await Objects(client, ()).write_status(resource(), Status())
 
@@ -281,23 +307,23 @@ async def test_the_field_managers_of_a_secrets_entries_are_returned(pair: Pair) 
 
 
 async def test_a_secret_without_entries_is_empty(pair: Pair) -> None:
-    """A missing one is None; a forbidden or an invalid one is an error."""
+    """A missing one is None; a forbidden or an invalid one is an error, and so is a 404 of somebody else."""
     server, client = pair
     server.answers = [
         body({"metadata": {"resourceVersion": "7"}}),
-        body({}, 404),
+        missing("secrets", "flows-key"),
         body({}, 403),
         body({"data": {}}),
+        text("<html>not found</html>", 404),
     ]
     secrets = SecretReader(client)
     found = await secrets.read("messaging", "flows-key", {"private.pem": 9})
     assert found
     assert found.data == {}
     assert await secrets.read("messaging", "flows-key", {"private.pem": 9}) is None
-    with pytest.raises(Forbidden):
-        await secrets.read("messaging", "flows-key", {"private.pem": 9})
-    with pytest.raises(Unavailable):
-        await secrets.read("messaging", "flows-key", {"private.pem": 9})
+    for error in (Forbidden, Unavailable, NotServed):
+        with pytest.raises(error):
+            await secrets.read("messaging", "flows-key", {"private.pem": 9})
 
 
 async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(pair: Pair) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound
+from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound, Unavailable
 from bek_operator.controller.informer import RESYNC_SECONDS, Informer
 from bek_operator.crd.status import Status, render_status
 from bek_operator.crd.types import ObjectKey
 from support.builders import NAMESPACE, NUMBER, OTHER_NUMBER, body, spec_body
 from support.fakes import FakeObjects, unavailable
-from support.virtual_time import virtual_time
+from support.virtual_time import until, virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -424,6 +424,18 @@ async def test_without_its_definition_every_object_is_read_again() -> None:
         scene.informer.resync()
         await asyncio.sleep(1)
         assert scene.informer.to_read == {REF}
+
+
+@virtual_time
+async def test_a_list_that_fails_is_repeated() -> None:
+    """After a few seconds, not at the next period: objects may have gone without an event."""
+    async with synced() as scene:
+        scene.server.list_error = Unavailable("away")
+        scene.informer.resync()
+        await asyncio.sleep(1)
+        scene.server.delete(REF)
+        scene.server.list_error = None
+        await until(lambda: scene.informer.to_read == {REF}, 20)
 
 
 @virtual_time

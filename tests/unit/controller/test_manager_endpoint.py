@@ -240,6 +240,39 @@ async def test_a_short_outage_changes_nothing_and_a_long_one_shows(outage: str) 
 
 
 @virtual_time
+async def test_an_endpoint_whose_fault_changes_its_words_is_written_as_seldom_as_a_number() -> None:
+    """One reason, another HTTP status at each ping."""
+    world = Flows(intervalSeconds=600)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.flows.lacks_status = 400
+        await world.until_reason("EndpointInvalidAnswer", 700)
+        writes, posted = len(world.objects.writes), len(world.events.reasons)
+        for index in range(60):
+            world.flows.forget_pings()
+            world.flows.lacks_status = 404 if index % 2 else 400
+            await until(lambda: world.flows.pings, 70)
+        assert len(world.objects.writes) - writes <= 13
+        assert len(world.events.reasons) == posted
+
+
+@virtual_time
+async def test_an_endpoint_that_flaps_has_as_many_events_as_a_number_that_does() -> None:
+    """One when it fails, and one when all is well."""
+    world = Flows(intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        posted = len(world.events.reasons)
+        for _ in range(3):
+            world.flows.lose(OLD)
+            await world.until_reason("EndpointLacksKey", 70)
+            world.flows.hold(OLD)
+            await world.until_ready(world.ref, 70)
+    assert world.events.reasons[posted:] == ["EndpointLacksKey", "Succeeded"] * 3
+
+
+@virtual_time
 async def test_a_key_that_the_endpoint_loses_during_a_rollout_goes_to_no_further_number() -> None:
     """Numbers keep theirs until it opens the new one again; a lost signature is repaired all the same."""
     rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST, "pauseSeconds": 600}}
@@ -478,6 +511,37 @@ async def test_an_edit_takes_effect_at_once_though_a_secret_was_just_deleted(gon
         assert world.flows.pings == []
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("suspended", [False, True])
+@virtual_time
+async def test_ten_minutes_are_counted_only_while_the_endpoint_is_asked(*, suspended: bool, restarts: bool) -> None:
+    """A day in which nobody was asked, suspended or without a key, is no reason to have the user act."""
+    world = Flows()
+    world.flows.lose(OLD)
+    async with world.operator():
+        await world.until_reason("EndpointLacksKey")
+        await asyncio.sleep(MINUTE)
+        if suspended:
+            world.objects.edit(world.ref, suspend=True)
+        else:
+            world.secrets.remove(KEY_SECRET)
+        await world.until_reason("Suspended" if suspended else "SecretNotFound")
+        await asyncio.sleep(24 * HOUR)
+        if restarts:
+            await world.stop_manager()
+            world.start_manager()
+            await asyncio.sleep(5)
+        if suspended:
+            world.objects.edit(world.ref, suspend=False)
+        else:
+            world.secrets.put_key(OLD)
+        await world.until_reason("EndpointLacksKey", 5)
+        await asyncio.sleep(7 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "InProgress")
+        await asyncio.sleep(5 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "Failed")
+
+
 @virtual_time
 async def test_without_the_field_all_that_was_known_is_gone() -> None:
     """No condition, no status, no pings, nothing waits."""
@@ -692,6 +756,26 @@ async def test_an_old_key_that_was_lost_stays_known_after_a_restart() -> None:
         await asyncio.sleep(60)
         assert world.condition == ("True", "EndpointLacksOldKey")
     assert len(world.objects.writes) == writes
+
+
+@virtual_time
+async def test_an_endpoint_that_lacks_both_keys_has_an_event_for_each_and_a_restart_changes_nothing() -> None:
+    """Flows on numbers with the old key are broken, too, until the endpoint has a key that they hold."""
+    world = Flows()
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.secrets.put_key(NEW)
+        await until(lambda: "earlier key" in world.shown["message"], 5)
+        await asyncio.sleep(MINUTE)
+        writes = len(world.objects.writes)
+        await asyncio.sleep(5 * MINUTE)
+    async with world.operator():
+        await asyncio.sleep(MINUTE)
+        assert len(world.objects.writes) == writes
+        world.flows.hold(NEW)
+        await world.until_signed_with(world.ref, NEW, 70)
+    assert [world.events.reasons.count(one) for one in ("EndpointLacksKey", "EndpointLacksOldKey")] == [1, 1]
 
 
 @virtual_time

@@ -238,6 +238,7 @@ def test_status_has_the_documented_fields() -> None:
         "phoneNumbers",
         "flowsEndpoint",
         "lastHandledReconcileAt",
+        "startedReconcileAt",
     }
     assert set(BY_PATH["status.phoneNumbers"].schema["items"]["properties"]) == {
         "phoneNumber",
@@ -250,6 +251,7 @@ def test_status_has_the_documented_fields() -> None:
         "publishes",
         "earlierPublishes",
         "lost",
+        "refusedPublishes",
     }
 
 

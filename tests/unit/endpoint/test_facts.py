@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bek_operator.crd.reasons import EndpointReason, Reason
-from bek_operator.crd.status import ENDPOINT_READY, READY, STALLED, Condition, EndpointStatus, Status
-from bek_operator.crd.types import FlowsEndpoint
+from bek_operator.crd.status import ENDPOINT_READY, READY, STALLED, Condition, EndpointStatus, Row, Rows, Status
+from bek_operator.crd.types import FlowsEndpoint, SignatureStatus
 from bek_operator.endpoint.facts import (
     HOLDS_KEY,
     NOT_ASKED,
@@ -32,6 +32,7 @@ from bek_operator.secret_str import SecretStr
 from support.builders import (
     NAMESPACE,
     NOW,
+    NUMBER,
     egress,
     failure,
     public_key,
@@ -176,6 +177,19 @@ def test_an_endpoint_that_held_the_key_may_fail_for_a_while() -> None:
     assert shown(after_answer(requested, AWAY, NOW, 0.5)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
 
 
+@pytest.mark.parametrize(("interval", "kept"), [(600.0, 300.0), (60.0, 60.0)])
+def test_another_message_of_the_same_reason_waits_as_long_as_a_number_does(interval: float, kept: float) -> None:
+    """Another reason shows at once, and so does the answer after a change or a request."""
+    teapot = Answer(reason=BROKEN.reason, message="HTTP 418")
+    facts = asked(BROKEN, interval=interval)
+    assert after_answer(facts, teapot, NOW + kept - 1, 0.5).verdict.message == "HTTP 400"
+    later = after_answer(after_answer(facts, teapot, NOW + kept - 1, 0.5), teapot, NOW + kept, 0.5)
+    assert later.verdict.message == "HTTP 418"
+    assert after_answer(facts, LACKS, NOW + 5, 0.5).verdict.message == "HTTP 421"
+    requested = with_target(facts, aim(interval=interval, request="now"), NOW + 1)
+    assert after_answer(requested, teapot, NOW + 2, 0.5).verdict.message == "HTTP 418"
+
+
 def test_a_problem_of_the_spec_shows_at_once() -> None:
     """And hides what was known; afterwards the endpoint is asked."""
     facts = asked(OPENED)
@@ -231,6 +245,9 @@ def test_an_endpoint_that_was_not_asked_for_a_while_shows_what_it_did() -> None:
     assert known.opened == OURS.fingerprint
 
 
+HOLDING = {"EndpointHoldsKey", "EndpointLacksOldKey"}
+
+
 def recorded(
     reason: str = "EndpointHoldsKey",
     *,
@@ -242,9 +259,7 @@ def recorded(
 ) -> Status:
     """Return a status that was written for generation 1."""
     generation = more.pop("asked_in", more.get("generation", 1))
-    ready = Condition(
-        type=ENDPOINT_READY, true=reason == "EndpointHoldsKey", reason=reason, since=since, generation=generation
-    )
+    ready = Condition(type=ENDPOINT_READY, true=reason in HOLDING, reason=reason, since=since, generation=generation)
     conditions = [Condition(type=READY, true=False, reason=reason), ready]
     if stalled:
         conditions.append(Condition(type=STALLED, true=True, reason=reason))
@@ -269,6 +284,13 @@ def test_a_restart_shows_what_was_shown_and_asks_at_the_due_time() -> None:
     assert (facts.verdict, facts.observed, facts.due, facts.holds_back) == (HOLDS_KEY, True, NOW + 300, False)
     assert facts.shown == EndpointStatus(reason="EndpointHoldsKey", message=HOLDS_KEY.message, opened=OURS.fingerprint)
     assert shown(after_answer(facts, AWAY, NOW + 300, 0.5)) == (EndpointReason.HOLDS_KEY, None)
+
+
+def test_a_restart_after_an_earlier_key_was_lost_asks_at_the_due_time_too() -> None:
+    """The keys that were lost are those of the message that numbers still hold."""
+    rows = (Row(number=NUMBER, api="a", status=SignatureStatus.VALID, fingerprint=OTHER.fingerprint),)
+    facts = restart(recorded("EndpointLacksOldKey", message=f"lost {OTHER.key_id}", rows=Rows(rows)))
+    assert (facts.due, facts.observed, sorted(facts.lost)) == (NOW + 300, True, [OTHER.fingerprint])
 
 
 def test_many_earlier_keys_that_were_lost_do_not_fit_the_message() -> None:

@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.crd.status import read_status
+from bek_operator.crd.status import Rows, Status, read_status, render_status
 from bek_operator.crd.types import SignatureStatus
-from bek_operator.numbers.answers import Retry
+from bek_operator.numbers.answers import Failure, Reading, Retry
 from bek_operator.numbers.backoff import LIMITED_TRIES
 from bek_operator.numbers.carry_over import REQUEST_SECONDS, expired, interrupts, restore_from_status, with_target
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.next_action import Publish, Read, Wait, next_action
 from bek_operator.numbers.target import Target
-from bek_operator.numbers.transitions import after_failure, after_publish
+from bek_operator.numbers.transitions import after_failure, after_publish, after_read
 from support.builders import (
     BROKEN,
     BUSY,
     DENIED,
+    LOST_ANSWER,
     NOW,
     NUMBER,
     REJECTED,
@@ -177,11 +178,29 @@ def test_only_an_accepted_key_is_waited_for(reason: str, publishes: int) -> None
 def test_a_refused_key_is_not_tried_at_once_after_a_restart() -> None:
     """Publishes stay as rare as they were."""
     row = {"reason": "KeyRejected", "message": "no", "publishes": 3, "lastPublishTime": "2026-11-22T10:00:00Z"}
-    known = recovered(status("KeyRejected", "KeyRejected", **row))
+    known = recovered(status("KeyRejected", "KeyRejected", **row, refusedPublishes={"count": 3}))
     assert (known.published.refusals, known.verdict.retry) == (3, Retry.TERMINAL)
     assert known.publish_due == NOW + 3600
-    assert recovered(status("KeyRejected", "KeyRejected", reason="KeyRejected")).published.refusals == 1
-    assert recovered(status("KeyRejected", "KeyRejected", **(row | {"publishes": 1}))).publish_due == NOW + 600
+    row |= {"publishes": 1, "refusedPublishes": {}}
+    known = recovered(status("KeyRejected", "KeyRejected", **row))
+    assert (known.published.refusals, known.publish_due) == (1, NOW + 600)
+
+
+@pytest.mark.parametrize("answer", [LOST_ANSWER, replace(BROKEN, unknown=True), REJECTED], ids=lambda one: one.message)
+@pytest.mark.parametrize("checks_fail", [False, True])
+@pytest.mark.parametrize("publishes", [1, 2, 3, 4])
+def test_a_restart_changes_nothing_after_lost_answers(answer: Failure, publishes: int, *, checks_fail: bool) -> None:
+    """Neither the verdict after the next reading nor the time of the next publish; also where checks failed since."""
+    known = signed()
+    for _ in range(publishes):
+        known = after_publish(known, answer, NOW)
+    if checks_fail:
+        known = after_failure(known, UNREACHABLE, NOW + 1, 0.5)
+    written = {"phoneNumbers": render_status(Status(rows=Rows([known.row])))["phoneNumbers"]}
+    reading = Reading(status=SignatureStatus.MISMATCH, fingerprint=OURS)
+    restored = after_read(recovered(status(known.reason) | written), reading, NOW + 5, 0.5)
+    known = after_read(known, reading, NOW + 5, 0.5)
+    assert (restored.verdict, restored.publish_due) == (known.verdict, known.publish_due)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +284,15 @@ def test_a_request_that_was_not_met_before_a_restart_leaves_room_for_one_publish
         NOW - 60 - ago for ago in (20, 10, 5, 1, 0)
     )
     assert recovered(written, target(request="then")).publish_due == NOW - 60 + 3600
+
+
+def test_a_request_whose_beginning_is_recorded_clears_nothing_after_a_restart() -> None:
+    """Each number is checked for it, and the publishes since it was made count."""
+    written = status(**ROW | {"publishes": 3, "earlierPublishes": [30, 20]}) | {"startedReconcileAt": "now"}
+    known = recovered(written, target(request="now"))
+    assert (known.check_requested, known.publishes, len(known.published.recent)) == (True, 3, 3)
+    assert known.publish_due == NOW - 60 + 3600
+    assert recovered(written, target(request="later")).publishes == 0
 
 
 def test_a_new_key_has_the_publishes_of_the_last_one_and_a_request_has_none() -> None:

@@ -226,7 +226,10 @@ def test_the_most_severe_number_speaks_and_the_others_are_counted() -> None:
     [
         (seen(Reason.UNREACHABLE), "waiting for the rollout (first number not verified yet)"),
         (seen(Reason.KEY_REJECTED), f"waiting for the rollout until {NUMBER} is verified: put a key that works"),
-        (seen(Reason.PENDING, refusal=REJECTED), f"until {NUMBER} (Pending) is verified: put a key that works"),
+        (
+            seen(Reason.PENDING, refusal=REJECTED, refusals=1),
+            f"until {NUMBER} (Pending) is verified: put a key that works",
+        ),
     ],
     ids=["the first that can", "one that refuses the key", "one that refused it"],
 )
