@@ -9,6 +9,7 @@ from bek_operator.controller.endpoint_reconciler import EndpointClient
 from bek_operator.controller.informer import Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.manager import Manager, Ports
+from bek_operator.controller.status_writer import EventPoster
 from bek_operator.controller.workqueue import Limits
 from bek_operator.crd.types import ObjectKey
 from bek_operator.keys.derivation import Derivation
@@ -36,6 +37,7 @@ class World:
 
     Attributes:
         backend: Calls the numbers' APIs; `phones`, unless replaced before the operator starts.
+        poster: Posts events; `events`, unless replaced likewise.
         flows: The Flow endpoint that objects can name; it holds the first key. `endpoints` sends the pings to it.
         limits: How many numbers of one limiter key are worked on at once, likewise.
         derive: Derives the keys of encrypted private keys.
@@ -53,6 +55,7 @@ class World:
         self.objects = FakeObjects()
         self.secrets = FakeSecrets()
         self.events = FakeEvents()
+        self.poster: EventPoster = self.events
         self.phones = FakePhones()
         self._numbers_at_once = numbers_at_once
         self._most_numbers = most_numbers
@@ -90,7 +93,7 @@ class World:
         ports = Ports(
             objects=self.informer,
             secrets=self.secrets,
-            events=self.events,
+            events=self.poster,
             backend=self.backend,
             endpoints=self.endpoints,
             limits=self.limits,
