@@ -10,6 +10,7 @@ from bek_operator.controller.endpoint_reconciler import EndpointClient
 from bek_operator.controller.informer import Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.manager import Manager, Ports
+from bek_operator.controller.status_writer import EventPoster
 from bek_operator.controller.workqueue import Limits
 from bek_operator.crd.types import ObjectKey
 from bek_operator.keys.derivation import Derivation
@@ -37,18 +38,28 @@ class World:
 
     Attributes:
         backend: Calls the numbers' APIs; `phones`, unless replaced before the operator starts.
+        poster: Posts events; `events`, unless replaced likewise.
         flows: The Flow endpoint that objects can name; it holds the first key. `endpoints` sends the pings to it.
         limits: How many numbers of one limiter key are worked on at once, likewise.
         derive: Derives the keys of encrypted private keys.
         instruments: Measure the work; by default not at all.
     """
 
-    def __init__(self, *, numbers_at_once: int = 50, per_host: int = 8, watch_secrets: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        numbers_at_once: int = 50,
+        per_host: int = 8,
+        watch_secrets: bool = True,
+        most_numbers: int = 10_000,
+    ) -> None:
         self.objects = FakeObjects()
         self.secrets = FakeSecrets()
         self.events = FakeEvents()
+        self.poster: EventPoster = self.events
         self.phones = FakePhones()
         self._numbers_at_once = numbers_at_once
+        self._most_numbers = most_numbers
         self.backend: Backend[Endpoint] = self.phones
         self.flows = FlowsEndpointCore(keys.rsa(), clock=now)
         self.endpoints: EndpointClient = FlowEndpointClient(DirectClient(self.flows))
@@ -56,7 +67,7 @@ class World:
         self.instruments: Instruments = NoInstruments()
         self.derive: Deriver = derive_at_once
         self._watch_secrets = watch_secrets
-        self.informer = Informer(self.objects)
+        self.informer = Informer(self.objects, self._most_numbers)
         self._managing: asyncio.Task[None]
         self.secrets.put_key(keys.rsa())
         self.secrets.put_credentials("first")
@@ -64,7 +75,7 @@ class World:
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[Manager]:
         """Run an operator inside the block: an informer, and a manager that can be stopped and followed by another."""
-        self.informer = Informer(self.objects)
+        self.informer = Informer(self.objects, self._most_numbers)
         heard = [self.informer.on_secret_event] if self._watch_secrets else []
         self.secrets.event_handlers += heard
         informing = [asyncio.create_task(one) for one in (self.informer.run(), self._watch())]
@@ -93,7 +104,7 @@ class World:
         ports = Ports(
             objects=self.informer,
             secrets=self.secrets,
-            events=self.events,
+            events=self.poster,
             backend=self.backend,
             endpoints=self.endpoints,
             limits=self.limits,

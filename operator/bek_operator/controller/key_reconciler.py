@@ -167,7 +167,7 @@ class KeyReconciler:
         if state.secrets.missing_since is not None:
             return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
         if isinstance(spec, InvalidSpec):
-            return Blocked(ObjectReason.INVALID_SPEC, spec.message)
+            return Blocked(spec.reason, spec.message)
         content = secrets[spec.key.secret]
         if isinstance(content, Missing):
             return Blocked(ObjectReason.SECRET_NOT_FOUND, f"Secret {spec.key.secret} {content}")
