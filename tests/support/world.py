@@ -96,7 +96,8 @@ class World:
     def beside(self) -> "World":
         """Return a world of the same objects, Secrets and numbers, for another operator at the same time."""
         other = copy(self)
-        other.events, other.informer = FakeEvents(), Informer(self.objects)
+        other.poster = other.events = FakeEvents()
+        other.informer = Informer(self.objects, self._most_numbers)
         return other
 
     def start_manager(self) -> Manager:
