@@ -105,7 +105,7 @@ async def _work(settings: Settings, limits: Limits, restore_signals: Callable[[]
         stack.push_async_callback(backends.close)
         leader_client = LeaderClient(client, leadership.is_leader)
         objects = Objects(leader_client, settings.namespaces, settings.watch_label_selector)
-        informer = Informer(objects)
+        informer = Informer(objects, settings.max_numbers_per_namespace)
         ports = Ports(
             objects=informer,
             secrets=SecretReader(client),

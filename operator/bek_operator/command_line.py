@@ -36,6 +36,7 @@ _VALUE_FLAGS = {
     "cloud-proxy": "proxy for calls to the Cloud API and to providers (default: HTTPS_PROXY)",
     "concurrency": "phone numbers processed at once (default: 50)",
     "concurrency-per-host": "phone numbers processed at once on one On-Premises host (default: 8)",
+    "max-numbers-per-namespace": "phone numbers of one namespace that are served (default: 10000)",
     "watch-secrets": "on or off: whether Secrets are watched (default: on)",
     "secret-selector": "label selector that narrows the watch on Secrets (default: none)",
     "leader-elect": "on or off: whether several replicas elect one that works (default: on in a pod, off elsewhere)",

@@ -54,6 +54,7 @@ class Settings:
         cloud_proxy: Proxy for calls to the Cloud API and to providers.
         concurrency: Phone numbers processed at once.
         concurrency_per_host: The same for one API host.
+        max_numbers_per_namespace: Phone numbers of one namespace that are served; objects beyond that are not.
         watch_secrets: Whether Secrets are watched; otherwise a change is found at the next resync.
         secret_selector: Label selector of that watch; empty for every Secret. The API server checks it.
         lease: The Lease by which the replicas elect a leader; `None` for a process that is the only one.
@@ -71,6 +72,7 @@ class Settings:
     cloud_proxy: Proxy | None = None
     concurrency: int = 50
     concurrency_per_host: int = 8
+    max_numbers_per_namespace: int = 10_000
     watch_secrets: bool = True
     secret_selector: str = ""
     lease: LeaseName | None = None
@@ -93,6 +95,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
     watch_label_selector = reader.text("watch-label-selector", "")
     concurrency = reader.count("concurrency", 50, 1000)
     concurrency_per_host = reader.count("concurrency-per-host", 8, 1000)
+    max_numbers_per_namespace = reader.count("max-numbers-per-namespace", 10_000, 10_000_000)
     watch_secrets = reader.choice("watch-secrets", "on", ("on", "off")) == "on"
     secret_selector = reader.text("secret-selector", "")
     lease = reader.lease(in_pod=in_pod)
@@ -118,6 +121,7 @@ def read_settings(given: Mapping[str, str | Sequence[str] | None], *, in_pod: bo
         cloud_proxy=cloud_proxy,
         concurrency=concurrency,
         concurrency_per_host=concurrency_per_host,
+        max_numbers_per_namespace=max_numbers_per_namespace,
         watch_secrets=watch_secrets,
         secret_selector=secret_selector,
         lease=lease,

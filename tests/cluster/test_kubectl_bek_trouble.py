@@ -125,7 +125,13 @@ def trouble(
         installed.kubectl("apply", "--filename=-", stdin=json.dumps(body))
     ca_bundle = installed.folder / "cloud-ca.crt"
     ca_bundle.write_text(cloud.certificate.authority, encoding="ascii")
-    flags = ["--allow-host=127.0.0.1:*", f"--cloud-url={cloud.url}", f"--cloud-ca={ca_bundle}"]
+    flags = [
+        "--allow-host=127.0.0.1:*",
+        f"--cloud-url={cloud.url}",
+        f"--cloud-ca={ca_bundle}",
+        "--leader-elect=on",
+        f"--lease-namespace={namespace}",
+    ]
     with (
         OnPremises(numbers(8)) as simulator,
         FlowsEndpoint(OLD) as endpoint,
@@ -145,10 +151,11 @@ def account(installed: ApiServer, namespace: str) -> list[Mapping[str, Any]]:
     for rule in role["rules"]:
         if rule["resources"] == ["secrets"]:
             rule["verbs"] = ["list", "watch"]
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]}
     some = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": READABLE, "verbs": ["get"]}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "operator", "namespace": namespace}},
-        {**role, "metadata": {"name": namespace}, "rules": [*role["rules"], some]},
+        {**role, "metadata": {"name": namespace}, "rules": [*role["rules"], leases, some]},
         {
             "apiVersion": f"{kind}/v1",
             "kind": "ClusterRoleBinding",
@@ -254,11 +261,20 @@ def test_a_rollout_that_waits(trouble: Trouble) -> None:
 
 
 def test_an_operator_that_is_down(trouble: Trouble) -> None:
-    """`check --wait` says so, and from then on `status`; of a new object it says so at once."""
+    """`check --wait` says so, and from then on `status`; at once of a new object, and to who can list Leases."""
+    before = trouble.bek("status", "older")
     trouble.scene.operator.stop()
+    after = trouble.bek("status", "older")
     trouble.scene.apply(trouble.on_premises("new", 7))
     checked = trouble.bek("check", "older", "--wait", "--timeout=2")
 
+    assert (before.returncode, before.stderr) == (0, "")
+    assert (after.returncode, after.stdout.splitlines()[0]) == (0, before.stdout.splitlines()[0])
+    assert re.fullmatch(
+        f"warning: the operator's Lease {trouble.scene.namespace}/bek-operator was renewed [0-9]+s ago last, and nobody"
+        f" holds it; {RUNS}\n",
+        after.stderr,
+    )
     assert (checked.returncode, checked.stderr) == (2, f"error: the operator has not answered within 2 s; {RUNS}\n")
     assert trouble.status("older")[1] == (
         "A check was requested, and the operator has not finished it yet: what follows may be out of date."

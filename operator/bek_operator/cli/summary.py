@@ -13,7 +13,9 @@ from bek_operator.numbers.backoff import next_of_any_key, next_publish
 
 SEE_WHETHER_IT_RUNS = "see whether it runs: kubectl get pods -A -l app.kubernetes.io/name=bek-operator"
 
-_NEVER_CHECKED = frozenset({ObjectReason.INVALID_KEY, ObjectReason.INVALID_SPEC, ObjectReason.SECRET_NOT_FOUND})
+_NEVER_CHECKED = frozenset(
+    {ObjectReason.INVALID_KEY, ObjectReason.INVALID_SPEC, ObjectReason.SECRET_NOT_FOUND, ObjectReason.TOO_MANY_NUMBERS}
+)
 """Reasons of objects whose numbers are not checked."""
 
 _HELD_BACK = frozenset({Reason.CONTENDED, Reason.SIGNATURE_MISMATCH, Reason.KEY_CHANGES_TOO_OFTEN})

@@ -16,6 +16,7 @@ from bek_operator.cluster.client import validating
 from bek_operator.cluster.errors import ClusterError, Conflict, InvalidSelector, NotFound
 from bek_operator.cluster.objects import KIND, NOT_INSTALLED
 from bek_operator.cluster.versions import is_newer
+from bek_operator.controller.quota import Quota
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status
 from bek_operator.crd.types import ObjectKey
@@ -57,11 +58,18 @@ class Listener(Protocol):
 
 
 class Informer:
-    """Holds the objects; `synced` is set once all of them are known."""
+    """Holds the objects; `synced` is set once all of them are known.
 
-    def __init__(self, client: ObjectClient) -> None:
+    Args:
+        client: Has them.
+        most: How many phone numbers of a namespace are held; of an object beyond that spec and rows are left out.
+    """
+
+    def __init__(self, client: ObjectClient, most: int) -> None:
         self.synced = asyncio.Event()
         self._client = client
+        self._most = most
+        self._quota = Quota(most)
         self._objects: dict[ObjectKey, BusinessEncryptionKey] = {}
         self._to_read: set[ObjectKey] = set()
         self._held_back: dict[ObjectKey, dict[str, _Event]] = {}
@@ -144,6 +152,7 @@ class Informer:
         while True:
             try:
                 self._objects.clear()
+                self._quota = Quota(self._most)
                 async for resource in self._client.list():
                     self._put(resource.ref, resource)
             except NotFound:
@@ -211,13 +220,18 @@ class Informer:
         ref = resource.ref
         with self._holding_back(ref):
             try:
-                version = await self._client.write_status(resource, status)
+                version = await self._client.write_status(resource, await self._with_rows(resource, status))
             except (Conflict, NotFound):
                 self._to_read.add(ref)
                 raise
             written = replace(resource, version=version, status=status)
             self._put(ref, written)
         return written
+
+    async def _with_rows(self, resource: BusinessEncryptionKey, status: Status) -> Status:
+        """Return a status with the rows that the API server has, if they are not held: they limit publishes."""
+        current = await self._client.read(*resource.ref) if resource.is_over_quota else None
+        return replace(status, rows=current.status.rows) if current else status
 
     @contextmanager
     def _holding_back(self, ref: ObjectKey) -> Iterator[None]:
@@ -257,8 +271,18 @@ class Informer:
     def _put(self, ref: ObjectKey, resource: BusinessEncryptionKey | None) -> None:
         if resource is None or resource.deleted:
             self._objects.pop(ref, None)
+            changed = self._quota.drop(ref)
         else:
-            self._objects[ref] = resource
+            # One that is held without its numbers has been counted.
+            changed = frozenset() if resource.is_over_quota else self._quota.update(resource)
+            is_held = resource.is_over_quota or self._quota.serves(ref)
+            self._objects[ref] = resource if is_held else resource.over_quota(self._most)
+        for other in changed & self._objects.keys():
+            if self._quota.serves(other):
+                self._mark_to_read(other)
+            else:
+                self._objects[other] = self._objects[other].over_quota(self._most)
+                self._notify(other)
 
     def _mark_to_read(self, ref: ObjectKey) -> None:
         self._to_read.add(ref)

@@ -7,11 +7,12 @@ gets an `InvalidSpec`, which names the field.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bek_operator.crd.fields import Fields, Malformed, typed
-from bek_operator.crd.status import Status, read_status
+from bek_operator.crd.reasons import ObjectReason
+from bek_operator.crd.status import Rows, Status, read_status
 from bek_operator.crd.types import (
     Api,
     CloudApi,
@@ -64,6 +65,20 @@ class BusinessEncryptionKey:
     spec: Spec | InvalidSpec
     status: Status = field(repr=False)
     deleted: bool = False
+
+    @property
+    def is_over_quota(self) -> bool:
+        """Return whether its namespace has too many numbers, so that little more than its name is held."""
+        return isinstance(self.spec, InvalidSpec) and self.spec.reason is ObjectReason.TOO_MANY_NUMBERS
+
+    def over_quota(self, most: int) -> "BusinessEncryptionKey":
+        """Return what is held of an object beyond the quota of so many numbers for each namespace."""
+        spec = InvalidSpec(
+            f"with this object the namespace has more than {most} phone numbers; remove some, or ask whoever runs the "
+            "operator to raise --max-numbers-per-namespace",
+            ObjectReason.TOO_MANY_NUMBERS,
+        )
+        return replace(self, spec=spec, status=replace(self.status, rows=Rows()))
 
 
 def parse_object(body: Mapping[str, Any]) -> BusinessEncryptionKey:

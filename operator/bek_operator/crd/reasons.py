@@ -65,6 +65,7 @@ class ObjectReason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
     INVALID_KEY = "InvalidKey"
     INVALID_SPEC = "InvalidSpec"
+    TOO_MANY_NUMBERS = "TooManyNumbers"
 
 
 class EndpointReason(StrEnum):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from bek_operator.crd.reasons import ObjectReason
+
 
 class SignatureStatus(StrEnum):
     """The signature status as the API reports it."""
@@ -15,9 +17,10 @@ class SignatureStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InvalidSpec:
-    """Why this version cannot use the object's spec; the message names the field."""
+    """Why the object's spec is not used; the message names the field, or what to do."""
 
     message: str
+    reason: ObjectReason = ObjectReason.INVALID_SPEC
 
 
 class ObjectKey(NamedTuple):

@@ -59,7 +59,7 @@ def status_of(
     shown = endpoint.shown if endpoint else None
     if isinstance(spec, InvalidSpec):
         rows, shown = list(before.rows.values()), before.endpoint
-        summary = _blocked(Blocked(ObjectReason.INVALID_SPEC, spec.message))
+        summary = _blocked(Blocked(spec.reason, spec.message))
     elif isinstance(key, Blocked):
         rows = [before.rows.get(number.number) or _unknown(number) for number in spec.numbers]
         shown = before.endpoint if spec.flows_endpoint else None
@@ -74,14 +74,18 @@ def status_of(
         done = done and not (endpoint and endpoint.is_unfinished)
         started = found[0].target.request if found else started
         handled = resource.request if resource.request and done else handled
+    desired, signed = len(rows), sum(row.reason is Reason.SIGNED for row in rows)
+    if isinstance(spec, InvalidSpec):
+        # Rows that are not held are counted as they were.
+        desired, signed = before.desired, before.signed
     return Status(
         generation=resource.generation,
         conditions=_conditions(
             resource, summary, shown, now, known=isinstance(spec, Spec) and isinstance(key, PublicKey)
         ),
         rows=Rows(rows),
-        desired=len(rows),
-        signed=sum(row.reason is Reason.SIGNED for row in rows),
+        desired=desired,
+        signed=signed,
         fingerprint=fingerprint,
         key_id=key_id(fingerprint) if fingerprint else None,
         request=handled,

@@ -78,7 +78,7 @@ class Scene:
     def __init__(self) -> None:
         self.server = Server()
         self.server.create()
-        self.informer = Informer(self.server)
+        self.informer = Informer(self.server, 10_000)
         self.heard = Heard()
 
     @property

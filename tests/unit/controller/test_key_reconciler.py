@@ -42,7 +42,7 @@ class Bench:
         self.secrets.put_credentials("first")
         self.limits = FakeLimits(8)
         self.store = Store()
-        self.informer = Informer(self.objects)
+        self.informer = Informer(self.objects, 10_000)
         self.objects.event_handlers = [self.informer.on_event]
         self.objects.show_all()
         self.is_broken: Callable[[], bool] = lambda: False

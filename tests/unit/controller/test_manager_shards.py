@@ -47,7 +47,7 @@ class Selection:
         self._shown: set[ObjectKey] = set()
         self.lag = 0.0
         self.writes: list[ObjectKey] = []
-        self.informer = Informer(self)
+        self.informer = Informer(self, 10_000)
 
     def on_event(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Hand on an event of an object that is, or was, in the selection, as the API server's watch does."""

@@ -3,6 +3,7 @@
 import asyncio
 
 from bek_operator.cluster.errors import Forbidden, NotFound
+from bek_operator.cluster.events import Events
 from bek_operator.crd.reasons import Reason
 from bek_operator.numbers.answers import Failure, Pace, Retry
 from support import keys
@@ -259,3 +260,36 @@ async def test_a_status_that_cannot_be_written_is_tried_less_and_less_often() ->
         assert 8 <= world.objects.refused - before <= 16
         world.objects.refusal = None
         await world.until_ready(ref, seconds=80)
+
+
+class HangingEvents:
+    """An API server that accepts no event, and counts the requests that wait for it."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+
+    async def request(self, method: str, path: str, **_: object) -> dict[str, object]:
+        """Never answer."""
+        assert (method, path) == ("POST", f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events")
+        self.waiting += 1
+        await asyncio.Event().wait()
+        return {}
+
+
+@virtual_time
+async def test_statuses_are_written_while_no_event_is_accepted() -> None:
+    """Events wait beside, a few requests at a time, and no status waits for one of them: not the next of an object."""
+    world = World()
+    server = HangingEvents()
+    events = Events(server, "operator-0")
+    world.poster = events
+    refs = [world.objects.create(f"flows-{index}", spec_body([number(index)])) for index in range(100)]
+    async with world.operator():
+        for ref in refs:
+            await world.until_ready(ref, 10)
+        assert server.waiting == 2
+        world.secrets.put_key(keys.rsa("second"))
+        for ref in refs:
+            await world.until_signed_with(ref, keys.rsa("second"), 10)
+        assert server.waiting == 2
+        assert events.waiting >= 200

@@ -1,0 +1,108 @@
+"""The quota of phone numbers of each namespace: its oldest objects are served, as far as their numbers fit.
+
+What is held of a number takes memory, whether it is called or not, and all namespaces share that of one process.
+"""
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from bek_operator.crd.parse import BusinessEncryptionKey
+from bek_operator.crd.types import ObjectKey, Spec
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Claim:
+    """An object's claim to so many numbers; the older claim is the smaller one."""
+
+    created: float
+    ref: ObjectKey
+    uid: str
+    numbers: int = field(compare=False)
+
+
+class Quota:
+    """Which objects are served; each change returns the other objects for which that is different now."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._claims: dict[ObjectKey, _Claim] = {}
+        self._namespaces: dict[str, _Namespace] = {}
+
+    def serves(self, ref: ObjectKey) -> bool:
+        """Return whether an object is served; one that is not known is not."""
+        claim = self._claims.get(ref)
+        return claim is not None and self._namespaces[ref.namespace].serves(claim)
+
+    def update(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
+        """Record how many numbers an object has."""
+        ref, spec = resource.ref, resource.spec
+        # One that cannot be read is no reason to keep others from being served, but takes memory.
+        count = len(spec.numbers) if isinstance(spec, Spec) else 1
+        claim, known = _Claim(resource.created, ref, resource.uid, count), self._claims.get(ref)
+        if known == claim and known.numbers == count:
+            return frozenset()
+        changed = self._remove(ref)
+        self._claims[ref] = claim
+        changed ^= self._namespaces.setdefault(ref.namespace, _Namespace(self._most)).add(claim)
+        return frozenset(changed - {ref})
+
+    def drop(self, ref: ObjectKey) -> frozenset[ObjectKey]:
+        """Forget an object."""
+        return frozenset(self._remove(ref) - {ref})
+
+    def _remove(self, ref: ObjectKey) -> set[ObjectKey]:
+        claim = self._claims.pop(ref, None)
+        if claim is None:
+            return set()
+        namespace = self._namespaces[ref.namespace]
+        changed = namespace.remove(claim)
+        if namespace.is_empty:
+            del self._namespaces[ref.namespace]
+        return changed
+
+
+class _Namespace:
+    """The claims of a namespace from the oldest on: first those that are served, then those beyond the quota."""
+
+    def __init__(self, most: int) -> None:
+        self._room = most
+        self._served: list[_Claim] = []
+        self._beyond: list[_Claim] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._served and not self._beyond
+
+    def serves(self, claim: _Claim) -> bool:
+        return not self._beyond or claim < self._beyond[0]
+
+    def add(self, claim: _Claim) -> set[ObjectKey]:
+        if self.serves(claim):
+            insort(self._served, claim)
+            self._room -= claim.numbers
+        else:
+            insort(self._beyond, claim)
+        return self._balance()
+
+    def remove(self, claim: _Claim) -> set[ObjectKey]:
+        if self.serves(claim):
+            del self._served[bisect_left(self._served, claim)]
+            self._room += claim.numbers
+        else:
+            del self._beyond[bisect_left(self._beyond, claim)]
+        return self._balance()
+
+    def _balance(self) -> set[ObjectKey]:
+        """Move the boundary to where the room ends; return the objects that it has passed."""
+        passed = set[ObjectKey]()
+        while self._room < 0:
+            youngest = self._served.pop()
+            self._room += youngest.numbers
+            self._beyond.insert(0, youngest)
+            passed.add(youngest.ref)
+        while self._beyond and self._beyond[0].numbers <= self._room:
+            oldest = self._beyond.pop(0)
+            self._room -= oldest.numbers
+            self._served.append(oldest)
+            passed.add(oldest.ref)
+        return passed

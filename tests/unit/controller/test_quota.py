@@ -1,0 +1,52 @@
+"""The quota of numbers: after any changes the oldest objects are served, as far as their numbers fit."""
+
+import random
+from dataclasses import replace
+from itertools import accumulate
+
+from bek_operator.controller.quota import Quota
+from bek_operator.crd.parse import BusinessEncryptionKey
+from bek_operator.crd.types import ObjectKey, Spec
+from support.builders import resource, spec_body
+from support.fakes import numbers
+
+MOST = 10
+
+
+def served(known: dict[ObjectKey, BusinessEncryptionKey], namespace: str) -> set[ObjectKey]:
+    """Return what is to be served, counted from the beginning."""
+    ordered = sorted(
+        (one for one in known.values() if one.ref.namespace == namespace), key=lambda one: (one.created, one.ref)
+    )
+    sums = accumulate(len(one.spec.numbers) for one in ordered if isinstance(one.spec, Spec))
+    return {one.ref for one, total in zip(ordered, sums, strict=True) if total <= MOST}
+
+
+def test_the_oldest_objects_are_served_as_far_as_their_numbers_fit() -> None:
+    """Whatever comes, changes and goes; every object for which that is different now is returned, and no other."""
+    dice = random.Random(15)  # noqa: S311 - a test that can be repeated
+    shapes = [resource(spec_body(numbers(count))) for count in range(1, 7)]
+    quota, known = Quota(MOST), dict[ObjectKey, BusinessEncryptionKey]()
+    passed = 0
+    for _ in range(3000):
+        before = {ref: quota.serves(ref) for ref in known}
+        ref = ObjectKey(dice.choice("ab"), f"object-{dice.randrange(9)}")
+        if dice.random() < 0.3:
+            known.pop(ref, None)
+            changed = quota.drop(ref)
+        else:
+            shape = dice.choice(shapes)
+            known[ref] = replace(shape, ref=ref, uid=f"uid-{dice.randrange(2)}", created=float(dice.randrange(4)))
+            changed = quota.update(known[ref])
+        assert {one for one in known if quota.serves(one)} == served(known, "a") | served(known, "b")
+        assert changed == {one for one in known if one != ref and before.get(one) is not quota.serves(one)}
+        passed += len(changed)
+    assert passed > 1000
+
+
+def test_an_object_that_cannot_be_read_counts_as_one_number() -> None:
+    """It takes memory, too."""
+    quota = Quota(2)
+    for name in ("a", "b", "c"):
+        quota.update(replace(resource({"phoneNumbers": 5}), ref=ObjectKey("messaging", name), uid=name))
+    assert [quota.serves(ObjectKey("messaging", name)) for name in ("a", "b", "c")] == [True, True, False]
