@@ -202,6 +202,12 @@ def costly_ratio(results: Raw) -> float:
     return during / before
 
 
+def _user_status(results: Raw) -> Measured:
+    runs = results["status"]["runs"]
+    found, cpu = figure(runs, "wall"), figure(runs, "cpu")
+    return f"{found.shown(unit=' s')}; {cpu.median:.2f} s of CPU", found.median < 2.0
+
+
 _BARS: Final[Mapping[tuple[str, str], Callable[[Raw], Measured]]] = {
     ("rotation of 1,000 Cloud numbers, 50 at once; baseline = 1", "at most 1.3"): _rotation("cloud-1000", 1.3),
     ("the same, 100 at once", "at most 1.3"): _rotation("cloud-1000-at-100", 1.3),
@@ -224,5 +230,6 @@ _BARS: Final[Mapping[tuple[str, str], Callable[[Raw], Measured]]] = {
     ("a scrape of the metrics of 10,000 numbers", "under 100 ms of CPU"): _scrape,
     ("a user's edit among 10,000 due checks", "within 1 s"): _edit,
     ("1 % hang: the others, without them = 1", "at most 1.1"): _hanging,
+    ("`kubectl bek status -A` of 10,000 numbers in 100 objects", "under 2 s"): _user_status,
     ("beside costly TLS handshakes, without them = 1; probes", "at most 2; under 1 s"): _costly,
 }

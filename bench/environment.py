@@ -61,7 +61,7 @@ async def environment(*, quick: bool) -> AsyncIterator[Environment]:
     begun = time.monotonic()
     with ApiServer() as api_server:
         api_server.kubectl("apply", "--kustomize", str(DEPLOY / "default"))
-        api_server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+        api_server.wait_until_established("businessencryptionkeys.bek.dev")
         pairs = [keys.rsa(f"bench-{place}") for place in range(_KEYS)]
         phones = Phones(api_server.keeper, pairs)
         async with Cluster(api_server) as cluster:

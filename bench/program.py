@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import costly, endurance, hang, limits, rotations, startup
+from bench import costly, endurance, hang, limits, rotations, startup, status
 from bench.environment import Environment, environment
 from bench.figures import Raw
 from bench.processes import cores
@@ -22,6 +22,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "rotations": rotations.measure,
     "hang": hang.measure,
     "costly": costly.measure,
+    "status": status.measure,
     "endurance": endurance.measure,
 }
 """In order: what needs a quiet machine comes before the cluster is filled."""

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from demo.console import Console, Shell, StepFailedError, path_with
 from demo.mixed import Mixed
-from demo.play import Play
+from demo.play import Play, plugin_folder
 from demo.tour import AT_META, NAMESPACE, ON_PREMISES, PHONE_NUMBER_ID, Tour
 from support.cluster.apiserver import ApiServer, KubectlError
 from support.cluster.operator_process import OperatorProcess
+from support.cluster.plugin import install
 from support.cluster.scene import Scene
 from support.cluster.servers import ApiServerError
 from support.programs import interrupts
@@ -109,14 +110,17 @@ def flags_for(numbers: Mixed, folder: Path) -> list[str]:
 
 
 def shell_for(scene: Scene, console: Console, kubeconfig: Path) -> Shell:
-    """Return a shell with the scene's cluster only, and with our kubectl."""
+    """Return a shell with the scene's cluster only, and with our kubectl and its plugin."""
     server = scene.api_server
+    plugin = plugin_folder(scene)
+    plugin.mkdir(exist_ok=True)
+    install(plugin)
     return Shell(
         console,
         {
             **server.keeper.clean_env(),
             "KUBECONFIG": str(kubeconfig),
-            "PATH": path_with(server.binaries.kubectl.parent),
+            "PATH": path_with(plugin, server.binaries.kubectl.parent),
         },
     )
 

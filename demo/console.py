@@ -79,19 +79,19 @@ class Shell:
         self.console = console
         self._environment = dict(environment)
 
-    def run(self, line: str, *, seconds: float = 60.0, expected: str = "no error") -> str:
+    def run(self, line: str, *, seconds: float = 60.0, expected: str = "no error", status: int = 0) -> str:
         """Show a line, run it, show and return all that it prints.
 
         Raises:
-            StepFailedError: it ended with an error, or did not end in time.
+            StepFailedError: it ended with another exit status, or did not end in time.
         """
         self.console.command(line)
-        status, output = self._run(line, seconds)
+        found, output = self._run(line, seconds)
         self.console.show(output)
-        if status is None:
+        if found is None:
             raise StepFailedError(f"{expected} within {seconds:g} s, of: {line}")
-        if status:
-            raise StepFailedError(f"{expected}, not exit status {status}, of: {line}")
+        if found != status:
+            raise StepFailedError(f"{expected}, not exit status {found}, of: {line}")
         return output
 
     def _run(self, line: str, seconds: float) -> tuple[int | None, str]:
@@ -120,6 +120,6 @@ class Shell:
         return process.returncode, output
 
 
-def path_with(folder: Path) -> str:
-    """Return this process's PATH with a folder before all others."""
-    return f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+def path_with(*folders: Path) -> str:
+    """Return this process's PATH with folders before all others."""
+    return os.pathsep.join((*map(str, folders), os.environ.get("PATH", os.defpath)))

@@ -13,7 +13,7 @@ from support.cluster.scene import Scene
 _COMMAND_SECONDS = 20.0
 
 _ELSEWHERE = f"""\
-  kubectl get bek -w                # leave it open, then use the commands below
+  kubectl bek status --watch        # leave it open, then use the commands below
   kubectl describe bek flows
   kubectl explain bek.spec
   {CHECK_NOW}    # check every number now
@@ -52,6 +52,7 @@ class Play:
         self._console.say("All of it stays up until you press Ctrl-C. In another terminal:")
         self._console.show(f"\n  export KUBECONFIG={self._kubeconfig}")
         kubectl = self._scene.api_server.binaries.kubectl
+        self._console.show(f"  export PATH={plugin_folder(self._scene)}:$PATH   # kubectl bek")
         if is_missing(kubectl):
             self._console.show(f"  export PATH={kubectl.parent}:$PATH   # no other kubectl was found on your PATH")
         self._console.show(f"\n{_ELSEWHERE}\n  tail -f {self._scene.operator.log}")
@@ -116,6 +117,11 @@ class Play:
 
     def _show_numbers(self) -> None:
         self._console.aside(str(self._numbers))
+
+
+def plugin_folder(scene: Scene) -> Path:
+    """Return the folder with the programs of `kubectl bek`."""
+    return scene.api_server.folder / "plugin"
 
 
 def is_missing(kubectl: Path) -> bool:

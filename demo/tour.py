@@ -24,14 +24,13 @@ NEW_KEY = f"""\
 openssl genrsa 2048 |
     kubectl create secret generic {KEY_SECRET} --from-file=private.pem=/dev/stdin --dry-run=client -o yaml |
     kubectl apply -f -"""
-GET, GET_WIDE = "kubectl get bek", "kubectl get bek -o wide"
+GET, GET_WIDE, STATUS = "kubectl get bek", "kubectl get bek -o wide", "kubectl bek status"
+UNHEALTHY = f"{STATUS} --unhealthy"
+NOT_WELL = 1
+"""The exit status of `kubectl bek status` when something is wrong."""
+
 CHECK_NOW = 'kubectl annotate bek flows --overwrite bek.dev/requested-at="$(date)"'
 EVENTS = "kubectl events --for bek/flows"
-ROWS = (
-    "kubectl get bek flows -o jsonpath='"
-    r'{range .status.phoneNumbers[*]}{.phoneNumber}{"\t"}{.reason}{"\t"}{.message}{"\n"}{end}'
-    "'"
-)
 
 
 class Tour:
@@ -141,7 +140,7 @@ class Tour:
         key = self._key()
         self._wait_for(lambda: self._endpoint() == "EndpointLacksKey", "the endpoint lacks the new key")
         self._shell_shows(GET, "False", "EndpointLacksKey")
-        self._shell_shows(ROWS, "WaitingForEndpoint", "421")
+        self._shell_shows(UNHEALTHY, "WaitingForEndpoint", "421", status=NOT_WELL)
         if not self._numbers.all_hold(before.public):
             raise StepFailedError("the old key on every number")
         self._console.say("Every number keeps the old key, so no Flow is broken. Now the endpoint gets the new one:")
@@ -174,7 +173,7 @@ class Tour:
         )
         self._console.say("The other two do not wait for it, and the status names the cause:")
         self._shell_shows(GET_WIDE, "False", "2/3", "Unreachable")
-        self._shell_shows(ROWS, "Unreachable")
+        self._shell_shows(UNHEALTHY, down, "Unreachable", status=NOT_WELL)
         self._show_numbers()
         self._numbers.start(down)
         self._console.say("The pod comes back. The operator has been retrying, so nothing else is necessary.")
@@ -209,6 +208,8 @@ class Tour:
         self._show_numbers()
         self._console.say("The object's events show all of it:")
         self._shell_shows(EVENTS, "StaleSignature", "Published", "Unreachable")
+        self._console.say("And kubectl bek, the plugin for kubectl, shows the object with every number:")
+        self._shell_shows(STATUS, *self._numbers.numbers, "3/3 signed")
 
     def _patch(self, spec: Mapping[str, object]) -> None:
         self._shell.run(f"kubectl patch bek flows --type=merge -p '{json.dumps({'spec': spec})}'")
@@ -217,8 +218,8 @@ class Tour:
         """Return the endpoint's reason in the status."""
         return str(self._scene.get().get("status", {}).get("flowsEndpoint", {}).get("reason", ""))
 
-    def _shell_shows(self, line: str, *expected: str) -> None:
-        output = self._shell.run(line)
+    def _shell_shows(self, line: str, *expected: str, status: int = 0) -> None:
+        output = self._shell.run(line, status=status)
         missing = [word for word in expected if word not in output]
         if missing:
             raise StepFailedError(f"{' and '.join(missing)} in what this prints: {line}")

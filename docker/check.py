@@ -5,6 +5,7 @@ Nothing outside is called: the API server that it is given refuses connections.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bek_operator.controller.derivations import derive_in_child
+from bek_operator.keys.derivation import Derivation
 from docker.drop_unused import import_operator
 
 PROGRAM = str(Path(sys.executable).with_name("bek-operator"))
@@ -34,6 +37,8 @@ def check(condition: bool, what: str) -> None:  # noqa: FBT001 - as an assertion
 def main() -> None:
     """Check it."""
     import_operator()
+    derivation = Derivation(scheme="scrypt", costs=(2**16, 8, 1), size=32, salt=bytes(8), passphrase=b"none")
+    check(asyncio.run(derive_in_child(derivation)) == derivation.run(), "no key is derived in a child process")
     refused = subprocess.run([PROGRAM, "--concurrency=none"], capture_output=True, text=True, check=False)
     check(refused.returncode == USAGE_ERROR and "concurrency" in refused.stderr, f"a wrong setting: {refused.stderr}")
     with tempfile.TemporaryDirectory() as folder:

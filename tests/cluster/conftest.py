@@ -15,6 +15,7 @@ from support.cluster.operator_process import OperatorProcess
 from support.cluster.plugin import Plugin
 from support.cluster.scene import Scene
 from support.cluster.tcp_proxy import TcpProxy
+from support.cluster.tenants import Tenants
 from support.programs.binaries import MissingBinaryError, PrometheusBinaries, ensure, ensure_prometheus
 from support.programs.gobuild import BuildError
 from support.simulators.business import Business
@@ -77,7 +78,7 @@ def namespace(api_server: ApiServer, request: pytest.FixtureRequest) -> Iterator
 def installed(api_server: ApiServer) -> ApiServer:
     """Provide the API server with what `kubectl apply -k deploy/default` installs."""
     api_server.kubectl("apply", "--kustomize", str(DEPLOY / "default"))
-    api_server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+    api_server.wait_until_established("businessencryptionkeys.bek.dev")
     return api_server
 
 
@@ -164,6 +165,18 @@ def networked(
     """Provide a namespace with an operator of its own, behind that way."""
     with OperatorProcess(installed, BEHIND_A_NETWORK, name="networked", server=network.url) as operator:
         yield NetworkedScene(installed, namespace, simulator, operator, network)
+
+
+@pytest.fixture
+def tenants(
+    installed: ApiServer,
+    namespace: str,
+    simulator: OnPremises,
+    no_operator: None,  # noqa: ARG001 - nobody else leads
+) -> Iterator[Tenants]:
+    """Provide an operator with the settings of its Deployment, an attacker's namespace, and another tenant."""
+    with Tenants(installed, namespace, simulator) as tenants:
+        yield tenants
 
 
 @pytest.fixture

@@ -102,6 +102,6 @@ def defined(server: ApiServer, file: Path) -> Iterator[None]:
     """
     server.kubectl("apply", f"--filename={file}")
     names = [one["metadata"]["name"] for one in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
-    server.kubectl("wait", "--for=condition=Established", *(f"crd/{name}" for name in names))
+    server.wait_until_established(*names)
     yield
     server.kubectl("delete", f"--filename={file}")

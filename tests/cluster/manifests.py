@@ -123,7 +123,7 @@ def provider(name: str, url: str, key: str) -> dict[str, Any]:
 def flows_endpoint() -> dict[str, Any]:
     """Return a Flow endpoint with every field set, each as long as it may be."""
     return {
-        "url": _padded_url("https://flows.example.com/"),
+        "url": "https://flows.example.com/%20?%20".ljust(1024, "p"),
         "appSecretRef": {"name": "a" * LONGEST_NAME, "key": "k" * LONGEST_NAME},
         "tls": {
             "caSecretRef": {"name": "a" * LONGEST_NAME, "key": "k" * LONGEST_NAME},

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from bek_operator.net.url import parse_full_url
 from cluster.manifests import MOST_APIS, MOST_NUMBERS, TYPES, changed, cloud, large, on_premises, provider, small
 from support.cluster.crd import CRD_FILE, RESOURCE_PATH, install_crd
 
@@ -52,7 +53,8 @@ SERVER_NAME = "must be a DNS name in lower case, such as whatsapp-web-service"
 
 ENDPOINT = "flowsEndpoint"
 ENDPOINT_FIELD = "spec.flowsEndpoint"
-WITHOUT_SLASH = 'without "/" at its end'
+FULL_URL = "must be https://HOST, with :PORT, /PATH and then ?QUERY if needed"
+ESCAPES = 'must have two hexadecimal digits behind each "%", not those of a control character or dot, and no "//"'
 ENDPOINT_NAME = "must be a DNS name in lower case, such as flows.example.com"
 
 
@@ -385,11 +387,30 @@ REFUSED = [
         "spec.rollout.firstNumber.phoneNumber",
         "`rollout.firstNumber.phoneNumber` must be listed in `phoneNumbers`",
     ),
-    flows("a Flow endpoint without TLS", "http://flows", HTTPS),
-    flows("a Flow endpoint with a placeholder", "https://flows/{digits}", HTTPS),
-    flows("a Flow endpoint with a query", "https://flows/?x=1", HTTPS),
-    flows("a Flow endpoint with a slash too many", "https://flows/whatsapp/", WITHOUT_SLASH),
+    flows("a Flow endpoint without TLS", "http://flows", FULL_URL),
+    flows("a Flow endpoint with a placeholder", "https://flows/{digits}", FULL_URL),
+    flows("a Flow endpoint with a user", "https://me@flows/", FULL_URL),
+    flows("a Flow endpoint with a password", "https://me:secret@flows/", FULL_URL),
+    flows("a Flow endpoint with a fragment", "https://flows/whatsapp?x=1#y", FULL_URL),
+    flows("a Flow endpoint with a blank", "https://flows/whats app", FULL_URL),
+    flows("a Flow endpoint with a line break", "https://flows/whatsapp\n", FULL_URL),
+    flows("a Flow endpoint with a letter beyond ASCII", "https://flows/schlüssel", FULL_URL),
+    flows("a Flow endpoint with a query and no path", "https://flows?x=1", FULL_URL),
+    flows("a Flow endpoint with an empty query", "https://flows/?", FULL_URL),
+    flows("a Flow endpoint with an empty part of the path", "https://flows//whatsapp", ESCAPES),
+    flows("a Flow endpoint with two slashes at its end", "https://flows/whatsapp//", ESCAPES),
+    flows("a Flow endpoint with half an escape", "https://flows/a%2", ESCAPES),
+    flows("a Flow endpoint with half an escape in the query", "https://flows/?x=%", ESCAPES),
+    flows("a Flow endpoint with a percent sign", "https://flows/?x=100%&y=1", ESCAPES),
+    flows("a Flow endpoint with an escaped line break", "https://flows/a%0Ab", ESCAPES),
+    flows("a Flow endpoint with an escaped zero", "https://flows/?x=%00", ESCAPES),
+    flows("a Flow endpoint with an escaped control character", "https://flows/a%7fb", ESCAPES),
     flows("a Flow endpoint that climbs", "https://flows/../whatsapp", DOTS),
+    flows("a Flow endpoint that climbs in disguise", "https://flows/%2e%2E/whatsapp", ESCAPES),
+    flows("a Flow endpoint with a dot for a part", "https://flows/./whatsapp", DOTS),
+    flows("a Flow endpoint with a dot before the query", "https://flows/.?x=1", DOTS),
+    flows("a Flow endpoint with dots in the query", "https://flows/?x=../y", DOTS),
+    flows("a Flow endpoint that is too long", f"https://flows/{'p' * 1011}", "may not be more than 1024 bytes"),
     flows("a Flow endpoint at port 65536", "https://flows:65536", PORT),
     flows("a Flow endpoint at a number", "https://2130706433/whatsapp", HOST),
     flows("a Flow endpoint with a hyphen at the end", "https://flows-.example.com", LABELS),
@@ -474,6 +495,20 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("a URL with a part that is just not too long", {URL: f"https://{'w' * 48}{{digits}}"}),
     ("a server name of several parts", {f"{TLS}.serverName": "whatsapp-web-service.example.com"}),
     ("certificates that the system trusts", {TLS: None}),
+    *(
+        (f"a Flow endpoint at {url}", {f"{ENDPOINT}.url": url})
+        for url in (
+            "https://flows",
+            "https://flows/",
+            "https://flows:8443/whatsapp/",
+            "https://flows/whatsapp?x=1",
+            "https://flows/whatsapp/?x",
+            "https://flows/a%20b%2Fc/%C3%BC%2a",
+            "https://flows/a!$&()*+,;=:@-._~b",
+            "https://flows/invoke?api-version=2016-10-01&sp=%2Ftriggers%2Frun&sig=Ab-c_d&next=https://a//b/./?:@!$()*+,;",
+            f"https://flows/{'p' * 1010}",
+        )
+    ),
     ("a number on On-Premises that knows its id already", {f"{FIRST}.phoneNumberID": "106540352242911"}),
     ("the shortest number", {f"{FIRST}.phoneNumber": "+1234567"}),
     ("the longest number", {f"{FIRST}.phoneNumber": "+123456789012345"}),
@@ -629,6 +664,17 @@ def test_field_that_does_not_exist_is_refused(create: Callable[[Manifest], httpx
     answer = create(changed(small(), {"supsend": True}))
     assert answer.status_code == httpx.codes.BAD_REQUEST
     assert 'unknown field "spec.supsend"' in answer.json()["message"]
+
+
+def test_the_operator_takes_the_url_of_a_flow_endpoint_as_the_server_does() -> None:
+    """Neither lets through what the other refuses."""
+    field = f"{ENDPOINT}.url"
+    for case in (case for case in REFUSED if case.changes.get(field)):
+        with pytest.raises(ValueError, match=r"^must "):
+            parse_full_url(case.changes[field])
+    for _, changes in ACCEPTED:
+        if field in changes:
+            assert changes[field].removesuffix("/").endswith(parse_full_url(changes[field]).target.removesuffix("/"))
 
 
 def test_every_rule_is_tried_here() -> None:

@@ -22,6 +22,7 @@ from support import keys
 from support.cluster.apiserver import ApiServer
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.scene import Scene
+from support.documents import fences, table
 from support.simulators.business import Business
 from support.simulators.flows_endpoint import FlowsEndpoint
 from support.simulators.on_premises import OnPremises
@@ -124,6 +125,9 @@ def test_all_of_the_tour_comes_true(home: Home) -> None:
         "removed again",
     ):
         assert milestone in output
+    (shown,) = fences((ROOT / "README.md").read_text(encoding="utf-8"), "text")
+    last = output[output.rindex("$ kubectl bek status\n") :].partition("\n\n")[0]
+    assert table(last) == table(shown)
     assert "\033" not in output
     assert home.was_left_alone()
     assert home.leftovers() == []

@@ -50,6 +50,10 @@ NOT_RUN: Mapping[str, Mapping[str, str]] = {
         "docker push registry.example.com/bek-operator:0.1.0": NO_REGISTRY,
         "kubectl delete -k deploy/default": WARNED_OF,
     },
+    "docs/guides.md": {
+        "kubectl bek endpoint flows --key FILE": OWN_TEST,
+        "kubectl bek endpoint --url URL --key FILE": OWN_TEST,
+    },
     "docs/gitops.md": {
         "argocd app terminate-op": NO_TOOL,
         "flux suspend kustomization encryption-keys": NO_TOOL,
@@ -58,6 +62,9 @@ NOT_RUN: Mapping[str, Mapping[str, str]] = {
     "docs/troubleshooting.md": {
         "kubectl bek status flows --unhealthy": OWN_TEST,
         "kubectl bek check flows --wait": OWN_TEST,
+        "kubectl bek endpoint flows": OWN_TEST,
+        "kubectl bek key flows": OWN_TEST,
+        "kubectl bek key -f private.pem": OWN_TEST,
         "flux reconcile kustomization encryption-keys": NO_TOOL,
         "kubectl logs -n bek-system -l app.kubernetes.io/name=bek-operator --prefix --tail=-1": NO_KUBELET,
     },
@@ -188,8 +195,8 @@ class Place:
         (self.terminal.folder / "flows.json").write_text(json.dumps(body), encoding="utf-8")
         self.run("""
             kubectl apply -k deploy/default
-            kubectl wait --for=condition=Established crd/businessencryptionkeys.bek.dev
             kubectl create namespace messaging
+            kubectl wait --for=condition=Established crd/businessencryptionkeys.bek.dev
             kubectl create secret generic flows-key --from-file=private.pem
             kubectl create secret generic meta-token --from-literal=token="$TOKEN"
             kubectl apply -f flows.json

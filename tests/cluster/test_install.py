@@ -87,7 +87,7 @@ def test_from_the_first_install_to_the_last_delete(empty: ApiServer, simulator: 
     file.write_text(empty.kubectl("kustomize", str(BUILDS["default"])).stdout, encoding="utf-8")
     created = empty.kubectl("apply", f"--filename={file}").stdout.splitlines()
     assert [line for line in created if not line.endswith(" created")] == []
-    empty.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+    empty.wait_until_established("businessencryptionkeys.bek.dev")
     first = Installation(empty, BUILDS["default"])
     assert changed(first) == []
     before = deployed(empty)
@@ -143,7 +143,7 @@ def test_two_namespaces_have_an_operator_each(empty: ApiServer, tmp_path: Path) 
     *prepare, _, remove = documented("For one namespace", OVERLAY=folders[0])
     for command in prepare:
         empty.kubectl(*command)
-    empty.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+    empty.wait_until_established("businessencryptionkeys.bek.dev")
     for name in names:
         empty.kubectl("create", "namespace", name)
     with OnPremises(numbers(2)) as here, OnPremises(numbers(2)) as there:

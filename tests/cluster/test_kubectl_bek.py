@@ -145,6 +145,22 @@ def test_a_check_that_waits_for_its_user_fails_early(user: User) -> None:
     assert result.stdout.splitlines()[-1].startswith("InvalidKey: ")
 
 
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_it_is_shown_again_when_it_changes(user: User, *, terminal: bool) -> None:
+    """Until an interrupt, after which nothing else is written."""
+    begin(user.scene)
+    within = f"--namespace={user.scene.namespace}"
+    with user.plugin.started("status", "--watch", within, terminal=terminal) as watch:
+        watch.read_until("/flows: 3/3 signed")
+        user.scene.change(suspend=True)
+        watch.read_until(f"Secret {KEY_SECRET}, suspended")
+        watch.interrupt()
+        status = watch.wait()
+
+    assert status == 130
+    assert "Abort" not in watch.shown
+
+
 def test_suspend_and_resume(user: User) -> None:
     """What kubectl shows of it, and that a tool which applies the object is named."""
     begin(user.scene)

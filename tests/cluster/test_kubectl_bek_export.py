@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from support import keys
 from support.cluster.scene import KEY_SECRET, secret
 from support.simulators.graph_tokens import MANAGEMENT, MESSAGING, Token
+from unit.http.tunnel import tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +80,21 @@ def test_numbers_that_cannot_be_used_are_named(
     assert first.number in result.stdout
     assert odd.id not in result.stdout
     assert result.stderr == (f"skipped: a number, phone number id {odd.id}: its display_phone_number cannot be read\n")
+
+
+@pytest.mark.parametrize("by", ["--cloud-proxy", "HTTPS_PROXY"])
+async def test_through_a_proxy(
+    export: Callable[..., CompletedProcess[str]], business: Business, cloud: Cloud, token: Token, by: str
+) -> None:
+    """By a flag or the variable; the name of the Cloud API leads to the simulator only there."""
+    async with tunnel() as proxy:
+        flags, env = ([f"{by}={proxy.url}"], {}) if by.startswith("--") else ([], {by: proxy.url})
+        url = f"--cloud-url=https://graph.facebook.com:{cloud.port}"
+        result = await asyncio.to_thread(export, url, *flags, BEK_CLOUD_TOKEN=token.text, **env)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert all(one.number in result.stdout for one in business.numbers)
+    assert proxy.targets == [f"graph.facebook.com:{cloud.port}"]
 
 
 def test_what_goes_wrong(

@@ -58,6 +58,7 @@ def test_the_endpoint_gets_it_first(scene: Scene, rotate: Callable[..., Complete
     assert made.stdout.startswith(
         f"{file}: the private key of key {fingerprint[7:19]}; keep it secret\n1. Give the endp"
     )
+    assert f"   kubectl bek endpoint flows -n {scene.namespace} --key {file} --url URL\n" in made.stdout
     assert f"   kubectl bek rotate flows -n {scene.namespace} --key {file} --apply\n" in made.stdout
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert before == {"private.pem": keys.rsa().private}
@@ -67,6 +68,30 @@ def test_the_endpoint_gets_it_first(scene: Scene, rotate: Callable[..., Complete
     assert entries(scene) == {"private.pem": private, "previous-private.pem": keys.rsa().private}
     assert again.stdout == f"secret/{KEY_SECRET} unchanged: it has key {fingerprint[7:19]}\n"
     assert all("PRIVATE" not in one.stdout + one.stderr for one in (made, refused, applied, again))
+
+
+def test_a_terminal_is_asked(scene: Scene, plugin: Plugin, tmp_path: Path) -> None:
+    """Nothing is written before the answer is yes."""
+    begin(scene, keys.rsa(), {})
+    file = tmp_path / "next.pem"
+    file.write_text(keys.rsa("second").private, encoding="ascii")
+    arguments = ("rotate", "flows", "--key", str(file), "--apply", f"--namespace={scene.namespace}")
+    question = f"into the Secret {scene.namespace}/{KEY_SECRET}? The endpoint must decrypt with it already [y/N]: "
+    with plugin.started(*arguments, terminal=True) as refused:
+        refused.read_until(question)
+        refused.type("")
+        refusal = refused.wait()
+    before = entries(scene)
+    with plugin.started(*arguments, terminal=True) as answered:
+        answered.read_until(question)
+        answered.type("y")
+        status = answered.wait()
+
+    assert refusal == 2
+    assert refused.shown.endswith("error: the Secret is not changed\r\n")
+    assert before == {"private.pem": keys.rsa().private}
+    assert status == 0
+    assert entries(scene)["private.pem"] == keys.rsa("second").private
 
 
 def test_a_key_with_a_passphrase(scene: Scene, rotate: Callable[..., CompletedProcess[str]], tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_definition_that_is_deleted_is_waited_for(scene: Scene) -> None:
     scene.wait_for(lambda: "is not installed" in scene.log_text(), "it says what it waits for")
     assert not scene.operator.is_ready()
     scene.api_server.kubectl("apply", CRDS)
-    scene.api_server.kubectl("wait", "--for=condition=Established", DEFINITION)
+    scene.api_server.wait_until_established(DEFINITION.removeprefix("crd/"))
     scene.put_key(keys.rsa("second"))
     scene.apply(scene.manifest())
     scene.wait_ready()
@@ -107,11 +107,12 @@ def test_a_fresh_installation_is_watched(scene: Scene, turn: int) -> None:
     assert "restarting it" not in scene.log_text()
 
 
-def test_kubectl_bek_without_the_definition(server: ApiServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("status",), ("endpoint", "flows")], ids=lambda words: words[0])
+def test_kubectl_bek_without_the_definition(server: ApiServer, tmp_path: Path, command: tuple[str, ...]) -> None:
     """It says what to apply, here too."""
     server.kubectl("delete", CRDS, "--ignore-not-found")
 
-    result = Plugin(server, tmp_path).run("status")
+    result = Plugin(server, tmp_path).run(*command)
 
     assert (result.returncode, result.stderr) == (
         2,

@@ -56,7 +56,7 @@ def server() -> Iterator[ApiServer]:
     """Provide an API server with the example applied."""
     with ApiServer() as server:
         server.kubectl("apply", f"--kustomize={EXAMPLE}")
-        server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+        server.wait_until_established("businessencryptionkeys.bek.dev")
         yield server
 
 
@@ -209,7 +209,7 @@ def test_from_one_operator_to_shards_and_back() -> None:
         simulator = stack.enter_context(OnPremises(numbers(3)))
         pods = stack.enter_context(Pods(server))
         server.kubectl("apply", f"--kustomize={ROOT / 'deploy' / 'default'}")
-        server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+        server.wait_until_established("businessencryptionkeys.bek.dev")
         server.kubectl("create", "namespace", "messaging")
         pods.follow()
         (operator,) = pods.running.values()

@@ -60,7 +60,7 @@ class Rollout:
     def apply(self, version: Version) -> None:
         """Apply definition, roles and Deployment of a version; here nobody makes Pods of the latter."""
         self._server.kubectl("apply", "--kustomize", str(version.manifests))
-        self._server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+        self._server.wait_until_established("businessencryptionkeys.bek.dev")
 
     def leads(self) -> bool:
         """Return whether one of the running replicas was the last to write the Lease."""

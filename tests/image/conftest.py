@@ -49,5 +49,5 @@ def installed() -> Iterator[ApiServer]:
     """Provide an API server with what `kubectl apply -k deploy/default` installs."""
     with ApiServer() as server:
         server.kubectl("apply", "--kustomize", str(DEPLOY / "default"))
-        server.kubectl("wait", "--for=condition=Established", "crd/businessencryptionkeys.bek.dev")
+        server.wait_until_established("businessencryptionkeys.bek.dev")
         yield server

@@ -220,7 +220,7 @@ def test_a_definition_that_is_deleted_is_waited_for(signed: Numbers, operator: D
     user.kubectl("delete", CRDS)
     user.wait_for(lambda: not operator.leader().is_ready, "the leader says that it cannot work", 60)
     user.kubectl("apply", CRDS)
-    user.kubectl("wait", "--for=condition=Established", DEFINITION)
+    user.api_server.wait_until_established(DEFINITION.removeprefix("crd/"))
     signed.apply()
     signed.rotate(keys.rsa("second"))
 

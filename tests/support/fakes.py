@@ -8,7 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bek_operator.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, Unavailable
@@ -244,10 +244,13 @@ class FakeSecrets(_Server):
         for on_event in self.event_handlers:
             on_event(namespace, name, version)
 
-    async def read(self, namespace: str, name: str) -> SecretContent | None:
+    async def read(self, namespace: str, name: str, wanted: Mapping[str, int]) -> SecretContent | None:
         """Return a Secret."""
         self.reads.append(name)
         found = self._contents.get((namespace, name))
+        if found:
+            data = {entry: value[: wanted.get(entry, -1) + 1] for entry, value in found.data.items()}
+            found = replace(found, data=data)
         await self.answer()
         if name in self.forbidden:
             raise Forbidden("not for us")

@@ -74,13 +74,23 @@ def classic_with(cipher: str) -> str:
     return keys.openssl(*command, text=plain().private)
 
 
-def encrypted(content: bytes, iv: bytes = bytes(16)) -> str:
-    """Encrypt bytes that OpenSSL would not take for a key, as it encrypts a key; the header may name another start."""
-    key = hashlib.pbkdf2_hmac("sha256", PASSPHRASE.encode(), bytes(8), 1, 32)
+def encrypted(content: bytes, iv: bytes = bytes(16), scrypt: tuple[int, int, int] | None = None) -> str:
+    """Encrypt bytes that OpenSSL would not take for a key, as it encrypts a key; the header may name another start.
+
+    The key is derived by PBKDF2 in one round, or by scrypt with these N, r and p, also those that OpenSSL never writes.
+    """
+    salt, passphrase = bytes(8), PASSPHRASE.encode()
+    if scrypt is None:
+        key = hashlib.pbkdf2_hmac("sha256", passphrase, salt, 1, 32)
+        costs = [der.integer(1), der.sequence(der.oid(der.HMAC_SHA256), der.NULL)]
+    else:
+        n, r, p = scrypt
+        key = hashlib.scrypt(passphrase, salt=salt, n=n, r=r, p=p, maxmem=2**28, dklen=32)
+        costs = [der.integer(one) for one in scrypt]
     command = ("enc", "-aes-256-cbc", "-K", key.hex(), "-iv", bytes(16).hex())
     secret = subprocess.run(["openssl", *command], input=content, capture_output=True, check=True).stdout
-    hmac = der.sequence(der.oid(der.HMAC_SHA256), der.NULL)
-    derivation = der.sequence(der.oid(der.PBKDF2), der.sequence(der.octets(bytes(8)), der.integer(1), hmac))
+    oid = der.PBKDF2 if scrypt is None else der.SCRYPT
+    derivation = der.sequence(der.oid(oid), der.sequence(der.octets(salt), *costs))
     cipher = der.sequence(der.oid(der.AES_256), der.octets(iv))
     algorithm = der.sequence(der.oid(der.PBES2), der.sequence(derivation, cipher))
     return armored("ENCRYPTED PRIVATE KEY", der.sequence(algorithm, der.octets(secret)))

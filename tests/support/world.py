@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 
+from bek_operator.controller.derivations import Deriver
 from bek_operator.controller.endpoint_reconciler import EndpointClient
 from bek_operator.controller.informer import Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
 from bek_operator.controller.manager import Manager, Ports
 from bek_operator.controller.workqueue import Limits
 from bek_operator.crd.types import ObjectKey
+from bek_operator.keys.derivation import Derivation
 from bek_operator.numbers.endpoint import Endpoint
 from bek_operator.whatsapp.backend import Backend
 from bek_operator.whatsapp.flow_endpoint import FlowEndpointClient
@@ -20,6 +22,12 @@ from support.fakes import FakeEvents, FakeLimits, FakeObjects, FakePhones, FakeS
 from support.simulators.flows_endpoint import FlowsEndpointCore
 from support.simulators.in_process import DirectClient
 from support.virtual_time import until
+
+
+async def derive_at_once(derivation: Derivation) -> bytes:
+    """Derive a key in no time, of which a process would take some of the real one."""
+    return derivation.run()
+
 
 READY = ("True", "Succeeded")
 
@@ -31,6 +39,7 @@ class World:
         backend: Calls the numbers' APIs; `phones`, unless replaced before the operator starts.
         flows: The Flow endpoint that objects can name; it holds the first key. `endpoints` sends the pings to it.
         limits: How many numbers of one limiter key are worked on at once, likewise.
+        derive: Derives the keys of encrypted private keys.
         instruments: Measure the work; by default not at all.
     """
 
@@ -45,6 +54,7 @@ class World:
         self.endpoints: EndpointClient = FlowEndpointClient(DirectClient(self.flows))
         self.limits: Limits = FakeLimits(per_host)
         self.instruments: Instruments = NoInstruments()
+        self.derive: Deriver = derive_at_once
         self._watch_secrets = watch_secrets
         self.informer = Informer(self.objects)
         self._managing: asyncio.Task[None]
@@ -87,6 +97,7 @@ class World:
             backend=self.backend,
             endpoints=self.endpoints,
             limits=self.limits,
+            derive=self.derive,
             instruments=self.instruments,
         )
         manager = Manager(ports, egress(), self._numbers_at_once, now)

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,28 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import RenderableType
 from rich.live import Live
 
 from bek_operator.cli.diff_command import diff
+from bek_operator.cli.endpoint_command import endpoint
 from bek_operator.cli.export_command import export
-from bek_operator.cli.key_report import KeyReport, comparison, report_of
+from bek_operator.cli.key_report import comparison, opened_last, report_of, report_of_file
 from bek_operator.cli.names import object_names
 from bek_operator.cli.rotate_command import rotate
 from bek_operator.cli.running import NOT_WELL, Failed, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.status import as_data, as_tables
 from bek_operator.cli.summary import ObjectSummary, is_suspended, summary_of, worst_first
-from bek_operator.cli.tables import console
-from bek_operator.cli.waiting import progress_of
+from bek_operator.cli.tables import console, print_data, show
+from bek_operator.cli.waiting import lease_warning, progress_of, unfinished
 from bek_operator.crd.parse import REQUESTED_AT
 from bek_operator.crd.types import InvalidSpec
-from bek_operator.keys.public_key import MAX_ENTRY_BYTES, MAX_PASSPHRASE_BYTES
 from bek_operator.times import micro_time
 
 _REDRAW_SECONDS = 2.0
 _POLL_SECONDS = 0.5
+_BLOCKED_SECONDS = 3.0
+"""How long the operator is given to see that a key was repaired."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -48,6 +48,7 @@ def bek() -> None:
 
 
 bek.add_command(diff)
+bek.add_command(endpoint)
 bek.add_command(export)
 bek.add_command(rotate)
 
@@ -75,12 +76,14 @@ async def status(target: Target, names: Sequence[str], output: str | None, *, wa
             return as_tables(summaries, time.time(), wide=output == "wide", unhealthy=unhealthy)
 
         summaries = await look()
+        if warning := lease_warning(await session.leases(), time.time()):
+            click.echo(f"warning: {warning}", err=True)
         if watch:
             await _redraw(look, render, summaries)
         elif output in {"json", "yaml"}:
-            _print_data(as_data(summaries), output)
+            print_data({"items": as_data(summaries)}, output)
         else:
-            console().print(render(summaries))
+            show(render(summaries))
     return 0 if all(one.is_healthy for one in summaries) else NOT_WELL
 
 
@@ -105,24 +108,23 @@ async def check(target: Target, name: str, seconds: float, *, wait: bool) -> int
         name = bare(name)
         found = await session.objects.read(name)
         if is_suspended(found.resource):
-            raise Failed(f"{name} is suspended, so nothing is checked; see: kubectl bek resume -h")
+            raise Failed(f"{name} is suspended, so nothing is checked; resume it with: kubectl bek resume {name}")
         request = micro_time(datetime.now(UTC))
-        found = await session.objects.patch(name, {"metadata": {"annotations": {REQUESTED_AT: request}}})
+        found = requested = await session.objects.patch(name, {"metadata": {"annotations": {REQUESTED_AT: request}}})
         click.echo(f"businessencryptionkey.bek.dev/{name} check requested")
         if not wait:
             return 0
-        progress = progress_of(found.resource)
+        progress, began = progress_of(found.resource), time.monotonic()
         try:
             async with asyncio.timeout(seconds):
                 with console(sys.stderr).status(progress.text) as shown:
-                    while not progress.done:
+                    while not progress.done and not (progress.blocked and time.monotonic() - began > _BLOCKED_SECONDS):
                         await asyncio.sleep(_POLL_SECONDS)
-                        progress = progress_of((await session.objects.read(name)).resource)
+                        found = await session.objects.read(name)
+                        progress = progress_of(found.resource)
                         shown.update(progress.text)
         except TimeoutError:
-            raise Failed(
-                f"not every number of {name} was checked within {seconds:g} s: is the operator running?"
-            ) from None
+            raise Failed(unfinished(requested.resource, found.resource, seconds)) from None
     click.echo(progress.text)
     return 0 if progress.well else NOT_WELL
 
@@ -186,7 +188,7 @@ async def key(target: Target, name: str | None, filename: Path | None, passphras
     if (name is None) == (filename is None):
         raise click.UsageError("name either an object or, with -f, a file")
     if filename is not None:
-        report = _report_of_file(filename, passphrase_file)
+        report = report_of_file(filename, passphrase_file)
         click.echo("\n".join(report.lines()))
         if report.key is None and report.is_encrypted and passphrase_file is None:
             click.echo("hint: --passphrase-file names a file with the passphrase", err=True)
@@ -204,25 +206,12 @@ async def key(target: Target, name: str | None, filename: Path | None, passphras
     rows = [status.rows.get(number.number) for number in spec.numbers]
     held = {number.number: row.fingerprint if row else None for number, row in zip(spec.numbers, rows, strict=True)}
     click.echo("\n".join(comparison(report.key.fingerprint, held)))
-    return 0 if set(held.values()) == {report.key.fingerprint} else NOT_WELL
-
-
-def _report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
-    """Judge a local file, as if it were the only entry of a Secret."""
-    name = "the key" if str(file) == "-" else file.name
-    data = {name: read_bounded(file, MAX_ENTRY_BYTES)}
-    if passphrase_file is None:
-        return report_of(data, name, None)
-    passphrase = f"passphrase of {name}"
-    return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, name, passphrase)
-
-
-def read_bounded(file: Path, most: int) -> bytes:
-    """Return the content of a file, or of standard input for `-`; of a larger one just enough to see that it is."""
-    if str(file) == "-":
-        return sys.stdin.buffer.read(most + 1)
-    with file.open("rb") as stream:
-        return stream.read(most + 1)
+    seen = set(held.values())
+    if spec.flows_endpoint:
+        opened = status.endpoint.opened if status.endpoint else None
+        click.echo(opened_last(report.key.fingerprint, opened))
+        seen.add(opened)
+    return 0 if seen == {report.key.fingerprint} else NOT_WELL
 
 
 async def _redraw(
@@ -230,14 +219,16 @@ async def _redraw(
     render: Callable[[Sequence[ObjectSummary]], RenderableType],
     summaries: Sequence[ObjectSummary],
 ) -> None:
-    with Live(render(summaries), console=console(), auto_refresh=False, vertical_overflow="visible") as live:
-        while True:
+    """Show it again: on a terminal in place, as much as fits; elsewhere below, when it has changed."""
+    out = console()
+    if out.is_terminal:
+        with Live(render(summaries), console=out, auto_refresh=False) as live:
+            while True:
+                await asyncio.sleep(_REDRAW_SECONDS)
+                live.update(render(await look()), refresh=True)
+    while True:
+        show(render(summaries))
+        before = summaries
+        while summaries == before:
             await asyncio.sleep(_REDRAW_SECONDS)
-            live.update(render(await look()), refresh=True)
-
-
-def _print_data(data: Sequence[Any], form: str) -> None:
-    if form == "json":
-        click.echo(json.dumps({"items": data}, indent=4))
-    else:
-        click.echo(yaml.safe_dump({"items": data}, sort_keys=False, allow_unicode=True), nl=False)
+            summaries = await look()

@@ -1,19 +1,19 @@
 """`kubectl bek diff`: what a manifest that is about to be applied would lead to."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
 import yaml
 
 from bek_operator.cli.plan import Change, Plan, plan_of
-from bek_operator.cli.running import NOT_WELL, Failed, runs
+from bek_operator.cli.running import NOT_WELL, Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target
-from bek_operator.cli.tables import console, table
+from bek_operator.cli.tables import show, table
 from bek_operator.cluster.errors import ClusterError, NotFound
 from bek_operator.cluster.objects import KIND
 from bek_operator.crd.parse import BusinessEncryptionKey
@@ -24,17 +24,23 @@ _MOST_BYTES = 16 * 1024 * 1024
 
 
 @click.command()
-@click.option("-f", "--filename", type=click.File("rb"), required=True, help="The manifest; `-` is the standard input.")
+@click.option(
+    "-f",
+    "--filename",
+    type=click.Path(exists=True, allow_dash=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The manifest; - is standard input.",
+)
 @runs
-async def diff(target: Target, filename: Any) -> int:
+async def diff(target: Target, filename: Path) -> int:
     """Show what a manifest would lead to: which numbers would be published to, moved, dropped.
 
     The API server admits the manifest without storing it, and the decisions are those of the operator. The manifest is
     taken for the whole object, as `kubectl apply` does. Exit status: 0 without a difference, 1 with one, 2 on errors.
     """
-    manifests = list(_manifests(filename.read(_MOST_BYTES + 1)))
+    manifests = list(_manifests(read_bounded(filename, _MOST_BYTES)))
     if not manifests:
-        raise Failed(f"{filename.name} has no {KIND}")
+        raise Failed(f"the manifest has no {KIND}")
     differs = False
     for manifest in manifests:
         namespace = manifest["metadata"].get("namespace")
@@ -90,7 +96,7 @@ def _show(name: str, plan: Plan, note: str, *, is_new: bool) -> None:
         if one.change is not Change.UNCHANGED
     ]
     if rows:
-        console(sys.stdout).print(table(("NUMBER", "API", "CHANGE", "WHAT FOLLOWS"), rows))
+        show(table(("NUMBER", "API", "CHANGE", "WHAT FOLLOWS"), rows))
 
 
 def _manifests(content: bytes) -> Iterator[Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bek_operator.cli.manifests import MOST_BYTES, NewObject, UnusableManifest, manifest_of, with_numbers
-from bek_operator.cli.running import NOT_WELL, Failed, runs
+from bek_operator.cli.running import NOT_WELL, Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target
 from bek_operator.crd.parse import CLOUD_VERSION, IDENTITY
 from bek_operator.crd.types import CloudApi, EntryRef, Number
@@ -177,9 +177,7 @@ def _report_unusable(listed: Sequence[ListedNumber]) -> Sequence[ListedNumber]:
 def _add(file: Path, numbers: Sequence[ListedNumber], api: str | None) -> bool:
     """Add the numbers that are missing to a manifest; return whether they contradict none that is there."""
     try:
-        with file.open("rb") as stream:
-            raw = stream.read(MOST_BYTES + 1)
-        addition = with_numbers(raw.decode(), numbers, api)
+        addition = with_numbers(read_bounded(file, MOST_BYTES).decode(), numbers, api)
     except UnicodeDecodeError:
         raise Failed(f"{file} is not UTF-8 text") from None
     except UnusableManifest as unusable:

@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from bek_operator.cli.running import read_bounded
 from bek_operator.keys.forms import forms_of
 from bek_operator.keys.parts import BITS
-from bek_operator.keys.public_key import InvalidKey, PublicKey, key_id, public_key_from_secret
+from bek_operator.keys.public_key import (
+    MAX_ENTRY_BYTES,
+    MAX_PASSPHRASE_BYTES,
+    InvalidKey,
+    PublicKey,
+    key_id,
+    public_key_from_secret,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,16 @@ def report_of(data: Mapping[str, bytes], entry: str | None, passphrase_entry: st
         return KeyReport(forms=forms, fault=str(invalid))
 
 
+def report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
+    """Judge a local file, as if it were the only entry of a Secret."""
+    name = "the key" if str(file) == "-" else file.name
+    data = {name: read_bounded(file, MAX_ENTRY_BYTES)}
+    if passphrase_file is None:
+        return report_of(data, name, None)
+    passphrase = f"passphrase of {name}"
+    return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, name, passphrase)
+
+
 def comparison(fingerprint: str, held: Mapping[str, str | None]) -> Sequence[str]:
     """Say which numbers hold the key; `held` has the fingerprint that each number's API last reported."""
     others = {number: other for number, other in held.items() if other != fingerprint}
@@ -56,3 +75,10 @@ def comparison(fingerprint: str, held: Mapping[str, str | None]) -> Sequence[str
         f"{number} holds {f'another key: {key_id(other)}' if other else 'no key that was seen yet'}"
         for number, other in others.items()
     ]
+
+
+def opened_last(fingerprint: str, opened: str | None) -> str:
+    """Say whether the key is the one that the Flow endpoint opened last; `opened` is the fingerprint of that one."""
+    if opened is None:
+        return "the Flow endpoint has opened no key yet"
+    return f"the Flow endpoint opened {'this key' if opened == fingerprint else f'another key last: {key_id(opened)}'}"

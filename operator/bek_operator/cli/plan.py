@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from bek_operator.cli.egress import EVERY_HOST
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import InvalidSpec, Spec
 from bek_operator.keys.public_key import PublicKey
-from bek_operator.net.hosts import AllowedHosts
-from bek_operator.net.url import Url, parse_url
 from bek_operator.numbers.carry_over import restore_from_status, with_target
-from bek_operator.numbers.endpoints import EgressPolicy
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.ownership import Ownership
 from bek_operator.numbers.target import Target, targets_of
@@ -179,7 +177,7 @@ def _targets(
         ownership.update(one)
     secrets = {name: _Names(name) for name in spec.secrets}
     key = PublicKey(pem="", fingerprint=fingerprint)
-    return targets_of(resource, spec, key, secrets, _EGRESS, ownership.denied(resource, spec))
+    return targets_of(resource, spec, key, secrets, EVERY_HOST, ownership.denied(resource, spec))
 
 
 class _Names(Mapping[str, bytes]):
@@ -196,14 +194,3 @@ class _Names(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return 0
-
-
-class _AnyHost(AllowedHosts):
-    """The operator's settings are not known here."""
-
-    def allows(self, url: Url, namespace: str, *, cloud_host: str | None = None) -> bool:
-        del self, url, namespace, cloud_host
-        return True
-
-
-_EGRESS = EgressPolicy(hosts=_AnyHost(), cloud=parse_url("https://graph.facebook.com"))

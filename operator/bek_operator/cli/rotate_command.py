@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bek_operator.cli.names import object_names
-from bek_operator.cli.running import Failed, runs
+from bek_operator.cli.running import Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cluster.user_secrets import UserSecret, UserSecrets
 from bek_operator.crd.types import InvalidSpec, Spec
@@ -83,8 +83,7 @@ def _prepare(secret: UserSecret, spec: Spec, file: Path | None, *, apply: bool) 
 def _key(secret: UserSecret, spec: Spec, file: Path | None) -> NewKey:
     if file is None:
         return generate(secret.data, spec.passphrase_entry)
-    with file.open("rb") as stream:
-        return read(stream.read(MAX_ENTRY_BYTES + 1), secret.data, spec.passphrase_entry)
+    return read(read_bounded(file, MAX_ENTRY_BYTES), secret.data, spec.passphrase_entry)
 
 
 def _written(file: Path, private: bytes) -> Path:
@@ -124,9 +123,12 @@ def _applied(name: str, namespace: str, spec: Spec, key: NewKey, changed: Mappin
 
 def _steps(name: str, namespace: str, spec: Spec, file: str) -> str:
     passphrase = f" It is encrypted with the passphrase in {spec.passphrase_entry}." if spec.passphrase_entry else ""
+    more = "" if spec.flows_endpoint else " --url URL"
+    more += " --passphrase-file PASSPHRASE" if spec.passphrase_entry else ""
     steps = (
         f"1. Give the endpoint the new private key ({file}) beside the old one, and roll it out.{passphrase}",
-        "   It must try both, and answer 421 only if neither decrypts a request.",
+        "   It must try both, and answer 421 only if neither decrypts a request. See whether it opens the new one:",
+        f"   kubectl bek endpoint {name} -n {namespace} --key {file}{more}",
         f"2. Put the new key into the Secret {spec.key.secret}; the operator publishes its public half:",
         f"   kubectl bek rotate {name} -n {namespace} --key {file} --apply",
         "3. Wait until every number is signed:",

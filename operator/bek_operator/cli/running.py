@@ -1,9 +1,10 @@
-"""How a command runs: its options for the cluster, its errors, and its exit status."""
+"""How a command runs: its options for the cluster, its files, its errors, and its exit status."""
 
 import asyncio
 import functools
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ import click
 from bek_operator.cli.session import Target
 from bek_operator.cluster.errors import ClusterError
 
-NOT_WELL, FAILED = 1, 2
+NOT_WELL, FAILED, INTERRUPTED = 1, 2, 130
 
 Command = Callable[..., Coroutine[Any, Any, int]]
 
@@ -26,6 +27,14 @@ class Failed(click.ClickException):
         click.echo(f"error: {self.message}", file=file or sys.stderr)
 
 
+def read_bounded(file: Path, most: int) -> bytes:
+    """Return the content of a file, or of standard input for `-`; of a larger one just enough to see that it is."""
+    if str(file) == "-":
+        return sys.stdin.buffer.read(most + 1)
+    with file.open("rb") as stream:
+        return stream.read(most + 1)
+
+
 def runs(function: Command) -> Callable[..., None]:
     """Make a command of a coroutine function that takes a Target and returns the exit status."""
 
@@ -38,6 +47,8 @@ def runs(function: Command) -> Callable[..., None]:
         target = Target(kubeconfig=kubeconfig, context=context, namespace=namespace, all_namespaces=everywhere)
         try:
             sys.exit(asyncio.run(function(target, **given)))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         except ClusterError as error:
             raise Failed(str(error)) from None
         except BrokenPipeError:

@@ -7,10 +7,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bek_operator.cli.durations import short
-from bek_operator.cli.summary import NumberSummary, ObjectSummary
+from bek_operator.cli.summary import EndpointSummary, NumberSummary, ObjectSummary
 from bek_operator.cli.tables import Cell, table
 from bek_operator.crd.reasons import Severity
-from bek_operator.crd.status import Condition
+from bek_operator.crd.status import RECONCILING, STALLED, Condition
 from bek_operator.keys.public_key import key_id
 from bek_operator.times import rfc3339
 
@@ -22,6 +22,9 @@ _COLOURS = {
 }
 _HEADINGS = ("NUMBER", "API", "REASON", "KEY", "SIGNATURE", "PUBLISHED", "NEXT", "MESSAGE")
 _WIDE_HEADINGS = (*_HEADINGS[:-1], "PUBLISHES", "FINGERPRINT", "MESSAGE")
+_WHO_ACTS = {STALLED: "you must act; see Ready", RECONCILING: "the operator is at work, or retries; see Ready"}
+"""In place of a message that is the same as that of Ready."""
+
 _EXPLAINED = "* The number holds another key than the Secret."
 
 
@@ -58,6 +61,7 @@ def as_data(summaries: Iterable[ObjectSummary]) -> list[dict[str, Any]]:
             publicKeyFingerprint=one.fingerprint,
             signedNumbers=one.signed,
             desiredNumbers=one.desired,
+            flowsEndpoint=one.endpoint and _endpoint(one.endpoint),
             notes=list(one.notes),
             conditions=[
                 _filled(
@@ -89,16 +93,24 @@ def as_data(summaries: Iterable[ObjectSummary]) -> list[dict[str, Any]]:
     ]
 
 
+def _endpoint(one: EndpointSummary) -> dict[str, Any]:
+    found = one.found
+    known = _filled(reason=found.reason, message=found.message, openedFingerprint=found.opened) if found else {}
+    return {"url": one.url, "policy": "Gate" if one.gate else "Report", **known}
+
+
 def _object(one: ObjectSummary, now: float, *, wide: bool, unhealthy: bool) -> Iterable[RenderableType]:
     key = f"key {key_id(one.fingerprint)}" if one.fingerprint else "no usable key seen"
     line = f"{one.namespace}/{one.name}: {one.signed}/{one.desired} signed, {key}, Secret {one.secret}"
     yield Text(line + (", suspended" if one.suspended else ""), style=f"bold {_COLOURS[one.severity]}")
+    if one.endpoint:
+        yield Text(one.endpoint.line)
     for note in one.notes:
         yield Text(note)
     if one.conditions:
         yield table(
             ("CONDITION", "STATUS", "REASON", "AGE", "MESSAGE"),
-            [_condition(condition, now) for condition in one.conditions],
+            [_condition(condition, one, now) for condition in one.conditions],
         )
     numbers = [number for number in one.numbers if not (unhealthy and number.is_signed)]
     if numbers:
@@ -108,13 +120,14 @@ def _object(one: ObjectSummary, now: float, *, wide: bool, unhealthy: bool) -> I
         yield Text(_EXPLAINED)
 
 
-def _condition(one: Condition, now: float) -> Sequence[Cell]:
+def _condition(one: Condition, of: ObjectSummary, now: float) -> Sequence[Cell]:
+    repeated = one.type in _WHO_ACTS and one.message == of.ready_message
     return (
         one.type,
         "True" if one.true else "False",
         one.reason,
         short(now - one.since) if one.since else "",
-        one.message,
+        _WHO_ACTS[one.type] if repeated else one.message,
     )
 
 

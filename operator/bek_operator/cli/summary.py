@@ -3,12 +3,18 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bek_operator.cli.durations import short
 from bek_operator.crd.parse import BusinessEncryptionKey
-from bek_operator.crd.reasons import SEVERITY, Reason, Severity
-from bek_operator.crd.status import READY, Condition, Row
+from bek_operator.crd.reasons import SEVERITY, ObjectReason, Reason, Severity
+from bek_operator.crd.status import READY, Condition, EndpointStatus, Row
 from bek_operator.crd.types import InvalidSpec, SignatureStatus
 from bek_operator.keys.public_key import key_id
 from bek_operator.numbers.backoff import next_of_any_key, next_publish
+
+SEE_WHETHER_IT_RUNS = "see whether it runs: kubectl get pods -A -l app.kubernetes.io/name=bek-operator"
+
+_NEVER_CHECKED = frozenset({ObjectReason.INVALID_KEY, ObjectReason.INVALID_SPEC, ObjectReason.SECRET_NOT_FOUND})
+"""Reasons of objects whose numbers are not checked."""
 
 _HELD_BACK = frozenset({Reason.CONTENDED, Reason.SIGNATURE_MISMATCH, Reason.KEY_CHANGES_TOO_OFTEN})
 """Reasons of numbers whose next publish is delayed until a known time."""
@@ -54,10 +60,30 @@ class NumberSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSummary:
+    """The Flow endpoint of an object; `found` is what is known of it, `None` before it was asked."""
+
+    url: str
+    gate: bool
+    found: EndpointStatus | None
+
+    @property
+    def line(self) -> str:
+        """Return one line for people; what is wrong is the message of the condition EndpointReady."""
+        policy = "" if self.gate else " (policy Report)"
+        words = "not asked yet"
+        if self.found:
+            opened = f"opened key {key_id(self.found.opened)} last" if self.found.opened else "opened no key yet"
+            words = f"{self.found.reason}, {opened}"
+        return f"Flow endpoint {self.url}{policy}: {words}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectSummary:
     """One object.
 
     Attributes:
+        endpoint: `None` where the spec names none.
         notes: What the conditions do not say, as whole sentences.
         numbers: The most severe first, then in the order of the spec.
     """
@@ -69,15 +95,24 @@ class ObjectSummary:
     signed: int
     desired: int
     suspended: bool
+    endpoint: EndpointSummary | None
     conditions: tuple[Condition, ...]
     notes: tuple[str, ...]
     numbers: tuple[NumberSummary, ...]
 
     @property
     def is_healthy(self) -> bool:
-        """Return whether it is Ready, and the status describes its spec."""
-        ready = next((one for one in self.conditions if one.type == READY), None)
-        return ready is not None and ready.true and not self.notes
+        """Return whether it is Ready, and the status is up to date."""
+        return self._ready is not None and self._ready.true and not self.notes
+
+    @property
+    def ready_message(self) -> str | None:
+        """Return the message of Ready; `None` without that condition."""
+        return self._ready.message if self._ready else None
+
+    @property
+    def _ready(self) -> Condition | None:
+        return next((one for one in self.conditions if one.type == READY), None)
 
     @property
     def severity(self) -> Severity:
@@ -104,8 +139,9 @@ def summary_of(resource: BusinessEncryptionKey, now: float) -> ObjectSummary:
         signed=status.signed,
         desired=len(listed),
         suspended=is_suspended(resource),
+        endpoint=_endpoint(resource),
         conditions=status.conditions,
-        notes=tuple(_notes(resource)),
+        notes=tuple(_notes(resource, now)),
         numbers=tuple(sorted(numbers, key=_rank, reverse=True)),
     )
 
@@ -115,9 +151,23 @@ def is_suspended(resource: BusinessEncryptionKey) -> bool:
     return not isinstance(resource.spec, InvalidSpec) and resource.spec.suspend
 
 
+def blocked_by(resource: BusinessEncryptionKey) -> Condition | None:
+    """Return the condition that says why no number is checked, as far as the operator has seen; `None` if they are."""
+    ready = resource.status.condition(READY)
+    current = resource.status.generation == resource.generation
+    return ready if current and ready and ready.reason in _NEVER_CHECKED else None
+
+
 def worst_first(summaries: Iterable[ObjectSummary]) -> Sequence[ObjectSummary]:
     """Sort by severity, then by name."""
     return sorted(summaries, key=lambda one: (-one.severity, one.namespace, one.name))
+
+
+def _endpoint(resource: BusinessEncryptionKey) -> EndpointSummary | None:
+    written = None if isinstance(resource.spec, InvalidSpec) else resource.spec.flows_endpoint
+    if written is None:
+        return None
+    return EndpointSummary(url=written.url, gate=written.gate, found=resource.status.endpoint)
 
 
 def _number(number: str, api: str, row: Row | None, wanted: str | None, now: float) -> NumberSummary:
@@ -148,10 +198,23 @@ def _rank(number: NumberSummary) -> tuple[int, int]:
     return SEVERITY[number.reason] if number.reason else (Severity.IN_PROGRESS, -1)
 
 
-def _notes(resource: BusinessEncryptionKey) -> Iterable[str]:
+def _notes(resource: BusinessEncryptionKey, now: float) -> Iterable[str]:
+    status = resource.status
     if isinstance(resource.spec, InvalidSpec):
         yield f"The spec cannot be used: {resource.spec.message}."
-    if resource.status.generation < 0:
-        yield "The operator has not seen this object yet. If that lasts, see whether the operator runs."
-    elif resource.status.generation != resource.generation:
-        yield "The spec was changed, and the operator has not seen the change yet: what follows describes the old one."
+    if status.generation < 0:
+        age = short(now - resource.created)
+        yield (
+            f"The operator has not seen this object since it was created {age} ago. If that lasts,"
+            f" {SEE_WHETHER_IT_RUNS}, and whether it serves this namespace."
+        )
+    elif status.generation != resource.generation:
+        yield (
+            "The spec was changed, and the operator has not seen the change yet: what follows describes the old one."
+            f" If that lasts, {SEE_WHETHER_IT_RUNS}"
+        )
+    elif resource.request not in {"", status.request} and not is_suspended(resource) and not blocked_by(resource):
+        yield (
+            "A check was requested, and the operator has not finished it yet: what follows may be out of date. If that"
+            f" lasts, {SEE_WHETHER_IT_RUNS}"
+        )

@@ -24,6 +24,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from bek_operator.cluster.answers import error_of
 from bek_operator.cluster.errors import Gone, Unavailable
+from bek_operator.cluster.response import MOST_BYTES, read
 
 REQUEST_SECONDS = 20.0
 _CREDENTIALS_TTL = timedelta(minutes=10)
@@ -169,15 +170,16 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float = REQUEST_SECONDS,
+        most: int = MOST_BYTES,
     ) -> dict[str, Any]:
         """Send a request and return the JSON object of the response, within so many seconds.
 
         Raises:
-            ClusterError: the request failed.
+            ClusterError: the request failed; `TooLarge` for a response of more than `most` bytes.
         """
         async with self._send(method, path, query, body, headers, seconds) as response:
             try:
-                content = json.loads(await response.read())
+                content = json.loads(await read(response, most))
             except ValueError:
                 raise Unavailable(f"{method} {path}: the response is not JSON") from None
         if not isinstance(content, dict):
@@ -236,7 +238,7 @@ class Client:
             response = called.response
             async with response:
                 if not response.ok:
-                    raise error_of(method, path, response.status, await response.read())
+                    raise error_of(method, path, response.status, await read(response, MOST_BYTES))
                 yield response
         except (aiohttp.ClientError, config.ConfigException, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {_reason(error)}") from error

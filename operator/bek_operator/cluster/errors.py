@@ -8,6 +8,7 @@
     ├── Forbidden     RBAC forbids it
     ├── Gone          the resourceVersion cannot be watched from: it is too old, or what follows is too large
     ├── NotLeader     a write that was not sent, because this process is not the leader
+    ├── TooLarge      the response is longer than what is read of one
     └── Unavailable   no response, or any other status; retried
         └── NotServed     404 for any other reason: no such path there, or nobody knows what a proxy means
 
@@ -56,6 +57,10 @@ class Gone(ClusterError):
 
 class NotLeader(ClusterError):
     """A write that was not sent, because this process is not the leader any more."""
+
+
+class TooLarge(ClusterError):
+    """The response is longer than what is read of one."""
 
 
 class Unavailable(ClusterError):

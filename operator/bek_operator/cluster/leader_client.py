@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bek_operator.cluster.errors import NotLeader
+from bek_operator.cluster.response import MOST_BYTES
 
 
 class Requests(Protocol):
@@ -17,11 +18,12 @@ class Requests(Protocol):
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        most: int = MOST_BYTES,
     ) -> dict[str, Any]:
         """Send a request and return the JSON object of the response.
 
         Raises:
-            ClusterError: the request failed.
+            ClusterError: the request failed; `TooLarge` for a response of more than `most` bytes.
         """
         ...
 
@@ -41,6 +43,7 @@ class LeaderClient:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        most: int = MOST_BYTES,
     ) -> dict[str, Any]:
         """Send a request, see `Requests`.
 
@@ -49,4 +52,4 @@ class LeaderClient:
         """
         if method != "GET" and not self._is_leader():
             raise NotLeader(f"{method} {path}: not sent, another process may be the leader by now")
-        return await self._client.request(method, path, query=query, body=body, headers=headers)
+        return await self._client.request(method, path, query=query, body=body, headers=headers, most=most)

@@ -3,11 +3,14 @@
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from bek_operator.cluster.client import name_in_path, validating
 from bek_operator.cluster.errors import BadRequest, ClusterError, Conflict, InvalidSelector, NotFound, NotServed
 from bek_operator.cluster.leader_client import Requests
+from bek_operator.cluster.pages import pages
+from bek_operator.cluster.response import MOST_BYTES
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status, render_status
 
@@ -61,17 +64,9 @@ class Objects:
             ClusterError: `NotFound` when the CRD is not installed, `InvalidSelector` when the API server rejects it.
         """
         for path in self.paths:
-            query = {"limit": str(_PAGE)}
-            while True:
-                page = await self._page(path, query)
-                with validating(f"a list of {PLURAL}"):
-                    items = list(page["items"] or ())
-                    token = page["metadata"].get("continue")
+            async for items, _ in pages(partial(self._page, path), _PAGE):
                 for resource in _well_formed(items):
                     yield resource
-                if not token:
-                    break
-                query["continue"] = token
 
     async def read(self, namespace: str, name: str) -> BusinessEncryptionKey | None:
         """Return the object; `None` when it does not exist, or the CRD is not installed.
@@ -89,10 +84,10 @@ class Objects:
         with validating(f"a list of {PLURAL}"):
             return next((parse_object(item) for item in page["items"] or ()), None)
 
-    async def _page(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+    async def _page(self, path: str, query: Mapping[str, str], most: int = MOST_BYTES) -> dict[str, Any]:
         selector = {"labelSelector": self._selector} if self._selector else {}
         try:
-            return await self._client.request("GET", path, query={**query, **selector})
+            return await self._client.request("GET", path, query={**query, **selector}, most=most)
         except NotServed:
             # Also a proxy may say so, or an API server that has just started.
             if await self.are_served():

@@ -13,6 +13,7 @@ from typing import Any
 
 from bek_operator.cluster.client import Client, name_in_path, validating
 from bek_operator.cluster.errors import BadRequest, ClusterError, Gone, InvalidSelector, Unavailable
+from bek_operator.cluster.pages import pages
 from bek_operator.supervise import supervise
 from bek_operator.times import Clock
 
@@ -93,18 +94,19 @@ class SecretWatch:
             backoff = min(backoff * 2, _MAX_BACKOFF)
 
     async def _list(self, path: str) -> str:
-        query = {**self._query, "limit": str(_PAGE)}
-        while True:
-            page = await self._client.request("GET", path, query=query, headers=_LIST_HEADERS)
+        async def fetch(query: Mapping[str, str], most: int) -> dict[str, Any]:
+            return await self._client.request(
+                "GET", path, query={**self._query, **query}, headers=_LIST_HEADERS, most=most
+            )
+
+        latest = ""
+        async for items, version in pages(fetch, _PAGE):
+            latest = version
             with validating("a list of Secrets"):
-                changes = [_change_of(item) for item in page["items"] or ()]
-                version: str = page["metadata"]["resourceVersion"]
-                token = page["metadata"].get("continue")
+                changes = [_change_of(item) for item in items]
             for change in changes:
                 self._on_event(*change)
-            if not token:
-                return version
-            query["continue"] = token
+        return latest
 
     async def _follow(self, path: str, version: str) -> AsyncIterator[str]:
         """Report every event; yield each new resourceVersion to resume from."""

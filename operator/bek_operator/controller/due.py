@@ -45,10 +45,7 @@ def endpoint_due(facts: EndpointFacts) -> Due | None:
     """Return when a Flow endpoint is due, and its priority; `None` while it cannot be called."""
     if facts.target.problem:
         return None
-    at, priority = (
-        0.0 if facts.asks_earlier else facts.due,
-        Priority.CHECK if facts.verdict.holds_key else Priority.REPAIR,
-    )
+    at, priority = facts.ask_at, Priority.CHECK if facts.verdict.holds_key else Priority.REPAIR
     if facts.is_unfinished:
         priority = Priority.USER
     elif priority is Priority.CHECK:

@@ -12,6 +12,7 @@ from bek_operator.controller.workqueue import Due, Priority
 from bek_operator.crd.reasons import EndpointReason
 from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.judge import Answer
+from bek_operator.endpoint.target import EndpointTarget
 from bek_operator.keys.public_key import is_usable
 from bek_operator.numbers.endpoint import FlowEndpoint
 from bek_operator.times import Clock
@@ -48,33 +49,44 @@ class EndpointReconciler:
         if facts is None:
             return Result()
         target, now = facts.target, self._clock()
-        if target.endpoint and now >= facts.due:
-            self._store.endpoints.start(ref, now)
-            try:
-                answer = await self._ping(target.endpoint, target.key.pem)
-                jitter = random.random()  # noqa: S311 - spreads calls, keeps no secret
-                self._store.endpoints.record(ref, target, answer, self._clock(), jitter)
-            finally:
-                self._store.endpoints.stop(ref)
-        elif target.endpoint and facts.asks_earlier:
-            self._store.endpoints.record_earlier(ref, target, await self._lost(ref, target.endpoint, facts))
+        if target.endpoint and now >= facts.ask_at:
+            if now >= facts.due:
+                await self._ask(ref, target, target.endpoint)
+            else:
+                await self._ask_earlier(ref, target.endpoint, facts)
         facts = self._store.endpoints.facts(ref)
         return Result(requeue=endpoint_due(facts) if facts else None, enqueue=self._news(ref, before, facts))
 
-    async def _lost(self, ref: EndpointKey, endpoint: FlowEndpoint, facts: EndpointFacts) -> frozenset[str]:
-        """Return which of the earlier keys that numbers still hold the endpoint does not open; a few are asked for.
+    async def _ask(self, ref: EndpointKey, target: EndpointTarget, endpoint: FlowEndpoint) -> None:
+        self._store.endpoints.start(ref, self._clock())
+        try:
+            answer = await self._ping(endpoint, target.key.pem)
+            jitter = random.random()  # noqa: S311 - spreads calls, keeps no secret
+            self._store.endpoints.record(ref, target, answer, self._clock(), jitter)
+        finally:
+            self._store.endpoints.stop(ref)
+
+    async def _ask_earlier(self, ref: EndpointKey, endpoint: FlowEndpoint, facts: EndpointFacts) -> None:
+        """Ask for a few of the earlier keys that numbers still hold, unless the endpoint asks for a pause.
 
         In a reconcile after that of the current key, whose publish must not wait. A key that cannot be asked for, as
         after a restart, counts as before, and so does one for which there is no clear answer.
         """
-        state, lost = self._store.get(ref.object), set[str]()
-        for fingerprint, public_key in list(state.earlier_keys.items() if state else ())[:_MOST_EARLIER]:
-            answer = await self._ping(endpoint, public_key) if is_usable(public_key) else None
-            if answer and answer.reason is EndpointReason.LACKS_KEY:
+        state, retry_at = self._store.get(ref.object), 0.0
+        earlier = dict(list(state.earlier_keys.items() if state else ())[:_MOST_EARLIER])
+        lost = set(facts.lost & earlier.keys())
+        for fingerprint, public_key in earlier.items():
+            if not is_usable(public_key):
+                continue
+            answer = await self._ping(endpoint, public_key)
+            if answer.retry_after:
+                retry_at = self._clock() + answer.retry_after
+                break
+            if answer.reason is EndpointReason.LACKS_KEY:
                 lost.add(fingerprint)
-            elif not (answer and answer.holds_key):
-                lost |= facts.lost & {fingerprint}
-        return frozenset(lost)
+            elif answer.holds_key:
+                lost.discard(fingerprint)
+        self._store.endpoints.record_earlier(ref, facts.target, lost, retry_at)
 
     async def _ping(self, endpoint: FlowEndpoint, public_key: str) -> Answer:
         try:

@@ -46,13 +46,16 @@ class EndpointStore:
         """Record the answer to a ping for a target; it is dropped if the target was replaced."""
         facts = self.facts(ref)
         if facts and facts.target == target:
-            self._update(ref, facts=after_answer(facts, answer, now, jitter))
+            earlier = self._states[ref.object].earlier_keys
+            self._update(ref, facts=after_answer(facts, answer, now, jitter, (key for key in earlier if earlier[key])))
 
-    def record_earlier(self, ref: EndpointKey, target: EndpointTarget, lost: Iterable[str]) -> None:
+    def record_earlier(
+        self, ref: EndpointKey, target: EndpointTarget, lost: Iterable[str], retry_at: float = 0.0
+    ) -> None:
         """Record which earlier keys an endpoint does not open; dropped if the target was replaced."""
         facts = self.facts(ref)
         if facts and facts.target == target:
-            self._update(ref, facts=after_earlier(facts, lost))
+            self._update(ref, facts=after_earlier(facts, lost, retry_at))
 
     def forget_earlier(self, ref: ObjectKey) -> None:
         """Forget the earlier keys that no number holds any more."""

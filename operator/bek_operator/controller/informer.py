@@ -124,8 +124,7 @@ class Informer:
         Raises:
             InvalidSelector: the API server rejects the label selector.
         """
-        for resource in await self._list_until_synced():
-            self._objects[resource.ref] = resource
+        await self._list_until_synced()
         log.info("caches synced", extra={"objects": len(self._objects)})
         self.synced.set()
         while True:
@@ -140,17 +139,21 @@ class Informer:
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._resync_soon.set()
 
-    async def _list_until_synced(self) -> list[BusinessEncryptionKey]:
+    async def _list_until_synced(self) -> None:
         pause, logged = 0.5, ""
         while True:
             try:
-                return [resource async for resource in self._client.list() if not resource.deleted]
+                self._objects.clear()
+                async for resource in self._client.list():
+                    self._put(resource.ref, resource)
             except NotFound:
                 message = NOT_INSTALLED
             except InvalidSelector:
                 raise
             except ClusterError as error:
                 message = f"cannot list BusinessEncryptionKeys: {error}; retrying"
+            else:
+                return
             if message != logged:
                 log.warning(message)
                 logged = message
@@ -163,19 +166,24 @@ class Informer:
         A list and the watch may overtake each other, so only a newer object is taken from a list; every other one that
         differs is read.
         """
+        listed = set[ObjectKey]()
         try:
-            found = {resource.ref: resource async for resource in self._client.list()}
+            async for resource in self._client.list():
+                listed.add(resource.ref)
+                self._compare(resource)
         except NotFound:  # the CRD is gone, and so is every object
-            found = {}
-        for ref in {*found, *self._objects} - {*self._held_back}:
-            known, listed = self._objects.get(ref), found.get(ref)
-            if known is None or listed is None:
-                self._mark_to_read(ref)
-            elif (known.uid, known.version) != (listed.uid, listed.version):
-                if is_newer(listed.version, known.version):
-                    self._set(ref, listed)
-                else:
-                    self._mark_to_read(ref)
+            listed.clear()
+        for ref in {*self._objects} - listed - {*self._held_back}:
+            self._mark_to_read(ref)
+
+    def _compare(self, listed: BusinessEncryptionKey) -> None:
+        ref, known = listed.ref, self._objects.get(listed.ref)
+        if ref in self._held_back or (known and (known.uid, known.version) == (listed.uid, listed.version)):
+            return
+        if known and is_newer(listed.version, known.version):
+            self._set(ref, listed)
+        else:
+            self._mark_to_read(ref)
 
     # What is held.
 

@@ -1,6 +1,6 @@
 """What measures the work of a manager, if anybody does."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Protocol, TypeVar
 
 from bek_operator.controller.result import Reconciler
@@ -13,7 +13,9 @@ K = TypeVar("K", bound=Hashable)
 class Instruments(Protocol):
     """Measures work; names are those of the metrics' labels."""
 
-    def work_queue(self, name: str, size: int, limits: Limits | None = None) -> WorkQueue[K]:
+    def work_queue(
+        self, name: str, size: int, tenant_of: Callable[[K], str], limits: Limits | None = None
+    ) -> WorkQueue[K]:
         """Return a work queue that is measured."""
         ...
 
@@ -29,10 +31,12 @@ class Instruments(Protocol):
 class NoInstruments:
     """Measures nothing."""
 
-    def work_queue(self, name: str, size: int, limits: Limits | None = None) -> WorkQueue[K]:
+    def work_queue(
+        self, name: str, size: int, tenant_of: Callable[[K], str], limits: Limits | None = None
+    ) -> WorkQueue[K]:
         """Return a work queue."""
         del name
-        return WorkQueue(size, limits=limits)
+        return WorkQueue(size, limits=limits, tenant_of=tenant_of)
 
     def reconciler(self, name: str, reconciler: Reconciler[K]) -> Reconciler[K]:
         """Return the reconciler itself."""

@@ -4,7 +4,6 @@ It calls only the API server, so it is always quick. Mistakes in spec and Secret
 problem of a target; numbers whose target has changed are enqueued by the `Result`.
 """
 
-import asyncio
 import math
 import random
 from collections import Counter
@@ -13,9 +12,11 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from bek_operator.cluster.secrets import SecretContent
+from bek_operator.controller.budget import Budget
+from bek_operator.controller.derivations import DerivationReconciler
 from bek_operator.controller.due import due_at, endpoint_due, number_due
 from bek_operator.controller.result import Enqueue, Result
-from bek_operator.controller.secret_cache import SecretCache
+from bek_operator.controller.secret_cache import SecretCache, Wanted, bytes_of
 from bek_operator.controller.secrets_state import REPLACEMENT_SECONDS
 from bek_operator.controller.state import EndpointKey, KeyState, NumberKey, Running
 from bek_operator.controller.status_writer import StatusWriter
@@ -28,10 +29,9 @@ from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.endpoint import facts as endpoint_facts
 from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.target import EndpointTarget, endpoint_target
-from bek_operator.keys.cache import KeyCache
 from bek_operator.keys.public_key import InvalidKey, PublicKey
 from bek_operator.numbers.carry_over import adopted, expired, interrupts, restore_from_status, with_target
-from bek_operator.numbers.endpoints import EgressPolicy, Missing
+from bek_operator.numbers.endpoints import EgressPolicy, Missing, wanted_entries
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
 from bek_operator.status.compute import Blocked, status_of
@@ -40,8 +40,8 @@ from bek_operator.times import Clock
 _FORBIDDEN_SECONDS: Final = 60.0
 """A change of RBAC is not watched, so a forbidden Secret is read again after so long."""
 
-_READING_AT_ONCE: Final = 8
-"""Objects whose Secrets are in memory at once; each Secret has up to a megabyte."""
+_READING_BYTES: Final = 64 * 1024 * 1024
+"""How much memory the Secrets of all objects take at most while they are read and used."""
 
 _Secrets = Mapping[str, SecretContent | Missing]
 
@@ -63,6 +63,7 @@ class KeyReconciler:
         store: Store,
         objects: ObjectSource,
         secrets: SecretCache,
+        keys: DerivationReconciler,
         egress: EgressPolicy,
         writer: StatusWriter,
         limits: Limits,
@@ -71,8 +72,8 @@ class KeyReconciler:
         self._store = store
         self._objects = objects
         self._secrets = secrets
-        self._keys = KeyCache()
-        self._reading = asyncio.Semaphore(_READING_AT_ONCE)
+        self._keys = keys
+        self._reading = Budget(_READING_BYTES)
         self._egress = egress
         self._writer = writer
         self._limits = limits
@@ -92,12 +93,18 @@ class KeyReconciler:
             return Result()
         changes = Result()
         if state.secrets.is_due(self._clock()):
-            async with self._reading:
+            spec = state.resource.spec
+            wanted = {} if isinstance(spec, InvalidSpec) else wanted_entries(spec)
+            async with self._reading.reserve(ref.namespace, bytes_of(wanted)):
                 with self._store.reading_secrets(ref) as since:
-                    secrets = await self._read_secrets(state, since)
-                    if state.secrets.missing_since is not None:
-                        return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
-                    changes = await self._set_targets(state, secrets)
+                    secrets = await self._read_secrets(state, wanted, since)
+                    match await self._key(state, secrets):
+                        case Result() as undecided:
+                            return undecided
+                        case Blocked() as blocked:
+                            changes = self._block(state, blocked)
+                        case spec, key:
+                            changes = self._set_targets(state, spec, key, secrets)
         self._store.endpoints.forget_earlier(ref)
         now = self._clock()
         reached = self._enqueue(state, self._store.advance_rollout(ref, now), reached=True)
@@ -137,10 +144,9 @@ class KeyReconciler:
         enqueue = tuple(Enqueue(other, Due(at=now)) for other in others)
         return Result(requeue=requeue, cancel=tuple(cancel), enqueue=enqueue)
 
-    async def _read_secrets(self, state: KeyState, since: int) -> _Secrets:
+    async def _read_secrets(self, state: KeyState, wanted: Wanted, since: int) -> _Secrets:
         spec, namespace = state.resource.spec, state.resource.ref.namespace
-        names = [] if isinstance(spec, InvalidSpec) else sorted(spec.secrets)
-        secrets = await self._secrets.read(namespace, names, since=since)
+        secrets = await self._secrets.read(namespace, wanted, since=since)
         now = self._clock()
         versions = {name: "" if isinstance(one, Missing) else one.version for name, one in secrets.items()}
         content = None if isinstance(spec, InvalidSpec) else secrets[spec.key.secret]
@@ -152,23 +158,31 @@ class KeyReconciler:
         self._store.secrets_read(state.resource.ref, after)
         return secrets
 
-    async def _key(self, spec: Spec, secrets: _Secrets) -> PublicKey | Blocked:
+    async def _key(self, state: KeyState, secrets: _Secrets) -> tuple[Spec, PublicKey] | Blocked | Result:
+        """Return the key of an object, why it has none, or how to find that out later.
+
+        Until then nothing is decided, and nothing is shown of what may be another spec.
+        """
+        ref, spec = state.resource.ref, state.resource.spec
+        if state.secrets.missing_since is not None:
+            return Result(requeue=Due(at=state.secrets.missing_since + REPLACEMENT_SECONDS))
+        if isinstance(spec, InvalidSpec):
+            return Blocked(ObjectReason.INVALID_SPEC, spec.message)
         content = secrets[spec.key.secret]
         if isinstance(content, Missing):
             return Blocked(ObjectReason.SECRET_NOT_FOUND, f"Secret {spec.key.secret} {content}")
         try:
-            return await self._keys.parse(content.data, spec.key.entry, spec.passphrase_entry)
+            key = await self._keys.parse(ref, content.data, spec.key.entry, spec.passphrase_entry)
         except InvalidKey as fault:
             return Blocked(ObjectReason.INVALID_KEY, f"Secret {spec.key.secret}: {fault}")
+        if isinstance(key, PublicKey):
+            return spec, key
+        self._store.expire_secrets(ref)
+        return Result(enqueue=(key,))
 
-    async def _set_targets(self, state: KeyState, secrets: _Secrets) -> Result:
+    def _set_targets(self, state: KeyState, spec: Spec, key: PublicKey, secrets: _Secrets) -> Result:
         """Set the target of each number; return the numbers to cancel, and those to enqueue."""
-        ref, spec = state.resource.ref, state.resource.spec
-        if isinstance(spec, InvalidSpec):
-            return self._block(state, Blocked(ObjectReason.INVALID_SPEC, spec.message))
-        key = await self._key(spec, secrets)
-        if isinstance(key, Blocked):
-            return self._block(state, key)
+        ref = state.resource.ref
         before, now, had_no_key = state.facts, self._clock(), isinstance(state.key, Blocked)
         data = {name: one if isinstance(one, Missing) else one.data for name, one in secrets.items()}
         targets = targets_of(state.resource, spec, key, data, self._egress, self._store.denied(ref, spec))
@@ -235,7 +249,8 @@ def _endpoint_facts(target: EndpointTarget, before: EndpointFacts | None, state:
         facts = endpoint_facts.restored(target, resource.status, resource.generation, now=now, due=due)
     else:
         facts = endpoint_facts.with_target(before, target, now)
-    return endpoint_facts.expired(facts, now) if not state.is_suspended and state.inactive else facts
+    overdue = isinstance(state.key, Blocked) and now >= facts.due
+    return endpoint_facts.expired(facts, now) if not state.is_suspended and (state.inactive or overdue) else facts
 
 
 def _facts(target: Target, before: NumberFacts | None, state: KeyState, now: float) -> NumberFacts:

@@ -24,6 +24,8 @@ NO_FINALIZER: Final = "none of ours"
 event of the object, though RBAC forbids that."""
 
 _END_SECONDS: Final = 10.0
+_NONE: Final = "metadata.name=none."
+"""A field selector that no object matches, because a name cannot end with a dot."""
 
 
 class WatchEnded(Exception):
@@ -35,8 +37,9 @@ class Stream:
 
     Args:
         paths: The paths that kopf lists and watches.
-        relisted: Called when one of them is listed again, as after a watch that has expired: kopf then hands on what
-            there is, and not what was deleted.
+        listed: Called when one of them is listed, before it is watched from there on: what is there, and what has gone
+            since, is to be found out by whoever wants to know. The list that kopf gets is empty, because it would have
+            pages of whole objects in memory.
         clock: Returns the time.
 
     Attributes:
@@ -44,9 +47,9 @@ class Stream:
         gone: Set when the resource does not exist (any more).
     """
 
-    def __init__(self, paths: Iterable[str], relisted: Callable[[], None], clock: Clock) -> None:
+    def __init__(self, paths: Iterable[str], listed: Callable[[], None], clock: Clock) -> None:
         self._watches: dict[str, aiohttp.ClientResponse | None] = dict.fromkeys(paths)
-        self._relisted = relisted
+        self._listed = listed
         self._clock = clock
         self.heard_at: float | None = None
         self.gone = asyncio.Event()
@@ -59,9 +62,12 @@ class Stream:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send a request, and observe the status of its response."""
-        response = await handler(request)
         # The server's URL may have a path prefix.
         path = next((path for path in self._watches if request.url.path.endswith(path)), None)
+        is_list = path is not None and "watch" not in request.url.query
+        if is_list:
+            request.url = request.url.update_query(fieldSelector=_NONE)
+        response = await handler(request)
         if path and response.status == HTTPStatus.NOT_FOUND:
             # Kopf would end with several tracebacks; so it waits here until it is cancelled.
             response.close()
@@ -69,10 +75,10 @@ class Stream:
             await asyncio.Event().wait()
         if path and response.ok:
             self.heard_at = self._clock()
-            if "watch" in request.url.query:
+            if is_list:
+                self._listed()
+            else:
                 self._watches[path] = response
-            elif self._watches[path] is not None:
-                self._relisted()
         return response
 
 
@@ -171,11 +177,11 @@ def _settings(selector: str) -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _EndlessBackoff()
-    settings.watching.chunk_size = 200
     if selector:
         # The API server applies it: an object that a change of its labels takes out of it is reported as DELETED.
         settings.watching.label_selectors[GROUP, VERSION, PLURAL] = selector
-    settings.queueing.idle_timeout = 1.0
+    # Until then the last event of an object stays in memory, up to ten megabytes of it.
+    settings.queueing.idle_timeout = 0.1
     settings.persistence.finalizer = NO_FINALIZER
     # Nothing is stored on objects; the prefix only matters if that changes.
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)

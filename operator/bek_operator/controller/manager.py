@@ -1,4 +1,4 @@
-"""The manager: three work queues over one store, while it runs.
+"""The manager: four work queues over one store, while it runs.
 
 It starts from the objects that the informer holds, and the informer reports each change of an object or a Secret.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bek_operator.cluster.errors import ClusterError
+from bek_operator.controller.derivations import DerivationReconciler, Deriver, derive_in_child
 from bek_operator.controller.endpoint_reconciler import EndpointClient, EndpointReconciler
 from bek_operator.controller.informer import RESYNC_SECONDS, Informer
 from bek_operator.controller.instruments import Instruments, NoInstruments
@@ -17,7 +18,7 @@ from bek_operator.controller.key_reconciler import KeyReconciler
 from bek_operator.controller.number_reconciler import NumberReconciler
 from bek_operator.controller.result import Result
 from bek_operator.controller.secret_cache import SecretCache, SecretSource
-from bek_operator.controller.state import EndpointKey, NumberKey
+from bek_operator.controller.state import DerivationKey, EndpointKey, NumberKey
 from bek_operator.controller.status_writer import EventPoster, StatusWriter
 from bek_operator.controller.store import Store
 from bek_operator.controller.workers import Workers
@@ -34,13 +35,20 @@ log = logging.getLogger(__name__)
 _OBJECTS_AT_ONCE = 32
 _ENDPOINTS_AT_ONCE = 16
 _OBJECTS, _NUMBERS, _ENDPOINTS = "businessencryptionkey", "phonenumber", "flowsendpoint"
+_DERIVATIONS = "keyderivation"
 
 _LAST_WRITES_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The ports of the manager; `limits` is the capacity of each API host and token, `instruments` measure the work."""
+    """The ports of the manager.
+
+    Attributes:
+        limits: The capacity of each API host and token.
+        derive: Derives the keys of encrypted private keys.
+        instruments: Measure the work.
+    """
 
     objects: Informer
     secrets: SecretSource
@@ -48,6 +56,7 @@ class Ports:
     backend: Backend[Endpoint]
     endpoints: EndpointClient
     limits: Limits
+    derive: Deriver = derive_in_child
     instruments: Instruments = field(default_factory=NoInstruments)
 
 
@@ -61,27 +70,34 @@ class Manager:
         measured = ports.instruments
         self.store = store = Store(measured.lost)
         self._secrets = SecretCache(ports.secrets, lambda: store.sequence)
+        deriving = DerivationReconciler(derive=ports.derive, clock=clock)
         self._keys = keys = KeyReconciler(
             store=store,
             objects=ports.objects,
             secrets=self._secrets,
+            keys=deriving,
             egress=egress,
             writer=StatusWriter(store=store, objects=ports.objects, events=ports.events, clock=clock),
             limits=ports.limits,
             clock=clock,
         )
-        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE)
+        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE, lambda key: key.namespace)
         self._objects = Workers("objects", objects, measured.reconciler(_OBJECTS, keys), self._apply, clock, _object)
-        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, ports.limits)
+        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, _tenant, ports.limits)
         reconciler = NumberReconciler(store=store, backend=ports.backend, clock=clock)
         self._numbers = Workers(
             "numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock, _number
         )
 
-        endpoints: WorkQueue[EndpointKey] = measured.work_queue(_ENDPOINTS, _ENDPOINTS_AT_ONCE, ports.limits)
+        endpoints: WorkQueue[EndpointKey] = measured.work_queue(_ENDPOINTS, _ENDPOINTS_AT_ONCE, _tenant, ports.limits)
         asking = EndpointReconciler(store=store, client=ports.endpoints, clock=clock)
         self._endpoints = Workers(
-            "endpoints", endpoints, measured.reconciler(_ENDPOINTS, asking), self._apply, clock, _endpoint
+            "endpoints", endpoints, measured.reconciler(_ENDPOINTS, asking), self._apply, clock, _one_of
+        )
+
+        derivations: WorkQueue[DerivationKey] = measured.work_queue(_DERIVATIONS, 1, _tenant)
+        self._derivations = Workers(
+            "derivations", derivations, measured.reconciler(_DERIVATIONS, deriving), self._apply, clock, _one_of
         )
 
     def _apply(self, result: Result) -> None:
@@ -96,6 +112,8 @@ class Manager:
                     self._numbers.add(one.key, one.due)
                 case EndpointKey():
                     self._endpoints.add(one.key, one.due)
+                case DerivationKey():
+                    self._derivations.add(one.key, one.due)
                 case _:
                     self._objects.add(one.key, one.due)
 
@@ -122,6 +140,7 @@ class Manager:
                         "workers of objects": self._objects.run(),
                         "workers of numbers": self._numbers.run(),
                         "workers of endpoints": self._endpoints.run(),
+                        "workers of derivations": self._derivations.run(),
                         "events": self._events.run(),
                         "expiry of Secrets": self._expire_secrets_periodically(),
                     }
@@ -167,6 +186,11 @@ class Manager:
                 self._objects.add(ref, Due(at=at))
 
 
+def _tenant(key: NumberKey | EndpointKey | DerivationKey) -> str:
+    """Return the tenant whose work it is: a namespace."""
+    return key.object.namespace
+
+
 def _object(ref: ObjectKey) -> dict[str, str]:
     """Return the fields of every log line about an object."""
     return {"object": f"{ref.namespace}/{ref.name}"}
@@ -177,6 +201,6 @@ def _number(ref: NumberKey) -> dict[str, str]:
     return {**_object(ref.object), "number": ref.number}
 
 
-def _endpoint(ref: EndpointKey) -> dict[str, str]:
-    """Return the fields of every log line about a Flow endpoint."""
+def _one_of(ref: EndpointKey | DerivationKey) -> dict[str, str]:
+    """Return the fields of every log line about what an object has one of."""
     return _object(ref.object)

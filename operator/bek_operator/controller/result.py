@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from bek_operator.controller.state import EndpointKey, NumberKey
+from bek_operator.controller.state import DerivationKey, EndpointKey, NumberKey
 from bek_operator.controller.workqueue import Due
 from bek_operator.crd.types import ObjectKey
 
@@ -15,7 +15,7 @@ K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 class Enqueue:
     """Another key to enqueue."""
 
-    key: ObjectKey | NumberKey | EndpointKey
+    key: ObjectKey | NumberKey | EndpointKey | DerivationKey
     due: Due
 
 

@@ -8,8 +8,9 @@ costs one read, however many objects name it.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 from bek_operator.cluster.errors import Forbidden
@@ -24,15 +25,24 @@ _KEPT_SECONDS: Final = 5.0
 _MOST_BYTES: Final = 2 * 1024 * 1024
 """What does not fit is read by each object on its own."""
 
+_READS_AT_ONCE: Final = 4
+"""Of one object. A response has some 1.5 MiB, and twice that while it is received."""
+
+_READ_BYTES: Final = 3 * 1024 * 1024
+
 _Found = SecretContent | Missing
-_Name = tuple[str, str]
+_Name = tuple[str, str, frozenset[tuple[str, int]]]
+"""A namespace, a Secret, and what is wanted of it."""
+
+Wanted = Mapping[str, Mapping[str, int]]
+"""By Secret the entries that are wanted, and how many bytes of each are of use."""
 
 
 class SecretSource(Protocol):
     """Where Secrets come from."""
 
-    async def read(self, namespace: str, name: str) -> SecretContent | None:
-        """Return the Secret's content, `None` when there is none."""
+    async def read(self, namespace: str, name: str, wanted: Mapping[str, int]) -> SecretContent | None:
+        """Return the wanted entries of the Secret, `None` when there is none."""
         ...
 
 
@@ -51,15 +61,18 @@ class SecretCache:
         self._running: set[asyncio.Task[_Found]] = set()
         self._kept_bytes = 0.0
 
-    async def read(self, namespace: str, names: Iterable[str], *, since: int) -> dict[str, _Found]:
-        """Return what reads found that began after a number of the sequence; those that are needed run together.
+    async def read(self, namespace: str, wanted: Wanted, *, since: int) -> dict[str, _Found]:
+        """Return what reads found that began after a number of the sequence; a few that are needed run together.
 
         Raises:
             ClusterError: the API server did not answer.
         """
-        reads = {name: self._latest(namespace, name, since) for name in names}
-        # Where all of them have ended, nothing is waited for.
-        return {name: await asyncio.shield(read.task) for name, read in reads.items()}
+        found, names = dict[str, _Found](), iter(sorted(wanted))
+        while some := list(islice(names, _READS_AT_ONCE)):
+            reads = {name: self._latest(namespace, name, wanted[name], since) for name in some}
+            # Where all of them have ended, nothing is waited for.
+            found |= {name: await asyncio.shield(read.task) for name, read in reads.items()}
+        return found
 
     async def close(self) -> None:
         """Cancel all reads, and forget what was read."""
@@ -68,19 +81,20 @@ class SecretCache:
         await asyncio.gather(*self._running, return_exceptions=True)
         self._reads.clear()
 
-    def _latest(self, namespace: str, name: str, since: int) -> _Read:
-        known = self._reads.get((namespace, name))
+    def _latest(self, namespace: str, name: str, wanted: Mapping[str, int], since: int) -> _Read:
+        key = (namespace, name, frozenset(wanted.items()))
+        known = self._reads.get(key)
         if known and known.begun >= since:
             return known
-        task = asyncio.create_task(self._find(namespace, name))
+        task = asyncio.create_task(self._find(namespace, name, wanted))
         self._running.add(task)
-        read = self._reads[namespace, name] = _Read(self._sequence(), task)
-        task.add_done_callback(partial(self._ended, (namespace, name), read))
+        read = self._reads[key] = _Read(self._sequence(), task)
+        task.add_done_callback(partial(self._ended, key, read))
         return read
 
-    async def _find(self, namespace: str, name: str) -> _Found:
+    async def _find(self, namespace: str, name: str, wanted: Mapping[str, int]) -> _Found:
         try:
-            return await self._source.read(namespace, name) or Missing.ABSENT
+            return await self._source.read(namespace, name, wanted) or Missing.ABSENT
         except Forbidden as error:
             log.warning("cannot read a Secret: %s", error)
             return Missing.FORBIDDEN
@@ -98,6 +112,12 @@ class SecretCache:
         self._kept_bytes -= size
         if self._reads.get(name) is read:
             del self._reads[name]
+
+
+def bytes_of(wanted: Wanted) -> int:
+    """Return how much memory an object's Secrets take at most while they are read and used."""
+    entries = sum(most for secret in wanted.values() for most in secret.values())
+    return entries + min(len(wanted), _READS_AT_ONCE) * _READ_BYTES
 
 
 def _size(found: _Found) -> int:

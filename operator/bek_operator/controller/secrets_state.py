@@ -47,6 +47,13 @@ class SecretsState:
             return replace(self, missing_since=missing_since)
         return replace(self, versions=versions, missing_since=None)
 
+    def for_another_spec(self) -> Self:
+        """Return the state for a spec that no target was made from yet: it does not wait for a Secret to be replaced.
+
+        The key may be in another Secret, which has other writers.
+        """
+        return replace(self, versions=dict.fromkeys(self.versions, ""), missing_since=None, writers={})
+
     def with_writers(self, names: Iterable[str], now: float) -> Self:
         """Return the state with the field managers; of two that overwrite each other the Secret names only the last."""
         seen = {**self.writers, **dict.fromkeys(names, now)}

@@ -38,6 +38,12 @@ class EndpointKey(NamedTuple):
     object: ObjectKey
 
 
+class DerivationKey(NamedTuple):
+    """What an object's key needs to be decrypted."""
+
+    object: ObjectKey
+
+
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing to do yet."""
@@ -241,7 +247,7 @@ class KeyState:
 
     @property
     def is_unproven(self) -> bool:
-        """Return whether the Flow endpoint has to open the key before numbers get it."""
+        """Return whether the Flow endpoint must open the key before numbers get it."""
         return self.endpoint is not None and self.endpoint.facts.holds_back
 
     def judge(self, now: float) -> RolloutGate:
@@ -251,8 +257,7 @@ class KeyState:
             return OPEN
         if self.endpoint and self.is_unproven:
             facts = (one.facts for one in self.numbers.values())
-            if gate := unproven_gate(facts, self.endpoint.facts.verdict.message):
-                return gate
+            return unproven_gate(facts, self.endpoint.facts.verdict.message)
         begun = {number: one.phase.since for number, one in self.numbers.items() if isinstance(one.phase, Running)}
         gate = rollout_gate(spec.rollout, self.facts, self.gate, begun, now)
         return replace(gate, lost=self.endpoint.facts.lost) if self.endpoint and gate.closed else gate

@@ -73,8 +73,7 @@ class Store:
         state = self._states[ref]
         before, state.resource = state.resource, resource
         if before.generation != resource.generation:
-            # The key may be in another Secret now.
-            self._set_secrets(ref, replace(state.secrets, writers={}))
+            self._set_secrets(ref, state.secrets.for_another_spec())
         if any(getattr(before, one) != getattr(resource, one) for one in ("generation", "request", "status")):
             self.expire_secrets(ref)
         return cancelled, [*woken, *self._expire_all(self._ownership.update(resource))]
@@ -247,7 +246,8 @@ class Store:
     def allows(self, ref: NumberKey, facts: NumberFacts, now: float) -> bool:
         """Return whether the rollout permits a publish to a number."""
         state = self._states[ref.object]
-        if not state.gate.rotation and (state.is_unproven or has_another_key(facts)):
+        begins = not state.gate.rotation and has_another_key(facts)
+        if begins or state.gate.unproven is not state.is_unproven:
             state.gate = state.judge(now)
         return state.gate.allows(facts)
 
@@ -272,7 +272,7 @@ class Store:
                 one.paused = False
                 self._update(NumberKey(ref, number), facts=resumed(one.facts, spreading=gate.canary is None))
                 reached.append(number)
-            elif one.facts.reason in HELD and one.facts.hold != gate.hold:
+            elif one.facts.hold not in {None, gate.hold}:
                 self._update(NumberKey(ref, number), facts=paused(one.facts, gate.hold))
         return self._queue(ref, reached)
 

@@ -1,22 +1,28 @@
 """The work queue: which key is reconciled next.
 
 One entry for each key, and never two workers on one key. A key that is added while it is running is due again
-afterwards; of several additions the earliest instant and the highest priority win. Due keys are picked by priority, and
-within a priority by limiter key in turn, so that a slow host cannot occupy the workers of others. Keys that are likely
-to hang (suspects) come last within their priority, and get only some of the workers.
+afterwards; of several additions the earliest instant and the highest priority win.
+
+Each key belongs to a tenant. Due keys are picked from tenants in turn, so that no tenant delays another one by the
+number of its keys or by their priority. The keys of one tenant are picked by priority, and within a priority by limiter
+key in turn, so that a slow host cannot occupy the workers of others. Keys that are likely to hang (suspects) come last
+within their priority. A reconcile is not interrupted for another key, so the workers are shared as well: a tenant gets
+at most three times as many as stay free.
 
 Pure: time is an argument, in seconds of one clock.
 """
 
 import heapq
 import math
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
+
+from bek_operator.controller.turns import Level, Pool, Turns
 
 K = TypeVar("K", bound=Hashable)
 
@@ -27,9 +33,12 @@ _ASK_AGAIN_SECONDS = 0.1
 SLOW_SECONDS: Final = 0.25
 """A reconcile that takes longer may hang, and allows another one to start."""
 
+_MOST_TIMES: Final = 3
+"""A tenant gets at most so many times as many workers as stay free."""
+
 
 class Priority(IntEnum):
-    """The order of due keys."""
+    """The order of the due keys of a tenant."""
 
     USER = 0
     """A user changed something and waits for the result."""
@@ -39,10 +48,6 @@ class Priority(IntEnum):
     """A number lacks the key, or a status is to be written."""
     CHECK = 3
     """A periodic check."""
-
-
-_Level = tuple[Priority, bool]
-"""Priority, and whether it is for suspects: the lower one goes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,7 @@ class Due:
     suspect: bool = False
 
     @property
-    def level(self) -> _Level:
+    def level(self) -> Level:
         """Return the level by which it is picked."""
         return self.priority, self.suspect
 
@@ -86,52 +91,72 @@ class Limits(Protocol):
 @dataclass(slots=True)
 class _Running:
     due: Due
+    tenant: str
     since: float
     cancelled: bool = False
 
 
 class _RunningKeys(dict[K, _Running]):
-    """The running keys, longest first; `suspects` of them may well hang."""
+    """The running keys, longest first, and the workers that they occupy."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.suspects = 0
+        self._workers = Pool(2 * size)
+        self._suspects = Pool(size)
         self._by_limiter: Counter[str] = Counter()
 
-    def start(self, key: K, due: Due, now: float) -> None:
-        self[key] = _Running(due, now)
-        self.suspects += due.suspect
+    def start(self, key: K, due: Due, tenant: str, now: float) -> None:
+        self[key] = _Running(due, tenant, now)
         self._by_limiter[due.limiter_key] += 1
+        self._workers.take(tenant)
+        if due.suspect:
+            self._suspects.take(tenant)
 
     def end(self, key: K) -> _Running:
         ended = self.pop(key)
-        self.suspects -= ended.due.suspect
         self._by_limiter[ended.due.limiter_key] -= 1
         if not self._by_limiter[ended.due.limiter_key]:
             del self._by_limiter[ended.due.limiter_key]
+        self._workers.give_back(ended.tenant)
+        if ended.due.suspect:
+            self._suspects.give_back(ended.tenant)
         return ended
 
     def of(self, limiter_key: str) -> int:
         """Return how many keys of a limiter key run."""
         return self._by_limiter[limiter_key]
 
+    def has_room(self, tenant: str, level: Level) -> bool:
+        """Return whether a tenant's share has room for one more of a level."""
+        priority, suspect = level
+        if suspect and not self._suspects.has_room(tenant, _MOST_TIMES if priority <= Priority.KEY else 1):
+            return False
+        return self._workers.has_room(tenant, _MOST_TIMES)
+
 
 class WorkQueue(Generic[K]):
-    """Keys with their due times; `size` run at once, and up to half as many more while some are slow.
+    """Keys with their due times; `size` run at once, and more while some are slow.
 
-    Suspects get at most half of the workers, or three quarters with the priorities USER and KEY. So there are workers
-    for numbers that respond, however many hang.
+    A tenant alone gets up to half as many more, and all tenants together up to as many more. Of a tenant's suspects at
+    most half of `size` run, or three quarters with the priorities USER and KEY. So there are workers for numbers that
+    respond, however many hang.
+
+    Args:
+        tenant_of: Returns the tenant of a key.
     """
 
-    def __init__(self, size: int, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, size: int, *, limits: Limits | None = None, tenant_of: Callable[[K], str] = lambda _: ""
+    ) -> None:
         self._size = size
         self._limits = limits
+        self._tenant_of = tenant_of
         self._waiting: dict[K, tuple[Due, int]] = {}
-        self._running: _RunningKeys[K] = _RunningKeys()
+        self._running: _RunningKeys[K] = _RunningKeys(size)
         self._later: list[tuple[float, int, K]] = []
         self._opening: list[tuple[float, str]] = []
         self._available_at: dict[str, float] = {}
-        self._levels: dict[_Level, _Turns[K]] = defaultdict(_Turns)
+        self._turns: Turns[K] = Turns()
         self._serial = 0
 
     def __contains__(self, key: K) -> bool:
@@ -161,21 +186,16 @@ class WorkQueue(Generic[K]):
             self._running[key].cancelled = True
 
     def pick(self, now: float) -> K | None:
-        """Return the due key of the highest priority with capacity; `done` must follow."""
+        """Return the due key whose turn it is, of those with capacity; `done` must follow."""
         self._sort_in(now)
         if not self._has_worker(now):
             return None
-        for level in sorted(self._levels):
-            priority, suspect = level
-            if suspect and self._running.suspects >= self._most_suspects(priority):
-                continue
-            has_capacity = partial(self._has_capacity, now=now, urgent=priority < Priority.CHECK)
-            key = self._levels[level].take(self._is_waiting, has_capacity)
-            if key is not None:
-                due, _ = self._waiting.pop(key)
-                self._running.start(key, due, now)
-                return key
-        return None
+        has_capacity = partial(self._has_capacity, now=now)
+        key = self._turns.take(self._is_waiting, self._running.has_room, has_capacity)
+        if key is not None:
+            due, _ = self._waiting.pop(key)
+            self._running.start(key, due, self._tenant_of(key), now)
+        return key
 
     def done(self, key: K, *, retry_at: float | None = None) -> None:
         """Record that the reconcile of a key has ended; if the key was added during it, it can be picked again.
@@ -184,7 +204,7 @@ class WorkQueue(Generic[K]):
         """
         ended = self._running.end(key)
         limiter_key = ended.due.limiter_key
-        self._reopen(limiter_key)
+        self._turns.reopen(limiter_key)
         if key in self._waiting:
             self._schedule(key)
             limiter_key = self._waiting[key][0].limiter_key
@@ -201,9 +221,8 @@ class WorkQueue(Generic[K]):
         return min((slow_at, *heads))
 
     def _has_worker(self, now: float) -> bool:
-        beyond = len(self._running) + 1 - self._size
-        longest = islice(self._running.values(), max(beyond, 0))
-        return beyond <= self._size // 2 and all(now >= one.since + SLOW_SECONDS for one in longest)
+        beyond = max(len(self._running) + 1 - self._size, 0)
+        return all(now >= one.since + SLOW_SECONDS for one in islice(self._running.values(), beyond))
 
     def _schedule(self, key: K) -> None:
         due, serial = self._waiting[key]
@@ -219,21 +238,19 @@ class WorkQueue(Generic[K]):
             at, limiter_key = heapq.heappop(self._opening)
             if self._available_at.get(limiter_key) == at:
                 del self._available_at[limiter_key]
-                self._reopen(limiter_key)
+                self._turns.reopen(limiter_key)
         while self._later and self._later[0][0] <= now:
             _, serial, key = heapq.heappop(self._later)
             if self._is_waiting(key, serial):
                 due, _ = self._waiting[key]
-                self._levels[due.level].put(due.limiter_key, key, serial)
+                self._turns.put(self._tenant_of(key), due.level, due.limiter_key, key, serial)
 
     def _is_waiting(self, key: K, serial: int) -> bool:
         return key in self._waiting and self._waiting[key][1] == serial and key not in self._running
 
-    def _most_suspects(self, priority: Priority) -> int:
-        return max(self._size * 3 // 4 if priority <= Priority.KEY else self._size // 2, 1)
-
-    def _has_capacity(self, limiter_key: str, *, now: float, urgent: bool) -> bool:
-        running = self._running.of(limiter_key)
+    def _has_capacity(self, limiter_key: str, level: Level, now: float) -> bool:
+        priority, _ = level
+        running, urgent = self._running.of(limiter_key), priority < Priority.CHECK
         if self._limits is None or running < self._limits.capacity(limiter_key, now, urgent=urgent):
             return True
         if not running:
@@ -243,43 +260,3 @@ class WorkQueue(Generic[K]):
                 self._available_at[limiter_key] = at
                 heapq.heappush(self._opening, (at, limiter_key))
         return False
-
-    def _reopen(self, limiter_key: str) -> None:
-        for turns in self._levels.values():
-            turns.reopen(limiter_key)
-
-
-class _Turns(Generic[K]):
-    """The due keys of one level, by limiter key in turn; limiters without capacity are set aside for a while."""
-
-    def __init__(self) -> None:
-        self._keys: dict[str, OrderedDict[K, int]] = {}
-        self._order: deque[str] = deque()
-        self._full: set[str] = set()
-
-    def put(self, limiter_key: str, key: K, serial: int) -> None:
-        if limiter_key not in self._keys:
-            self._keys[limiter_key] = OrderedDict()
-            self._order.append(limiter_key)
-        self._keys[limiter_key][key] = serial
-
-    def take(self, is_waiting: Callable[[K, int], bool], has_capacity: Callable[[str], bool]) -> K | None:
-        while self._order:
-            limiter_key = self._order.popleft()
-            if not has_capacity(limiter_key):
-                self._full.add(limiter_key)
-                continue
-            keys = self._keys[limiter_key]
-            key, serial = keys.popitem(last=False)
-            if keys:
-                self._order.append(limiter_key)
-            else:
-                del self._keys[limiter_key]
-            if is_waiting(key, serial):
-                return key
-        return None
-
-    def reopen(self, limiter_key: str) -> None:
-        if limiter_key in self._full:
-            self._full.discard(limiter_key)
-            self._order.append(limiter_key)

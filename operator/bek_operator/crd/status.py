@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bek_operator.crd.fields import objects, typed
-from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
+from bek_operator.crd.reasons import LACKS_THE_KEY, EndpointReason, ObjectReason, Reason
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.times import instant, rfc3339
 
@@ -43,7 +43,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One number's row. The last publish is dated to the second, `earlier` ones in seconds before it, oldest first."""
+    """One number's row. The last publish is dated to the second, `earlier` ones in seconds before it, oldest first.
+
+    `lost`: how the number lost the current key after it held it, until it is signed again.
+    """
 
     number: str
     api: str
@@ -54,6 +57,7 @@ class Row:
     published_at: float | None = None
     publishes: int = 0
     earlier: tuple[int, ...] = ()
+    lost: Reason | None = None
     refused: Refused | None = None
 
     @property
@@ -72,43 +76,31 @@ class EndpointStatus:
     opened: str | None = None
 
 
-class Rows(Mapping[str, Row]):  # noqa: PLW1641 - filled while it is read
-    """Rows by number, in the order of the list; a row is parsed at its first use."""
+class Rows(Mapping[str, Row]):  # noqa: PLW1641 - nothing needs their hash
+    """Rows by number, in the order of the list."""
 
-    def __init__(self, rows: Iterable[Row] = (), written: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self._read: dict[str, Row | None] = {row.number: row for row in rows}
-        self._written = written or {}
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._rows = {row.number: row for row in rows}
         self._reasons: Counter[Reason] | None = None
 
     def __getitem__(self, number: str) -> Row:
-        if number not in self._read:
-            self._read[number] = _read_row(number, self._written[number])
-        row = self._read[number]
-        if row is None:
-            raise KeyError(number)
-        return row
+        return self._rows[number]
 
     def __iter__(self) -> Iterator[str]:
-        return (row.number for row in self._all())
+        return iter(self._rows)
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self._rows)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rows) and self._all() == other._all()
+        return isinstance(other, Rows) and list(self._rows.values()) == list(other.values())
 
     @property
     def reasons(self) -> Mapping[Reason, int]:
         """Return how many numbers show each reason, counted once."""
         if self._reasons is None:
-            self._reasons = Counter(row.reason for row in self._all())
+            self._reasons = Counter(row.reason for row in self._rows.values())
         return self._reasons
-
-    def _all(self) -> list[Row]:
-        if self._written:
-            read = {number: self._read.get(number) or _read_row(number, row) for number, row in self._written.items()}
-            self._read, self._written = {number: row for number, row in read.items() if row}, {}
-        return [row for row in self._read.values() if row]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,15 +149,13 @@ def read_status(body: object) -> Status:
     if not isinstance(body, Mapping):
         return Status()
     generation = typed(body.get("observedGeneration"), int)
-    written = {
-        number: row
-        for row in objects(body.get("phoneNumbers"))
-        if (number := typed(row.get("phoneNumber"), str)) is not None
-    }
+    # The rows of an object repeat the same few texts, which are kept once.
+    texts: dict[str, str] = {}
+    rows = (_read_row(row, texts) for row in objects(body.get("phoneNumbers")))
     return Status(
         generation=-1 if generation is None else generation,
         conditions=tuple(_read_condition(one) for one in objects(body.get("conditions"))),
-        rows=Rows(written=written),
+        rows=Rows(row for row in rows if row),
         desired=typed(body.get("desiredNumbers"), int) or 0,
         signed=typed(body.get("signedNumbers"), int) or 0,
         fingerprint=typed(body.get("publicKeyFingerprint"), str),
@@ -198,19 +188,26 @@ def _read_condition(body: Mapping[str, Any]) -> Condition:
     )
 
 
-def _read_row(number: str, row: Mapping[str, Any]) -> Row | None:
-    word = row.get("signatureStatus")
+def _read_row(row: Mapping[str, Any], texts: dict[str, str]) -> Row | None:
+    def text(name: str) -> str | None:
+        found = typed(row.get(name), str)
+        return None if found is None else texts.setdefault(found, found)
+
+    number, word, lost = typed(row.get("phoneNumber"), str), row.get("signatureStatus"), typed(row.get("lost"), str)
+    if number is None:
+        return None
     try:
         return Row(
             number=number,
-            api=typed(row.get("api"), str) or "",
+            api=text("api") or "",
             status=None if word is None else SignatureStatus(word),
-            reason=Reason(typed(row.get("reason"), str) or ""),
-            message=typed(row.get("message"), str) or "",
-            fingerprint=typed(row.get("observedFingerprint"), str),
+            reason=Reason(text("reason") or ""),
+            message=text("message") or "",
+            fingerprint=text("observedFingerprint"),
             published_at=instant(row.get("lastPublishTime")),
             publishes=max(typed(row.get("publishes"), int) or 0, 0),
             earlier=_read_earlier(row.get("earlierPublishes")),
+            lost=Reason(lost) if lost in LACKS_THE_KEY else None,
             refused=_read_refused(row.get("refusedPublishes"), row),
         )
     except ValueError:
@@ -286,6 +283,8 @@ def _render_row(row: Row) -> dict[str, Any]:
         body["earlierPublishes"] = list(row.earlier)
     if row.publishes:
         body["publishes"] = row.publishes
+    if row.lost:
+        body["lost"] = str(row.lost)
     if refused := row.refused:
         body["refusedPublishes"] = {"count": refused.count}
         if (refused.reason, refused.message) != (row.reason, row.message):

@@ -1,7 +1,7 @@
 """The spec of a BusinessEncryptionKey as values."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -81,9 +81,14 @@ Api = OnPremisesApi | CloudApi | ProviderApi | UnsupportedApi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowsEndpoint:
-    """`spec.flowsEndpoint`, as written; `gate` is whether a new key waits until the endpoint opens it."""
+    """`spec.flowsEndpoint`, as written.
 
-    url: str
+    Attributes:
+        url: Not in the repr, because its query may hold a password.
+        gate: Whether a new key waits until the endpoint opens it.
+    """
+
+    url: str = field(repr=False)
     app_secret: EntryRef | None = None
     ca_bundle: EntryRef | None = None
     server_name: str | None = None

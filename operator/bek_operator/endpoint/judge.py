@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -19,12 +20,24 @@ from bek_operator.endpoint.ping import Session
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """The answer to a ping has about a hundred bytes."""
 
-_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _TOO_MANY, _SIGNATURE_REFUSED = 200, 400, 421, 429, 432
+_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _SIGNATURE_REFUSED = 200, 400, 421, 432
+_PASSING = frozenset({408, 429, *range(500, 600)})
 _REFUSALS = frozenset({401, 403})
 _SUCCESS = range(200, 300)
 _REDIRECTION = range(300, 400)
-_SERVER_ERROR = range(500, 600)
 _FAILED = frozenset({_BAD_REQUEST, 500})
+
+
+class Step(StrEnum):
+    """The steps of a ping, in their order."""
+
+    NAME = "name"
+    CONNECTION = "connection"
+    TLS = "TLS"
+    STATUS = "HTTP 200"
+    BASE64 = "base64"
+    DECRYPTION = "decryption"
+    CONTENT = "active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +48,15 @@ class Answer:
         reason: `EndpointHoldsKey`, or what is wrong; a `Reason` for what is wrong with certificates or addresses.
         message: Our own words, at most 200 characters, the same for the same fault; empty if nothing is wrong.
         certain: Whether it shows at once; otherwise the failure threshold applies.
+        failed: The step that failed; `None` if nothing is wrong.
+        retry_after: Seconds of the server's Retry-After, already bounded; `None` without one.
     """
 
     reason: EndpointReason | Reason
     message: str = ""
     certain: bool = True
+    failed: Step | None = None
+    retry_after: float | None = None
 
     @property
     def holds_key(self) -> bool:
@@ -53,53 +70,54 @@ HOLDS_KEY: Final = Answer(reason=EndpointReason.HOLDS_KEY)
 def judge(status: int, body: bytes, session: Session, *, signed: bool) -> Answer:
     """Return what an answer means; `signed` is whether the ping was."""
     if status == _OK:
-        flaw = _flaw_of(body, session)
-        return Answer(reason=EndpointReason.INVALID_ANSWER, message=flaw) if flaw else HOLDS_KEY
+        step, flaw = _flaw_of(body, session)
+        return Answer(reason=EndpointReason.INVALID_ANSWER, message=flaw, failed=step) if step else HOLDS_KEY
     if status == _CANNOT_DECRYPT:
-        return Answer(reason=EndpointReason.LACKS_KEY, message=_LACKS_KEY)
+        return Answer(reason=EndpointReason.LACKS_KEY, message=_LACKS_KEY, failed=Step.STATUS)
     if status == _SIGNATURE_REFUSED:
         message = _WRONG_SIGNATURE if signed else _NO_SIGNATURE
-        return Answer(reason=EndpointReason.SIGNATURE_REFUSED, message=message)
+        return Answer(reason=EndpointReason.SIGNATURE_REFUSED, message=message, failed=Step.STATUS)
     if status in _FAILED:
         return _answer(status, EndpointReason.INVALID_ANSWER, _FAILED_ON_PING)
-    if status == _TOO_MANY or status in _SERVER_ERROR:
+    if status in _PASSING:
         return _answer(status, EndpointReason.UNREACHABLE, _UNAVAILABLE)
     return _answer(status, EndpointReason.INVALID_ANSWER, _fault_of(status, body, session))
 
 
 def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
-    passing = status == _TOO_MANY or status in _SERVER_ERROR
-    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=not passing)
+    certain = status not in _PASSING
+    return Answer(reason=reason, message=f"HTTP {status}: {message}", certain=certain, failed=Step.STATUS)
 
 
 def _fault_of(status: int, body: bytes, session: Session) -> str:
     """Return what is wrong with a status that no Flow endpoint answers."""
-    if status in _SUCCESS and not _flaw_of(body, session):
+    if status in _SUCCESS and _flaw_of(body, session) == _NOTHING:
         return _NOT_200
     if status in _REFUSALS:
         return _REFUSED
     return _REDIRECT if status in _REDIRECTION else _ANOTHER_APP
 
 
-def _flaw_of(body: bytes, session: Session) -> str:
-    """Return what is wrong with the body of an answer; empty for nothing."""
+def _flaw_of(body: bytes, session: Session) -> tuple[Step | None, str]:
+    """Return what is wrong with the body of an answer, and at which step."""
     if len(body) > MAX_ANSWER_BYTES:
-        return _TOO_LARGE
+        return Step.BASE64, _TOO_LARGE
     text = body.strip()
     if not text:
-        return _EMPTY
+        return Step.BASE64, _EMPTY
     inverted = bytes(byte ^ 0xFF for byte in session.vector)
     try:
         encrypted = base64.b64decode(text, validate=True)
     except ValueError:
         bare = b"".join(text.split())
-        return _flaw_of_text(text) if bare == text or _flaw_of(bare, session) else _LINE_BREAKS
+        is_wrapped = bare != text and _flaw_of(bare, session) == _NOTHING
+        return Step.BASE64, _LINE_BREAKS if is_wrapped else _flaw_of_text(text)
     answer = _opened(encrypted, session.key, inverted)
     if answer is not None:
-        return "" if _is_active(answer) else _NOT_ACTIVE
+        return _NOTHING if _is_active(answer) else (Step.CONTENT, _NOT_ACTIVE)
     if _opened(encrypted, session.key, session.vector) is not None:
-        return _NOT_INVERTED
-    return _IN_THE_CLEAR if _is_object(encrypted) else _DOES_NOT_OPEN
+        return Step.DECRYPTION, _NOT_INVERTED
+    return Step.DECRYPTION, _IN_THE_CLEAR if _is_object(encrypted) else _DOES_NOT_OPEN
 
 
 def _flaw_of_text(text: bytes) -> str:
@@ -134,8 +152,10 @@ def _json(text: bytes) -> object:
         return None
 
 
+_NOTHING: Final = (None, "")
 _LACKS_KEY: Final = (
-    "HTTP 421: it cannot decrypt with any private key that it holds; give it the private half of the Secret's key"
+    "HTTP 421: it cannot decrypt with any private key that it holds; give it the private half of the Secret's key. "
+    "If it holds that, a proxy in front of it may have answered"
 )
 _WRONG_SIGNATURE: Final = (
     "HTTP 432: it refuses the signature; use the same app secret there and in `flowsEndpoint.appSecretRef`"
@@ -155,7 +175,7 @@ _REFUSED: Final = (
 )
 _TOO_LARGE: Final = f"its answer is larger than {MAX_ANSWER_BYTES} bytes; check `flowsEndpoint.url`"
 _EMPTY: Final = "its answer is empty; it must be base64 as plain text"
-_LINE_BREAKS: Final = "its answer has white space within; it must be base64 on one line"
+_LINE_BREAKS: Final = "its answer is base64 with line breaks or blanks in it; it must be base64 on one line"
 _IN_THE_CLEAR: Final = "its answer is JSON in the clear; it must be encrypted with the AES key of the request"
 _QUOTED: Final = "its answer is a JSON string; it must be base64 as plain text, without quotes"
 _NOT_BASE64: Final = "its answer is not base64; another application may answer at `flowsEndpoint.url`"

@@ -1,7 +1,7 @@
 """What to ask the Flow endpoint of an object, from the spec and its Secrets."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.types import Spec
@@ -17,7 +17,7 @@ class EndpointTarget:
     """What to ask, and where.
 
     Attributes:
-        address: The endpoint's URL as written.
+        address: The endpoint's URL as written; not in the repr, because its query may hold a password.
         endpoint: The endpoint, unless there is a `problem`.
         problem: Why it cannot be called.
         gate: Whether a new key waits until the endpoint opens it.
@@ -25,7 +25,7 @@ class EndpointTarget:
         request: The value of `requested-at`.
     """
 
-    address: str
+    address: str = field(repr=False)
     endpoint: FlowEndpoint | None
     problem: Failure | None
     key: PublicKey

@@ -6,7 +6,6 @@ to switch off. Each transport carries one connection; idle ones are pooled here.
 
 import asyncio
 import re
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,12 +25,12 @@ from bek_operator.http.errors import (
 )
 from bek_operator.http.httpx_errors import Progress
 from bek_operator.http.interface import Request, Response
-from bek_operator.http.metered_tls import HandshakeLimiter
+from bek_operator.http.metered_tls import HandshakeLimiter, MeteredContext
 from bek_operator.http.pool import IdlePool
 from bek_operator.http.resolver import Resolver, is_literal
-from bek_operator.http.tls_contexts import TLSContexts
+from bek_operator.http.tls_contexts import TLSContexts, make_context
 from bek_operator.http.transport import Transport
-from bek_operator.net.ca_bundle import ServerTrust
+from bek_operator.http.turns import Turns
 from bek_operator.net.proxy import Proxy
 from bek_operator.net.url import Url
 
@@ -63,12 +62,14 @@ class Limits:
 
 
 class _ConnectionKey(NamedTuple):
-    """Connections are reused for requests with the same key only."""
+    """Connections are reused for requests with the same key only; what is trusted must be the same, too."""
 
     host: str
     port: int
     address: str
-    trust: ServerTrust
+    server_name: str
+    ca_digest: bytes | None
+    tenant: str
 
 
 class HttpxClient:
@@ -94,8 +95,9 @@ class HttpxClient:
         self._limits = limits or Limits()
         self._user_agent = user_agent
         self._may_send = may_send
-        self._contexts = TLSContexts()
-        self._handshakes: HandshakeLimiter[_ConnectionKey] = HandshakeLimiter(clock, cpu)
+        self._turns = Turns()
+        self._contexts = TLSContexts(self._turns)
+        self._handshakes: HandshakeLimiter[_ConnectionKey] = HandshakeLimiter(self._turns, clock, cpu)
         self._proxy = self._proxy_for(proxy) if proxy else None
         self._idle: IdlePool[_ConnectionKey, httpx.AsyncBaseTransport] = IdlePool(
             _close, seconds=self._limits.idle_seconds, size=self._limits.idle_connections
@@ -115,6 +117,8 @@ class HttpxClient:
         """Close every connection; a second call does nothing."""
         await self._idle.close()
         await self._resolver.close()
+        await self._contexts.close()
+        self._turns.close()
 
     async def _send_to_any(self, request: Request, progress: Progress) -> Response:
         """Send a request to the first of the host's addresses that takes a connection."""
@@ -127,12 +131,15 @@ class HttpxClient:
                 CertificateFault.NAME,
             )
         try:
-            context = self._contexts.of(request.trust)
+            context = await self._contexts.of(request.trust)
         except ValueError as fault:
             raise CABundleError(f"the CA bundle {fault}") from None
         failed = NotConnectedError("the name does not resolve")
+        trust = request.trust
         for address in (await self._destinations(request.url))[:_MAX_ADDRESSES_TRIED]:
-            key = _ConnectionKey(request.url.host, request.url.port, address, request.trust)
+            key = _ConnectionKey(
+                request.url.host, request.url.port, address, trust.server_name, trust.ca_digest, trust.tenant
+            )
             try:
                 return await self._send_to(key, context, request, progress)
             except NotConnectedError as fault:
@@ -147,7 +154,7 @@ class HttpxClient:
         return await self._resolver.resolve(url.host, url.port)
 
     async def _send_to(
-        self, key: _ConnectionKey, context: ssl.SSLContext, request: Request, progress: Progress
+        self, key: _ConnectionKey, context: MeteredContext, request: Request, progress: Progress
     ) -> Response:
         used = self._idle.take(key)
         if used and request.method == "GET":
@@ -157,13 +164,13 @@ class HttpxClient:
             used = None
         return await self._send_over(used or self._connection(key, context), key, request, progress)
 
-    def _connection(self, key: _ConnectionKey, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+    def _connection(self, key: _ConnectionKey, context: MeteredContext) -> httpx.AsyncBaseTransport:
         """Return the transport for a new connection.
 
         Raises:
             HttpError: No handshake with this server can start now.
         """
-        self._handshakes.check(key, key.trust.tenant)
+        self._handshakes.check(key, key.tenant)
         seconds = self._limits.idle_seconds
         if not self._proxy:
             return Transport(context, idle_seconds=seconds)
@@ -176,7 +183,7 @@ class HttpxClient:
         good = False
         try:
             with (
-                self._handshakes.metered(key, key.trust.tenant),
+                self._handshakes.metered(key, key.tenant),
                 progress.translate_errors(request.trust.server_name, self._limits.connect),
             ):
                 response = await transport.handle_async_request(self._build_request(request, key.address, progress))
@@ -190,7 +197,7 @@ class HttpxClient:
 
     def _build_request(self, request: Request, address: str, progress: Progress) -> httpx.Request:
         """Return the request for an address that passed the checks, with the host name of the URL."""
-        url = _url(address, request.url.port, request.url.path)
+        url = _url(address, request.url.port, request.url.target)
         # Through a proxy httpx would use the name for the proxy's own certificate, too; there it equals the URL's host.
         name = {} if self._proxy else {"sni_hostname": request.trust.server_name}
         return httpx.Request(
@@ -230,20 +237,20 @@ class HttpxClient:
         headers = {name: value.decode("latin-1") for name, value in fields if len(value) <= _MAX_HEADER_BYTES}
         return Response(status=response.status_code, headers=headers, body=bytes(body))
 
-    def _proxy_for(self, proxy: Proxy) -> httpx.Proxy:
+    @staticmethod
+    def _proxy_for(proxy: Proxy) -> httpx.Proxy:
         # The proxy's certificate is verified with the system's CAs.
-        trust = ServerTrust(ca_bundle=None, server_name=proxy.host)
         return httpx.Proxy(
             httpx.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port),
-            ssl_context=self._contexts.of(trust) if proxy.scheme == "https" else None,
+            ssl_context=make_context(None) if proxy.scheme == "https" else None,
             auth=None if proxy.username is None else (proxy.username, proxy.password.reveal()),
         )
 
 
 @lru_cache(4096)
-def _url(address: str, port: int, path: str) -> httpx.URL:
+def _url(address: str, port: int, target: str) -> httpx.URL:
     """Return the URL of a request; cached, because httpx takes as long to parse it as to send the request."""
-    return httpx.URL(scheme="https", host=address, port=port, path=path or "/")
+    return httpx.URL(scheme="https", host=address, port=port, raw_path=target.encode())
 
 
 async def _close(transport: httpx.AsyncBaseTransport) -> None:

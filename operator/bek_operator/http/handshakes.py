@@ -4,6 +4,9 @@ The server chooses how much work a handshake is. A server whose handshakes keep 
 fail with its last error, without another handshake. CPU beyond the free amount throttles that server, and those servers
 of the same tenant that have not proved cheap yet. An endless response is charged like an expensive handshake.
 
+A server proves cheap by a handshake within the free amount. When one that had proved cheap is charged, all servers of
+its tenant must prove it again; otherwise thousands of them could become expensive at once.
+
 Pure: time is an argument, in seconds of any one clock.
 """
 
@@ -49,15 +52,16 @@ class HandshakeHistory(Generic[S]):
 
     def __init__(self) -> None:
         self._failing: LRUCache[S, _Failing] = LRUCache(_SERVERS)
-        self._cheap: LRUCache[S, bool] = LRUCache(_SERVERS)
+        self._cheap_at: LRUCache[S, float] = LRUCache(_SERVERS)
         self._server_until: LRUCache[S, float] = LRUCache(_SERVERS)
         self._tenant_until: LRUCache[str, float] = LRUCache(_TENANTS)
+        self._tenant_turned_at: LRUCache[str, float] = LRUCache(_TENANTS)
 
     def is_throttled(self, server: S, tenant: str, now: float) -> bool:
         """Return whether the next handshake with a server must wait because of the CPU that past ones took."""
         if now < (self._server_until.get(server) or 0.0):
             return True
-        return not self._cheap.get(server) and now < (self._tenant_until.get(tenant) or 0.0)
+        return now < (self._tenant_until.get(tenant) or 0.0) and not self._is_cheap(server, tenant)
 
     def backoff_error(self, server: S, now: float) -> HttpError | None:
         """Return the last error of a server that is backed off; `None` when a handshake can start.
@@ -75,16 +79,18 @@ class HandshakeHistory(Generic[S]):
     def charge(self, server: S, tenant: str, now: float, seconds: float) -> None:
         """Charge a server for seconds of CPU beyond the free ones."""
         pause = seconds / CPU_SHARE
-        self._cheap.put(server, value=False)
+        if tenant and self._is_cheap(server, tenant):
+            self._tenant_turned_at.put(tenant, now)
+        self._cheap_at.drop(server)
         self._server_until.put(server, max(now, self._server_until.get(server) or 0.0) + pause)
         if tenant:
             self._tenant_until.put(tenant, max(now, self._tenant_until.get(tenant) or 0.0) + pause)
 
-    def record_success(self, server: S, *, cheaply: bool) -> None:
+    def record_success(self, server: S, now: float, *, cheaply: bool) -> None:
         """Record a complete handshake, and whether it stayed within the free CPU."""
         self._failing.drop(server)
         if cheaply:
-            self._cheap.put(server, value=True)
+            self._cheap_at.put(server, now)
 
     def record_failure(self, server: S, now: float, fault: HttpError) -> None:
         """Record a failed handshake."""
@@ -92,3 +98,8 @@ class HandshakeHistory(Generic[S]):
         self._failing.put(
             server, _Failing(times=known.times + 1 if known else 1, fault=fault, after=now + BACKOFF_SECONDS)
         )
+
+    def _is_cheap(self, server: S, tenant: str) -> bool:
+        """Return whether a server has proved cheap, since the last time that one of its tenant's proved to be not."""
+        cheap_at, turned_at = self._cheap_at.get(server), self._tenant_turned_at.get(tenant)
+        return cheap_at is not None and (turned_at is None or turned_at < cheap_at)

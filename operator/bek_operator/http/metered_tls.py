@@ -1,12 +1,13 @@
 """Client-side TLS with limits: on the ciphers offered, on the bytes read, and on the CPU that handshakes take.
 
-The server chooses how much work a handshake and its responses are, and the event loop does that work. So the most
-expensive ciphers are not offered, input is bounded before it is parsed, and the CPU of handshakes is metered.
+The server chooses how much work a handshake and its responses are. So the most expensive ciphers are not offered, input
+is bounded before it is parsed, and the CPU of handshakes is metered. They run in threads, but for those through a
+proxy, whose library has no place for that.
 """
 
 import ssl
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from bek_operator.http.errors import HttpError, NotConnectedError
 from bek_operator.http.handshakes import FLOOD_SECONDS, FREE_SECONDS, HandshakeHistory
+from bek_operator.http.turns import Turns
 
 S = TypeVar("S", bound=Hashable)
 
@@ -30,6 +32,8 @@ _THROTTLED: Final = (
     "calls paused: this server, or another one of the namespace, uses too much CPU "
     "(TLS handshakes with large keys, long certificate chains or no elliptic curve, or endless responses)"
 )
+
+_TOO_LONG: Final = f"the server's part of the TLS handshake is larger than {MAX_HANDSHAKE_BYTES // 1024} KiB"
 
 # Python's default list without DHE, whose modulus the server chooses: 10,000 bits take 0.6 s of CPU here. TLS 1.3 has
 # finite-field groups, too (0.09 s with OpenSSL 3.0), which no Python up to 3.14 can disable.
@@ -59,32 +63,56 @@ class _Handshake:
     Attributes:
         is_throttled: Returns whether to stop because of what other handshakes cost; called until this one is charged.
         charge: Called with the seconds of CPU beyond the free ones.
-        cpu: Returns the seconds of CPU that this thread has used.
+        cpu: Returns the seconds of CPU that the current thread has used.
+        turns: Where it runs.
+        tenant: Whose turn it takes.
         free: Seconds of CPU left that are not charged.
+        spent: Seconds of CPU not accounted for yet.
     """
 
     is_throttled: Callable[[], bool]
     charge: Callable[[float], None]
     cpu: Callable[[], float]
+    turns: Turns
+    tenant: str
     free: float = FREE_SECONDS
+    spent: float = 0.0
     stage: _Stage = _Stage.NONE
 
-    @contextmanager
-    def spending(self) -> Iterator[None]:
-        """Charge the CPU that a part of the handshake takes."""
+    def run(self, part: Callable[[], None]) -> None:
+        """Run a part of the handshake here."""
+        self._begin()
+        try:
+            self._measure(part)
+        finally:
+            self._end()
+        self.stage = _Stage.COMPLETE
+
+    async def run_in_thread(self, part: Callable[[], None]) -> None:
+        """Run a part of the handshake in a thread."""
+        await self.turns.run(self.tenant, lambda: self._measure(part), begin=self._begin, end=self._end)
+        self.stage = _Stage.COMPLETE
+
+    def _begin(self) -> None:
         if self.free > 0 and self.is_throttled():
             self.stage = _Stage.NONE
             raise LimitExceededError(_THROTTLED)
         self.stage = _Stage.UNDER_WAY
+
+    def _measure(self, part: Callable[[], None]) -> None:
         start = self.cpu()
         try:
-            yield
-            self.stage = _Stage.COMPLETE
+            part()
         finally:
-            excess = self.cpu() - start - self.free
-            self.free = max(-excess, 0.0)
-            if excess > 0:
-                self.charge(excess)
+            self.spent = self.cpu() - start
+
+    def _end(self) -> float:
+        """Charge what a part has cost; return 0, the pause before the tenant's next turn."""
+        excess = self.spent - self.free
+        self.free = max(-excess, 0.0)
+        if excess > 0:
+            self.charge(excess)
+        return 0.0
 
     def charge_flood(self) -> None:
         """Charge an endless response, which may belong to a later request on the same connection."""
@@ -98,11 +126,12 @@ _current: ContextVar[_Handshake | None] = ContextVar("handshake", default=None)
 class HandshakeLimiter(Generic[S]):
     """Decides whether a handshake can start, and meters it; see `HandshakeHistory`."""
 
-    def __init__(self, clock: Callable[[], float], cpu: Callable[[], float]) -> None:
-        """Take the clock, and what returns the seconds of CPU that this thread has used."""
+    def __init__(self, turns: Turns, clock: Callable[[], float], cpu: Callable[[], float]) -> None:
+        """Take where handshakes run, the clock, and what returns the CPU seconds that the current thread has used."""
         self._history: HandshakeHistory[S] = HandshakeHistory()
         self._clock = clock
         self._cpu = cpu
+        self._turns = turns
 
     def check(self, server: S, tenant: str) -> None:
         """Check that a handshake with the server can start.
@@ -124,6 +153,8 @@ class HandshakeLimiter(Generic[S]):
             is_throttled=lambda: self._history.is_throttled(server, tenant, self._clock()),
             charge=lambda seconds: self._history.charge(server, tenant, self._clock(), seconds),
             cpu=self._cpu,
+            turns=self._turns,
+            tenant=tenant,
         )
         token = _current.set(handshake)
         try:
@@ -135,7 +166,7 @@ class HandshakeLimiter(Generic[S]):
         finally:
             _current.reset(token)
             if handshake.stage is _Stage.COMPLETE:
-                self._history.record_success(server, cheaply=handshake.free > 0)
+                self._history.record_success(server, self._clock(), cheaply=handshake.free > 0)
 
 
 class MeteredContext(ssl.SSLContext):
@@ -177,9 +208,19 @@ class MeteredConnection(ssl.SSLObject):
 
     def do_handshake(self) -> None:
         """Continue the handshake with the input that has arrived."""
-        message = f"the server's part of the TLS handshake is larger than {MAX_HANDSHAKE_BYTES // 1024} KiB"
-        with self._reading(message), self._handshake.spending() if self._handshake else nullcontext():
-            super().do_handshake()
+        with self._reading(_TOO_LONG):
+            if self._handshake:
+                self._handshake.run(super().do_handshake)
+            else:
+                super().do_handshake()
+
+    async def do_handshake_in_thread(self) -> None:
+        """Continue the handshake with the input that has arrived, in a thread."""
+        with self._reading(_TOO_LONG):
+            if self._handshake:
+                await self._handshake.run_in_thread(super().do_handshake)
+            else:
+                super().do_handshake()
 
     def read(self, *args: Any) -> Any:
         """Return decrypted input, as `ssl.SSLObject` does."""

@@ -30,7 +30,18 @@ _MAX_NAMES = 4096
 _METADATA_KIND: Final = "a cloud metadata"
 _ADVICE: Final = "to allow it, start the operator with --allow-host=<address> as well"
 _THIS_NETWORK: Final = ip_network("0.0.0.0/8")
-_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+# Forms of IPv6 addresses that embed an IPv4 address. A NAT64 prefix that a network has chosen for itself is not known.
+_LAST_32_BITS: Final = (
+    IPv6Network("::/96"),  # IPv4-compatible, RFC 4291
+    IPv6Network("::ffff:0:0/96"),  # IPv4-mapped, RFC 4291
+    IPv6Network("::ffff:0:0:0/96"),  # IPv4-translated, RFC 2765
+    IPv6Network("64:ff9b::/96"),  # NAT64, RFC 6052
+)
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")  # RFC 8215; each network has a prefix in it,
+_LOCAL_NAT64_LENGTHS: Final = (48, 56, 64)  # of 96 bits or of these; after them RFC 6052 leaves out the bits 64 to 71
+_ISATAP, _ISATAP_MASK = 0x0000_5EFE, 0xFDFF_FFFF  # the third quarter of the address, RFC 5214
+_IPV4_MASK: Final = 0xFFFF_FFFF
 
 
 class Resolver:
@@ -125,13 +136,20 @@ def forbidden_kind(address: IPAddress) -> str | None:
 
 
 def _with_embedded(address: IPAddress) -> tuple[IPAddress, ...]:
-    """Return the address, and the IPv4 address that it embeds (mapped, 6to4, Teredo, NAT64), if any."""
+    """Return the address, and every IPv4 address that it may be translated to."""
     if isinstance(address, IPv4Address):
         return (address,)
-    inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
-    if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
-        inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-    return (address, inner) if inner else (address,)
+    bits = int(address)
+    found = [address.sixtofour, address.teredo and address.teredo[1]]
+    if any(address in network for network in _LAST_32_BITS) or bits >> 32 & _ISATAP_MASK == _ISATAP:
+        found.append(IPv4Address(bits & _IPV4_MASK))
+    if address in _LOCAL_NAT64:
+        without_u = bits >> 64 << 56 | bits & (1 << 56) - 1
+        words = (bits, *(without_u >> 88 - length for length in _LOCAL_NAT64_LENGTHS))
+        layouts = [IPv4Address(word & _IPV4_MASK) for word in words]
+        # All but one are parts of the prefix and padding; no translator sends to such addresses.
+        found += [one for one in layouts if one not in _THIS_NETWORK and not one.is_multicast and not one.is_reserved]
+    return (address, *filter(None, found))
 
 
 _KINDS: Final[Mapping[str, Callable[[IPAddress], bool]]] = {

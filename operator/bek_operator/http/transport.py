@@ -8,7 +8,6 @@ httpx's requests, responses and errors, and supports the extensions `sni_hostnam
 import asyncio
 import select
 import socket
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -16,12 +15,14 @@ from typing import Any, Final
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
 from bek_operator.http.errors import HttpError
-from bek_operator.http.metered_tls import LimitExceededError, MeteredConnection
+from bek_operator.http.metered_tls import LimitExceededError, MeteredContext
+from bek_operator.http.tls_socket import SecuredSocket
 
 CONNECTING: Final = "connection.connect.started"
 """The trace event before a connection with TLS is opened; httpx's own transport has two events for it."""
@@ -40,11 +41,9 @@ TraceCallback = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 class Transport(httpx.AsyncBaseTransport):
     """Sends requests to one host, one after the other, over a connection that is kept open."""
 
-    def __init__(self, context: ssl.SSLContext, *, idle_seconds: float) -> None:
+    def __init__(self, context: MeteredContext, *, idle_seconds: float) -> None:
         """Take the TLS context, and how long an idle connection is kept."""
-        self._context = context
-        self._socket: socket.socket | None = None
-        self._connector = _Connector(limit=1, keepalive_timeout=idle_seconds, socket_factory=self._make_socket)
+        self._connector = _Connector(context, limit=1, keepalive_timeout=idle_seconds)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -68,7 +67,6 @@ class Transport(httpx.AsyncBaseTransport):
                 URL(str(request.url), encoded=True),
                 headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
                 data=_Content(content, steps) if content else None,
-                ssl=self._context,
                 server_hostname=extensions.get("sni_hostname"),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.get("connect")),
                 allow_redirects=False,
@@ -78,19 +76,7 @@ class Transport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the connection."""
         await self._session.close()
-        self._shutdown_socket()
-
-    def _shutdown_socket(self) -> None:
-        if self._socket:
-            # asyncio would wait 30 s for the TLS close_notify of a server that hangs.
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        self._shutdown_socket()
-        family, kind, protocol, *_ = address
-        self._socket = socket.socket(family, kind, protocol)
-        return self._socket
+        self._connector.shutdown_socket()
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -101,11 +87,17 @@ class _Connector(aiohttp.TCPConnector):
 
     steps: "_Steps"
     _tls: object = None
+    _socket: socket.socket | None = None
+
+    def __init__(self, context: MeteredContext, *, limit: int, keepalive_timeout: float) -> None:
+        """Take the TLS context of every connection, and the limits of the base class."""
+        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
+        self._context = context
 
     @property
     def limit_exceeded(self) -> LimitExceededError | None:
         """Return why we ended the connection that was used last; `None` if we did not."""
-        return self._tls.limit_exceeded if isinstance(self._tls, MeteredConnection) else None
+        return self._tls.connection.limit_exceeded if isinstance(self._tls, SecuredSocket) else None
 
     async def connect(
         self,
@@ -131,6 +123,46 @@ class _Connector(aiohttp.TCPConnector):
             transport.set_protocol(protocol)
             connection.add_callback(lambda: transport.set_protocol(_Guard(transport, protocol)))
         return connection
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class's signature
+    ) -> ResponseHandler:
+        """Return a new connection to the address of a request, which is the host of its URL."""
+        del traces
+        try:
+            async with asyncio.timeout(timeout.sock_connect):
+                return await self._open(req.url.raw_host or "", req.url.port or 0, req.server_hostname or "")
+        except TimeoutError:
+            raise httpx.ConnectTimeout("no connection in time") from None
+        except OSError as fault:
+            raise httpx.ConnectError("no connection") from fault
+
+    async def _open(self, address: str, port: int, server_name: str) -> ResponseHandler:
+        loop = asyncio.get_running_loop()
+        self.shutdown_socket()
+        self._socket = opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        try:
+            opened.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            await loop.sock_connect(opened, (address, port))
+            secured = SecuredSocket(self._context, server_name)
+            await secured.handshake(opened)
+            _, protocol = await loop.create_connection(
+                self._factory, sock=opened, ssl=secured.as_context(), server_hostname=server_name
+            )
+        except BaseException:
+            opened.close()
+            raise
+        return protocol
+
+    def shutdown_socket(self) -> None:
+        """End the connection at once."""
+        if self._socket:
+            # asyncio would wait 30 s for the TLS close_notify of a server that hangs.
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class _Guard(asyncio.Protocol):
@@ -243,12 +275,6 @@ def _translated() -> Iterator[None]:
     """Raise httpx's errors in place of aiohttp's, with the error of the system or of OpenSSL as cause."""
     try:
         yield
-    except aiohttp.ClientConnectorCertificateError as fault:
-        raise httpx.ConnectError("the certificate was refused") from fault.certificate_error
-    except aiohttp.ClientConnectorError as fault:
-        raise httpx.ConnectError("no connection") from fault.os_error
-    except aiohttp.ConnectionTimeoutError:
-        raise httpx.ConnectTimeout("no connection in time") from None
     except aiohttp.ClientResponseError:
         raise httpx.RemoteProtocolError("the response is not HTTP") from None
     except (aiohttp.ClientError, OSError) as fault:

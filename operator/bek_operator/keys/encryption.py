@@ -4,12 +4,10 @@ The header comes from the Secret and can demand 2^31 rounds or all memory, so th
 derived. The result is bytes that are not parsed here: a library that decrypts *and* loads a key would compute with
 whatever is inside.
 
-PBES2 and PBES1 are RFC 8018 6, the derivation of PKCS#12 is RFC 7292 appendix B.2. The classic encryption of PEM,
-with its header lines, is OpenSSL's own (PEM_bytes_read_bio, EVP_BytesToKey with MD5 and one round).
+PBES2 and PBES1 are RFC 8018 6, PKCS#12's scheme is RFC 7292 appendix C. The classic encryption of PEM, with its header
+lines, is OpenSSL's own (PEM_bytes_read_bio, EVP_BytesToKey with MD5 and one round).
 """
 
-import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,7 +19,9 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from bek_operator.keys import derive as schemes
 from bek_operator.keys.der import oid_of
+from bek_operator.keys.derivation import Derivation, Derive
 from bek_operator.keys.pem import UnusableError
 
 MAX_ROUNDS: Final = 1_000_000
@@ -30,13 +30,14 @@ MAX_ROUNDS: Final = 1_000_000
 MAX_SCRYPT_COST: Final = 2**19
 """N * r * p: takes 64 MiB and a seventh of a second; OpenSSL writes a quarter of it."""
 
-_SCRYPT_BYTES: Final = 2**28
-"""The memory limit for scrypt: four times what it needs at that cost."""
+MAX_SALT_BYTES: Final = 1024
+"""OpenSSL writes 16."""
 
-_ADVICE: Final = "encrypt it with openssl rsa -aes256"
+ADVICE: Final = "encrypt it with openssl rsa -aes256"
+"""What to do about an encryption that is not accepted."""
 
-Unlock = Callable[[bytes], bytes]
-"""Decrypts with a passphrase; raises ValueError if it is wrong."""
+Unlock = Callable[[bytes, Derive], bytes]
+"""Decrypts with a passphrase, and what derives the key; raises ValueError if the passphrase is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +121,28 @@ class _Pbes1:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scheme:
+class _Derivation:
+    """How the key is derived; `limit` is the highest cost that is allowed."""
+
     cost: int
     limit: int
-    unlock: Unlock
+    scheme: str
+    costs: tuple[int, ...]
+    salt: bytes = field(repr=False)
+
+    @property
+    def is_allowed(self) -> bool:
+        return 1 <= self.cost <= self.limit and len(self.salt) <= MAX_SALT_BYTES
+
+    def of(self, passphrase: bytes, size: int) -> Derivation:
+        """Return the derivation of a key of so many bytes."""
+        return Derivation(scheme=self.scheme, costs=self.costs, size=size, salt=self.salt, passphrase=passphrase)
 
 
 @dataclass(frozen=True, slots=True)
-class _Derivation:
-    cost: int
-    limit: int
-    derive: Callable[[bytes, int], bytes]
-    """Takes a passphrase and the size of the key in bytes."""
+class _Scheme:
+    derivation: _Derivation
+    unlock: Unlock
 
 
 def unlock_of(der: bytes) -> Unlock:
@@ -143,11 +154,11 @@ def unlock_of(der: bytes) -> Unlock:
     try:
         scheme = _scheme_of(asn1.decode_der(_EncryptedKey, der))
     except KeyError:
-        raise UnusableError(f"is encrypted in a way that is not supported; {_ADVICE}") from None
+        raise UnusableError(f"is encrypted in a way that is not supported; {ADVICE}") from None
     except ValueError:
         raise UnusableError("is damaged or truncated: its encryption parameters cannot be read") from None
-    if not 1 <= scheme.cost <= scheme.limit:
-        raise UnusableError(f"declares an unsupported key-derivation cost; {_ADVICE}")
+    if not scheme.derivation.is_allowed:
+        raise UnusableError(f"declares an unsupported key-derivation cost; {ADVICE}")
     return scheme.unlock
 
 
@@ -159,15 +170,15 @@ def unlock_of_classic(name: str, iv: str, content: bytes) -> Unlock:
     """
     cipher = _CLASSIC.get(name)
     if cipher is None:
-        raise UnusableError(f"is encrypted with a cipher other than {', '.join(_CLASSIC)}; {_ADVICE}")
+        raise UnusableError(f"is encrypted with a cipher other than {', '.join(_CLASSIC)}; {ADVICE}")
     if len(iv) != 2 * cipher.block_size:
         raise UnusableError("is damaged: its DEK-Info line is too short or too long")
     start = bytes.fromhex(iv)
 
-    def unlock(passphrase: bytes) -> bytes:
+    def unlock(passphrase: bytes, _: Derive) -> bytes:
         key = digest = b""
         while len(key) < cipher.key_size:
-            digest = _md5(digest + passphrase + start[:8])
+            digest = schemes.md5(digest + passphrase + start[:8])
             key += digest
         return cipher.decrypt(content, key[: cipher.key_size], start)
 
@@ -185,41 +196,33 @@ def _pbes2(parameters: asn1.TLV, content: bytes) -> _Scheme:
     cipher, iv = _CIPHERS[oid_of(halves.cipher)], start.parse(bytes)
     derivation = _DERIVATIONS[oid_of(halves.derivation)](costs)
 
-    def unlock(passphrase: bytes) -> bytes:
-        return cipher.decrypt(content, derivation.derive(passphrase, cipher.key_size), iv)
+    def unlock(passphrase: bytes, derive: Derive) -> bytes:
+        return cipher.decrypt(content, derive(derivation.of(passphrase, cipher.key_size)), iv)
 
-    return _Scheme(derivation.cost, derivation.limit, unlock)
+    return _Scheme(derivation, unlock)
 
 
 def _pbkdf2(parameters: asn1.TLV) -> _Derivation:
     costs: _Pbkdf2 = parameters.parse(_Pbkdf2)
     name = "sha1" if costs.hmac is None else _HMACS[oid_of(costs.hmac)]
-    # hashlib releases the GIL while it derives; `cryptography` does not.
-    return _Derivation(
-        costs.rounds,
-        MAX_ROUNDS,
-        lambda passphrase, size: hashlib.pbkdf2_hmac(name, passphrase, costs.salt, costs.rounds, size),
-    )
+    return _Derivation(costs.rounds, MAX_ROUNDS, name, (costs.rounds,), costs.salt)
 
 
 def _scrypt(parameters: asn1.TLV) -> _Derivation:
     parsed: _Scrypt = parameters.parse(_Scrypt)
     costs = (parsed.n, parsed.r, parsed.p)
     # Numbers out of bounds are not multiplied.
-    extreme = min(costs) if min(costs) < 1 else max(costs)
-    return _Derivation(
-        math.prod(costs) if 1 <= extreme <= MAX_SCRYPT_COST else extreme,
-        MAX_SCRYPT_COST,
-        lambda passphrase, size: hashlib.scrypt(
-            passphrase,
-            salt=parsed.salt,
-            n=parsed.n,
-            r=parsed.r,
-            p=parsed.p,
-            maxmem=_SCRYPT_BYTES,
-            dklen=size,
-        ),
-    )
+    cost = _scrypt_cost(*costs) if min(costs) >= 1 and max(costs) <= MAX_SCRYPT_COST else 0
+    return _Derivation(cost, MAX_SCRYPT_COST, schemes.SCRYPT, costs, parsed.salt)
+
+
+def _scrypt_cost(n: int, r: int, p: int) -> int:
+    """Return the cost; 0 for numbers that scrypt does not allow, or for which it needs too much memory.
+
+    RFC 7914 2: N is a power of two, larger than 1 and less than 2^(16 r). The memory is that of OpenSSL.
+    """
+    is_valid = n > 1 and n & (n - 1) == 0 and n.bit_length() <= 16 * r
+    return n * r * p if is_valid and 128 * r * (n + p + 2) <= schemes.SCRYPT_BYTES else 0
 
 
 _DERIVATIONS: Final[Mapping[str, Callable[[asn1.TLV], _Derivation]]] = {
@@ -228,28 +231,31 @@ _DERIVATIONS: Final[Mapping[str, Callable[[asn1.TLV], _Derivation]]] = {
 }
 
 
+def _pbes1(scheme: str, parameters: asn1.TLV) -> _Derivation:
+    pbes1: _Pbes1 = parameters.parse(_Pbes1)
+    return _Derivation(pbes1.rounds, MAX_ROUNDS, scheme, (pbes1.rounds,), pbes1.salt)
+
+
 def _pkcs12(parameters: asn1.TLV, content: bytes) -> _Scheme:
     """Triple DES as in PKCS#12."""
-    pbes1: _Pbes1 = parameters.parse(_Pbes1)
+    derivation = _pbes1(schemes.PKCS12, parameters)
 
-    def unlock(passphrase: bytes) -> bytes:
-        key, iv = (_pkcs12_derive(passphrase, pbes1, *use) for use in ((1, 24), (2, 8)))
-        return _TRIPLE_DES.decrypt(content, key, iv)
+    def unlock(passphrase: bytes, derive: Derive) -> bytes:
+        derived = derive(derivation.of(passphrase.decode().encode("utf-16-be") + b"\0\0", 32))
+        return _TRIPLE_DES.decrypt(content, derived[:24], derived[24:])
 
-    return _Scheme(pbes1.rounds, MAX_ROUNDS, unlock)
+    return _Scheme(derivation, unlock)
 
 
 def _md5_and_des(parameters: asn1.TLV, content: bytes) -> _Scheme:
     """MD5 and DES, which OpenSSL wrote before 1.1."""
-    pbes1: _Pbes1 = parameters.parse(_Pbes1)
+    derivation = _pbes1(schemes.MD5, parameters)
 
-    def unlock(passphrase: bytes) -> bytes:
-        derived = passphrase + pbes1.salt
-        for _ in range(pbes1.rounds):
-            derived = _md5(derived)
+    def unlock(passphrase: bytes, derive: Derive) -> bytes:
+        derived = derive(derivation.of(passphrase, 16))
         return _DES.decrypt(content, derived[:8], derived[8:])
 
-    return _Scheme(pbes1.rounds, MAX_ROUNDS, unlock)
+    return _Scheme(derivation, unlock)
 
 
 _SCHEMES: Final[Mapping[str, Callable[[asn1.TLV, bytes], _Scheme]]] = {
@@ -257,36 +263,3 @@ _SCHEMES: Final[Mapping[str, Callable[[asn1.TLV, bytes], _Scheme]]] = {
     "1.2.840.113549.1.5.3": _md5_and_des,
     "1.2.840.113549.1.12.1.3": _pkcs12,
 }
-
-
-def _pkcs12_derive(passphrase: bytes, pbes1: _Pbes1, purpose: int, size: int) -> bytes:
-    text = passphrase.decode().encode("utf-16-be") + b"\0\0"
-    diversifier = bytes([purpose]) * _SHA1_BLOCK
-    filled = _filled(pbes1.salt) + _filled(text)
-    derived = b""
-    while len(derived) < size:
-        digest = diversifier + filled
-        for _ in range(pbes1.rounds):
-            digest = hashlib.sha1(digest, usedforsecurity=False).digest()
-        derived += digest
-        step = int.from_bytes((digest * 4)[:_SHA1_BLOCK], "big") + 1
-        blocks = (filled[at : at + _SHA1_BLOCK] for at in range(0, len(filled), _SHA1_BLOCK))
-        filled = b"".join(_low(int.from_bytes(block, "big") + step) for block in blocks)
-    return derived[:size]
-
-
-_SHA1_BLOCK: Final = 64
-
-
-def _filled(part: bytes) -> bytes:
-    """Repeat a part until it fills whole blocks."""
-    blocks = -(-len(part) // _SHA1_BLOCK)
-    return (part * _SHA1_BLOCK)[: blocks * _SHA1_BLOCK]
-
-
-def _low(number: int) -> bytes:
-    return (number % (1 << 8 * _SHA1_BLOCK)).to_bytes(_SHA1_BLOCK, "big")
-
-
-def _md5(data: bytes) -> bytes:
-    return hashlib.md5(data, usedforsecurity=False).digest()

@@ -21,6 +21,7 @@ from bek_operator.keys.der import (
     label_of_other,
     public_key_info,
 )
+from bek_operator.keys.derivation import Derive
 from bek_operator.keys.encryption import unlock_of, unlock_of_classic
 from bek_operator.keys.pem import Block, UnusableError
 
@@ -91,7 +92,7 @@ def part_of(block: Block) -> Part:
     return Part(block, content)
 
 
-def public_key_of(part: Part, passphrases: Callable[[], tuple[bytes, ...]]) -> bytes | None:
+def public_key_of(part: Part, passphrases: Callable[[], tuple[bytes, ...]], derive: Derive) -> bytes | None:
     """Return the SubjectPublicKeyInfo of a part's key; `None` if it is encrypted and there are no passphrases.
 
     Neither the dates of a certificate nor its signature are checked.
@@ -102,7 +103,7 @@ def public_key_of(part: Part, passphrases: Callable[[], tuple[bytes, ...]]) -> b
     if part.content.kind is not Kind.ENCRYPTED:
         return _needed(part.content)
     candidates = passphrases()
-    return _needed(_opened(part, candidates)) if candidates else None
+    return _needed(_opened(part, candidates, derive)) if candidates else None
 
 
 def is_rsa(key: RsaPublicKey | RsaPrivateKey) -> bool:
@@ -145,12 +146,14 @@ def _needed(content: Content) -> bytes:
     return public_key_info(key.n, key.e)
 
 
-def _opened(part: Part, passphrases: tuple[bytes, ...]) -> Content:
+def _opened(part: Part, passphrases: tuple[bytes, ...], derive: Derive) -> Content:
     block = part.block
     unlock = unlock_of_classic(block.cipher, block.iv, block.der) if block.cipher else unlock_of(block.der)
     for passphrase in passphrases:
         try:
-            content = content_of(unlock(passphrase))
+            content = content_of(unlock(passphrase, derive))
+        except UnusableError:
+            raise
         except ValueError:
             continue
         # With a wrong passphrase the padding is valid one in 256 times, but the plaintext is not a key.

@@ -12,14 +12,15 @@ import hashlib
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat import asn1
 
 from bek_operator.keys.der import ALGORITHMS, RSA, Content, Kind, RsaPublicKey, public_key_info
+from bek_operator.keys.derivation import Derive, derive_here
 from bek_operator.keys.parts import NEEDED, is_rsa, part_of, public_key_of, refuse_unusable
 from bek_operator.keys.pem import Block, UnusableError, blocks_of_bytes, blocks_of_text, decode_base64
+from bek_operator.lru_cache import LRUCache
 
 ENTRIES: Final = ("public.pem", "private.pem", "tls.crt", "tls.key")
 """The only entries that are read when none is named."""
@@ -69,14 +70,16 @@ def key_id(fingerprint: str) -> str:
     return fingerprint.removeprefix("sha256:")[:12]
 
 
-def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, passphrase_entry: str | None) -> PublicKey:
+def public_key_from_secret(
+    data: Mapping[str, bytes], *, entry: str | None, passphrase_entry: str | None, derive: Derive = derive_here
+) -> PublicKey:
     """Return the public key in a Secret's decoded data.
 
     A named entry is the only one read; otherwise all present `ENTRIES` must have the same key. With a named passphrase
     an encrypted private key must be decryptable even beside a public part, because the business's Flows endpoint must
     decrypt it, too. Without one the public part is enough.
 
-    Takes up to three seconds of CPU for an encrypted key.
+    Takes up to six seconds of CPU for encrypted keys, unless `derive` has derived their keys before.
 
     Raises:
         InvalidKey: There is no usable key, or more than one.
@@ -85,7 +88,7 @@ def public_key_from_secret(data: Mapping[str, bytes], *, entry: str | None, pass
     encrypted: list[str] = []
     for name in entries_of(data, entry):
         try:
-            key = _read_entry(data[name], lambda: passphrases_of(data, passphrase_entry))
+            key = _read_entry(data[name], lambda: passphrases_of(data, passphrase_entry), derive)
         except UnusableError as fault:
             raise InvalidKey(f"{_shown(name)} {fault}") from None
         if key is None:
@@ -139,21 +142,38 @@ def remote_fingerprint(text: str) -> str | None:
     """
     if len(text) > MAX_REMOTE_CHARACTERS:
         raise UnreadableKey("the public key in the response is too large")
-    return _remote_fingerprint(text)
+    # All numbers of an object return the same text, check after check; a digest takes less memory than 8 kB of it.
+    content = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    found = _REMOTE.get(content)
+    if found is None:
+        found = _remote(text)
+        _REMOTE.put(content, found)
+    if not found.is_readable:
+        raise UnreadableKey("the public key in the response cannot be parsed")
+    return found.fingerprint
 
 
-# All numbers of an object return the same text, check after check.
-@lru_cache(maxsize=1024)
-def _remote_fingerprint(text: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """What was found out about a text that an API returned; a refusal, too, so that it is not parsed again."""
+
+    fingerprint: str | None = None
+    is_readable: bool = True
+
+
+_REMOTE: Final[LRUCache[bytes, _Remote]] = LRUCache(1024)
+
+
+def _remote(text: str) -> _Remote:
     try:
         # The BEGIN and END lines may be missing.
         blocks = blocks_of_text(text) or [Block(label="", der=decode_base64(text))]
         if not blocks[0].der and not blocks[0].label:
-            return None
+            return _Remote()
         (block,) = blocks
-        return _fingerprint(_as_info(part_of(block).content, block.der))
+        return _Remote(_fingerprint(_as_info(part_of(block).content, block.der)))
     except ValueError:
-        raise UnreadableKey("the public key in the response cannot be parsed") from None
+        return _Remote(is_readable=False)
 
 
 def _as_info(content: Content, der: bytes) -> bytes:
@@ -208,7 +228,7 @@ def passphrases_of(data: Mapping[str, bytes], entry: str | None) -> tuple[bytes,
     return tuple(dict.fromkeys((value, bare)))
 
 
-def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> PublicKey | None:
+def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]], derive: Derive) -> PublicKey | None:
     """Return the key of an entry; `None` if it is encrypted and no passphrase was named."""
     if len(raw) > MAX_ENTRY_BYTES:
         raise UnusableError(f"is too large for a key: over {MAX_ENTRY_BYTES // 1024} KiB")
@@ -221,7 +241,7 @@ def _read_entry(raw: bytes, passphrases: Callable[[], tuple[bytes, ...]]) -> Pub
     public = [part for part in parts if part.content.kind is Kind.PUBLIC]
     # In a chain the first certificate is the key's own.
     certificates = [part for part in parts if part.content.kind is Kind.CERTIFICATE][:1]
-    found = {key for part in (*public, *certificates, *private) if (key := public_key_of(part, passphrases))}
+    found = {key for part in (*public, *certificates, *private) if (key := public_key_of(part, passphrases, derive))}
     if len(found) > 1:
         raise UnusableError("holds different keys; keep one of them")
     return _published(found.pop()) if found else None
@@ -241,7 +261,7 @@ def _listed(data: Mapping[str, bytes]) -> str:
     """Return the names of some entries, for a message."""
     names = sorted(data)
     shown = ", ".join(_cut(name, _MAX_SHOWN // 2) for name in names[:_MAX_LISTED])
-    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    more = " and others" if len(names) > _MAX_LISTED else ""
     return f"it has {shown}{more}" if names else "it is empty"
 
 

@@ -1,6 +1,6 @@
 """Metrics of the work queues and the reconcilers, named as controller-runtime names them."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -90,10 +90,13 @@ class WorkMetrics(Collector):
             self._losses.labels(kind)
         registry.register(self)
 
-    def work_queue(self, name: str, size: int, limits: Limits | None = None) -> WorkQueue[K]:
+    def work_queue(
+        self, name: str, size: int, tenant_of: Callable[[K], str], limits: Limits | None = None
+    ) -> WorkQueue[K]:
         """Return a work queue that is measured."""
         queue: MeasuredQueue[K] = MeasuredQueue(
             size,
+            tenant_of,
             limits=limits,
             clock=self._clock,
             adds=self._adds.labels(name),
@@ -135,7 +138,7 @@ class WorkMetrics(Collector):
         active = GaugeMetricFamily("controller_runtime_active_workers", "Reconciles under way.", labels=["controller"])
         most = GaugeMetricFamily(
             "controller_runtime_max_concurrent_reconciles",
-            "Workers; up to half as many more begin work while some are slow.",
+            "Workers; while some are slow, up to half as many more work for a namespace, and as many more for all.",
             labels=["controller"],
         )
         now = self._clock()
@@ -155,6 +158,7 @@ class MeasuredQueue(WorkQueue[K]):
     def __init__(
         self,
         size: int,
+        tenant_of: Callable[[K], str],
         *,
         limits: Limits | None,
         clock: Clock,
@@ -163,7 +167,7 @@ class MeasuredQueue(WorkQueue[K]):
         queued: Histogram,
         worked: Histogram,
     ) -> None:
-        super().__init__(size, limits=limits)
+        super().__init__(size, limits=limits, tenant_of=tenant_of)
         self.size = size
         self._clock = clock
         self._adds, self._retries, self._queued, self._worked = adds, retries, queued, worked

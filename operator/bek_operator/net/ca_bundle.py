@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from cryptography.hazmat import asn1
@@ -35,6 +36,11 @@ class ServerTrust:
     ca_bundle: str | None
     server_name: str
     tenant: str = ""
+
+    @property
+    def ca_digest(self) -> bytes | None:
+        """The CA bundle's digest, for keys of caches: text of up to 64 KiB is too large for that."""
+        return None if self.ca_bundle is None else sha256(self.ca_bundle.encode("utf-8", "surrogatepass")).digest()
 
 
 def check_ca_bundle(text: str) -> None:

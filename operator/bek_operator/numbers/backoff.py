@@ -25,6 +25,8 @@ _MOST_REMEMBERED = 11
 """After so many the wait is the longest one; more would change nothing."""
 
 _FIRST_AND_LONGEST_DELAY = {Pace.SOON: (1.0, 30.0), Pace.NORMAL: (2.0, 300.0), Pace.SLOW: (30.0, 1800.0)}
+_FREE_REFUSALS = 2
+_ROLLOUT_DELAYS = (2.0, 60.0)
 _UNKNOWN_DELAYS = (30.0, SETTLING_SECONDS)
 _LONGEST_REFUSAL_DELAY = 86400.0
 
@@ -96,6 +98,18 @@ def refusal_delay(refusal: Failure, refusals: int, interval: float) -> float:
     return min(interval * 2.0 ** min(doublings, 20), _LONGEST_REFUSAL_DELAY)
 
 
+def rollout_delay(refusals: int) -> float:
+    """Return the seconds until a rollout publishes again after so many refused publishes, to whatever numbers.
+
+    The first numbers may each have a reason of their own.
+    """
+    return _doubling(_ROLLOUT_DELAYS, refusals - _FREE_REFUSALS) if refusals > _FREE_REFUSALS else 0.0
+
+
 def _growing(pace: Pace, tries: int) -> float:
-    first, longest = _FIRST_AND_LONGEST_DELAY[pace]
+    return _doubling(_FIRST_AND_LONGEST_DELAY[pace], tries)
+
+
+def _doubling(first_and_longest: tuple[float, float], tries: int) -> float:
+    first, longest = first_and_longest
     return min(first * 2.0 ** min(tries - 1, 20), longest)

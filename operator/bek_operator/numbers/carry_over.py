@@ -44,6 +44,7 @@ def _restored(target: Target, recorded: Status, generation: int, *, now: float, 
     if recorded.fingerprint != target.key.fingerprint or (signed and not is_signed):
         return NumberFacts(target=target, reading=reading, published=record, due=due if signed or waiting else 0.0)
     observed = recorded.complete and recorded.generation == generation
+    record = replace(record, lost=row.lost)
     shown = Verdict(row.reason, row.message, _retry_of(row, recorded.stalled))
     return NumberFacts(
         target=target,

@@ -1,14 +1,15 @@
 """Builds the endpoint of a number, with credentials and CAs from Secrets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bek_operator.crd.reasons import Reason
-from bek_operator.crd.types import CloudApi, EntryRef, FlowsEndpoint, Number, OnPremisesApi, ProviderApi
+from bek_operator.crd.types import CloudApi, EntryRef, FlowsEndpoint, Number, OnPremisesApi, ProviderApi, Spec
+from bek_operator.keys.public_key import ENTRIES, MAX_ENTRY_BYTES, MAX_PASSPHRASE_BYTES
 from bek_operator.net.ca_bundle import MAX_CHARACTERS, ServerTrust
 from bek_operator.net.hosts import AllowedHosts
-from bek_operator.net.url import Url
+from bek_operator.net.url import Url, parse_full_url
 from bek_operator.numbers.answers import Failure, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint, Endpoint, FlowEndpoint, OnPremisesEndpoint
 from bek_operator.numbers.identity import url_in, url_of
@@ -20,7 +21,7 @@ class Missing(StrEnum):
     """Why a Secret's content is not known; the value is a predicate for messages."""
 
     ABSENT = "does not exist"
-    FORBIDDEN = "cannot be read: RBAC forbids it"
+    FORBIDDEN = "cannot be read: RBAC forbids the operator to get it"
 
 
 Secrets = Mapping[str, Mapping[str, bytes] | Missing]
@@ -44,6 +45,49 @@ class EgressPolicy:
     hosts: AllowedHosts
     cloud: Url
     cloud_ca: str | None = None
+
+
+def wanted_entries(spec: Spec) -> dict[str, dict[str, int]]:
+    """Return by Secret the entries that an object needs, and how many bytes of each are of use."""
+    wanted: dict[str, dict[str, int]] = {}
+    for ref, most in _entries(spec):
+        entries, name = wanted.setdefault(ref.secret, {}), ref.entry or ""
+        entries[name] = max(most, entries.get(name, 0))
+    return wanted
+
+
+def _entries(spec: Spec) -> Iterator[tuple[EntryRef, int]]:
+    key = spec.key
+    for entry in ENTRIES if key.entry is None else (key.entry,):
+        yield replace(key, entry=entry), MAX_ENTRY_BYTES
+    if spec.passphrase_entry:
+        yield replace(key, entry=spec.passphrase_entry), MAX_PASSPHRASE_BYTES
+    if spec.flows_endpoint:
+        yield from _optional(spec.flows_endpoint.app_secret, _LONGEST_CREDENTIAL)
+        yield from _optional(spec.flows_endpoint.ca_bundle, MAX_CHARACTERS)
+    for api in dict.fromkeys(number.api for number in spec.numbers):
+        match api:
+            case OnPremisesApi():
+                yield replace(api.credentials, entry="username"), _LONGEST_CREDENTIAL
+                yield replace(api.credentials, entry="password"), _LONGEST_CREDENTIAL
+                yield from _optional(api.ca_bundle, MAX_CHARACTERS)
+            case CloudApi():
+                yield api.token, _LONGEST_TOKEN
+                yield from _optional(api.app_secret, _LONGEST_CREDENTIAL)
+            case ProviderApi():
+                yield from _optional(api.ca_bundle, MAX_CHARACTERS)
+    for number in spec.numbers:
+        if isinstance(number.api, ProviderApi):
+            yield _api_key(number.api, number), _LONGEST_TOKEN
+
+
+def _optional(ref: EntryRef | None, most: int) -> Iterator[tuple[EntryRef, int]]:
+    if ref:
+        yield ref, most
+
+
+def _api_key(api: ProviderApi, number: Number) -> EntryRef:
+    return replace(api.api_key, entry=number.fill_in(api.api_key.entry or ""))
 
 
 class _Problem(Exception):
@@ -80,7 +124,7 @@ class Endpoints:
     def flow_endpoint(self, written: FlowsEndpoint) -> FlowEndpoint | Failure:
         """Return the business's Flow endpoint, or why it cannot be called."""
         try:
-            found = url_in(written.url, self._namespace)
+            found = url_in(written.url, self._namespace, parse_full_url)
             url, trust = self._allowed(written, found, "`flowsEndpoint.url`")
             secret = self._secret(written.app_secret, _LONGEST_CREDENTIAL) if written.app_secret else None
         except _Problem as problem:
@@ -112,7 +156,7 @@ class Endpoints:
         )
 
     def _provider(self, api: ProviderApi, number: Number) -> CloudEndpoint:
-        entry = replace(api.api_key, entry=number.fill_in(api.api_key.entry or ""))
+        entry = _api_key(api, number)
         token = self._secret(entry, _LONGEST_TOKEN)
         url, trust = self._allowed(api, url_of(api, number, self._namespace), f"`url` of api {api.name}")
         return CloudEndpoint(url=url, trust=trust, provider=True, header=api.header, token=token, source=_named(entry))

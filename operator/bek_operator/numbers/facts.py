@@ -157,6 +157,11 @@ class NumberFacts:
         return self.published.cause
 
     @property
+    def lost(self) -> Reason | None:
+        """Return how the number lost the current key after it held it, also once that is repaired."""
+        return self.published.lost or (None if self.cause is Reason.PENDING else self.cause)
+
+    @property
     def refusal(self) -> Failure | None:
         """Return why the last publish was not accepted."""
         return self.published.refusal
@@ -185,6 +190,7 @@ class NumberFacts:
                 published_at=None if at is None else float(int(at)),
                 publishes=min(published.count, _MOST_PUBLISHES),
                 earlier=tuple(int(at or 0.0) - int(one) for one in earlier),
+                lost=None if self.finding is Reason.SIGNED else self.lost,
                 refused=published.refused,
             )
             object.__setattr__(self, "_row", row)

@@ -1,5 +1,6 @@
 """Identity: the URL of a number's API, and whether two entries lead to the same number."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -37,10 +38,10 @@ def url_of(api: OnPremisesApi | ProviderApi, number: Number, namespace: str) -> 
 
 # Asked for several times with every new key, and slow; equal URLs are one value.
 @lru_cache(maxsize=16_384)
-def url_in(text: str, namespace: str) -> tuple[Url, str] | None:
+def url_in(text: str, namespace: str, parse: Callable[[str], Url] = parse_url) -> tuple[Url, str] | None:
     """Return a URL in an object of a namespace, and its host as written; `None` if it is invalid."""
     try:
-        url = parse_url(text)
+        url = parse(text)
     except ValueError:
         return None
     return replace(url, host=qualify(url.host, namespace)), url.host

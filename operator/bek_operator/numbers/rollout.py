@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from bek_operator.crd.reasons import LACKS_THE_KEY, SEVERITY, Reason, Severity
 from bek_operator.crd.types import Rollout, SignatureStatus
+from bek_operator.numbers.answers import Retry
+from bek_operator.numbers.backoff import rollout_delay
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.verdict import Verdict
 from bek_operator.times import rfc3339
@@ -28,8 +30,10 @@ class RolloutGate:
         rotation: Whether any number holds another key as VALID.
         canary: The only number that may be published to; without one all may, unless `closed`.
         since: Since when it is the canary.
-        unproven: The Flow endpoint has not opened the key yet: no number may get it for the first time.
-        closed: The key is verified, but numbers that hold another one as VALID wait for `pauseSeconds`.
+        waits: The canary waits as well, because publishes were refused a moment ago.
+        unproven: The Flow endpoint does not open the key: no number may get it, unless the gate is `closed`.
+        closed: Only numbers that hold another key as VALID wait: for `pauseSeconds`, because this one is verified, or
+            while it is `unproven` for the endpoint, because it is not new.
         lost: Fingerprints of earlier keys that the Flow endpoint does not open any more: numbers that hold one do not
             wait for `pauseSeconds`, because Flows on them are broken.
         review_at: When the gate changes without a response; `None` if it does not.
@@ -39,6 +43,7 @@ class RolloutGate:
     rotation: bool = False
     canary: str | None = None
     since: float = 0.0
+    waits: bool = False
     unproven: bool = False
     closed: bool = False
     lost: frozenset[str] = frozenset()
@@ -48,16 +53,17 @@ class RolloutGate:
     def allows(self, facts: NumberFacts) -> bool:
         """Return whether a number may be published to.
 
-        A number that held the key before gets it back in any case; once the key is verified, a number without a VALID
-        key does not wait.
+        A number that held the key before gets it back in any case, unless it holds another one as VALID that the Flow
+        endpoint may open instead; once the key is verified, a number without a VALID key does not wait.
         """
-        if had_the_key(facts):
-            return True
+        is_valid = facts.reading.status is SignatureStatus.VALID
         if self.unproven:
-            return False
+            return self.closed and not is_valid
+        if facts.lost:
+            return True
         if self.closed:
-            return facts.reading.status is not SignatureStatus.VALID or facts.reading.fingerprint in self.lost
-        return self.canary in {None, facts.target.number}
+            return not is_valid or facts.reading.fingerprint in self.lost
+        return not self.waits and self.canary in {None, facts.target.number}
 
     @property
     def hold(self) -> Verdict:
@@ -68,14 +74,14 @@ class RolloutGate:
 OPEN = RolloutGate()
 
 
-def unproven_gate(known: Iterable[NumberFacts], finding: str) -> RolloutGate | None:
-    """Return the gate while the Flow endpoint has not opened the key; `None` if a number holds the key, or held it.
+def unproven_gate(known: Iterable[NumberFacts], finding: str) -> RolloutGate:
+    """Return the gate while the Flow endpoint has not opened the key, or lacks it since.
 
-    `finding`: what is wrong with the endpoint, in a few words.
+    A key that a number holds, or held, is not new: numbers that hold no VALID key get it. `finding`: what is wrong with
+    the endpoint, in a few words.
     """
-    if any(facts.finding in _HAVE_THE_KEY or had_the_key(facts) for facts in known):
-        return None
-    return RolloutGate(rotation=True, unproven=True, message=_UNPROVEN.format(finding=finding))
+    is_new = not any(facts.finding in _HAVE_THE_KEY or facts.lost for facts in known)
+    return RolloutGate(rotation=True, unproven=True, closed=not is_new, message=_UNPROVEN.format(finding=finding))
 
 
 def rollout_gate(
@@ -109,14 +115,28 @@ def _verified(proof: NumberFacts, pause: float, now: float) -> RolloutGate:
 def _gate_without_name(
     in_order: Sequence[NumberFacts], before: RolloutGate, begun: Mapping[str, float], now: float
 ) -> RolloutGate:
-    """Return the gate with the lowest suitable number as canary, until that one fails or does not respond."""
+    """Return the gate with the lowest suitable number as canary, until that one fails or does not respond.
+
+    After refused publishes the next number is a canary later and later, so that refusals for a reason that all numbers
+    share do not lead to a publish to each of them.
+    """
     pending = next((facts for facts in in_order if _is_canary_pending(facts, now)), None)
     if pending:
         return _gate_for(pending, _CANARY_PENDING, before, now)
+    resumes_at = _resumes_at(in_order)
+    if now < resumes_at:
+        return RolloutGate(
+            rotation=True,
+            canary=before.canary,
+            since=before.since,
+            waits=True,
+            review_at=resumes_at,
+            message=_UNDECIDED,
+        )
     able = [facts for facts in in_order if not _cannot_verify(facts, now)]
-    last = next((facts for facts in in_order if facts.target.number == before.canary), None)
-    # If no number can verify the key, the lowest one keeps trying.
-    others = able or in_order
+    if not able:
+        return _gate_for(min(in_order, key=_next_try), _UNDECIDED, before, now)
+    others, last = able, next((facts for facts in in_order if facts.target.number == before.canary), None)
     if last and last in able:
         asked_at = begun.get(last.target.number)
         canary_deadline = max(before.since, asked_at or 0.0, last.read_at or 0.0) + CANARY_SECONDS
@@ -128,8 +148,8 @@ def _gate_without_name(
     # Numbers that have responded before are preferred.
     lowest = next((facts for facts in others if facts.reading.status), others[0])
     canary = next((facts for facts in others if last and _order(facts) > _order(last)), lowest)
-    changed = canary in able and canary is not last
-    return _gate_for(canary, _UNDECIDED, before, now, review_at=now + CANARY_SECONDS if changed else None)
+    review_at = None if canary is last else now + CANARY_SECONDS
+    return _gate_for(canary, _UNDECIDED, before, now, review_at=review_at)
 
 
 def _gate_for(
@@ -142,16 +162,16 @@ def _gate_for(
     )
 
 
+def _resumes_at(known: Iterable[NumberFacts]) -> float:
+    """Return when the next number may be published to, after publishes that were refused for passing reasons."""
+    refused = [facts.published for facts in known if facts.refusal and facts.refusal.retry is not Retry.TERMINAL]
+    refusals = sum(one.refusals for one in refused)
+    return max(one.refused_at for one in refused) + rollout_delay(refusals) if refused else 0.0
+
+
 def has_another_key(facts: NumberFacts) -> bool:
     """Return whether a number holds another key as VALID, and did not hold this one before."""
-    return (
-        facts.reading.status is SignatureStatus.VALID and facts.finding is Reason.FOREIGN_KEY and not had_the_key(facts)
-    )
-
-
-def had_the_key(facts: NumberFacts) -> bool:
-    """Return whether a number held the key and lost it."""
-    return facts.published.lost is not None or facts.cause not in {None, Reason.PENDING}
+    return facts.reading.status is SignatureStatus.VALID and facts.finding is Reason.FOREIGN_KEY and facts.lost is None
 
 
 def _is_canary_pending(facts: NumberFacts, now: float) -> bool:
@@ -178,6 +198,11 @@ def _cannot_verify(facts: NumberFacts, now: float) -> bool:
     return SEVERITY[facts.reason][0] is Severity.TRANSIENT and facts.reason not in LACKS_THE_KEY
 
 
+def _next_try(facts: NumberFacts) -> float:
+    """Return when a number that fails can be published to at the earliest."""
+    return max(facts.due if facts.failures else 0.0, facts.retry_at, facts.publish_due)
+
+
 def _given_at(facts: NumberFacts) -> float:
     """Return when the key was published to a number; 0 if that is unknown."""
     return (facts.published_at or 0.0) if facts.publishes else 0.0
@@ -187,7 +212,7 @@ def _order(facts: NumberFacts) -> int:
     return int(facts.target.number)
 
 
-_UNPROVEN = "published when the Flow endpoint opens the key; it does not yet: {finding}"
+_UNPROVEN = "published when the Flow endpoint opens the key; now: {finding}"
 _UNDECIDED = "another number gets the new key first; this one follows (see `spec.rollout`)"
 _CANARY_PENDING = (
     "another number gets the new key first; this one follows when the key is VALID on {number}; if that fails, put "

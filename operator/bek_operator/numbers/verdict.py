@@ -113,9 +113,12 @@ def _held(facts: NumberFacts) -> Verdict | None:
 
 
 def _publish_refused(facts: NumberFacts) -> Verdict | None:
-    published = facts.published
+    """Return why the last publish was refused; for a passing reason also while the rollout waits because of that."""
+    published, hold = facts.published, facts.hold
     refusal = published.refusal
-    if refusal is None or not _is_held(facts):
+    if refusal is None or (hold and (hold.reason is not Reason.WAITING_FOR_ROLLOUT or refusal.retry is Retry.TERMINAL)):
+        return None
+    if not hold and not _is_held(facts):
         return None
     # The publish back-off leaves few retries for a LIMITED refusal.
     used_up = refusal.retry is Retry.LIMITED and backoff.holds(published.count)
@@ -162,8 +165,8 @@ _CHECKS: Final[tuple[Callable[[NumberFacts], Verdict | None], ...]] = (
     _not_observed,
     _signed,
     _report_only,
-    _held,
     _publish_refused,
+    _held,
     _awaiting_signature,
     _key_changes_too_often,
     _contended,

@@ -131,7 +131,7 @@ def _with_endpoint(summary: _Summary, endpoint: EndpointFacts | None, suspended:
     only_numbers = summary.abnormal == STALLED and not found.needs_user
     if found.retry is None or only_numbers or summary.reason == ObjectReason.PROGRESSING:
         return replace(summary, message=f"{summary.message}; {message}")
-    message = f"{message}; {'no number gets the key before it opens it' if waiting else summary.message}"
+    message = f"{message}; {'numbers that wait get the key when it opens it' if waiting else summary.message}"
     abnormal = STALLED if found.needs_user else RECONCILING
     return _Summary(ready=False, reason=found.reason, message=message, abnormal=abnormal)
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bek_operator.crd.reasons import LACKS_THE_KEY, EndpointReason, ObjectReason, Reason
-from bek_operator.crd.status import READY, Row, Status
+from bek_operator.crd.status import READY, EndpointStatus, Row, Status
+from bek_operator.endpoint.facts import LOST_KEY
 
 _QUIET = frozenset({ObjectReason.PROGRESSING, ObjectReason.SUSPENDED})
+_NO_FAULT = frozenset({"", EndpointReason.PENDING, EndpointReason.HOLDS_KEY, EndpointReason.LACKS_OLD_KEY})
 _NUMBERS_NAMED = 5
 _CAUSES_NAMED = 3
 _IDS = re.compile("[0-9]{7,}")
@@ -55,20 +57,27 @@ def _readiness(before: Status, after: Status) -> Iterator[Event]:
 
 
 def _endpoint(before: Status, after: Status) -> Iterator[Event]:
-    """Yield an event when the Flow endpoint has opened another key, or begins to fail in another way."""
-    found = after.endpoint
-    if found is None or (before.endpoint and found.reason == before.endpoint.reason and _opened_same(before, after)):
+    """Yield an event when the Flow endpoint has opened another key, lost an old one, or begins to fail in another way.
+
+    What the event about readiness says is not repeated.
+    """
+    was, found, ready = before.endpoint or EndpointStatus(reason=""), after.endpoint, after.condition(READY)
+    if found is None:
         return
-    ready = after.condition(READY)
+    _, named, lost = found.message.partition(LOST_KEY)
+    if named and LOST_KEY not in was.message:
+        yield Event(EndpointReason.LACKS_OLD_KEY, f"Flow endpoint: {named}{lost}", warning=True)
     if found.reason == EndpointReason.HOLDS_KEY:
-        yield Event(found.reason, f"the Flow endpoint opens key {after.key_id}", warning=False)
-    elif found.reason != EndpointReason.PENDING and not (ready and ready.reason == found.reason):
-        # Otherwise the event about readiness says it.
+        failed = was.reason not in _NO_FAULT
+        if (failed or was.opened != found.opened) and not (failed and _becomes_ready(before, after)):
+            yield Event(found.reason, f"the Flow endpoint opens key {after.key_id}", warning=False)
+    elif found.reason not in {was.reason, *_NO_FAULT} and not (ready and ready.reason == found.reason):
         yield Event(found.reason, f"Flow endpoint: {found.message}", warning=True)
 
 
-def _opened_same(before: Status, after: Status) -> bool:
-    return (before.endpoint and before.endpoint.opened) == (after.endpoint and after.endpoint.opened)
+def _becomes_ready(before: Status, after: Status) -> bool:
+    was, now = before.condition(READY), after.condition(READY)
+    return now is not None and now.true and not (was and was.true)
 
 
 def _other_causes(before: Status, after: Status, reason: str) -> Iterator[Event]:

@@ -80,4 +80,4 @@ def _log_call(call: Call, response: Response | None, failure: Failure | None, se
         if failure:
             _log.log(level, "%s failed", call.kind, extra=extra)
         else:
-            _log.debug("%s succeeded", call.kind, extra=extra)
+            _log.debug("%s answered", call.kind, extra=extra)

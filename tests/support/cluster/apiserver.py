@@ -259,6 +259,20 @@ class ApiServer:
             raise KubectlError(arguments, result)
         return result
 
+    def wait_until_established(self, *definitions: str) -> None:
+        """Wait until the server has established CustomResourceDefinitions.
+
+        Right after a definition was applied its `status.conditions` may still be null, which `kubectl wait` takes for
+        an error (kubernetes/kubernetes issue 66439).
+
+        Raises:
+            KubectlError: they were not established in time.
+        """
+        command = ("wait", "--for=condition=Established", *(f"crd/{name}" for name in definitions))
+        while "accessor error: <nil>" in self.kubectl(*command, check=False).stderr:
+            pass
+        self.kubectl(*command)
+
     def _start_on_free_port(self) -> None:
         for attempts_left in reversed(range(PORT_ATTEMPTS)):
             self._port = servers.free_port()

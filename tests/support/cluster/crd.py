@@ -29,7 +29,7 @@ def install_crd(api_server: ApiServer) -> None:
         NotServedError: it takes too long to serve its objects.
     """
     api_server.kubectl("apply", "--server-side", f"--kustomize={CRD_FOLDER}")
-    api_server.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}")
+    api_server.wait_until_established(CRD_NAME)
     # Established does not cover the schema that `kubectl explain` and the validation of unknown fields read.
     deadline = time.monotonic() + SERVED_SECONDS
     while api_server.kubectl("explain", "bek.spec", check=False).returncode:

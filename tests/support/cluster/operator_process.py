@@ -122,14 +122,22 @@ class OperatorProcess:
 
     def probe(self, path: str) -> str:
         """Return what a probe answers; empty when it does not, within the time that the kubelet allows."""
+        return self._probe(path, 5)[1]
+
+    def passes(self, path: str, timeout: float) -> bool:
+        """Return whether a probe passes by the kubelet's rule, within so many seconds."""
+        return http.HTTPStatus.OK <= self._probe(path, timeout)[0] < http.HTTPStatus.BAD_REQUEST
+
+    def _probe(self, path: str, timeout: float) -> tuple[int, str]:
+        """Return status and body; 0 and nothing where there is no answer in time."""
         # http.client, because it knows no proxies.
         try:
-            with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)) as connection:
+            with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)) as connection:
                 connection.request("GET", path)
                 response = connection.getresponse()
-                return response.read().decode()
+                return response.status, response.read().decode()
         except (OSError, http.client.HTTPException):
-            return ""
+            return 0, ""
 
     def is_running(self) -> bool:
         """Return whether it has not ended."""

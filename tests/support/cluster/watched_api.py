@@ -104,7 +104,9 @@ class WatchedApi:
             self.selectors.append(request.query.get("labelSelector"))
             if watch:
                 return await self._watch(request)
-            listed = {"kind": "BusinessEncryptionKeyList", "metadata": {"resourceVersion": "7"}, "items": self.objects}
+            # Nobody asks for a name that is one's.
+            items = [] if "fieldSelector" in request.query else self.objects
+            listed = {"kind": "BusinessEncryptionKeyList", "metadata": {"resourceVersion": "7"}, "items": items}
             return web.json_response(listed)
         named = self.is_served
         if request.path == "/apis" and request.headers["User-Agent"].startswith("kopf/"):

@@ -69,18 +69,22 @@ class FlowsEndpointCore:
     """Opens pings; plain attributes may be set at any time.
 
     Attributes:
+        target: The path, with the query, at which it answers, exactly as it is sent.
         app_secret: What requests must be signed with; without it signatures are not looked at.
         flaw: What is wrong with its program.
         lacks_status: Its answer to what none of its keys opens: 421, or at a careless one 500.
+        retry_after: Seconds of a Retry-After, with which it answers 503 to every request; 0 for none.
         error: Raised by a call without a connection, such as the error of an HTTP client.
         seconds: How long such a call takes.
         violations: What a client did and Meta never does.
     """
 
     def __init__(self, *held: KeyPair, app_secret: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self.target = PATH
         self.app_secret = app_secret
         self.flaw: Flaw = ""
         self.lacks_status = 421
+        self.retry_after = 0
         self.error: Exception | None = None
         self.seconds = 0.05
         self._clock = clock
@@ -130,6 +134,7 @@ class FlowsEndpointCore:
         """Answer a request, and record it."""
         with self.condition:
             ping = Ping(at=self._clock(), signed="x-hub-signature-256" in call.headers)
+            fingerprint: str | None
             try:
                 fingerprint, reply = self._handle(call)
             except _Refusal as refusal:
@@ -138,11 +143,13 @@ class FlowsEndpointCore:
             self.condition.notify_all()
             return reply
 
-    def _handle(self, call: Call) -> tuple[str, Reply]:
-        if (call.method, call.path) != ("POST", PATH):
+    def _handle(self, call: Call) -> tuple[str | None, Reply]:
+        if (call.method, call.path) != ("POST", self.target):
             raise _Refusal(404)
         if call.content_type != "application/json":
             self.violations.append(f"content type {call.content_type}")
+        if self.retry_after:
+            return None, Reply(status=503, headers={"Retry-After": str(self.retry_after)}, content_type="text/plain")
         body = call.body or b""
         if self.app_secret and not self._is_signed(call.headers, body):
             raise _Refusal(432)
@@ -219,7 +226,7 @@ class FlowsEndpoint(FlowsEndpointCore, OnePort):
     def url(self) -> str:
         """Its URL."""
         host, port = self._listener.address
-        return f"https://{host}:{port}{PATH}"
+        return f"https://{host}:{port}{self.target}"
 
     @property
     def connections(self) -> int:
@@ -243,7 +250,7 @@ class FlowsEndpoint(FlowsEndpointCore, OnePort):
             exchange = Exchange(request, Reply)
             if self.state == "stopped":
                 return exchange.hang_up()
-            call = await Call.receive(request, request.rel_url.raw_path)
+            call = await Call.receive(request, request.raw_path)
             exchange = Exchange(request, lambda: self.ask(call))
             fault = self._faults.next("other")
             return await fault(exchange) if fault else exchange.reply.response()

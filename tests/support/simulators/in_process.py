@@ -60,7 +60,8 @@ class DirectClient:
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(method=request.method, path=request.url.path, headers=headers, body=request.content)
         reply = self._endpoint.ask(call)
-        return Response(status=reply.status, headers={}, body=reply.body)
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Response(status=reply.status, headers=headers, body=reply.body)
 
     async def close(self) -> None:
         """Do nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from bek_operator.cli.durations import short
 from bek_operator.cli.status import as_data, as_tables
 from bek_operator.cli.summary import summary_of, worst_first
-from bek_operator.cli.tables import console
-from bek_operator.cli.waiting import progress_of
+from bek_operator.cli.tables import show
+from bek_operator.cli.waiting import lease_warning, progress_of, unfinished
+from bek_operator.cluster.lease import LeaseRecord
 from bek_operator.cluster.user_objects import managed_by
 from bek_operator.times import rfc3339
 from support.builders import NOW, public_key, resource, spec_body
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 OURS, THEIRS = public_key(), public_key("theirs")
 FIRST, SECOND, THIRD = "+15550001111", "+15550002222", "+15550003333"
 HOUR = 3600.0
+FLOWS = "https://flows.example.com/flows"
+RUNS = "see whether it runs: kubectl get pods -A -l app.kubernetes.io/name=bek-operator"
 
 
 def condition(kind: str, reason: str, message: str, *, true: bool) -> dict[str, Any]:
@@ -72,7 +76,7 @@ def broken() -> BusinessEncryptionKey:
     )
 
 
-def well(**more: Any) -> BusinessEncryptionKey:
+def well(*, request: str | None = None, **more: Any) -> BusinessEncryptionKey:
     """Return an object whose number is signed."""
     status = {
         "observedGeneration": 1,
@@ -81,14 +85,14 @@ def well(**more: Any) -> BusinessEncryptionKey:
         "conditions": [condition("Ready", "Succeeded", "1 number signed", true=True)],
         "phoneNumbers": [row(FIRST)],
     }
-    return resource(spec_body((FIRST,)), {**status, **more})
+    return resource(spec_body((FIRST,)), {**status, **more}, request=request)
 
 
 def shown(*resources: BusinessEncryptionKey, **how: bool) -> list[str]:
-    """Return the lines as a program would read them, without blanks at their ends."""
+    """Return the lines as a program would read them."""
     out = io.StringIO()
-    console(out).print(as_tables(worst_first(summary_of(one, NOW) for one in resources), NOW, **how))
-    return [line.rstrip() for line in out.getvalue().splitlines()]
+    show(as_tables(worst_first(summary_of(one, NOW) for one in resources), NOW, **how), out)
+    return out.getvalue().splitlines()
 
 
 def test_tables() -> None:
@@ -97,13 +101,48 @@ def test_tables() -> None:
         f"messaging/flows: 1/3 signed, key {OURS.key_id}, Secret flows-key",
         "CONDITION   STATUS   REASON      AGE   MESSAGE",
         "Ready       False    Contended   5m    1 of 3 numbers: rival",
-        "Stalled     True     Contended   5m    1 of 3 numbers: rival",
+        "Stalled     True     Contended   5m    you must act; see Ready",
         "NUMBER         API       REASON      KEY             SIGNATURE   PUBLISHED   NEXT     MESSAGE",
         f"{SECOND}   default   Contended   {THEIRS.key_id}*   VALID       10m ago     in 50m   rival",
         f"{THIRD}   default   Unseen",
         f"{FIRST}   default   Signed      {OURS.key_id}    VALID       60m ago",
         "* The number holds another key than the Secret.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "known", "line", "data"),
+    [
+        (
+            "Gate",
+            {"reason": "EndpointLacksKey", "message": "HTTP 421", "openedFingerprint": THEIRS.fingerprint},
+            f"Flow endpoint {FLOWS}: EndpointLacksKey, opened key {THEIRS.key_id} last",
+            {"reason": "EndpointLacksKey", "message": "HTTP 421", "openedFingerprint": THEIRS.fingerprint},
+        ),
+        (
+            "Report",
+            {"reason": "EndpointUnreachable"},
+            f"Flow endpoint {FLOWS} (policy Report): EndpointUnreachable, opened no key yet",
+            {"reason": "EndpointUnreachable"},
+        ),
+        ("Gate", None, f"Flow endpoint {FLOWS}: not asked yet", {}),
+    ],
+)
+def test_the_flow_endpoint(policy: str, known: dict[str, Any] | None, line: str, data: dict[str, Any]) -> None:
+    """In a line of its own below the heading, and with its message in the data; the table has its condition."""
+    status = {
+        "observedGeneration": 1,
+        "conditions": [condition("EndpointReady", "EndpointLacksKey", "HTTP 421", true=False)],
+        "flowsEndpoint": known,
+    }
+    found = resource(spec_body((FIRST,), flowsEndpoint={"url": FLOWS, "policy": policy}), status)
+
+    assert shown(found)[1:4] == [
+        line,
+        "CONDITION       STATUS   REASON             AGE   MESSAGE",
+        "EndpointReady   False    EndpointLacksKey   5m    HTTP 421",
+    ]
+    assert as_data([summary_of(found, NOW)])[0]["flowsEndpoint"] == {"url": FLOWS, "policy": policy, **data}
 
 
 def test_what_is_well_can_be_left_out() -> None:
@@ -124,7 +163,11 @@ def test_wide() -> None:
 @pytest.mark.parametrize(
     ("found", "note"),
     [
-        (resource(spec_body((FIRST,)), {"observedGeneration": -1}), "The operator has not seen this object yet."),
+        (
+            resource(spec_body((FIRST,)), {"observedGeneration": -1}, created=NOW - 300),
+            f"The operator has not seen this object since it was created 5m ago. If that lasts, {RUNS}, and whether",
+        ),
+        (well(request="now"), "A check was requested, and the operator has not finished it yet: "),
         (well(observedGeneration=0), "The spec was changed, and the operator has not seen the change yet"),
         (resource({"keySecretRef": 3}, {"observedGeneration": 1}), "The spec cannot be used: "),
     ],
@@ -135,6 +178,14 @@ def test_what_the_conditions_do_not_say(found: BusinessEncryptionKey, note: str)
 
     assert not summary.is_healthy
     assert any(line.startswith(note) for line in shown(found))
+
+
+def test_a_check_that_nothing_will_come_of() -> None:
+    """Of a suspended object, and of one without a key, the status says already why nothing is checked."""
+    suspended = resource(spec_body((FIRST,), suspend=True), {"observedGeneration": 1}, request="now")
+    keyless = well(request="now", conditions=[condition("Ready", "InvalidKey", "no key", true=False)])
+
+    assert [summary_of(one, NOW).notes for one in (suspended, keyless)] == [(), ()]
 
 
 def test_the_worst_object_comes_first() -> None:
@@ -169,36 +220,71 @@ def test_durations(seconds: float, text: str) -> None:
     assert short(seconds) == text
 
 
+WAITING = "1/0 signed; waiting until every number was checked"
+EXPIRED = condition("Ready", "TokenExpired", "renew it", true=False)
+INVALID_KEY = condition("Ready", "InvalidKey", "no key", true=False)
+NO_SECRET = condition("Ready", "SecretNotFound", "none", true=False)
+
+
 @pytest.mark.parametrize(
-    ("status", "done", "is_well", "text"),
+    ("status", "progress"),
     [
-        ({}, True, True, "1/0 signed"),
-        ({"observedGeneration": 0}, False, False, "1/0 signed; waiting until every number was checked"),
-        ({"lastHandledReconcileAt": "before"}, False, False, "1/0 signed; waiting until every number was checked"),
+        ({"lastHandledReconcileAt": "now"}, (True, False, True, "1/0 signed")),
+        ({"observedGeneration": 0}, (False, False, False, WAITING)),
+        ({}, (False, False, False, WAITING)),
         (
-            {"conditions": [condition("Ready", "TokenExpired", "renew it", true=False)]},
-            True, False, "1/0 signed; TokenExpired: renew it",
+            {"lastHandledReconcileAt": "now", "conditions": [EXPIRED]},
+            (True, False, False, "1/0 signed; TokenExpired: renew it"),
+        ),
+        ({"conditions": [EXPIRED]}, (False, False, False, WAITING)),
+        ({"conditions": [INVALID_KEY]}, (False, True, False, "InvalidKey: no key")),
+        ({"conditions": [NO_SECRET]}, (False, True, False, "SecretNotFound: none")),
+        ({"conditions": [INVALID_KEY], "observedGeneration": 0}, (False, False, False, WAITING)),
+    ],
+)
+def test_a_check_under_way(status: dict[str, Any], progress: tuple[bool, bool, bool, str]) -> None:
+    """It is done when the request is echoed, and blocked while there is no key with which numbers can be checked."""
+    found = progress_of(well(request="now", **status))
+    assert (found.done, found.blocked, found.well, found.text) == progress
+
+
+def lease(holder: str, age: float) -> LeaseRecord:
+    """Return a Lease that was renewed some seconds ago."""
+    return LeaseRecord(holder=holder, seconds=15, acquired="", renewed=rfc3339(NOW - age), transitions=1)
+
+
+@pytest.mark.parametrize(
+    ("leases", "begins"),
+    [
+        ({}, ""),
+        ({"bek-system": lease("pod", 59)}, ""),
+        ({"bek-system": lease("pod", 3600), "messaging": lease("pod", 5)}, ""),
+        (
+            {"bek-system": lease("pod", 300), "messaging": lease("pod", 3600)},
+            "the operator's Lease bek-system/bek-operator was renewed 5m ago last, and nobody holds it; see",
         ),
         (
-            {
-                "lastHandledReconcileAt": "before",
-                "conditions": [condition("Stalled", "InvalidKey", "no key", true=True)],
-            },
-            True, False, "InvalidKey: no key",
-        ),
-        (
-            {
-                "lastHandledReconcileAt": "before",
-                "conditions": [condition("Stalled", "TokenExpired", "renew it", true=True)],
-            },
-            False, False, "1/0 signed; waiting until every number was checked",
+            {"bek-system": lease("", 5)},
+            "the operator's Lease bek-system/bek-operator was renewed 5s ago last, and nobody holds it; see",
         ),
     ],
-)  # fmt: skip
-def test_a_check_under_way(status: dict[str, Any], text: str, *, done: bool, is_well: bool) -> None:
-    """It ends when the request is echoed, or when nothing will be checked before the user acts."""
-    progress = progress_of(well(**status))
-    assert (progress.done, progress.well, progress.text) == (done, is_well, text)
+)
+def test_an_operator_without_a_lease(leases: dict[str, LeaseRecord], begins: str) -> None:
+    """It is warned of where no Lease of that name is held."""
+    found = lease_warning(leases, NOW)
+    assert found.startswith(begins)
+    assert bool(found) is bool(begins)
+
+
+def test_a_check_that_was_not_finished_in_time() -> None:
+    """Either the status did not change, so nobody works on it, or it says what keeps the operator from finishing."""
+    requested = well(request="now")
+    late = replace(well(request="now", conditions=[EXPIRED]), version="2")
+
+    assert unfinished(requested, requested, 5.0) == f"the operator has not answered within 5 s; {RUNS}"
+    assert unfinished(requested, late, 90.0) == (
+        "not every number of flows was checked within 90 s: TokenExpired: renew it"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Objects and Secrets of the API server: requests, and how responses are parsed."""
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from bek_operator.cluster.errors import (
     InvalidSelector,
     NotFound,
     NotServed,
+    TooLarge,
     Unavailable,
 )
 from bek_operator.cluster.objects import Objects
@@ -268,7 +270,7 @@ async def test_a_secret_is_read_with_its_entries_decoded(pair: Pair) -> None:
     server, client = pair
     data = {"password": "c2VzYW1l", "blank": "", "none": None, "odd": "%"}
     server.answers = [body({"metadata": {"resourceVersion": "7"}, "data": data})]
-    found = await SecretReader(client).read("messaging", "a/b")
+    found = await SecretReader(client).read("messaging", "a/b", dict.fromkeys(data, 6))
     assert found
     assert found.version == "7"
     assert found.data == {"password": b"sesame", "blank": b"", "none": b"", "odd": b""}
@@ -299,7 +301,7 @@ async def test_the_field_managers_of_a_secrets_entries_are_returned(pair: Pair) 
         (None, ()),
     ]:
         server.answers = [body({"metadata": {"resourceVersion": "7", "managedFields": fields}})]
-        found = await SecretReader(client).read("messaging", "flows-key")
+        found = await SecretReader(client).read("messaging", "flows-key", {})
         assert found
         assert found.writers == expected
 
@@ -315,10 +317,52 @@ async def test_a_secret_without_entries_is_empty(pair: Pair) -> None:
         text("<html>not found</html>", 404),
     ]
     secrets = SecretReader(client)
-    found = await secrets.read("messaging", "flows-key")
+    found = await secrets.read("messaging", "flows-key", {"private.pem": 9})
     assert found
     assert found.data == {}
-    assert await secrets.read("messaging", "flows-key") is None
+    assert await secrets.read("messaging", "flows-key", {"private.pem": 9}) is None
     for error in (Forbidden, Unavailable, NotServed):
         with pytest.raises(error):
-            await secrets.read("messaging", "flows-key")
+            await secrets.read("messaging", "flows-key", {"private.pem": 9})
+
+
+async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(pair: Pair) -> None:
+    """However many numbers objects have, few megabytes of a list are in memory; each object is yielded once."""
+    server, client = pair
+    large = {"note": "x" * 5_000_000, **page()}
+    server.answers = [body(large), body(large), body(page("a", token="2nd")), body(page("b"))]
+    found = [one.ref.name async for one in Objects(client, ()).list()]
+    assert found == ["a", "b"]
+    assert [one.query["limit"] for one in server.requests] == ["200", "100", "50", "63"]
+    assert [one.query.get("continue") for one in server.requests] == [None, None, None, "2nd"]
+
+
+async def test_an_object_that_is_larger_than_a_page_has_its_own(pair: Pair) -> None:
+    """A response of any size that etcd can hold is read, and none beyond."""
+    server, client = pair
+    server.answers = [body({"note": "x" * 5_000_000, **page("a")})]
+    assert [one.ref.name async for one in Objects(client, ()).list()] == ["a"]
+    server.answers = [body({"note": "x" * 17_000_000, **page("a")})]
+    with pytest.raises(TooLarge, match=r"^GET .*: the response has more than 16777216 bytes$"):
+        _ = [one async for one in Objects(client, ()).list()]
+
+
+async def test_no_more_of_a_secret_is_kept_than_is_wanted(pair: Pair) -> None:
+    """A wanted entry to one byte more than is of use, and a few names of the others."""
+    server, client = pair
+    others = {f"other-{index:04d}": encoded(b"sesame") for index in reversed(range(1000))}
+    large = {"short": encoded(b"x" * 7), "long": encoded(b"xyz" * 300_000), **others}
+    server.answers = [body({"metadata": {"resourceVersion": "7"}, "data": large})]
+    for most in (7, 8, 9, 1024):
+        found = await SecretReader(client).read("messaging", "flows-key", {"short": 7, "long": most, "none": 7})
+        assert found
+        assert found.data == {
+            "short": b"x" * 7,
+            "long": (b"xyz" * 300_000)[: most + 1],
+            **{f"other-{index:04d}": b"" for index in range(5)},
+        }
+
+
+def encoded(content: bytes) -> str:
+    """Return an entry as the API server shows it."""
+    return base64.b64encode(content).decode()

@@ -34,9 +34,11 @@ class ScriptedClient(Client):
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float = 20.0,
+        most: int = 0,
     ) -> dict[str, Any]:
         """Answer a list."""
         assert seconds > 0
+        assert most > 0
         assert method == "GET"
         assert body is None
         answer = self._next("list", path, query or {}, headers or {})

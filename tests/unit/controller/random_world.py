@@ -18,6 +18,7 @@ from support.simulators.flows_endpoint import PATH
 from support.virtual_time import until
 from support.world import World
 from unit.controller.life_script import FAILURES, Script
+from unit.controller.watched_endpoint import WatchedEndpoint
 from unit.controller.watched_phones import WatchedPhones
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class RandomWorld(World):
     def __init__(self, script: Script) -> None:
         super().__init__(numbers_at_once=script.at_once)
         self._script = script
-        self._watched = WatchedPhones(self._shown, self._is_proven)
+        self._watched = WatchedPhones(self._shown, self._is_proven, self._is_lacking)
+        self.endpoints = self._asked = WatchedEndpoint(self.endpoints)
         self._held_elsewhere: set[str] = set()
         self.phones = self.backend = self._watched
         self.objects.seconds = self.secrets.seconds = script.answer_seconds
@@ -212,10 +214,29 @@ class RandomWorld(World):
     async def restart(self, seconds: float) -> None:
         """Stop the operator, and start another after a while."""
         self._canary_pending = self._canary_pending and self._shows_all()
+        before = self._waiting_for_endpoint() if self._is_observed() and self._shows_all() else None
         self._manager = None
         await self._process.aclose()
         await asyncio.sleep(seconds)
         await self._begin()
+        if before is not None:
+            await self._check_waiting(before)
+
+    async def _check_waiting(self, before: Mapping[str, bool]) -> None:
+        """Check, once the new process knows all numbers, that the same ones wait for the Flow endpoint."""
+        with suppress(AssertionError):
+            await until(lambda: self._waiting_for_endpoint() is not None, SECONDS_TO_WRITE)
+        after = self._waiting_for_endpoint()
+        if after is not None and after != before:
+            self._watched.broken.append(f"after a restart {after} wait for the endpoint, and before it {before}")
+
+    def _waiting_for_endpoint(self) -> dict[str, bool] | None:
+        """Return whether each number would wait for the Flow endpoint if it lacked the key; `None` if that is open."""
+        entry = self._manager.store.get(self.ref) if self._manager else None
+        if entry is None or entry.is_at_rest or not entry.endpoint:
+            return None
+        gate = entry.judge(now())
+        return {number: gate.unproven and not gate.allows(facts) for number, facts in entry.facts.items()}
 
     async def beside_another(self, seconds: float) -> None:
         """Let another process work on the object at the same time for a while, as without leader election."""
@@ -267,6 +288,10 @@ class RandomWorld(World):
         opened = {ping.opened for ping in self.flows.pings}
         return not self._script.endpoint or fingerprint in opened | self._held_elsewhere
 
+    def _is_lacking(self, fingerprint: str) -> bool:
+        """Return whether the Flow endpoint lacks a key, by its last answer that was about it."""
+        return fingerprint in self._asked.lacking
+
     def _remove_faults(self) -> None:
         self.recover()
         self.flows.flaw, self.flows.error = "", None
@@ -291,6 +316,8 @@ class RandomWorld(World):
     async def _begin(self) -> None:
         status = self.objects.status(self.ref)
         self._watched.meet_another_process(_published(status))
+        # What could not be written is not known to the next process.
+        self._asked.lacking.discard(status.get("flowsEndpoint", {}).get("openedFingerprint", ""))
         if self._request and self._request not in {
             status.get("lastHandledReconcileAt"),
             status.get("startedReconcileAt"),

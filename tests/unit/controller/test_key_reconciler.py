@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bek_operator.cluster.errors import ClusterError, Conflict, NotFound
+from bek_operator.controller.derivations import DerivationReconciler
 from bek_operator.controller.informer import Informer
 from bek_operator.controller.key_reconciler import KeyReconciler
 from bek_operator.controller.result import Result
@@ -29,7 +30,7 @@ from support import keys
 from support.builders import KEY_SECRET, LOGIN_SECRET, NOW, NUMBER, egress, signed, spec_body
 from support.fakes import FakeEvents, FakeLimits, FakeObjects, FakeSecrets, now, number, numbers, unavailable
 from support.virtual_time import virtual_time
-from support.world import World
+from support.world import World, derive_at_once
 
 
 class Bench:
@@ -49,6 +50,7 @@ class Bench:
             store=self.store,
             objects=self.informer,
             secrets=SecretCache(self.secrets, lambda: self.store.sequence),
+            keys=DerivationReconciler(derive=derive_at_once, clock=self._now),
             egress=egress(),
             writer=StatusWriter(store=self.store, objects=self.informer, events=self.events, clock=now),
             limits=self.limits,
@@ -308,7 +310,7 @@ async def test_a_secret_that_may_not_be_read_is_looked_for_each_minute(caplog: p
     assert bench.secrets.reads.count(LOGIN_SECRET) == 1
     (facts,) = bench.state(ref).facts.values()
     assert facts.reason is Reason.CREDENTIALS_NOT_FOUND
-    assert facts.message == f"Secret {LOGIN_SECRET} cannot be read: RBAC forbids it"
+    assert facts.message == f"Secret {LOGIN_SECRET} cannot be read: RBAC forbids the operator to get it"
     assert [record.getMessage() for record in caplog.records][:1] == ["cannot read a Secret: not for us"]
     await asyncio.sleep(1)
     await bench.reconcile(ref)

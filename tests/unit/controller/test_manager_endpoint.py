@@ -10,8 +10,9 @@ import pytest
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.http.errors import NotConnectedError
+from bek_operator.numbers.answers import Retry
 from support import keys
-from support.builders import KEY_SECRET, spec_body
+from support.builders import KEY_SECRET, failure, spec_body
 from support.cluster.conditions import kstatus
 from support.fakes import number, numbers, unavailable
 from support.simulators.flows_endpoint import PATH, Flaw
@@ -239,6 +240,68 @@ async def test_a_short_outage_changes_nothing_and_a_long_one_shows(outage: str) 
 
 
 @virtual_time
+async def test_an_endpoint_whose_fault_changes_its_words_is_written_as_seldom_as_a_number() -> None:
+    """One reason, another HTTP status at each ping."""
+    world = Flows(intervalSeconds=600)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.flows.lacks_status = 400
+        await world.until_reason("EndpointInvalidAnswer", 700)
+        writes, posted = len(world.objects.writes), len(world.events.reasons)
+        for index in range(60):
+            world.flows.forget_pings()
+            world.flows.lacks_status = 404 if index % 2 else 400
+            await until(lambda: world.flows.pings, 70)
+        assert len(world.objects.writes) - writes <= 13
+        assert len(world.events.reasons) == posted
+
+
+@virtual_time
+async def test_an_endpoint_that_flaps_has_as_many_events_as_a_number_that_does() -> None:
+    """One when it fails, and one when all is well."""
+    world = Flows(intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        posted = len(world.events.reasons)
+        for _ in range(3):
+            world.flows.lose(OLD)
+            await world.until_reason("EndpointLacksKey", 70)
+            world.flows.hold(OLD)
+            await world.until_ready(world.ref, 70)
+    assert world.events.reasons[posted:] == ["EndpointLacksKey", "Succeeded"] * 3
+
+
+@virtual_time
+async def test_a_key_that_the_endpoint_loses_during_a_rollout_goes_to_no_further_number() -> None:
+    """Numbers keep theirs until it opens the new one again; a lost signature is repaired all the same."""
+    rollout = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST, "pauseSeconds": 600}}
+    world = Flows(4, rollout=rollout, intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.hold(NEW)
+        world.secrets.put_key(NEW)
+        await until(lambda: world.reasons == {"Signed", "WaitingForRollout"}, 5)
+        world.flows.lose(NEW)
+        await world.until_reason("EndpointLacksKey", 70)
+        assert world.reasons == {"Signed", "WaitingForEndpoint"}
+        assert "openedFingerprint" not in world.shown
+        world.phones[FIRST].lose_signature()
+        world.phones[SECOND].overwrite(None)
+        await asyncio.sleep(HOUR)
+        assert [world.phones.count("publish", one) for one in world.listed] == [3, 2, 1, 1]
+        assert world.phones[number(3)].holds(OLD)
+        world.phones[FIRST].overwrite(OLD.fingerprint)
+        await asyncio.sleep(5 * MINUTE)
+        assert world.objects.reasons(world.ref)[FIRST] == "WaitingForEndpoint"
+    async with world.operator():
+        await asyncio.sleep(5 * MINUTE)
+        assert world.phones.count("publish", FIRST) == 3
+        world.flows.hold(NEW)
+        await world.until_signed_with(world.ref, NEW, 70 + 600)
+
+
+@virtual_time
 async def test_a_lost_signature_is_repaired_though_the_endpoint_is_away() -> None:
     """The key is not new."""
     world = Flows(intervalSeconds=60)
@@ -249,6 +312,26 @@ async def test_a_lost_signature_is_repaired_though_the_endpoint_is_away() -> Non
         world.phones[SECOND].overwrite("sha256:" + "0" * 64)
         await until(lambda: world.phones.count("publish") == 4, 70)
         await until(lambda: world.all_hold(OLD))
+
+
+@virtual_time
+async def test_a_repair_that_was_refused_goes_on_after_a_restart_though_the_endpoint_is_away() -> None:
+    """The row remembers that the number held the key, so the next process asks nobody either."""
+    world = Flows(1, intervalSeconds=60)
+    world.flows.error = AWAY
+    world.phones[FIRST].overwrite(OLD.fingerprint)
+    async with world.operator():
+        await until(lambda: world.reasons == {"Signed"})
+        world.phones[FIRST].refusal = failure(Reason.NOT_REGISTERED, "not registered", retry=Retry.TERMINAL)
+        world.phones[FIRST].overwrite(None)
+        await until(lambda: world.reasons == {"NotRegistered"}, 70)
+        assert world.objects.status(world.ref)["phoneNumbers"][0]["lost"] == "NotPublished"
+    async with world.operator():
+        world.phones[FIRST].recover()
+        await until(lambda: world.all_hold(OLD), 5 * MINUTE)
+        await until(lambda: world.reasons == {"Signed"})
+        assert "lost" not in world.objects.status(world.ref)["phoneNumbers"][0]
+    assert "NotPublished" in world.events.reasons
 
 
 @virtual_time
@@ -409,6 +492,56 @@ async def test_a_suspended_object_asks_nobody_and_asks_again_when_it_resumes() -
         assert world.reasons == {"Signed"}
 
 
+@pytest.mark.parametrize("gone", [KEY_SECRET, APP])
+@virtual_time
+async def test_an_edit_takes_effect_at_once_though_a_secret_was_just_deleted(gone: str) -> None:
+    """A Secret that may be replaced is waited for, but nothing is done by the spec from before."""
+    world = Flows(intervalSeconds=60, policy="Report")
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        await until(lambda: world.condition == ("False", "EndpointLacksKey"), 70)
+        world.secrets.remove(gone)
+        world.objects.edit(world.ref, flowsEndpoint={**world.written, "url": f"https://others{PATH}"})
+        world.flows.forget_pings()
+        await asyncio.sleep(1)
+        state = "SecretNotFound" if gone == KEY_SECRET else "CredentialsNotFound"
+        assert state in {world.reason, world.shown["reason"]}
+        assert world.objects.is_current(world.ref)
+        assert world.flows.pings == []
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("suspended", [False, True])
+@virtual_time
+async def test_ten_minutes_are_counted_only_while_the_endpoint_is_asked(*, suspended: bool, restarts: bool) -> None:
+    """A day in which nobody was asked, suspended or without a key, is no reason to have the user act."""
+    world = Flows()
+    world.flows.lose(OLD)
+    async with world.operator():
+        await world.until_reason("EndpointLacksKey")
+        await asyncio.sleep(MINUTE)
+        if suspended:
+            world.objects.edit(world.ref, suspend=True)
+        else:
+            world.secrets.remove(KEY_SECRET)
+        await world.until_reason("Suspended" if suspended else "SecretNotFound")
+        await asyncio.sleep(24 * HOUR)
+        if restarts:
+            await world.stop_manager()
+            world.start_manager()
+            await asyncio.sleep(5)
+        if suspended:
+            world.objects.edit(world.ref, suspend=False)
+        else:
+            world.secrets.put_key(OLD)
+        await world.until_reason("EndpointLacksKey", 5)
+        await asyncio.sleep(7 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "InProgress")
+        await asyncio.sleep(5 * MINUTE)
+        assert world.summary == ("False", "EndpointLacksKey", "Failed")
+
+
 @virtual_time
 async def test_without_the_field_all_that_was_known_is_gone() -> None:
     """No condition, no status, no pings, nothing waits."""
@@ -561,6 +694,43 @@ async def test_numbers_whose_old_key_the_endpoint_lost_do_not_wait_for_the_pause
             await world.until_signed_with(world.ref, NEW, 70)
 
 
+@virtual_time
+async def test_a_retry_after_of_the_endpoint_is_obeyed() -> None:
+    """Whatever is changed and requested in between; an earlier key is asked for no more, either."""
+    world = Flows(3, rollout=FIRST_NUMBER, intervalSeconds=60)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.retry_after = 900
+        world.flows.forget_pings()
+        await until(lambda: world.flows.pings, 70)
+        world.secrets.put_key(NEW)
+        world.objects.request_check(world.ref, "now")
+        world.flows.retry_after = 0
+        world.flows.hold(NEW)
+        await asyncio.sleep(14 * MINUTE)
+        assert (len(world.flows.pings), world.all_hold(OLD)) == (1, True)
+        await world.until_signed_with(world.ref, NEW, 2 * MINUTE)
+
+
+@virtual_time
+async def test_old_keys_are_asked_for_at_the_interval_while_a_new_one_is_lacking() -> None:
+    """And at once when a user wants to know."""
+    world = Flows(intervalSeconds=600)
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.secrets.put_key(NEW)
+        await world.until_reason("EndpointLacksKey")
+        await asyncio.sleep(20 * MINUTE)
+        world.flows.forget_pings()
+        await asyncio.sleep(HOUR)
+        assert 5 <= sum(ping.opened == OLD.fingerprint for ping in world.flows.pings) <= 7
+        assert len(world.flows.pings) == pytest.approx(60 + 6, rel=0.1)
+        world.flows.forget_pings()
+        world.objects.request_check(world.ref, "now")
+        await asyncio.sleep(2)
+        assert [ping.opened for ping in world.flows.pings] == [None, OLD.fingerprint]
+
+
 FIRST_NUMBER = {"type": "FirstNumber", "firstNumber": {"phoneNumber": FIRST}}
 
 
@@ -586,6 +756,26 @@ async def test_an_old_key_that_was_lost_stays_known_after_a_restart() -> None:
         await asyncio.sleep(60)
         assert world.condition == ("True", "EndpointLacksOldKey")
     assert len(world.objects.writes) == writes
+
+
+@virtual_time
+async def test_an_endpoint_that_lacks_both_keys_has_an_event_for_each_and_a_restart_changes_nothing() -> None:
+    """Flows on numbers with the old key are broken, too, until the endpoint has a key that they hold."""
+    world = Flows()
+    async with world.operator():
+        await world.until_ready(world.ref)
+        world.flows.lose(OLD)
+        world.secrets.put_key(NEW)
+        await until(lambda: "earlier key" in world.shown["message"], 5)
+        await asyncio.sleep(MINUTE)
+        writes = len(world.objects.writes)
+        await asyncio.sleep(5 * MINUTE)
+    async with world.operator():
+        await asyncio.sleep(MINUTE)
+        assert len(world.objects.writes) == writes
+        world.flows.hold(NEW)
+        await world.until_signed_with(world.ref, NEW, 70)
+    assert [world.events.reasons.count(one) for one in ("EndpointLacksKey", "EndpointLacksOldKey")] == [1, 1]
 
 
 @virtual_time

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 FAILED_OVER_IT = failure(Reason.SERVICE_NOT_READY, "failed over it", retry=Retry.LIMITED, unknown=True)
+AWAY = failure(Reason.SERVICE_NOT_READY, "not ready")
 OLD, NEW = keys.rsa(), keys.rsa("second")
 FIRST, SECOND, THIRD = number(1), number(2), number(3)
 
@@ -188,6 +189,27 @@ async def test_a_number_that_refuses_without_a_word_does_not_stop_the_others() -
         assert world.objects.status(world.ref)["phoneNumbers"][-1].get("publishes", 0) == 0
         world.phones[FIRST].recover()
         await world.until_spread(2 * HOUR)
+
+
+@virtual_time
+async def test_refusals_for_a_passing_reason_do_not_go_round_all_numbers() -> None:
+    """The rollout tries one number a minute, says why it does not get on, and does when the reason has passed."""
+    world = Rotation(300, intervalSeconds=86400)
+    async with world.operator():
+        await world.begin()
+        for one in numbers(300):
+            world.phones[one].refusal = AWAY
+        world.rotate()
+        await asyncio.sleep(HOUR)
+        assert 50 < len(world.published) <= 70
+        assert world.summary == ("False", "ServiceNotReady", "InProgress")
+        assert AWAY.message in world.message
+        world.phones.calls.clear()
+        await asyncio.sleep(6 * HOUR)
+        assert len(world.published) <= 6 * 60
+        for one in numbers(300):
+            world.phones[one].refusal = None
+        await world.until_spread(3 * MINUTE)
 
 
 @virtual_time

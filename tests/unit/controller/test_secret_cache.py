@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,12 @@ from support import keys
 from support.builders import KEY_SECRET, LOGIN_SECRET, NAMESPACE
 from support.fakes import FakeSecrets, unavailable
 from support.virtual_time import virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+WANTED = {"public.pem": 4096, "ca.crt": 1024 * 1024}
 
 
 class Scene:
@@ -29,7 +36,7 @@ class Scene:
 
     async def read(self, since: int = 1, name: str = KEY_SECRET) -> SecretContent | Missing:
         """Read a Secret."""
-        (found,) = (await self.cache.read(NAMESPACE, [name], since=since)).values()
+        (found,) = (await self.cache.read(NAMESPACE, {name: WANTED}, since=since)).values()
         return found
 
     @property
@@ -41,8 +48,9 @@ class Scene:
 class Fresh:
     """A source of a Secret that keeps nothing of it."""
 
-    async def read(self, namespace: str, name: str) -> SecretContent | None:
+    async def read(self, namespace: str, name: str, wanted: Mapping[str, int]) -> SecretContent | None:
         """Return a Secret."""
+        del wanted
         return SecretContent("1", {name: namespace.encode()}, ("of this source alone",))
 
 
@@ -84,7 +92,7 @@ async def test_nothing_is_kept_for_longer_than_it_is_waited_for() -> None:
     """Key material least of all."""
     cache = SecretCache(Fresh(), lambda: 1)
     for _ in range(2):
-        await cache.read(NAMESPACE, [KEY_SECRET, LOGIN_SECRET], since=1)
+        await cache.read(NAMESPACE, {KEY_SECRET: WANTED, LOGIN_SECRET: WANTED}, since=1)
         assert kept() == 2
     await asyncio.sleep(6)
     assert kept() == 0

@@ -1,6 +1,7 @@
 """The work queue: what is picked when, and what has to wait for capacity."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import settings
@@ -11,8 +12,14 @@ from bek_operator.controller.workqueue import SLOW_SECONDS, Due, Priority, WorkQ
 from support.fakes import FakeLimits
 
 LIMITERS = ("a", "b", "c")
+TENANTS = ("x", "y", "z")
 CAPACITY = 2
 SIZE = 4
+
+
+def tenant_of(key: int) -> str:
+    """Return whose key it is."""
+    return TENANTS[key % len(TENANTS)]
 
 
 def picked(queue: WorkQueue[str], now: float) -> list[str]:
@@ -97,7 +104,7 @@ def test_no_more_keys_are_worked_on_at_once_than_there_are_workers() -> None:
     assert picked(queue, 10.0) == []
     queue.done("b")
     assert picked(queue, 10.0) == ["e"]
-    assert queue.next_at(10.0) == 10.0 + SLOW_SECONDS
+    assert queue.next_at(10.0) == math.inf
 
 
 def test_limiters_take_turns_and_get_no_more_than_their_capacity() -> None:
@@ -213,12 +220,13 @@ class WorkQueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue: WorkQueue[int] = WorkQueue(SIZE, limits=FakeLimits(CAPACITY))
+        self.queue: WorkQueue[int] = WorkQueue(SIZE, limits=FakeLimits(CAPACITY), tenant_of=tenant_of)
         self.now = 0.0
         self.waiting: dict[int, Due] = {}
         self.running: dict[int, Due] = {}
         self.since: dict[int, float] = {}
         self.wanted: set[int] = set()
+        self.passed_over: Counter[str] = Counter()
 
     def _add(self, key: int, due: Due) -> None:
         known = self.waiting.get(key)
@@ -230,19 +238,27 @@ class WorkQueueMachine(RuleBasedStateMachine):
 
     def _has_worker(self) -> bool:
         slow = sum(self.now >= self.since[key] + SLOW_SECONDS for key in self.running)
-        return len(self.running) < SIZE + min(slow, SIZE // 2)
+        return len(self.running) < SIZE + slow
+
+    def _has_share(self, key: int, due: Due) -> bool:
+        of_it = [one for running, one in self.running.items() if tenant_of(running) == tenant_of(key)]
+        free = 2 * SIZE - len(self.running) - 1
+        if free < 0 or (of_it and len(of_it) + 1 > 3 * free):
+            return False
+        suspects, of_all = (sum(one.suspect for one in found) for found in (of_it, self.running.values()))
+        free, times = SIZE - of_all - 1, 3 if due.priority <= Priority.KEY else 1
+        return not due.suspect or (free >= 0 and (not suspects or suspects + 1 <= times * free))
 
     def _eligible(self) -> dict[int, Due]:
         limiters = [one.limiter_key for one in self.running.values()]
-        suspects = sum(one.suspect for one in self.running.values())
         return {
             key: one
             for key, one in self.waiting.items()
             if one.at <= self.now
             and key not in self.running
             and self._has_worker()
+            and self._has_share(key, one)
             and limiters.count(one.limiter_key) < CAPACITY
-            and (not one.suspect or suspects < (3 if one.priority <= Priority.KEY else 2))
         }
 
     @rule(key=keys, delay=delays, priority=st.sampled_from(Priority), limiter_key=limiters, suspect=st.booleans())
@@ -276,7 +292,7 @@ class WorkQueueMachine(RuleBasedStateMachine):
 
     @rule()
     def pick(self) -> None:
-        """Pick one of the most urgent keys that there is a worker and capacity for."""
+        """Pick one of the most urgent keys of a tenant whose turn it is, if there is a worker and capacity for it."""
         eligible = self._eligible()
         key = self.queue.pick(self.now)
         if key is None:
@@ -286,7 +302,11 @@ class WorkQueueMachine(RuleBasedStateMachine):
                 later += [at for key in self.running if (at := self.since[key] + SLOW_SECONDS) > self.now]
             assert self.queue.next_at(self.now) == min(later, default=math.inf)
             return
-        assert eligible[key].level == min(one.level for one in eligible.values())
+        tenant = tenant_of(key)
+        assert eligible[key].level == min(one.level for other, one in eligible.items() if tenant_of(other) == tenant)
+        self.passed_over = Counter({tenant_of(one): self.passed_over[tenant_of(one)] + 1 for one in eligible})
+        del self.passed_over[tenant]
+        assert max(self.passed_over.values(), default=0) < len(TENANTS)
         self.running[key], self.since[key] = self.waiting.pop(key), self.now
         self.wanted.add(key)
 

@@ -36,9 +36,12 @@ class WatchedPhones(FakePhones):
         shared_until: Until then another process may call numbers, too, and nothing is promised of single calls.
     """
 
-    def __init__(self, shown: Callable[[str], float], proven: Callable[[str], bool]) -> None:
+    def __init__(
+        self, shown: Callable[[str], float], proven: Callable[[str], bool], lacking: Callable[[str], bool]
+    ) -> None:
         super().__init__()
         self._proven = proven
+        self._lacking = lacking
         self.broken: list[str] = []
         self.rejected_keys: set[str] = set()
         self.rejecting: set[str] = set()
@@ -115,6 +118,8 @@ class WatchedPhones(FakePhones):
             self._break(f"a publish at {url} of the key that it holds")
         if not self._proven(fingerprint):
             self._break(f"a publish at {url} of a key that the Flow endpoint has not opened")
+        if isinstance(answer, Reading) and answer.status is SignatureStatus.VALID and self._lacking(fingerprint):
+            self._break(f"a publish at {url}, which holds another key, of a key that the Flow endpoint lacks")
         at, last = self._counted.get(url, (0.0, ""))
         if last == fingerprint and at > self.backoff_reset_at and self._shown(url) < int(at):
             self._break(f"a publish at {url} before the status shows the last one")

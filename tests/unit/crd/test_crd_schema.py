@@ -250,6 +250,7 @@ def test_status_has_the_documented_fields() -> None:
         "lastPublishTime",
         "publishes",
         "earlierPublishes",
+        "lost",
         "refusedPublishes",
     }
 

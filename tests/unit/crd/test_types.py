@@ -194,6 +194,7 @@ def test_a_status_is_read_back() -> None:
         "observedFingerprint": "sha256:00",
         "lastPublishTime": "2026-11-22T10:00:00Z",
         "publishes": 2,
+        "lost": "NotPublished",
     }
     stalled = {"type": "Stalled", "status": "True", "reason": "KeyRejected"}
     recorded = resource(
@@ -210,6 +211,7 @@ def test_a_status_is_read_back() -> None:
     found = recorded.rows[NUMBER]
     assert (found.api, found.status, found.reason) == ("default", SignatureStatus.MISMATCH, Reason.KEY_REJECTED)
     assert (found.message, found.fingerprint, found.published_at, found.publishes) == ("no", "sha256:00", NOW, 2)
+    assert found.lost is Reason.NOT_PUBLISHED
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bek_operator.crd.reasons import EndpointReason, Reason
-from bek_operator.crd.status import ENDPOINT_READY, READY, STALLED, Condition, EndpointStatus, Status
-from bek_operator.crd.types import FlowsEndpoint
+from bek_operator.crd.status import ENDPOINT_READY, READY, STALLED, Condition, EndpointStatus, Row, Rows, Status
+from bek_operator.crd.types import FlowsEndpoint, SignatureStatus
 from bek_operator.endpoint.facts import (
     HOLDS_KEY,
     NOT_ASKED,
@@ -31,6 +32,7 @@ from bek_operator.secret_str import SecretStr
 from support.builders import (
     NAMESPACE,
     NOW,
+    NUMBER,
     egress,
     failure,
     public_key,
@@ -43,6 +45,7 @@ from support.builders import target as number_target
 MINUTE = 60.0
 URL = "https://flows/whatsapp"
 LACKS = Answer(reason=EndpointReason.LACKS_KEY, message="HTTP 421")
+BROKEN = Answer(reason=EndpointReason.INVALID_ANSWER, message="HTTP 400")
 AWAY = Answer(reason=EndpointReason.UNREACHABLE, message="no answer", certain=False)
 MISSING = failure(Reason.CREDENTIALS_NOT_FOUND, "Secret meta-app does not exist")
 OURS, OTHER = public_key(), public_key("other")
@@ -82,14 +85,25 @@ def test_nothing_is_known_before_the_first_answer() -> None:
     assert facts.shown.opened is None
 
 
-def test_an_opened_ping_lets_the_key_pass_for_good() -> None:
-    """Also when the endpoint fails or loses the key later; it is asked at the interval."""
+def test_an_opened_ping_lets_the_key_pass_until_the_endpoint_lacks_it() -> None:
+    """Not when the endpoint fails otherwise; it is asked at the interval."""
     facts = asked(OPENED)
     assert (facts.verdict, facts.opened, facts.due) == (HOLDS_KEY, OURS.fingerprint, NOW + 600)
     assert not facts.holds_back
+    assert not after_answer(facts, BROKEN, NOW, 0.5).holds_back
     later = after_answer(facts, LACKS, NOW, 0.5)
-    assert (later.holds_back, shown(later)) == (False, (EndpointReason.LACKS_KEY, Retry.TRANSIENT))
+    assert (later.holds_back, later.opened, shown(later)) == (True, None, (EndpointReason.LACKS_KEY, Retry.TRANSIENT))
+    assert after_answer(later, AWAY, NOW, 0.5).holds_back
+    assert not after_answer(later, OPENED, NOW, 0.5).holds_back
     assert not asked(LACKS, gate=False).holds_back
+
+
+def test_a_key_that_it_lacks_takes_no_proof_from_another_one() -> None:
+    """Until it lacks that one, too."""
+    rotated = after_answer(with_target(asked(OPENED), aim(key=OTHER), NOW), LACKS, NOW, 0.5)
+    assert rotated.opened == OURS.fingerprint
+    assert after_earlier(rotated, []).opened == OURS.fingerprint
+    assert after_earlier(rotated, [OURS.fingerprint]).opened is None
 
 
 def test_failed_pings_are_repeated_ever_more_slowly() -> None:
@@ -99,9 +113,9 @@ def test_failed_pings_are_repeated_ever_more_slowly() -> None:
 
 
 def test_an_earlier_key_that_was_lost_is_told_beside_the_current_one() -> None:
-    """It is asked for after each answer that is about the key; the current key counts first."""
-    facts = asked(OPENED)
-    assert (facts.asks_earlier, asked(AWAY).asks_earlier) == (True, False)
+    """The current key counts first."""
+    facts = after_answer(EndpointFacts(target=aim()), OPENED, NOW, 0.5, [OTHER.fingerprint])
+    assert facts.asks_earlier
     lost = after_earlier(facts, [OTHER.fingerprint])
     assert (lost.asks_earlier, lost.verdict.holds_key) == (False, True)
     assert shown(lost) == (EndpointReason.LACKS_OLD_KEY, None)
@@ -110,6 +124,36 @@ def test_an_earlier_key_that_was_lost_is_told_beside_the_current_one() -> None:
     assert shown(neither) == (EndpointReason.LACKS_KEY, Retry.TRANSIENT)
     assert neither.verdict.message.startswith("HTTP 421; it does not open earlier key")
     assert after_earlier(lost, []).verdict == HOLDS_KEY
+
+
+@pytest.mark.parametrize("answer", [OPENED, LACKS])
+def test_it_is_asked_for_earlier_keys_at_the_interval_of_the_numbers(answer: Answer) -> None:
+    """Not at each try, unless they change, or a user wants to know; and after no answer that is about no key."""
+    earlier = [OTHER.fingerprint]
+    first = after_earlier(after_answer(EndpointFacts(target=aim()), answer, NOW, 0.5, earlier), [])
+    assert (first.asks_earlier, first.ask_at) == (False, first.due)
+    assert not after_answer(first, answer, NOW + 5, 0.5, earlier).asks_earlier
+    assert after_answer(first, answer, NOW + 5, 0.5, [*earlier, "sha256:00"]).asks_earlier
+    assert after_answer(first, answer, NOW + 540, 0.5, earlier).asks_earlier
+    assert not after_answer(first, AWAY, NOW + 540, 0.5, earlier).asks_earlier
+    assert not after_answer(first, answer, NOW + 540, 0.5).asks_earlier
+    requested = with_target(first, aim(request="now"), NOW + 5)
+    again = after_answer(requested, answer, NOW + 5, 0.5, earlier)
+    assert (again.asks_earlier, again.ask_at) == (True, 0.0)
+
+
+def test_a_retry_after_is_obeyed_whatever_changes() -> None:
+    """Its reason is shown for another key, too, if it is one; another address knows nothing of it."""
+    busy = replace(AWAY, retry_after=900.0)
+    facts = asked(busy)
+    assert facts.ask_at == NOW + 900
+    for change in ({"request": "now"}, {"key": OTHER}, {"endpoint": endpoint("new")}):
+        assert with_target(facts, aim(**change), NOW + 10).ask_at == NOW + 900
+    assert shown(with_target(facts, aim(key=OTHER), NOW + 10)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
+    assert with_target(asked(OPENED, busy), aim(key=OTHER), NOW + 10).verdict == NOT_ASKED
+    assert with_target(facts, aim(address="https://others"), NOW + 10).ask_at == NOW + 10
+    earlier = after_earlier(asked(OPENED), [], NOW + 1000)
+    assert earlier.ask_at == NOW + 1000
 
 
 def test_after_ten_minutes_the_user_must_act() -> None:
@@ -131,6 +175,19 @@ def test_an_endpoint_that_held_the_key_may_fail_for_a_while() -> None:
     assert shown(asked(AWAY)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
     requested = with_target(asked(OPENED), aim(request="now"), NOW)
     assert shown(after_answer(requested, AWAY, NOW, 0.5)) == (EndpointReason.UNREACHABLE, Retry.TRANSIENT)
+
+
+@pytest.mark.parametrize(("interval", "kept"), [(600.0, 300.0), (60.0, 60.0)])
+def test_another_message_of_the_same_reason_waits_as_long_as_a_number_does(interval: float, kept: float) -> None:
+    """Another reason shows at once, and so does the answer after a change or a request."""
+    teapot = Answer(reason=BROKEN.reason, message="HTTP 418")
+    facts = asked(BROKEN, interval=interval)
+    assert after_answer(facts, teapot, NOW + kept - 1, 0.5).verdict.message == "HTTP 400"
+    later = after_answer(after_answer(facts, teapot, NOW + kept - 1, 0.5), teapot, NOW + kept, 0.5)
+    assert later.verdict.message == "HTTP 418"
+    assert after_answer(facts, LACKS, NOW + 5, 0.5).verdict.message == "HTTP 421"
+    requested = with_target(facts, aim(interval=interval, request="now"), NOW + 1)
+    assert after_answer(requested, teapot, NOW + 2, 0.5).verdict.message == "HTTP 418"
 
 
 def test_a_problem_of_the_spec_shows_at_once() -> None:
@@ -188,6 +245,9 @@ def test_an_endpoint_that_was_not_asked_for_a_while_shows_what_it_did() -> None:
     assert known.opened == OURS.fingerprint
 
 
+HOLDING = {"EndpointHoldsKey", "EndpointLacksOldKey"}
+
+
 def recorded(
     reason: str = "EndpointHoldsKey",
     *,
@@ -199,9 +259,7 @@ def recorded(
 ) -> Status:
     """Return a status that was written for generation 1."""
     generation = more.pop("asked_in", more.get("generation", 1))
-    ready = Condition(
-        type=ENDPOINT_READY, true=reason == "EndpointHoldsKey", reason=reason, since=since, generation=generation
-    )
+    ready = Condition(type=ENDPOINT_READY, true=reason in HOLDING, reason=reason, since=since, generation=generation)
     conditions = [Condition(type=READY, true=False, reason=reason), ready]
     if stalled:
         conditions.append(Condition(type=STALLED, true=True, reason=reason))
@@ -226,6 +284,13 @@ def test_a_restart_shows_what_was_shown_and_asks_at_the_due_time() -> None:
     assert (facts.verdict, facts.observed, facts.due, facts.holds_back) == (HOLDS_KEY, True, NOW + 300, False)
     assert facts.shown == EndpointStatus(reason="EndpointHoldsKey", message=HOLDS_KEY.message, opened=OURS.fingerprint)
     assert shown(after_answer(facts, AWAY, NOW + 300, 0.5)) == (EndpointReason.HOLDS_KEY, None)
+
+
+def test_a_restart_after_an_earlier_key_was_lost_asks_at_the_due_time_too() -> None:
+    """The keys that were lost are those of the message that numbers still hold."""
+    rows = (Row(number=NUMBER, api="a", status=SignatureStatus.VALID, fingerprint=OTHER.fingerprint),)
+    facts = restart(recorded("EndpointLacksOldKey", message=f"lost {OTHER.key_id}", rows=Rows(rows)))
+    assert (facts.due, facts.observed, sorted(facts.lost)) == (NOW + 300, True, [OTHER.fingerprint])
 
 
 def test_many_earlier_keys_that_were_lost_do_not_fit_the_message() -> None:

@@ -48,7 +48,7 @@ def test_after_the_back_off_one_caller_proceeds() -> None:
 def test_a_success_resets_the_failures() -> None:
     """The next failure counts as the first."""
     history = failing()
-    history.record_success("pod", cheaply=True)
+    history.record_success("pod", 0.0, cheaply=True)
     assert history.backoff_error("pod", 0.0) is None
     history.record_failure("pod", 0.0, FAULT)
     assert history.backoff_error("pod", 0.0) is None
@@ -86,8 +86,8 @@ def test_charged_cpu_throttles_a_server() -> None:
 def test_the_servers_of_a_tenant_share_a_limit() -> None:
     """Many names for one server gain nothing; servers that proved cheap are not throttled."""
     history: HandshakeHistory[str] = HandshakeHistory()
-    history.record_success("good", cheaply=True)
-    history.record_success("bad", cheaply=False)
+    history.record_success("good", 0.0, cheaply=True)
+    history.record_success("bad", 0.0, cheaply=False)
     for count in range(10):
         history.charge(f"bad-{count}", "a", 0.0, 0.1)
     assert wait(history, "new", "a") == pytest.approx(1.0 / CPU_SHARE)
@@ -99,14 +99,28 @@ def test_the_servers_of_a_tenant_share_a_limit() -> None:
 def test_a_server_that_becomes_expensive_is_no_longer_cheap() -> None:
     """Until it has proved cheap again."""
     history: HandshakeHistory[str] = HandshakeHistory()
-    history.record_success("pod", cheaply=True)
+    history.record_success("pod", 0.0, cheaply=True)
     history.charge("pod", "a", 0.0, 0.1)
-    history.record_success("pod", cheaply=False)
+    history.record_success("pod", 0.0, cheaply=False)
     history.charge("another", "a", 0.0, 1.0)
     now = 0.5 / CPU_SHARE
     assert history.is_throttled("pod", "a", now)
-    history.record_success("pod", cheaply=True)
+    history.record_success("pod", now, cheaply=True)
     assert not history.is_throttled("pod", "a", now)
+
+
+def test_servers_that_proved_cheap_cannot_all_become_expensive_at_once() -> None:
+    """The first one that does ends the trust in all others of its tenant, until they have proved cheap again."""
+    history: HandshakeHistory[str] = HandshakeHistory()
+    servers = [f"pod-{count}" for count in range(1000)]
+    for server in servers:
+        history.record_success(server, 0.0, cheaply=True)
+    history.record_success("own", 0.0, cheaply=True)
+    history.charge("pod-0", "a", 1.0, 0.1)
+    assert all(history.is_throttled(server, "a", 1.1) for server in servers)
+    assert not history.is_throttled("own", "b", 1.1)
+    history.record_success("pod-1", 2.0, cheaply=True)
+    assert [server for server in servers if not history.is_throttled(server, "a", 2.1)] == ["pod-1"]
 
 
 def test_servers_from_the_settings_share_no_limit() -> None:

@@ -250,7 +250,7 @@ class TestBounds:
             await served.request()
             served.writer.write(b"HTTP/1.1 200 OK\r\n")
             while True:
-                served.writer.write(b"X-Y: " + b"x" * size + b"\r\n")
+                served.writer.write((b"X-Y: " + b"x" * size + b"\r\n") * (100 // size + 1))
                 await served.writer.drain()
 
         async with calling() as call, serving(endless) as server:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -364,3 +365,65 @@ class TestCostly:
             assert server.handshakes == AT_ONCE
             assert len([one for one in found if isinstance(one, Response)]) == 1
             assert len([one for one in found if THROTTLED in str(one)]) == AT_ONCE - 1
+
+
+class ThreadOfCpu:
+    """Counts the parts of handshakes on the event loop's thread and on others; the first one there takes its time."""
+
+    def __init__(self) -> None:
+        self._loop, self._own = asyncio.get_running_loop(), threading.get_ident()
+        self._released = threading.Event()
+        self.begun = asyncio.Event()
+        self.here = self.elsewhere = 0
+        self.passed = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds so far; the part that waited took one."""
+        if threading.get_ident() == self._own:
+            self.here += 1
+            return self.passed
+        self.elsewhere += 1
+        if self.elsewhere == 2:
+            self._loop.call_soon_threadsafe(self.begun.set)
+            assert self._released.wait(10)
+            self.passed += 1.0
+        return self.passed
+
+    def release(self) -> None:
+        """Let the first part end."""
+        self._released.set()
+
+
+class TestThreads:
+    """The server's messages are processed in threads."""
+
+    async def test_other_tenants_are_called_meanwhile(self) -> None:
+        """The event loop is free, and each tenant has one thread at most."""
+        cpu = ThreadOfCpu()
+        async with calling(cpu) as call, serving(POD.server_context()) as server:
+            costly = asyncio.create_task(call(server, host="costly.test"))
+            await cpu.begun.wait()
+            waiting = asyncio.create_task(call(server, host="waiting.test"))
+            assert (await call(server, tenant="another")).status == 200
+            assert not waiting.done()
+            cpu.release()
+            assert (await costly).status == 200
+            with pytest.raises(NotConnectedError, match=THROTTLED):
+                await waiting
+            # On the loop only our own first messages, for which no server can set the price.
+            assert cpu.here == 2 * 3
+
+    async def test_a_handshake_that_is_given_up_is_charged(self) -> None:
+        """Otherwise a server could be expensive, but slow, for free."""
+        cpu = ThreadOfCpu()
+        async with calling(cpu) as call, serving(POD.server_context()) as server:
+            costly = asyncio.create_task(call(server))
+            await cpu.begun.wait()
+            costly.cancel()
+            with suppress(asyncio.CancelledError):
+                await costly
+            waiting = asyncio.create_task(call(server, host="other.test"))
+            assert (await call(server, tenant="another")).status == 200
+            cpu.release()
+            with pytest.raises(NotConnectedError, match=THROTTLED):
+                await waiting

@@ -45,6 +45,18 @@ class FakeDNS:
         ("::127.0.0.1", "loopback"),
         ("64:ff9b::7f00:1", "loopback"),
         ("2002:7f00:1::", "loopback"),
+        ("2002:a9fe:a9fe::1", "metadata"),
+        ("2001:0:c000:207:0:0:5601:5601", "metadata"),  # Teredo has it inverted
+        ("::ffff:0:127.0.0.1", "loopback"),
+        ("::ffff:0:169.254.169.254", "metadata"),
+        ("64:ff9b:1::127.0.0.1", "loopback"),
+        ("64:ff9b:1:ffff:ffff:ffff:169.254.169.254", "metadata"),
+        ("64:ff9b:1:a9fe:a9:fe00::", "metadata"),
+        ("64:ff9b:1:a9fe:a9:fe12:3456:789a", "metadata"),
+        ("64:ff9b:1:a9:fe:a9fe::", "metadata"),
+        ("64:ff9b:1:0:a9:fea9:fe00:0", "metadata"),
+        ("2001:db8::5efe:169.254.169.254", "metadata"),
+        ("2001:db8::200:5efe:127.0.0.1", "loopback"),
         ("169.254.169.254", "metadata"),
         ("::ffff:169.254.169.254", "metadata"),
         ("64:ff9b::a9fe:a9fe", "metadata"),
@@ -78,7 +90,11 @@ async def test_forbidden(address: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["10.96.0.7", "172.16.0.1", "192.168.1.1", "192.0.2.7", "100.64.0.1", "2001:db8::1", "fd12::1", "64:ff9b::a00:1"],
+    [
+        *("10.96.0.7", "172.16.0.1", "192.168.1.1", "192.0.2.7", "100.64.0.1", "2001:db8::1", "fd12::1"),
+        *("64:ff9b::a00:1", "::ffff:0:10.0.0.1", "2002:a00:1::", "64:ff9b:1::10.0.0.1", "64:ff9b:1:a00:0:100::"),
+        *("64:ff9b:1:fffe::8.8.8.8", "64:ff9b:1:a:0:100::"),
+    ],
 )
 def test_ordinary(address: str) -> None:
     """Cluster, private and public addresses can be called."""

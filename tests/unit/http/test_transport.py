@@ -11,9 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bek_operator.http.tls_contexts import TLSContexts
+from bek_operator.http.tls_contexts import make_context
 from bek_operator.http.transport import CONNECTING, SENDING, Transport
-from bek_operator.net.ca_bundle import ServerTrust
 from support.programs.background import BackgroundLoop
 from support.tls import self_signed
 from unit.http.scripted_server import Script, ScriptedServer, Served, listening
@@ -32,17 +31,17 @@ class Server(ScriptedServer):
 
 
 def serving(script: Script, *, tls: bool = True) -> AbstractAsyncContextManager[Server]:
-    """Run a server."""
+    """Run a server; one without TLS does no handshake."""
     return listening(Server(script), POD.server_context() if tls else None)
 
 
 @asynccontextmanager
-async def serving_elsewhere(script: Script, *, tls: bool) -> AsyncIterator[tuple[Server, BackgroundLoop]]:
+async def serving_elsewhere(script: Script) -> AsyncIterator[tuple[Server, BackgroundLoop]]:
     """Run a server on an event loop in another thread, so that it runs while ours is blocked."""
     loop = BackgroundLoop("scripted-server")
     stack = AsyncExitStack()
     try:
-        yield loop.run(stack.enter_async_context(serving(script, tls=tls))), loop
+        yield loop.run(stack.enter_async_context(serving(script))), loop
     finally:
         loop.run(stack.aclose())
         # Closing runs a loop to its end, and a thread cannot run two.
@@ -52,8 +51,7 @@ async def serving_elsewhere(script: Script, *, tls: bool) -> AsyncIterator[tuple
 @asynccontextmanager
 async def transporting() -> AsyncIterator[Transport]:
     """Make a transport and close it."""
-    context = TLSContexts().of(ServerTrust(ca_bundle=POD.authority, server_name=NAME))
-    transport = Transport(context, idle_seconds=60.0)
+    transport = Transport(make_context(POD.authority), idle_seconds=60.0)
     try:
         yield transport
     finally:
@@ -61,7 +59,7 @@ async def transporting() -> AsyncIterator[Transport]:
 
 
 async def ask(
-    transport: Transport, server: Server, method: str = "GET", *, tls: bool = True, steps: list[str] | None = None
+    transport: Transport, server: Server, method: str = "GET", *, steps: list[str] | None = None
 ) -> tuple[int, bytes]:
     """Send a request; return the status and the body of its response, and append its trace events to `steps`."""
 
@@ -69,7 +67,7 @@ async def ask(
         if steps is not None:
             steps.append(step)
 
-    url = httpx.URL(scheme="https" if tls else "http", host="127.0.0.1", port=server.port, path="/")
+    url = httpx.URL(scheme="https", host="127.0.0.1", port=server.port, path="/")
     extensions = {"sni_hostname": NAME, "timeout": {"connect": SECONDS}, "trace": trace}
     request = httpx.Request(method, url, extensions=extensions)
     async with asyncio.timeout(SECONDS):
@@ -139,9 +137,8 @@ async def close_properly(served: Served) -> None:
 
 
 @pytest.mark.parametrize("event", [send_unsolicited, hang_up, close_properly])
-@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
 async def test_input_while_the_event_loop_was_busy_closes_a_connection(
-    *, tls: bool, event: Callable[[Served], Coroutine[Any, Any, None]]
+    event: Callable[[Served], Coroutine[Any, Any, None]],
 ) -> None:
     """The next request is sent once, on a new connection."""
     lines: list[Served] = []
@@ -154,41 +151,39 @@ async def test_input_while_the_event_loop_was_busy_closes_a_connection(
             methods.append((await served.request()).split()[0])
             await served.say(proper(b"own"))
 
-    async with serving_elsewhere(script, tls=tls) as (server, loop), transporting() as transport:
-        assert await ask(transport, server, tls=tls) == (200, b"own")
+    async with serving_elsewhere(script) as (server, loop), transporting() as transport:
+        assert await ask(transport, server) == (200, b"own")
         loop.run(event(lines[0]))
-        assert await ask(transport, server, "POST", tls=tls, steps=steps) == (200, b"own")
+        assert await ask(transport, server, "POST", steps=steps) == (200, b"own")
         assert methods == ["GET", "POST"]
         assert server.connections == 2
         assert steps == [CONNECTING, SENDING]
 
 
-@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
-async def test_a_silent_connection_is_reused_after_a_busy_event_loop(*, tls: bool) -> None:
+async def test_a_silent_connection_is_reused_after_a_busy_event_loop() -> None:
     """There is no second handshake."""
 
     async def script(served: Served) -> None:
         while True:
             await served.answer(proper(b"own"))
 
-    async with serving_elsewhere(script, tls=tls) as (server, loop), transporting() as transport:
+    async with serving_elsewhere(script) as (server, loop), transporting() as transport:
         for _ in range(4):
-            assert await ask(transport, server, "POST", tls=tls) == (200, b"own")
+            assert await ask(transport, server, "POST") == (200, b"own")
             loop.run(asyncio.sleep(0))
         assert server.connections == 1
 
 
-@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
 @pytest.mark.parametrize("own", [b"own", b"own" * 35_000], ids=["read at once", "read in parts"])
-async def test_a_second_response_in_the_same_read_is_dropped(*, tls: bool, own: bytes) -> None:
+async def test_a_second_response_in_the_same_read_is_dropped(own: bytes) -> None:
     """And the connection is not reused."""
 
     async def script(served: Served) -> None:
         await served.answer(proper(own), proper(b"evil"))
         await until_the_end(served)
 
-    async with serving(script, tls=tls) as server, transporting() as transport:
-        assert [await ask(transport, server, tls=tls) for _ in range(2)] == [(200, own)] * 2
+    async with serving(script) as server, transporting() as transport:
+        assert [await ask(transport, server) for _ in range(2)] == [(200, own)] * 2
         assert server.connections == 2
 
 

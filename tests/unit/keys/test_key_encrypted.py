@@ -79,6 +79,7 @@ OPENED: dict[str, Callable[[], str]] = {
     "AES-256 within PBES2": lambda: encrypted_with("-v2", "aes256"),
     "triple DES within PBES2": lambda: encrypted_with("-v2", "des3"),
     "scrypt": lambda: encrypted_with("-scrypt"),
+    "scrypt of as high a cost as is accepted": lambda: encrypted(der_of(plain().private), scrypt=(2**16, 8, 1)),
     "the triple DES of PKCS#12": lambda: encrypted_with("-v1", "PBE-SHA1-3DES"),
     "MD5 and DES, of OpenSSL before 1.1": lambda: encrypted_with("-v1", "PBE-MD5-DES", *LEGACY),
 }
@@ -172,20 +173,19 @@ def test_a_passphrase_can_be_any_bytes(passphrase: bytes) -> None:
         assert refusal(secret, passphrase="p") == f"private.pem {WRONG}"
 
 
-SCRYPT = "1.3.6.1.4.1.11591.4.11"
 PKCS12 = "1.2.840.113549.1.12.1.3"
 
 
-def derivation(oid: str, costs: tuple[int, ...]) -> bytes:
+def derivation(oid: str, costs: tuple[int, ...], salt: bytes = bytes(8)) -> bytes:
     """Return the AlgorithmIdentifier of a derivation with these costs."""
-    parameters = der.sequence(der.octets(bytes(8)), *map(der.integer, costs)) if costs else b""
+    parameters = der.sequence(der.octets(salt), *map(der.integer, costs)) if costs else b""
     return der.sequence(der.oid(oid), parameters)
 
 
-def asking(oid: str, *costs: int) -> str:
+def asking(oid: str, *costs: int, salt: bytes = bytes(8)) -> str:
     """Return an undecryptable PBES2 key with this derivation."""
     cipher = der.sequence(der.oid(der.AES_256), der.octets(bytes(16)))
-    algorithm = der.sequence(der.oid(der.PBES2), der.sequence(derivation(oid, costs), cipher))
+    algorithm = der.sequence(der.oid(der.PBES2), der.sequence(derivation(oid, costs, salt), cipher))
     return armored(LABEL, der.sequence(algorithm, der.octets(bytes(16))))
 
 
@@ -213,14 +213,21 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "an enormous number of rounds": (lambda: asking(der.PBKDF2, 2**300_000), COST),
     "no rounds": (lambda: asking(der.PBKDF2, 0), COST),
     "less than no rounds": (lambda: asking(der.PBKDF2, -1), COST),
-    "as much of scrypt as is accepted": (lambda: asking(SCRYPT, 2**16, 8, 1), WRONG),
-    "twice as much of scrypt": (lambda: asking(SCRYPT, 2**17, 8, 1), COST),
-    "wide blocks in scrypt": (lambda: asking(SCRYPT, 2, 2**30, 1), COST),
-    "many lanes in scrypt": (lambda: asking(SCRYPT, 2, 1, 2**30), COST),
-    "enormous numbers in scrypt": (lambda: asking(SCRYPT, *[2**100_000] * 3), COST),
-    "negative numbers in scrypt": (lambda: asking(SCRYPT, -2, -8, 1), COST),
-    "no blocks in scrypt": (lambda: asking(SCRYPT, 2**60, 0, 1), COST),
-    "scrypt with a cost that is no power of two": (lambda: asking(SCRYPT, 1000, 8, 1), WRONG),
+    "as much of scrypt as is accepted": (lambda: asking(der.SCRYPT, 2**16, 8, 1), WRONG),
+    "twice as much of scrypt": (lambda: asking(der.SCRYPT, 2**17, 8, 1), COST),
+    "wide blocks in scrypt": (lambda: asking(der.SCRYPT, 2, 2**30, 1), COST),
+    "many lanes in scrypt": (lambda: asking(der.SCRYPT, 2, 1, 2**30), COST),
+    "enormous numbers in scrypt": (lambda: asking(der.SCRYPT, *[2**100_000] * 3), COST),
+    "negative numbers in scrypt": (lambda: asking(der.SCRYPT, -2, -8, 1), COST),
+    "no blocks in scrypt": (lambda: asking(der.SCRYPT, 2**60, 0, 1), COST),
+    "scrypt with a cost that is no power of two": (lambda: asking(der.SCRYPT, 1000, 8, 1), COST),
+    "scrypt with a cost of one": (lambda: asking(der.SCRYPT, 1, 8, 1), COST),
+    "as little of scrypt as there is": (lambda: asking(der.SCRYPT, 2, 1, 1), WRONG),
+    "scrypt with blocks too small for its cost": (lambda: asking(der.SCRYPT, 2**16, 1, 1), COST),
+    "scrypt with blocks as wide as are accepted": (lambda: asking(der.SCRYPT, 2, 2**16, 1), WRONG),
+    "scrypt with blocks twice as wide, of the same cost": (lambda: asking(der.SCRYPT, 2, 2**17, 1), COST),
+    "as much salt as is accepted": (lambda: asking(der.PBKDF2, 1, salt=bytes(1024)), WRONG),
+    "more salt": (lambda: asking(der.PBKDF2, 1, salt=bytes(1025)), COST),
     "an older scheme with 2^31 rounds": (lambda: asking_other(PKCS12, 2**31), COST),
     "a scheme that is not known": (lambda: asking_other(der.NOBODY, 2048), UNSUPPORTED),
     "a scheme that is not known, without parameters": (

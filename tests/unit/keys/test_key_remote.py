@@ -102,3 +102,17 @@ def test_anything_else_is_unreadable(text: Callable[[], str]) -> None:
     """The message does not quote it."""
     with pytest.raises(UnreadableKey, match=r"^the public key in the response (is too large|cannot be parsed)$"):
         remote_fingerprint(text())
+
+
+def test_an_answer_is_judged_alike_each_time() -> None:
+    """Also one that is refused, which is remembered."""
+    for text in (plain().public, "<html>", ""):
+        assert outcome(text) == outcome(text)
+
+
+def outcome(text: str) -> str | None:
+    """Return the fingerprint of an answer, or why there is none."""
+    try:
+        return remote_fingerprint(text)
+    except UnreadableKey as refusal:
+        return str(refusal)

@@ -190,7 +190,7 @@ MISSING: dict[str, tuple[Secret, str | None, str]] = {
     "many other entries": (
         {f"entry-{number}": "" for number in range(9)},
         "key.pem",
-        "the Secret has no entry key.pem; it has entry-0, entry-1, entry-2, entry-3 and 5 more",
+        "the Secret has no entry key.pem; it has entry-0, entry-1, entry-2, entry-3 and others",
     ),
     "only blank entries": (
         {"tls.crt": "", "tls.key": ""},

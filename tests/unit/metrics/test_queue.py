@@ -13,7 +13,7 @@ class Bench:
     def __init__(self) -> None:
         self.now = 1000.0
         self._metrics = Metrics(lambda: self.now)
-        self.queue: WorkQueue[str] = self._metrics.work.work_queue("test", 1)
+        self.queue: WorkQueue[str] = self._metrics.work.work_queue("test", 1, lambda _: "")
 
     def scrape(self) -> Scrape:
         """Return what is shown now."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bek_operator.net.hosts import AllowedHosts
-from bek_operator.net.url import Url, parse_url
+from bek_operator.net.url import Url, parse_full_url, parse_url
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,59 @@ def test_invalid_url(text: str) -> None:
     """What two parsers could interpret differently is refused."""
     with pytest.raises(ValueError, match=r"^must "):
         parse_url(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "target"),
+    [
+        ("https://a.example.com", Url(host="a.example.com", port=443, path=""), "/"),
+        ("https://a.example.com/", Url(host="a.example.com", port=443, path=""), "/"),
+        ("https://a:8443/b/", Url(host="a", port=8443, path="/b/"), "/b/"),
+        ("https://a/b%20c/d@e", Url(host="a", port=443, path="/b%20c/d@e"), "/b%20c/d@e"),
+        ("https://a/?x=%2F/?", Url(host="a", port=443, path="", query="x=%2F/?"), "/?x=%2F/?"),
+        ("https://a/b?./", Url(host="a", port=443, path="/b", query="./"), "/b?./"),
+    ],
+)
+def test_a_full_url_is_sent_as_it_is_written(text: str, url: Url, target: str) -> None:
+    """With a slash at its end, escapes and a query; the query is not in what is shown."""
+    found = parse_full_url(text)
+    assert (found, found.target) == (url, target)
+    assert "x=" not in f"{found} {found!r}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://a/b",
+        "https://a?x=1",
+        "https://a/?",
+        "https://a/b#c",
+        "https://user@a/b",
+        "https://a//b",
+        "https://a/b//",
+        "https://a/%",
+        "https://a/%2",
+        "https://a/%2g",
+        "https://a/?%0d%0a",
+        "https://a/%7F",
+        "https://a/%2e%2e/b",
+        "https://a/../b",
+        "https://a/.?x",
+        "https://a/b?x=..",
+        "https://a/b c",
+        "https://a/b\n",
+        "https://a/b'c",
+        "https://a/{b}",
+        "https://a/ü",
+        "https://a:65536/",
+        "https://127.1/b",
+        "https://a/?" + "b" * 1024,
+    ],
+)
+def test_invalid_full_url(text: str) -> None:
+    """As strict as for the URL of an API, with the same bounds."""
+    with pytest.raises(ValueError, match=r"^must "):
+        parse_full_url(text)
 
 
 @pytest.mark.parametrize(

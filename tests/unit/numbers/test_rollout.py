@@ -263,6 +263,39 @@ def test_a_number_that_has_answered_has_another_ten_seconds() -> None:
     assert judged(old(A, read_at=NOW - 10), old(B), before=led(A, seconds=50)).canary == B
 
 
+def test_after_some_refusals_for_passing_reasons_the_next_number_waits() -> None:
+    """Two have reasons of their own; from the third on all may have the same one, and are tried later and later."""
+    known = [refused(A, BUSY), refused(B, BUSY), old(C), old(D)]
+    gate = judged(*known, before=led(B))
+    assert admitted(gate, *known) == ["3"]
+    known[2] = refused(C, BUSY, refused_at=NOW + 1)
+    gate = judged(*known, before=gate, now=NOW + 1)
+    assert (admitted(gate, *known), gate.review_at) == ([], NOW + 3)
+    assert admitted(gate, lost(D)) == ["4"]
+    assert judged(*known, before=gate, now=NOW + 2) == gate
+    gate = judged(*known, before=gate, now=NOW + 3)
+    assert (admitted(gate, *known), gate.review_at) == (["4"], NOW + 3 + CANARY_SECONDS)
+    known[3] = refused(D, BUSY, refused_at=NOW + 4, refusals=30)
+    assert judged(*known, before=gate, now=NOW + 5).review_at == NOW + 64
+
+
+def test_a_refusal_that_does_not_pass_delays_no_other_number() -> None:
+    """It is about that number, which is not tried again before long."""
+    gone = failure(Reason.NOT_REGISTERED, retry=Retry.TERMINAL)
+    known = [refused(number, gone, publishes=0) for number in (A, B, C)]
+    assert admitted(judged(*known, old(D)), *known, old(D)) == ["4"]
+
+
+def test_where_all_fail_whoever_can_be_tried_first_goes_on() -> None:
+    """However often that is asked: a gate that moved on each time would let all of them through."""
+    known = [refused(A, BUSY), refused(B, BUSY, refused_at=NOW - 30), failing(C, due=NOW - 5)]
+    gate = judged(*known, before=led(A), now=NOW + 10)
+    assert admitted(gate, *known) == ["3"]
+    assert judged(*known, before=gate, now=NOW + 11) == gate
+    known[2] = failing(C, due=NOW + 300)
+    assert admitted(judged(*known, before=gate, now=NOW + 12), *known) == ["2"]
+
+
 def test_a_single_silent_number_stays_first() -> None:
     """Nobody could take its place, so the gate is not reviewed by the clock."""
     gate = judged(not_observed(A), failing(B), before=led(A, seconds=600))

@@ -165,7 +165,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes
         {LOGIN_SECRET: FORBIDDEN},
         Reason.CREDENTIALS_NOT_FOUND,
         Retry.TRANSIENT,
-        "RBAC forbids it",
+        "RBAC forbids the operator to get it",
     ),
     "no entry": (None, {LOGIN_SECRET: {}}, Reason.CREDENTIALS_NOT_FOUND, Retry.TRANSIENT, "entry username of Secret"),
     "no CA": (

@@ -91,6 +91,11 @@ CASES: dict[str, tuple[NumberFacts, Reason, Retry | None]] = {
         Reason.WAITING_FOR_ROLLOUT,
         None,
     ),
+    "unless the rollout waits because of such refusals": (
+        checked(hold=NOT_YET, refusal=BUSY, refused_at=NOW - 600, refusals=1),
+        Reason.RATE_LIMITED,
+        RETRY,
+    ),
     "a refused publish is shown until the next one is due": (checked(**REFUSED), Reason.KEY_REJECTED, USER),
     "and no longer": (checked(**{**REFUSED, "refused_at": NOW - 600}), Reason.NOT_PUBLISHED, RETRY),
     "one that is not sure to pass has few tries under the back-off": (

@@ -8,7 +8,7 @@ import pytest
 
 from bek_operator.crd.reasons import EndpointReason, ObjectReason, Reason
 from bek_operator.crd.status import Status, read_status, render_status
-from bek_operator.endpoint.facts import HOLDS_KEY, EndpointFacts, EndpointVerdict, expired
+from bek_operator.endpoint.facts import HOLDS_KEY, LOST_KEY, EndpointFacts, EndpointVerdict, expired
 from bek_operator.endpoint.target import EndpointTarget
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.answers import Retry
@@ -158,7 +158,7 @@ def test_a_message_names_both() -> None:
     both = message(told(seen(Reason.ACCESS_DENIED), endpoint(FAILING)))
     assert both == f"1 of 1 number: a sentence ({NUMBER}); Flow endpoint: HTTP 421: it lacks the key"
     waiting = message(told(seen(Reason.WAITING_FOR_ENDPOINT), endpoint(FAILING)))
-    assert waiting == "Flow endpoint: HTTP 421: it lacks the key; no number gets the key before it opens it"
+    assert waiting == "Flow endpoint: HTTP 421: it lacks the key; numbers that wait get the key when it opens it"
     assert message(told(seen(Reason.SIGNED), expired(endpoint(HOLDS_KEY), NOW))) == (
         "Flow endpoint: not asked since the last change"
     )
@@ -214,14 +214,21 @@ def test_without_a_key_or_spec_the_endpoint_stays_as_last_seen(spec: dict[str, A
     assert [one["type"] for one in after["conditions"]][2:] == (["EndpointReady"] if has_endpoint else [])
 
 
-def status(reason: str, *, opened: str | None = None, ready: str = "Succeeded") -> Status:
+BOTH = f"a fault; {LOST_KEY} bb any more"
+OPENS = Event("EndpointHoldsKey", "the Flow endpoint opens key aa", warning=False)
+OLD_LOST = Event("EndpointLacksOldKey", f"Flow endpoint: {LOST_KEY} bb any more", warning=True)
+
+
+def status(
+    reason: str, *, opened: str | None = None, ready: str = "Succeeded", message: str = "a fault", true: bool = True
+) -> Status:
     """Return a status as it is written."""
     body: dict[str, Any] = {
-        "conditions": [{"type": "Ready", "status": "True", "reason": ready, "message": "a sentence"}],
+        "conditions": [{"type": "Ready", "status": str(true), "reason": ready, "message": "a sentence"}],
         "keyID": "aa",
     }
     if reason:
-        body["flowsEndpoint"] = {"reason": reason, "message": "a fault", "openedFingerprint": opened}
+        body["flowsEndpoint"] = {"reason": reason, "message": message, "openedFingerprint": opened}
     return read_status(body)
 
 
@@ -234,8 +241,25 @@ def status(reason: str, *, opened: str | None = None, ready: str = "Succeeded") 
         (
             status("EndpointHoldsKey", opened="a"),
             status("EndpointHoldsKey", opened="b"),
-            [Event("EndpointHoldsKey", "the Flow endpoint opens key aa", warning=False)],
+            [OPENS],
         ),
+        (status(""), status("EndpointHoldsKey", opened="a"), [OPENS]),
+        (status("EndpointLacksKey"), status("EndpointHoldsKey", opened="a"), [OPENS]),
+        (status("EndpointInvalidAnswer", opened="a"), status("EndpointHoldsKey", opened="a"), [OPENS]),
+        (
+            status("EndpointLacksKey", ready="EndpointLacksKey", true=False),
+            status("EndpointHoldsKey", opened="a"),
+            [Event("Succeeded", "a sentence", warning=False)],
+        ),
+        (status("EndpointHoldsKey"), status("EndpointLacksOldKey", message=BOTH[9:]), [OLD_LOST]),
+        (
+            status("EndpointHoldsKey"),
+            status("EndpointLacksKey", message=BOTH),
+            [OLD_LOST, Event("EndpointLacksKey", f"Flow endpoint: {BOTH}", warning=True)],
+        ),
+        (status("EndpointLacksKey"), status("EndpointLacksKey", message=BOTH), [OLD_LOST]),
+        (status("EndpointLacksKey", message=BOTH), status("EndpointLacksOldKey", message=BOTH[9:]), []),
+        (status("EndpointLacksOldKey", message=BOTH[9:]), status("EndpointHoldsKey"), []),
         (
             status("EndpointHoldsKey", opened="a"),
             status("EndpointLacksKey", opened="a"),
@@ -247,7 +271,23 @@ def status(reason: str, *, opened: str | None = None, ready: str = "Succeeded") 
             [],
         ),
     ],
-    ids=["same", "none", "pending", "another key", "lost", "told by Ready"],
+    ids=[
+        "same",
+        "none",
+        "pending",
+        "another key",
+        "first key",
+        "has it again",
+        "answers again",
+        "recovery told by Ready",
+        "old key lost",
+        "both lost",
+        "old key lost too",
+        "new key held",
+        "old key held",
+        "lost",
+        "told by Ready",
+    ],
 )
 def test_an_event_tells_what_the_endpoint_does_now(before: Status, after: Status, expected: list[Event]) -> None:
     """Once, and not beside the event about Ready with the same reason."""

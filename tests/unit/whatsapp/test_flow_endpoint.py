@@ -11,7 +11,7 @@ from bek_operator.endpoint.judge import Answer
 from bek_operator.http.errors import NotSentError
 from bek_operator.http.interface import Response
 from bek_operator.net.ca_bundle import ServerTrust
-from bek_operator.net.url import parse_url
+from bek_operator.net.url import parse_full_url, parse_url
 from bek_operator.numbers.answers import Failure
 from bek_operator.numbers.endpoint import FlowEndpoint
 from bek_operator.secret_str import SecretStr
@@ -41,7 +41,7 @@ def simulated_fixture() -> Iterator[FlowsEndpoint]:
 def endpoint_of(simulated: FlowsEndpoint, **more: Any) -> FlowEndpoint:
     """Return the endpoint as an object names it."""
     trust = ServerTrust(ca_bundle=simulated.certificate.authority, server_name="flows.example.com")
-    members = {"url": parse_url(simulated.url), "trust": trust, "app_secret": SecretStr(APP_SECRET), **more}
+    members = {"url": parse_full_url(simulated.url), "trust": trust, "app_secret": SecretStr(APP_SECRET), **more}
     return FlowEndpoint(**members)
 
 
@@ -59,6 +59,15 @@ async def test_an_endpoint_that_holds_the_key_opens_the_ping(simulated: FlowsEnd
     assert (await ask(simulated)).holds_key
     (ping,) = simulated.pings
     assert (ping.opened, ping.signed, ping.status) == (PAIR.fingerprint, True, 200)
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/flows/", "/a%20b%2fc/d@e:f;g=h,i!$&()*+~", "/flows?x=%2Fy&z=/?:@%C3%BC", "/flows/?x"]
+)
+async def test_an_endpoint_is_asked_at_its_url_as_it_is_written(simulated: FlowsEndpoint, target: str) -> None:
+    """Meta sends to exactly the registered URL, and servers tell these from each other."""
+    simulated.target = target
+    assert (await ask(simulated)).holds_key
 
 
 async def test_a_key_fault_is_told_from_a_fault_of_the_signature(simulated: FlowsEndpoint) -> None:
@@ -107,6 +116,18 @@ async def test_a_fault_of_the_server_has_its_reason(
     assert "Welcome" not in found.message
 
 
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [(503, "900", 900.0), (429, "999999", 3600.0), (503, "soon", None), (404, "900", None)],
+)
+async def test_a_retry_after_is_understood_within_bounds(
+    simulated: FlowsEndpoint, status: int, header: str, seconds: float | None
+) -> None:
+    """As from other servers: an hour at most, and only where it says that the fault passes."""
+    simulated.fail(faults.Answer(Reply(status=status, headers={"Retry-After": header})))
+    assert (await ask(simulated)).retry_after == seconds
+
+
 async def test_a_stopped_endpoint_is_unreachable(simulated: FlowsEndpoint) -> None:
     """Nobody listens."""
     simulated.stop()
@@ -150,10 +171,22 @@ async def test_a_ping_is_observed_and_logged_without_what_it_carries(
         observed.append((call.kind, response.status if response else None, failure))
         assert "encrypted" not in repr(call)
 
+    simulated.target = "/flows?code=a-password"
     client = FlowEndpointClient(local_client(5.0), observe=observe)
     await client.ping(endpoint_of(simulated), PAIR.public)
     await client.close()
     assert observed == [("ping", 200, None)]
-    (record,) = [one for one in caplog.records if one.message == "ping succeeded"]
+    (record,) = [one for one in caplog.records if one.message == "ping answered"]
     assert record.__dict__["kind"] == "ping"
     assert "sha256=" not in caplog.text
+    assert "a-password" not in caplog.text + repr(endpoint_of(simulated))
+
+
+async def test_a_ping_that_an_endpoint_cannot_open_is_logged_as_answered(
+    simulated: FlowsEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was, and nothing has succeeded."""
+    caplog.set_level(logging.DEBUG)
+    await ask(simulated, OTHER)
+    (record,) = [one for one in caplog.records if one.message == "ping answered"]
+    assert record.__dict__["status"] == 421

@@ -360,7 +360,7 @@ class TestMisbehaviour:
             ("read", 503, 1011),
         ]
         assert [record.getMessage() for record in caplog.records if record.name.endswith(".calls")] == [
-            "login succeeded",
+            "login answered",
             "read failed",
         ]
         assert {one["limiter"] for one in ours} == {endpoint.limiter_key}
