@@ -7,7 +7,7 @@ from bek_operator.cluster.client import validating
 from bek_operator.cluster.errors import TooLarge
 from bek_operator.cluster.response import MOST_BYTES
 
-_PAGE_BYTES: Final = 4 * 1024 * 1024
+_PAGE_BYTES: Final = 2 * 1024 * 1024
 """It takes some ten times as much memory while it is parsed."""
 
 Fetch = Callable[[Mapping[str, str], int], Awaitable[dict[str, Any]]]
@@ -17,7 +17,7 @@ Fetch = Callable[[Mapping[str, str], int], Awaitable[dict[str, Any]]]
 async def pages(fetch: Fetch, most: int) -> AsyncIterator[tuple[list[Any], str]]:
     """Yield the items of each page, and the resourceVersion of the list.
 
-    A page has at most so many items and 4 MiB; an item of more has a page of its own. The items are taken back when the
+    A page has at most so many items and 2 MiB; an item of more has a page of its own. The items are taken back when the
     next page is asked for, so that there is one at a time.
 
     Raises:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bek_operator.crd.reasons import Reason
+from bek_operator.crd.types import Spec
 from bek_operator.net.hosts import AllowedHosts
 from bek_operator.net.url import parse_url
 from bek_operator.numbers.answers import Failure, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint, OnPremisesEndpoint
-from bek_operator.numbers.endpoints import DEFAULT_CLOUD_VERSION, EgressPolicy, Endpoints, Missing
+from bek_operator.numbers.endpoints import DEFAULT_CLOUD_VERSION, EgressPolicy, Endpoints, Missing, wanted_entries
 from support.builders import (
+    KEY_SECRET,
     LOGIN_SECRET,
     NAMESPACE,
     NUMBER,
@@ -315,3 +317,50 @@ def test_long_names_leave_room_for_what_is_wrong(api: dict[str, Any], content: A
     assert message.endswith(words)
     assert "s…s" in message
     assert len(message) <= 256
+
+
+def test_wanted_entries_are_those_that_numbers_and_keys_are_made_of() -> None:
+    """Each with the largest size that is of use; an entry that is named twice has the larger one."""
+    ca = {"name": "ca", "key": "ca.crt"}
+    apis = [
+        on_premises(tls={"caSecretRef": ca}),
+        on_premises("plain"),
+        cloud(appSecretRef={"name": TOKEN_SECRET, "key": "token"}),
+        cloud("other", tokenSecretRef={"name": TOKEN_SECRET, "key": "other"}),
+        provider(tls={"caSecretRef": ca}),
+        {"name": "newer", "type": "Newer"},
+    ]
+    names = ("default", "plain", "meta", "other", "bsp", "bsp", "newer")
+    listed = [identified(f"+1555000{index:04}", api=name) for index, name in enumerate(names)]
+    spec = resource(spec_body(apis=apis, phoneNumbers=listed)).spec
+    assert isinstance(spec, Spec)
+    pem, token, credential = 64 * 1024, 8 * 1024, 1024
+    expected = {
+        KEY_SECRET: dict.fromkeys(("public.pem", "private.pem", "tls.crt", "tls.key"), pem),
+        LOGIN_SECRET: {"username": credential, "password": credential},
+        TOKEN_SECRET: {"token": token, "other": token},
+        PROVIDER_SECRET: {"15550000004": token, "15550000005": token},
+        "ca": {"ca.crt": pem},
+    }
+    assert wanted_entries(spec) == expected
+    assert spec.secrets == expected.keys()
+
+
+def test_wanted_entries_of_a_named_key_and_of_a_flow_endpoint() -> None:
+    """A named entry is the only one; the passphrase may be in any."""
+    flows = {"url": "https://flows.example", "appSecretRef": {"name": "meta-app", "key": "secret"}}
+    for endpoint, more in (
+        (flows, {"meta-app": {"secret": 1024}}),
+        (
+            {"url": "https://flows.example", "tls": {"caSecretRef": {"name": "ca", "key": "ca.crt"}}},
+            {"ca": {"ca.crt": 64 * 1024}},
+        ),
+    ):
+        key = {"name": KEY_SECRET, "key": "key.pem", "passphraseKey": "passphrase"}
+        spec = resource(spec_body(keySecretRef=key, flowsEndpoint=endpoint)).spec
+        assert isinstance(spec, Spec)
+        assert wanted_entries(spec) == {
+            KEY_SECRET: {"key.pem": 64 * 1024, "passphrase": 1024},
+            LOGIN_SECRET: {"username": 1024, "password": 1024},
+            **more,
+        }
