@@ -219,7 +219,7 @@ async def test_each_namespace_has_its_turn_and_one_runs_at_a_time() -> None:
 @virtual_time
 async def test_a_key_that_is_asked_for_again_is_derived_once() -> None:
     """An object may be reconciled again while its key is derived, because of an event."""
-    deriver = Deriver(seconds=0.01)
+    deriver = Deriver(seconds=5.0)
     reconciler, ref = DerivationReconciler(derive=deriver, clock=now), ObjectKey("many", "flows")
     data = {name.replace("_", "."): text.encode() for name, text in encrypted().items()}
     await reconciler.parse(ref, data, None, "passphrase")
