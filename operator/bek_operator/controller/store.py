@@ -63,8 +63,7 @@ class Store:
     def put(self, resource: BusinessEncryptionKey) -> tuple[list[NumberKey | EndpointKey], list[ObjectKey]]:
         """Store an object; return what to cancel, and other objects that this affects.
 
-        An object that was re-created under the same name is a new one; so is one that is over its namespace's quota
-        now, or no longer.
+        An object that was re-created is a new one; so is one that is over its namespace's quota now, or no longer.
         """
         ref, known = resource.ref, self._states.get(resource.ref)
         is_new = known and (known.resource.uid, known.resource.is_over_quota) != (resource.uid, resource.is_over_quota)
