@@ -50,6 +50,10 @@ NOT_RUN: Mapping[str, Mapping[str, str]] = {
         "docker push registry.example.com/bek-operator:0.1.0": NO_REGISTRY,
         "kubectl delete -k deploy/default": WARNED_OF,
     },
+    "docs/guides.md": {
+        "kubectl bek endpoint flows --key FILE": OWN_TEST,
+        "kubectl bek endpoint --url URL --key FILE": OWN_TEST,
+    },
     "docs/gitops.md": {
         "argocd app terminate-op": NO_TOOL,
         "flux suspend kustomization encryption-keys": NO_TOOL,

@@ -69,6 +69,11 @@ def events(scene: Scene) -> set[str]:
     return {reason for _, reason, _ in scene.events()}
 
 
+def wait_event(scene: Scene, reason: str) -> None:
+    """Wait for an event with a reason."""
+    scene.wait_for(lambda: reason in events(scene), f"an event {reason}")
+
+
 def test_a_first_key_is_published_when_the_endpoint_has_opened_it(scene: Scene, endpoint: FlowsEndpoint) -> None:
     """By one signed ping."""
     begin(scene, endpoint)
@@ -121,6 +126,8 @@ def test_an_endpoint_that_loses_the_key_is_seen_and_no_number_is_touched(scene: 
     endpoint.lose(OLD)
     wait_reason(scene, "EndpointLacksKey")
     assert scene.get()["status"]["signed"] == "3/3"
+    assert shown(scene) == ("EndpointLacksKey", "", "False")
+    wait_event(scene, "EndpointLacksKey")
     endpoint.hold(OLD)
     scene.wait_ready()
     assert publishes(scene) == [[OLD.fingerprint]] * 3
@@ -160,6 +167,8 @@ def test_a_wrong_app_secret_is_not_taken_for_a_wrong_key(scene: Scene, endpoint:
     scene.request_check("now")
     wait_reason(scene, "EndpointSignatureRefused")
     assert "app secret" in conditions(scene.get())["Ready"]["message"]
+    assert shown(scene)[::2] == ("EndpointSignatureRefused", "False")
+    wait_event(scene, "EndpointSignatureRefused")
     scene.put_secret("meta-app", {"secret": APP_SECRET})
     scene.wait_ready(seconds=10)
 
@@ -170,7 +179,9 @@ def test_a_fault_of_the_protocol_keeps_a_new_key_back(scene: Scene, endpoint: Fl
     endpoint.flaw = flaw
     begin(scene, endpoint)
     wait_reason(scene, "EndpointInvalidAnswer")
+    assert shown(scene) == ("EndpointInvalidAnswer", "", "False")
     assert publishes(scene) == [[], [], []]
+    wait_event(scene, "EndpointInvalidAnswer")
     endpoint.heal()
     scene.request_check("now")
     scene.wait_ready(seconds=10)
@@ -193,7 +204,9 @@ def test_a_fault_of_the_server_keeps_a_new_key_back(
     endpoint.fail(fault, times=None)
     begin(scene, endpoint)
     wait_reason(scene, reason)
+    assert shown(scene) == (reason, "", "False")
     assert publishes(scene) == [[], [], []]
+    wait_event(scene, reason)
     endpoint.heal()
     scene.request_check("now")
     scene.wait_ready(seconds=15)
@@ -211,7 +224,7 @@ def test_an_endpoint_that_loses_the_old_key_too_early_has_the_pause_cut_short(
     endpoint.lose(OLD)
     scene.wait_for(lambda: scene.simulator.all_hold(NEW.public), "the new key is everywhere")
     scene.wait_ready()
-    scene.wait_for(lambda: "EndpointLacksOldKey" in events(scene), "an event")
+    wait_event(scene, "EndpointLacksOldKey")
 
 
 def test_with_the_policy_report_the_key_is_published_and_the_condition_tells(
@@ -223,7 +236,7 @@ def test_with_the_policy_report_the_key_is_published_and_the_condition_tells(
     scene.wait_ready()
     scene.wait_for(lambda: shown(scene)[::2] == ("EndpointLacksKey", "False"), "the condition tells")
     assert scene.simulator.all_hold(OLD.public)
-    scene.wait_for(lambda: "EndpointLacksKey" in events(scene), "an event")
+    wait_event(scene, "EndpointLacksKey")
 
 
 def test_nothing_of_a_ping_is_in_the_log(scene: Scene, endpoint: FlowsEndpoint) -> None:

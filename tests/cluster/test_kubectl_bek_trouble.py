@@ -125,7 +125,13 @@ def trouble(
         installed.kubectl("apply", "--filename=-", stdin=json.dumps(body))
     ca_bundle = installed.folder / "cloud-ca.crt"
     ca_bundle.write_text(cloud.certificate.authority, encoding="ascii")
-    flags = ["--allow-host=127.0.0.1:*", f"--cloud-url={cloud.url}", f"--cloud-ca={ca_bundle}"]
+    flags = [
+        "--allow-host=127.0.0.1:*",
+        f"--cloud-url={cloud.url}",
+        f"--cloud-ca={ca_bundle}",
+        "--leader-elect=on",
+        f"--lease-namespace={namespace}",
+    ]
     with (
         OnPremises(numbers(8)) as simulator,
         FlowsEndpoint(OLD) as endpoint,
@@ -136,6 +142,7 @@ def trouble(
         trouble.begin()
         yield trouble
     installed.kubectl("delete", "bek,secrets", "--all", "--wait=false", f"--namespace={namespace}")
+    installed.kubectl("delete", "clusterrole,clusterrolebinding", namespace)
 
 
 def account(installed: ApiServer, namespace: str) -> list[Mapping[str, Any]]:
@@ -145,10 +152,11 @@ def account(installed: ApiServer, namespace: str) -> list[Mapping[str, Any]]:
     for rule in role["rules"]:
         if rule["resources"] == ["secrets"]:
             rule["verbs"] = ["list", "watch"]
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]}
     some = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": READABLE, "verbs": ["get"]}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "operator", "namespace": namespace}},
-        {**role, "metadata": {"name": namespace}, "rules": [*role["rules"], some]},
+        {**role, "metadata": {"name": namespace}, "rules": [*role["rules"], leases, some]},
         {
             "apiVersion": f"{kind}/v1",
             "kind": "ClusterRoleBinding",
@@ -193,13 +201,15 @@ def test_a_number_that_moved(trouble: Trouble, tmp_path: Path) -> None:
 
 
 def test_an_endpoint_without_the_key(trouble: Trouble) -> None:
-    """What it opened last is shown below the heading, and `key` compares."""
+    """What it opened last is shown below the heading, `key` compares, and `endpoint` asks it at once."""
     head, flows, _, *lines = trouble.status("endpoint")
-    judged = trouble.bek("key", "endpoint")
+    judged, asked = trouble.bek("key", "endpoint"), trouble.bek("endpoint", "endpoint")
 
     assert head.endswith(f"0/1 signed, key {NEW_ID}, Secret rotated-key")
     assert flows == f"Flow endpoint {trouble.endpoint.url}: EndpointLacksKey, opened key {OLD_ID} last"
     assert lines[0].startswith("Ready False EndpointLacksKey AGE Flow endpoint: HTTP 421: it cannot decrypt with any")
+    assert asked.returncode == 1
+    assert asked.stdout.splitlines()[-1].startswith("EndpointLacksKey: HTTP 421: it cannot decrypt with any"), asked
     assert judged.returncode == 1
     assert judged.stdout.endswith(f"holds another key: {OLD_ID}\nthe Flow endpoint opened another key last: {OLD_ID}\n")
 
@@ -254,11 +264,20 @@ def test_a_rollout_that_waits(trouble: Trouble) -> None:
 
 
 def test_an_operator_that_is_down(trouble: Trouble) -> None:
-    """`check --wait` says so, and from then on `status`; of a new object it says so at once."""
+    """`check --wait` says so, and from then on `status`; at once of a new object, and to who can list Leases."""
+    before = trouble.bek("status", "older")
     trouble.scene.operator.stop()
+    after = trouble.bek("status", "older")
     trouble.scene.apply(trouble.on_premises("new", 7))
     checked = trouble.bek("check", "older", "--wait", "--timeout=2")
 
+    assert (before.returncode, before.stderr) == (0, "")
+    assert (after.returncode, after.stdout.splitlines()[0]) == (0, before.stdout.splitlines()[0])
+    assert re.fullmatch(
+        f"warning: the operator's Lease {trouble.scene.namespace}/bek-operator was renewed [0-9]+s ago last, and nobody"
+        f" holds it; {RUNS}\n",
+        after.stderr,
+    )
     assert (checked.returncode, checked.stderr) == (2, f"error: the operator has not answered within 2 s; {RUNS}\n")
     assert trouble.status("older")[1] == (
         "A check was requested, and the operator has not finished it yet: what follows may be out of date."

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from copy import copy
 
 from bek_operator.controller.derivations import Deriver
 from bek_operator.controller.endpoint_reconciler import EndpointClient
@@ -75,7 +76,8 @@ class World:
     async def operator(self) -> AsyncIterator[Manager]:
         """Run an operator inside the block: an informer, and a manager that can be stopped and followed by another."""
         self.informer = Informer(self.objects, self._most_numbers)
-        self.secrets.event_handlers = [self.informer.on_secret_event] if self._watch_secrets else []
+        heard = [self.informer.on_secret_event] if self._watch_secrets else []
+        self.secrets.event_handlers += heard
         informing = [asyncio.create_task(one) for one in (self.informer.run(), self._watch())]
         try:
             yield self.start_manager()
@@ -86,7 +88,17 @@ class World:
                 task.cancel()
             await self.stop_manager()
             await asyncio.gather(*informing, return_exceptions=True)
-            self.objects.event_handlers, self.secrets.event_handlers = [], []
+            for one in heard:
+                self.secrets.event_handlers.remove(one)
+            if self.informer.on_event in self.objects.event_handlers:
+                self.objects.event_handlers.remove(self.informer.on_event)
+
+    def beside(self) -> "World":
+        """Return a world of the same objects, Secrets and numbers, for another operator at the same time."""
+        other = copy(self)
+        other.poster = other.events = FakeEvents()
+        other.informer = Informer(self.objects, self._most_numbers)
+        return other
 
     def start_manager(self) -> Manager:
         """Have a new manager work on all objects."""
@@ -113,7 +125,7 @@ class World:
     async def _watch(self) -> None:
         """Watch the objects once all of them are known, as the operator does."""
         await self.informer.synced.wait()
-        self.objects.event_handlers = [self.informer.on_event]
+        self.objects.event_handlers.append(self.informer.on_event)
         self.objects.show_all()
 
     async def until_ready(self, ref: ObjectKey, seconds: float = 60.0) -> None:

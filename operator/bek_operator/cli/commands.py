@@ -27,7 +27,7 @@ from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.status import as_data, as_tables
 from bek_operator.cli.summary import ObjectSummary, is_suspended, summary_of, worst_first
 from bek_operator.cli.tables import console, print_data, show
-from bek_operator.cli.waiting import progress_of, unfinished
+from bek_operator.cli.waiting import lease_warning, progress_of, unfinished
 from bek_operator.crd.parse import REQUESTED_AT
 from bek_operator.crd.types import InvalidSpec
 from bek_operator.times import micro_time
@@ -76,6 +76,8 @@ async def status(target: Target, names: Sequence[str], output: str | None, *, wa
             return as_tables(summaries, time.time(), wide=output == "wide", unhealthy=unhealthy)
 
         summaries = await look()
+        if warning := lease_warning(await session.leases(), time.time()):
+            click.echo(f"warning: {warning}", err=True)
         if watch:
             await _redraw(look, render, summaries)
         elif output in {"json", "yaml"}:

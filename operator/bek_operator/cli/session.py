@@ -5,8 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bek_operator.cluster.client import Client, namespace_of_user
+from bek_operator.cluster.errors import ClusterError
+from bek_operator.cluster.lease import LeaseRecord, leases_named
 from bek_operator.cluster.user_objects import Found, UserObjects
 from bek_operator.cluster.user_secrets import UserSecrets
+
+LEASE_NAME = "bek-operator"
+"""The default of `--lease-name`."""
 
 _PREFIXES = ("bek/", "businessencryptionkey/", "businessencryptionkeys/", "businessencryptionkeys.bek.dev/")
 
@@ -56,6 +61,13 @@ class Session:
             ClusterError: the request failed; `NotFound` when it does not exist.
         """
         return (await UserSecrets(self.client, self.namespace or "").read(name)).data
+
+    async def leases(self) -> Mapping[str, LeaseRecord]:
+        """Return what the operators' Leases say, by namespace; none for who is not allowed to list them."""
+        try:
+            return await leases_named(self.client, LEASE_NAME)
+        except ClusterError:
+            return {}
 
     async def find(self, names: Sequence[str]) -> Sequence[Found]:
         """Return the named objects, or all without names.

@@ -11,6 +11,8 @@ from bek_operator.crd.fields import typed
 REQUEST_SECONDS: Final = 3.0
 """The time limit of each request: a leader has eight seconds to renew its Lease."""
 
+_GROUP = "/apis/coordination.k8s.io/v1"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
@@ -39,6 +41,18 @@ class Lease:
     body: Mapping[str, Any] = field(repr=False)
 
 
+async def leases_named(client: Client, name: str) -> Mapping[str, LeaseRecord]:
+    """Return what the Leases of a name say, by namespace.
+
+    Raises:
+        ClusterError: the request failed; `Forbidden` for who is not allowed to list those of all namespaces.
+    """
+    query = {"fieldSelector": f"metadata.name={name}"}
+    page = await client.request("GET", f"{_GROUP}/leases", query=query, seconds=REQUEST_SECONDS)
+    with validating("a list of Leases"):
+        return {item["metadata"]["namespace"]: _parse(item).record for item in page["items"] or ()}
+
+
 class Leases:
     """The Lease of one name; every request has a short time limit."""
 
@@ -46,7 +60,7 @@ class Leases:
         self._client = client
         self._namespace = namespace
         self._name = name
-        self._folder = f"/apis/coordination.k8s.io/v1/namespaces/{name_in_path(namespace)}/leases"
+        self._folder = f"{_GROUP}/namespaces/{name_in_path(namespace)}/leases"
         self._path = f"{self._folder}/{name_in_path(name)}"
 
     async def read(self) -> Lease | None:

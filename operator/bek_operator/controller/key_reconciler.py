@@ -30,7 +30,7 @@ from bek_operator.endpoint import facts as endpoint_facts
 from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.target import EndpointTarget, endpoint_target
 from bek_operator.keys.public_key import InvalidKey, PublicKey
-from bek_operator.numbers.carry_over import expired, interrupts, restore_from_status, with_target
+from bek_operator.numbers.carry_over import adopted, expired, interrupts, restore_from_status, with_target
 from bek_operator.numbers.endpoints import EgressPolicy, Missing, wanted_entries
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
@@ -259,13 +259,13 @@ def _facts(target: Target, before: NumberFacts | None, state: KeyState, now: flo
     A number that could not be called for a while continues where it was, unless a check became due in between: then it
     counts as not checked.
     """
+    resource = state.resource
     if before is None:
         # A signed number is checked at a random time within its interval, so that not all are checked right after a
         # restart.
         due = now + target.interval * random.random()  # noqa: S311 - jitter
-        resource = state.resource
         facts = restore_from_status(target, resource.status, resource.generation, now=now, due=due)
     else:
-        facts = with_target(before, target, now)
+        facts = with_target(adopted(before, resource.status, resource.generation, now), target, now)
     overdue = isinstance(state.key, Blocked) and now >= facts.due
     return expired(facts, now) if not state.is_suspended and (state.inactive or overdue) else facts

@@ -63,7 +63,8 @@ class Store:
     def put(self, resource: BusinessEncryptionKey) -> tuple[list[NumberKey | EndpointKey], list[ObjectKey]]:
         """Store an object; return what to cancel, and other objects that this affects.
 
-        An object that was re-created is a new one; so is one that is over its namespace's quota now, or no longer.
+        One that was re-created under the same name is a new one; so is one that is over its namespace's quota now, or
+        no longer. A status of another process may show its publishes.
         """
         ref, known = resource.ref, self._states.get(resource.ref)
         is_new = known and (known.resource.uid, known.resource.is_over_quota) != (resource.uid, resource.is_over_quota)
@@ -75,7 +76,7 @@ class Store:
         before, state.resource = state.resource, resource
         if before.generation != resource.generation:
             self._set_secrets(ref, state.secrets.for_another_spec())
-        if (before.generation, before.request) != (resource.generation, resource.request):
+        if any(getattr(before, one) != getattr(resource, one) for one in ("generation", "request", "status")):
             self.expire_secrets(ref)
         return cancelled, [*woken, *self._expire_all(self._ownership.update(resource))]
 

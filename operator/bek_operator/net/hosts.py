@@ -10,6 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from bek_operator.net.url import HTTPS, MAX_PORT, Url, check_host, is_numeric
+from bek_operator.shorten import shorten
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -149,4 +150,4 @@ def _is_own_service(host: str, namespace: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+    return shorten(text, _LONGEST_SHOWN)

@@ -59,7 +59,12 @@ def with_publish(recent: Sequence[float], now: float) -> tuple[float, ...]:
     """
     waits = len(recent) >= MOST_IN_AN_HOUR and now < next_of_any_key(recent) + _HOUR
     counted = recent if waits else [at for at in recent if now - at < _HOUR]
-    return (*counted, now)[-_MOST_REMEMBERED:]
+    return latest([*counted, now])
+
+
+def latest(publishes: Sequence[float]) -> tuple[float, ...]:
+    """Return as many of the publishes as have to be remembered, oldest first as they are."""
+    return tuple(publishes[-_MOST_REMEMBERED:])
 
 
 def _wait(doublings: int) -> float:

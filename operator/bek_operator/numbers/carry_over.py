@@ -83,6 +83,35 @@ def _restored_publishes(row: Row, record: PublishRecord) -> PublishRecord:
     return replace(record, refusal=refusal, refused_at=record.at or 0.0, refusals=row.refused.count)
 
 
+def adopted(facts: NumberFacts, recorded: Status, generation: int, now: float) -> NumberFacts:
+    """Return the facts after another process has written the status.
+
+    A publish in it that is later than ours counts as ours, and the number is read before anything else.
+    """
+    row = recorded.rows.get(facts.target.number)
+    if row is None or row.api != facts.target.api.name or row.published_at is None:
+        return facts
+    ours, same_key = int(facts.published_at or 0.0), recorded.fingerprint == facts.target.key.fingerprint
+    # Within a second the count says which is later, unless a change of the key has cleared ours.
+    more = same_key and row.published_at == ours and row.publishes > facts.publishes > 0
+    if row.published_at <= ours and not more:
+        return facts
+    found = restore_from_status(facts.target, recorded, generation, now=now, due=now)
+    if found.resume_from:
+        return found
+    recent = {int(at): at for at in (*found.published.recent, *facts.published.recent)}
+    return replace(
+        found,
+        published=replace(found.published, recent=backoff.latest(sorted(recent.values()))),
+        key_at=facts.key_at,
+        checked_at=facts.checked_at,
+        observed=facts.observed,
+        check_requested=facts.check_requested,
+        due=now,
+        retry_at=facts.retry_at,
+    )
+
+
 def expired(facts: NumberFacts, now: float) -> NumberFacts:
     """Carry over the facts about a number that was not called for a while: its key may have changed."""
     if facts.resume_from:

@@ -14,6 +14,7 @@ from bek_operator.numbers.answers import Failure, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint, Endpoint, FlowEndpoint, OnPremisesEndpoint
 from bek_operator.numbers.identity import url_in, url_of
 from bek_operator.secret_str import SecretStr
+from bek_operator.shorten import shorten
 
 
 class Missing(StrEnum):
@@ -141,7 +142,7 @@ class Endpoints:
             )
         url, trust = self._allowed(api, url_of(api, number, self._namespace), f"`url` of api {api.name}")
         return OnPremisesEndpoint(
-            url=url, trust=trust, username=username, password=password, source=f"Secret {login.secret}"
+            url=url, trust=trust, username=username, password=password, source=f"Secret {shorten(login.secret)}"
         )
 
     def _cloud(self, api: CloudApi, number: Number) -> CloudEndpoint:
@@ -186,7 +187,7 @@ class Endpoints:
 def _text(ref: EntryRef, secrets: Secrets, longest: int) -> str:
     data = secrets.get(ref.secret, Missing.ABSENT)
     if isinstance(data, Missing):
-        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"Secret {ref.secret} {data}", Retry.TRANSIENT)
+        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"Secret {shorten(ref.secret)} {data}", Retry.TRANSIENT)
     raw = data.get(ref.entry or "")
     if raw is None:
         raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"{_named(ref)} {Missing.ABSENT}", Retry.TRANSIENT)
@@ -202,4 +203,4 @@ def _text(ref: EntryRef, secrets: Secrets, longest: int) -> str:
 
 
 def _named(ref: EntryRef) -> str:
-    return f"entry {ref.entry} of Secret {ref.secret}"
+    return f"entry {shorten(ref.entry or '')} of Secret {shorten(ref.secret)}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.types import ObjectKey, Spec
 from bek_operator.numbers.identity import identity_of
+from bek_operator.shorten import shorten
 
 _Identity = tuple[str, str]
 """A namespace and an endpoint's identity."""
@@ -75,8 +76,9 @@ class Ownership:
             if first != number:
                 denied[number] = f"same endpoint as {first} of this object; remove one of them"
             elif owner != mine:
+                name = shorten(owner.name)
                 denied[number] = (
-                    f"managed by the older BusinessEncryptionKey {owner.name}; remove the number from one of them"
+                    f"managed by the older BusinessEncryptionKey {name}; remove the number from one of them"
                 )
         return denied
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bek_operator.numbers.endpoint import CloudEndpoint, FlowEndpoint, OnPremisesEndpoint
+from bek_operator.shorten import shorten
 from bek_operator.whatsapp.secret_text import flaw_of, flaw_of_access_token
 
 MAX_HOST: Final = 60
@@ -45,8 +46,8 @@ class MessageContext:
 
 def context_of(endpoint: OnPremisesEndpoint | CloudEndpoint) -> MessageContext:
     """Return the context of calls to an endpoint."""
-    host = _truncate(endpoint.url.authority, MAX_HOST)
-    source = _truncate(endpoint.source, MAX_SOURCE)
+    host = shorten(endpoint.url.authority, MAX_HOST)
+    source = shorten(endpoint.source, MAX_SOURCE)
     if isinstance(endpoint, OnPremisesEndpoint):
         flaw = _flaw("the password", flaw_of(endpoint.password.reveal()))
         flaw = flaw or _flaw("the user name", flaw_of(endpoint.username))
@@ -68,7 +69,7 @@ def context_of(endpoint: OnPremisesEndpoint | CloudEndpoint) -> MessageContext:
 def flow_context(endpoint: FlowEndpoint) -> MessageContext:
     """Return the context of pings to a Flow endpoint."""
     return MessageContext(
-        host=_truncate(endpoint.url.authority, MAX_HOST),
+        host=shorten(endpoint.url.authority, MAX_HOST),
         source="`flowsEndpoint.appSecretRef`",
         url="`flowsEndpoint.url`",
         ca_bundle="`flowsEndpoint.tls.caSecretRef`",
@@ -78,7 +79,3 @@ def flow_context(endpoint: FlowEndpoint) -> MessageContext:
 
 def _flaw(what: str, message: str) -> str:
     return f"{what} {message}" if message else ""
-
-
-def _truncate(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

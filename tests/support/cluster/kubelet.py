@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import suppress
@@ -99,13 +98,6 @@ class Kubelet:
         if self.peak > self.limit:
             found.append(f"killed: {self.peak:.0f} MiB of memory, and its limit is {self.limit}")
         return found
-
-    @property
-    def cpu_seconds(self) -> float:
-        """The CPU time that the operator has used since its start, without its children."""
-        # The name, in parentheses, may contain spaces; user and system time are fields 14 and 15 of proc(5).
-        fields = Path(f"/proc/{self.operator.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _start(self) -> None:
         self.operator.start(wait=False)

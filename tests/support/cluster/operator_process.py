@@ -63,7 +63,7 @@ class OperatorProcess:
         self._account = account
         self._env = dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = self.metrics_port = 0
+        self.health_port = self.metrics_port = 0
         self.credential = ""
 
     def __enter__(self) -> Self:
@@ -89,13 +89,13 @@ class OperatorProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and by default wait until `/readyz` succeeds."""
-        self._port, self.metrics_port = free_port(), free_port()
+        self.health_port, self.metrics_port = free_port(), free_port()
         self._process = self._api_server.keeper.spawn(
             self._name,
             [sys.executable, *self.program, *self._arguments],
             env={
                 "KUBECONFIG": str(self._kubeconfig()),
-                "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
+                "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self.health_port}",
                 "BEK_METRICS_ADDRESS": f"127.0.0.1:{self.metrics_port}",
                 "PYTHONPATH": str(self._source),
                 "PYTHONWARNINGS": "error",
@@ -132,7 +132,7 @@ class OperatorProcess:
         """Return status and body; 0 and nothing where there is no answer in time."""
         # http.client, because it knows no proxies.
         try:
-            with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)) as connection:
+            with closing(http.client.HTTPConnection("127.0.0.1", self.health_port, timeout=timeout)) as connection:
                 connection.request("GET", path)
                 response = connection.getresponse()
                 return response.status, response.read().decode()

@@ -139,6 +139,12 @@ def test_the_query_is_sent_and_not_shown(user: User) -> None:
     assert "a-password" not in result.stdout + result.stderr
 
 
+def test_the_app_secret_comes_from_a_file(user: User) -> None:
+    """A line break at its end does not count."""
+    assert user.ask(app_secret_env="", app_secret_file=user.file("secret", f"{APP_SECRET}\n")).exit_code == 0
+    assert [ping.signed for ping in user.endpoint.pings] == [True]
+
+
 class Broken(NamedTuple):
     """What is wrong, the step that fails, and how the last line begins."""
 

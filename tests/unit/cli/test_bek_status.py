@@ -12,7 +12,8 @@ from bek_operator.cli.durations import short
 from bek_operator.cli.status import as_data, as_tables
 from bek_operator.cli.summary import summary_of, worst_first
 from bek_operator.cli.tables import show
-from bek_operator.cli.waiting import progress_of, unfinished
+from bek_operator.cli.waiting import lease_warning, progress_of, unfinished
+from bek_operator.cluster.lease import LeaseRecord
 from bek_operator.cluster.user_objects import managed_by
 from bek_operator.times import rfc3339
 from support.builders import NOW, public_key, resource, spec_body
@@ -245,6 +246,34 @@ def test_a_check_under_way(status: dict[str, Any], progress: tuple[bool, bool, b
     """It is done when the request is echoed, and blocked while there is no key with which numbers can be checked."""
     found = progress_of(well(request="now", **status))
     assert (found.done, found.blocked, found.well, found.text) == progress
+
+
+def lease(holder: str, age: float) -> LeaseRecord:
+    """Return a Lease that was renewed some seconds ago."""
+    return LeaseRecord(holder=holder, seconds=15, acquired="", renewed=rfc3339(NOW - age), transitions=1)
+
+
+@pytest.mark.parametrize(
+    ("leases", "begins"),
+    [
+        ({}, ""),
+        ({"bek-system": lease("pod", 59)}, ""),
+        ({"bek-system": lease("pod", 3600), "messaging": lease("pod", 5)}, ""),
+        (
+            {"bek-system": lease("pod", 300), "messaging": lease("pod", 3600)},
+            "the operator's Lease bek-system/bek-operator was renewed 5m ago last, and nobody holds it; see",
+        ),
+        (
+            {"bek-system": lease("", 5)},
+            "the operator's Lease bek-system/bek-operator was renewed 5s ago last, and nobody holds it; see",
+        ),
+    ],
+)
+def test_an_operator_without_a_lease(leases: dict[str, LeaseRecord], begins: str) -> None:
+    """It is warned of where no Lease of that name is held."""
+    found = lease_warning(leases, NOW)
+    assert found.startswith(begins)
+    assert bool(found) is bool(begins)
 
 
 def test_a_check_that_was_not_finished_in_time() -> None:

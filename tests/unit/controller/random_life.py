@@ -82,7 +82,7 @@ class ManagerLife(RandomWorld):
     async def _check_status_follows(self) -> None:
         """Check that the status soon shows what is known now, if it can be written."""
         begin = now()
-        if begin < self._away_until:
+        if begin < max(self._away_until, self._shared_until):
             return
         retried = SECONDS_TO_RETRY if begin < self._away_until + SECONDS_TO_RETRY else 0.0
         while not (self._is_observed() and (self._shows_all() or self._is_written_since(begin))):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bek_operator.crd.status import render_status
 from bek_operator.http.errors import NotConnectedError
+from bek_operator.numbers.next_action import FRESH_SECONDS
 from bek_operator.status.compute import status_of
 from bek_operator.times import instant
 from support import keys
@@ -57,7 +58,7 @@ class RandomWorld(World):
         self._password = "first"
         self._request: str | None = None
         self._suspended = self._never = self._canary_pending = False
-        self._away_until = 0.0
+        self._away_until = self._shared_until = 0.0
         self._process = AsyncExitStack()
         self._manager: Manager | None = None
         spec = {"flowsEndpoint": {"url": f"https://flows{PATH}"}} if script.endpoint else {}
@@ -73,6 +74,10 @@ class RandomWorld(World):
     def refuse(self, which: int, name: str) -> None:
         """Let every publish to a number fail."""
         self._phone(which).refusal = FAILURES[name]
+
+    def lose_answers(self, which: int) -> None:
+        """Let every publish to a number be carried out, and its answer be lost."""
+        self.refuse(which, "lost answer")
 
     def recover(self) -> None:
         """Let all numbers answer correctly."""
@@ -233,6 +238,14 @@ class RandomWorld(World):
         gate = entry.judge(now())
         return {number: gate.unproven and not gate.allows(facts) for number, facts in entry.facts.items()}
 
+    async def beside_another(self, seconds: float) -> None:
+        """Let another process work on the object at the same time for a while, as without leader election."""
+        self._canary_pending = False
+        self._watched.shared_until = self._shared_until = now() + seconds + FRESH_SECONDS
+        async with self.beside().operator():
+            await asyncio.sleep(seconds)
+        self._watched.meet_another_process(_published(self.objects.status(self.ref)))
+
     async def crash(self, seconds: float) -> None:
         """Stop the operator before it can write what it did in the last seconds."""
         self.api_server_down(seconds)
@@ -305,8 +318,11 @@ class RandomWorld(World):
         self._watched.meet_another_process(_published(status))
         # What could not be written is not known to the next process.
         self._asked.lacking.discard(status.get("flowsEndpoint", {}).get("openedFingerprint", ""))
-        if not self._is_request_handled():
-            # It may be handled once more.
+        if self._request and self._request not in {
+            status.get("lastHandledReconcileAt"),
+            status.get("startedReconcileAt"),
+        }:
+            # It clears the back-off now, or once more.
             self._watched.hourly_limit_reset_at = now() + SECONDS_TO_WRITE
         self._manager = await self._process.enter_async_context(self.operator())
 

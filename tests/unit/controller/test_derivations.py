@@ -14,6 +14,7 @@ from bek_operator.controller.workqueue import WorkQueue
 from bek_operator.crd.types import ObjectKey
 from bek_operator.keys import derive
 from bek_operator.keys.derivation import Derivation
+from bek_operator.keys.public_key import PublicKey
 from support import keys
 from support.builders import KEY_SECRET, spec_body
 from support.fakes import now, number, numbers
@@ -213,3 +214,23 @@ async def test_each_namespace_has_its_turn_and_one_runs_at_a_time() -> None:
     assert [one.object.namespace for one in picked] == ["many", "one"]
     await asyncio.gather(*(reconciler.reconcile(one) for one in picked))
     assert (deriver.begun, deriver.most) == (2, 1)
+
+
+@virtual_time
+async def test_a_key_that_is_asked_for_again_is_derived_once() -> None:
+    """An object may be reconciled again while its key is derived, because of an event."""
+    deriver = Deriver(seconds=0.01)
+    reconciler, ref = DerivationReconciler(derive=deriver, clock=now), ObjectKey("many", "flows")
+    data = {name.replace("_", "."): text.encode() for name, text in encrypted().items()}
+    await reconciler.parse(ref, data, None, "passphrase")
+    deriving = asyncio.create_task(reconciler.reconcile(DerivationKey(ref)))
+    await until(lambda: deriver.begun == 1)
+    found = await reconciler.parse(ref, data, None, "passphrase")
+    assert isinstance(found, Enqueue)
+    assert found.key == DerivationKey(ref)
+    await deriving
+    await reconciler.reconcile(DerivationKey(ref))
+    assert deriver.begun == 1
+    key = await reconciler.parse(ref, data, None, "passphrase")
+    assert isinstance(key, PublicKey)
+    assert key.pem == plain().public

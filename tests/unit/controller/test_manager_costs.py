@@ -136,5 +136,5 @@ async def test_status_writes_hold_up_no_number_at_the_start() -> None:
     async with world.operator():
         await world.informer.synced.wait()
         world.objects.seconds = 1.0
-        await until(lambda: all(world.phones[number(one)].holds(keys.rsa()) for one in range(200)), 2)
+        await until(lambda: all(world.phones[number(one)].holds(keys.rsa()) for one in range(200)), 4)
         await until(lambda: all(world.is_ready(ref) for ref in refs))

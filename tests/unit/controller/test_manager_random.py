@@ -30,6 +30,7 @@ OF_PEOPLE = [
 ]
 OF_ENDPOINT = ["give_key", "take_key", "take_key", "break_endpoint", "endpoint_away"]
 OF_CLUSTER = ["remove_secret", "touch_secret", "clear_status", "api_server_down", "restart", "crash"]
+OF_PROCESSES = ["beside_another", "beside_another", "restart", "request", "lose_answers", "lose"]
 
 PAUSES = [0.0, 0.3, 3.0, 8.0, 70.0, 700.0, 4000.0]
 SHORT_PAUSES = [0.0, 0.005, 0.05, 0.3, 1.0, 6.0]
@@ -42,12 +43,13 @@ class Dice:
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - chooses what happens, keeps no secret
 
-    def script(self, *, burst: bool, endpoint: bool = False) -> Script:
+    def script(self, *, burst: bool, endpoint: bool = False, shared: bool = False) -> Script:
         """Make a script of hours for a few numbers, or one of seconds for many."""
         pick, more = self._random.choice, range(self._random.randint(8, 23))
         # With few kinds of faults more of them coincide, and reconciles meet them unfinished.
         acts = [*self._random.sample([*OF_NUMBERS, *OF_PEOPLE, *OF_CLUSTER], 7), "touch", "touch", "touch"]
         acts += [*OF_ENDPOINT, "rotate", "rotate"] if endpoint else []
+        acts += OF_PROCESSES if shared else []
         begin = [self._step(pick(["fail", "refuse", "refuse", "settle"]), 0, [0.0]) for _ in range(2)]
         pauses = SHORT_PAUSES if burst else PAUSES
         return Script(
@@ -91,6 +93,8 @@ class Dice:
             "remove_secret": lambda: (pick([KEY_SECRET, LOGIN_SECRET]), pick([0.5, 1.9, 3.0, 60.0]), pick([1, 1, 5])),
             "api_server_down": lambda: (pick([0.3, 5.0, 90.0, 1300.0]),),
             "restart": lambda: (pick([0.0, 1.0, 300.0]),),
+            "beside_another": lambda: (pick([3.0, 70.0, 700.0]),),
+            "lose_answers": lambda: (which,),
             "crash": lambda: (pick([0.3, 5.0]),),
             "give_key": lambda: (pick(KEYS),),
             "take_key": lambda: (pick(KEYS),),
@@ -121,4 +125,12 @@ def test_no_key_is_published_that_the_endpoint_has_not_opened(seed: int, caplog:
     """Though it gets and loses keys and breaks, in any order with changes, restarts and crashes; it all settles."""
     caplog.set_level(logging.ERROR)
     play(Dice(seed).script(burst=seed % 4 == 0, endpoint=True))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_two_processes_settle(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """At the same time for a while, with restarts, requests that are not handled yet, and lost answers to publishes."""
+    caplog.set_level(logging.ERROR)
+    play(Dice(seed).script(burst=seed % 4 == 0, shared=True))
     assert not caplog.records

@@ -13,7 +13,14 @@ from bek_operator.crd.status import Rows, Status, read_status, render_status
 from bek_operator.crd.types import SignatureStatus
 from bek_operator.numbers.answers import Failure, Reading, Retry
 from bek_operator.numbers.backoff import LIMITED_TRIES
-from bek_operator.numbers.carry_over import REQUEST_SECONDS, expired, interrupts, restore_from_status, with_target
+from bek_operator.numbers.carry_over import (
+    REQUEST_SECONDS,
+    adopted,
+    expired,
+    interrupts,
+    restore_from_status,
+    with_target,
+)
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.next_action import Publish, Read, Wait, next_action
 from bek_operator.numbers.target import Target
@@ -293,6 +300,52 @@ def test_a_request_whose_beginning_is_recorded_clears_nothing_after_a_restart() 
     assert (known.check_requested, known.publishes, len(known.published.recent)) == (True, 3, 3)
     assert known.publish_due == NOW - 60 + 3600
     assert recovered(written, target(request="later")).publishes == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "fingerprint", "publishes"),
+    [
+        ({"lastPublishTime": "2026-11-22T09:59:30Z"}, OURS, 2),
+        ({"lastPublishTime": "2026-11-22T09:59:00Z"}, OURS, 2),
+        ({"lastPublishTime": "2026-11-22T09:59:30Z"}, OTHER, 0),
+    ],
+    ids=["later", "of the same second", "of another key"],
+)
+def test_what_another_process_has_published_counts(row: dict[str, Any], fingerprint: str, publishes: int) -> None:
+    """The number is read next; what this process has still to do is not forgotten."""
+    ours = replace(recovered(status(**ROW)), check_requested=True, retry_at=NOW + 5, checked_at=NOW - 9)
+    written = status("NotPublished", **ROW | {"publishes": 2} | row) | {"publicKeyFingerprint": fingerprint}
+    known = adopted(ours, read_status(written), 1, NOW)
+    assert (known.publishes, known.read_at, known.due) == (publishes, None, NOW)
+    assert known.published_at == (NOW - 30 if "30Z" in row["lastPublishTime"] else NOW - 60)
+    assert (known.check_requested, known.retry_at, known.checked_at) == (True, NOW + 5, NOW - 9)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"publishes": 0, "lastPublishTime": "2026-11-22T09:59:00Z"},
+        {"publishes": 9, "lastPublishTime": "2026-11-22T09:58:59Z"},
+        {"publishes": 9, "lastPublishTime": None},
+        {"publishes": 9, "lastPublishTime": "2026-11-22T09:59:59Z", "api": "other"},
+        {"publishes": 9, "lastPublishTime": "2026-11-22T09:59:59Z", "phoneNumber": "+15550009999"},
+    ],
+)
+def test_a_status_that_shows_nothing_newer_is_not_adopted(row: dict[str, Any]) -> None:
+    """Whoever has written it: what this process knows is shown instead."""
+    ours = recovered(status(**ROW))
+    assert adopted(ours, read_status(status("NotPublished", **ROW | row)), 1, NOW) is ours
+
+
+def test_a_number_that_cannot_be_called_adopts_what_it_continues_from() -> None:
+    """Its problem is shown all the same."""
+    blocked = target(endpoint=None, problem=DENIED, address=target().address)
+    later = {"publishes": 2, "lastPublishTime": "2026-11-22T09:59:30Z"}
+    known = adopted(recovered(status(**ROW), blocked), read_status(status(**ROW | later)), 1, NOW)
+    assert (known.reason, known.due) == (DENIED.reason, math.inf)
+    assert known.resume_from
+    assert known.resume_from.publishes == 2
 
 
 def test_a_new_key_has_the_publishes_of_the_last_one_and_a_request_has_none() -> None:

@@ -291,6 +291,34 @@ def test_no_api_shows_through_into_another() -> None:
     assert end(provider(), found={PROVIDER_SECRET: FOUND[PROVIDER_SECRET]}).token.reveal()
 
 
+LONG, KEY = "s" * 253, "k" * 253
+LONG_NAMES = cloud(tokenSecretRef={"name": LONG, "key": KEY})
+
+
+@pytest.mark.parametrize(
+    ("api", "content", "words"),
+    [
+        (LONG_NAMES, Missing.ABSENT, "does not exist"),
+        (LONG_NAMES, Missing.FORBIDDEN, "cannot be read: RBAC forbids the operator to get it"),
+        (LONG_NAMES, {}, "does not exist"),
+        (LONG_NAMES, {KEY: b""}, "is empty"),
+        (LONG_NAMES, {KEY: b"\xff"}, "is not UTF-8 text"),
+        (LONG_NAMES, {KEY: b"x" * 9999}, "bytes"),
+        (
+            on_premises(credentialsSecretRef={"name": LONG}),
+            {"username": b"a:b", "password": b"c"},
+            "must not contain a colon (HTTP basic authentication forbids it)",
+        ),
+    ],
+)
+def test_long_names_leave_room_for_what_is_wrong(api: dict[str, Any], content: Any, words: str) -> None:
+    """The row's message has 256 characters; beginning and end of a name are left, as it is chosen by its owner."""
+    message = problem(api, found={LONG: content}).message
+    assert message.endswith(words)
+    assert "s…s" in message
+    assert len(message) <= 256
+
+
 def test_wanted_entries_are_those_that_numbers_and_keys_are_made_of() -> None:
     """Each with the largest size that is of use; an entry that is named twice has the larger one."""
     ca = {"name": "ca", "key": "ca.crt"}
