@@ -297,7 +297,7 @@ LONG_NAMES = cloud(tokenSecretRef={"name": LONG, "key": KEY})
     ("api", "content", "words"),
     [
         (LONG_NAMES, Missing.ABSENT, "does not exist"),
-        (LONG_NAMES, Missing.FORBIDDEN, "cannot be read: RBAC forbids it"),
+        (LONG_NAMES, Missing.FORBIDDEN, "cannot be read: RBAC forbids the operator to get it"),
         (LONG_NAMES, {}, "does not exist"),
         (LONG_NAMES, {KEY: b""}, "is empty"),
         (LONG_NAMES, {KEY: b"\xff"}, "is not UTF-8 text"),
