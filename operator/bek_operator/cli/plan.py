@@ -7,7 +7,7 @@ from enum import StrEnum
 from bek_operator.cli.egress import EVERY_HOST
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.reasons import Reason
-from bek_operator.crd.types import InvalidSpec, Spec
+from bek_operator.crd.types import EntryRef, FlowsEndpoint, InvalidSpec, Spec
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.carry_over import restore_from_status, with_target
 from bek_operator.numbers.facts import NumberFacts
@@ -103,7 +103,7 @@ def plan_of(
 def _plan(known: NumberFacts | None, target: Target, spec: Spec, now: float, *, resumed: bool) -> NumberPlan:
     facts = with_target(known, target, now) if known else NumberFacts(target=target)
     change = _change(known.target if known else None, target, resumed=resumed)
-    message = "" if change is Change.UNCHANGED else _consequence(facts, suspended=spec.suspend)
+    message = "" if change is Change.UNCHANGED else _consequence(facts, spec)
     return NumberPlan(number=target.number, api=target.api.name, change=change, message=message)
 
 
@@ -120,15 +120,17 @@ def _change(before: Target | None, target: Target, *, resumed: bool) -> Change:
     return Change.CHECKED if before.key == target.key else Change.NEW_KEY
 
 
-def _consequence(facts: NumberFacts, *, suspended: bool) -> str:
+def _consequence(facts: NumberFacts, spec: Spec) -> str:
     if facts.target.problem:
         return facts.target.problem.message
-    if suspended:
+    if spec.suspend:
         return "not called while the object is suspended"
     if facts.finding is Reason.SIGNED:
         return "checked; nothing is published, if it still holds the key"
     if not facts.target.publish:
         return "checked; nothing is published (publishPolicy: Never)"
+    if spec.flows_endpoint and spec.flows_endpoint.gate:
+        return "checked; published to, if it lacks the key, once the Flow endpoint has opened it"
     return "checked; published to, if it lacks the key"
 
 
@@ -143,9 +145,38 @@ def _fields(before: Spec, after: Spec) -> Iterator[str]:
         ("rollout.type", _rollout(before), _rollout(after)),
         ("rollout.firstNumber.phoneNumber", before.rollout.first, after.rollout.first),
         ("rollout.firstNumber.pauseSeconds", before.rollout.pause, after.rollout.pause),
+        *_endpoint_fields(before.flows_endpoint, after.flows_endpoint),
     ):
         if old != new:
             yield f"{name}: {_shown(old)} -> {_shown(new)}"
+
+
+def _endpoint_fields(
+    before: FlowsEndpoint | None, after: FlowsEndpoint | None
+) -> Iterator[tuple[str, str | None, str | None]]:
+    old, new = _of_endpoint(before), _of_endpoint(after)
+    for name in sorted({*old, *new}):
+        yield f"flowsEndpoint.{name}", old.get(name), new.get(name)
+    if before and after and before.url != after.url and old["url"] == new["url"]:
+        yield "flowsEndpoint.url", old["url"], f"{new['url']} (another query)"
+
+
+def _of_endpoint(endpoint: FlowsEndpoint | None) -> dict[str, str | None]:
+    """Return the fields as they are shown; a query may hold a password."""
+    if endpoint is None:
+        return {}
+    address, has_query, _ = endpoint.url.partition("?")
+    return {
+        "url": f"{address}?…" if has_query else address,
+        "appSecretRef": _entry(endpoint.app_secret),
+        "tls.caSecretRef": _entry(endpoint.ca_bundle),
+        "tls.serverName": endpoint.server_name,
+        "policy": "Gate" if endpoint.gate else "Report",
+    }
+
+
+def _entry(ref: EntryRef | None) -> str | None:
+    return f"{ref.secret}/{ref.entry}" if ref else None
 
 
 def _policy(spec: Spec) -> str:

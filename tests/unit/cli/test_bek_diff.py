@@ -159,3 +159,30 @@ def test_numbers_of_another_object() -> None:
         (FIRST, "moved", IF_LACKING),
         (SECOND, "refused", f"same endpoint as {FIRST} of this object; remove one of them"),
     ]
+
+
+def test_a_flow_endpoint_that_is_added_changed_and_removed() -> None:
+    """Each field by itself; a query is not shown, because it may hold a password."""
+    asked = {"url": "https://flows.example.com/a?token=x", "appSecretRef": {"name": "meta-app", "key": "secret"}}
+    other_query = {**asked, "url": "https://flows.example.com/a?token=y", "policy": "Report"}
+
+    assert plan(spec_body((FIRST, SECOND), flowsEndpoint=asked)).fields == (
+        "flowsEndpoint.appSecretRef: (not set) -> meta-app/secret",
+        "flowsEndpoint.policy: (not set) -> Gate",
+        "flowsEndpoint.url: (not set) -> https://flows.example.com/a?…",
+    )
+    assert plan(spec_body((FIRST, SECOND), flowsEndpoint=other_query), live(flowsEndpoint=asked)).fields == (
+        "flowsEndpoint.policy: Gate -> Report",
+        "flowsEndpoint.url: https://flows.example.com/a?… -> https://flows.example.com/a?… (another query)",
+    )
+    assert plan(spec_body((FIRST, SECOND)), live(flowsEndpoint=asked)).fields[-1] == (
+        "flowsEndpoint.url: https://flows.example.com/a?… -> (not set)"
+    )
+
+
+def test_a_new_number_of_an_object_with_a_flow_endpoint() -> None:
+    """With the policy Gate its publish waits for the endpoint, with Report for nothing."""
+    endpoint = {"url": "https://flows.example.com"}
+    for policy, message in (("Gate", f"{IF_LACKING}, once the Flow endpoint has opened it"), ("Report", IF_LACKING)):
+        found = plan(spec_body((FIRST, SECOND, THIRD), flowsEndpoint={**endpoint, "policy": policy}))
+        assert changes(found) == [(THIRD, "new", message)]
