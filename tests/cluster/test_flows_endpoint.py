@@ -39,10 +39,10 @@ def manifest(scene: Scene, endpoint: FlowsEndpoint, **spec: Any) -> dict[str, An
     return scene.manifest(flowsEndpoint={**flows, **spec.pop("flows", {})}, **spec)
 
 
-def begin(scene: Scene, endpoint: FlowsEndpoint, **spec: Any) -> None:
+def begin(scene: Scene, endpoint: FlowsEndpoint, *, app_secret: str = APP_SECRET, **spec: Any) -> None:
     """Apply an object with all its Secrets."""
     scene.put_key(OLD)
-    scene.put_secret("meta-app", {"secret": APP_SECRET})
+    scene.put_secret("meta-app", {"secret": app_secret})
     scene.put_secret("flows-ca", {"ca.crt": endpoint.certificate.authority})
     scene.apply(manifest(scene, endpoint, **spec))
 
@@ -57,6 +57,11 @@ def shown(scene: Scene) -> tuple[str, str, str]:
     body = scene.get()
     known, condition = body["status"]["flowsEndpoint"], conditions(body)["EndpointReady"]
     return known["reason"], known.get("openedFingerprint", ""), condition["status"]
+
+
+def wait_rows(scene: Scene, reason: str) -> None:
+    """Wait until every number has a reason."""
+    scene.wait_for(lambda: [row["reason"] for row in scene.rows().values()] == [reason] * 3, f"rows are {reason}")
 
 
 def publishes(scene: Scene) -> list[list[str]]:
@@ -119,6 +124,67 @@ def test_a_rotation_in_the_wrong_order_changes_no_number(scene: Scene, endpoint:
     assert "EndpointLacksKey" in events(scene)
 
 
+def test_a_rotated_key_is_published_after_the_first_ping_that_opens(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """However often the endpoint lacked it before; no second proof is needed."""
+    begin(scene, endpoint)
+    scene.wait_ready()
+    endpoint.forget_pings()
+    scene.put_key(NEW)
+    wait_rows(scene, "WaitingForEndpoint")
+    wait_reason(scene, "EndpointLacksKey")
+    scene.check()
+    scene.check()
+    assert publishes(scene) == [[OLD.fingerprint]] * 3
+    endpoint.hold(NEW)
+    scene.request_check("the endpoint has it")
+    scene.wait_ready()
+    # It was asked for the old key, too, which numbers still held.
+    *refused, opened = [ping for ping in endpoint.pings if ping.opened != OLD.fingerprint]
+    assert {ping.status for ping in refused} == {421}
+    assert len(refused) >= 3
+    assert opened.opened == NEW.fingerprint
+    assert publishes(scene) == [[OLD.fingerprint, NEW.fingerprint]] * 3
+
+
+def test_a_kill_while_a_key_waits_publishes_nothing(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """The next process goes on waiting; then every number gets the key once."""
+    begin(scene, endpoint)
+    scene.wait_ready()
+    scene.put_key(NEW)
+    wait_rows(scene, "WaitingForEndpoint")
+    kill_and_go_on(scene, endpoint)
+
+
+def test_a_kill_before_the_answer_to_a_ping_leaves_no_proof(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """The endpoint opened it and nobody learned of it; it has lost the key when the next process asks."""
+    begin(scene, endpoint)
+    scene.wait_ready()
+    endpoint.hold(NEW)
+    endpoint.fail(faults.Hang(carried_out=True))
+    scene.put_key(NEW)
+    endpoint.wait_until(lambda: endpoint.pings[-1].opened == NEW.fingerprint, 30, "the ping")
+    kill_and_go_on(scene, endpoint)
+
+
+def kill_and_go_on(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """Kill the operator, start it with an endpoint that lacks the new key, and give the endpoint the key."""
+    scene.operator.kill()
+    endpoint.lose(NEW)
+    endpoint.forget_pings()
+    scene.operator.start()
+    endpoint.wait_until(lambda: any(ping.status == 421 for ping in endpoint.pings), 30, "a ping")
+    scene.check()
+    wait_reason(scene, "EndpointLacksKey")
+    wait_rows(scene, "WaitingForEndpoint")
+    assert shown(scene) == ("EndpointLacksKey", OLD.fingerprint, "False")
+    assert publishes(scene) == [[OLD.fingerprint]] * 3
+    endpoint.hold(NEW)
+    scene.request_check("the endpoint has it")
+    scene.wait_ready()
+    assert shown(scene) == ("EndpointHoldsKey", NEW.fingerprint, "True")
+    assert publishes(scene) == [[OLD.fingerprint, NEW.fingerprint]] * 3
+
+
 def test_an_endpoint_that_loses_the_key_is_seen_and_no_number_is_touched(scene: Scene, endpoint: FlowsEndpoint) -> None:
     """Flows are broken, though all numbers are signed."""
     begin(scene, endpoint, intervalSeconds=10)
@@ -171,6 +237,34 @@ def test_a_wrong_app_secret_is_not_taken_for_a_wrong_key(scene: Scene, endpoint:
     wait_event(scene, "EndpointSignatureRefused")
     scene.put_secret("meta-app", {"secret": APP_SECRET})
     scene.wait_ready(seconds=10)
+
+
+def test_a_wrong_app_secret_keeps_a_first_key_back(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """The endpoint holds the key, and refuses every ping before it decrypts."""
+    begin(scene, endpoint, app_secret="another")
+    wait_reason(scene, "EndpointSignatureRefused")
+    wait_rows(scene, "WaitingForEndpoint")
+    assert shown(scene) == ("EndpointSignatureRefused", "", "False")
+    assert publishes(scene) == [[], [], []]
+    scene.put_secret("meta-app", {"secret": APP_SECRET})
+    scene.wait_ready()
+    assert publishes(scene) == [[OLD.fingerprint]] * 3
+
+
+def test_a_wrong_app_secret_keeps_a_rotated_key_back(scene: Scene, endpoint: FlowsEndpoint) -> None:
+    """Numbers keep the old key, though the endpoint holds both."""
+    begin(scene, endpoint)
+    scene.wait_ready()
+    endpoint.hold(NEW)
+    scene.put_secret("meta-app", {"secret": "another"})
+    scene.put_key(NEW)
+    wait_rows(scene, "WaitingForEndpoint")
+    wait_reason(scene, "EndpointSignatureRefused")
+    assert shown(scene)[::2] == ("EndpointSignatureRefused", "False")
+    assert publishes(scene) == [[OLD.fingerprint]] * 3
+    scene.put_secret("meta-app", {"secret": APP_SECRET})
+    scene.wait_ready()
+    assert publishes(scene) == [[OLD.fingerprint, NEW.fingerprint]] * 3
 
 
 @pytest.mark.parametrize("flaw", ["in the clear", "vector not inverted", "AES-256"])
