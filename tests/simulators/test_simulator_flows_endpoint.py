@@ -70,10 +70,13 @@ def test_it_refuses_other_signatures_and_none(endpoint: FlowsEndpoint, secret: s
     ("flaw", "words"),
     [
         ("in the clear", "in the clear"),
+        ("not base64", "not base64"),
+        ("another key", "does not open"),
         ("vector not inverted", "invert every bit"),
         ("AES-256", "HTTP 500"),
         ("wrong padding", "HTTP 500"),
         ("not active", '"status": "active"'),
+        ("wants a flow token", "HTTP 427"),
     ],
 )
 def test_its_program_can_be_wrong(endpoint: FlowsEndpoint, flaw: Flaw, words: str) -> None:
@@ -84,10 +87,19 @@ def test_its_program_can_be_wrong(endpoint: FlowsEndpoint, flaw: Flaw, words: st
     assert words in found.message
 
 
-def test_a_careless_one_fails_on_a_key_that_it_lacks(endpoint: FlowsEndpoint) -> None:
-    """With 500 instead of 421."""
-    endpoint.lacks_status = 500
-    assert "HTTP 500" in ping(endpoint, SECOND).message
+def test_an_older_one_answers_with_the_version(endpoint: FlowsEndpoint) -> None:
+    """Beside the data, which is all that counts."""
+    endpoint.versioned = True
+    assert ping(endpoint).holds_key
+
+
+@pytest.mark.parametrize("status", [500, 400])
+def test_a_careless_one_fails_on_a_key_that_it_lacks(endpoint: FlowsEndpoint, status: int) -> None:
+    """With another status than 421."""
+    endpoint.lacks_status = status
+    found = ping(endpoint, SECOND)
+    assert found.reason is EndpointReason.INVALID_ANSWER
+    assert f"HTTP {status}: it failed on the ping" in found.message
 
 
 @pytest.mark.parametrize(

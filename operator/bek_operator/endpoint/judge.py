@@ -1,7 +1,7 @@
 """The judgement of an endpoint's answer to a ping: does it hold the private key, and if not, what is wrong?
 
-Pure. Statuses 421 and 432 are Meta's, and so is the form of the answer: base64 of AES-128-GCM with its tag behind, with
-the key of the request and its initial vector inverted.
+Pure. Statuses 421, 427 and 432 are Meta's, and so is the form of the answer: base64 of AES-128-GCM with its tag behind,
+with the key of the request and its initial vector inverted.
 """
 
 import base64
@@ -20,7 +20,7 @@ from bek_operator.endpoint.ping import Session
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """The answer to a ping has about a hundred bytes."""
 
-_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _SIGNATURE_REFUSED = 200, 400, 421, 432
+_OK, _BAD_REQUEST, _CANNOT_DECRYPT, _FLOW_REFUSED, _SIGNATURE_REFUSED = 200, 400, 421, 427, 432
 _PASSING = frozenset({408, 429, *range(500, 600)})
 _REFUSALS = frozenset({401, 403})
 _SUCCESS = range(200, 300)
@@ -90,9 +90,11 @@ def _answer(status: int, reason: EndpointReason, message: str) -> Answer:
 
 
 def _fault_of(status: int, body: bytes, session: Session) -> str:
-    """Return what is wrong with a status that no Flow endpoint answers."""
+    """Return what is wrong with a status that does not answer a ping."""
     if status in _SUCCESS and _flaw_of(body, session) == _NOTHING:
         return _NOT_200
+    if status == _FLOW_REFUSED:
+        return _WANTS_FLOW
     if status in _REFUSALS:
         return _REFUSED
     return _REDIRECT if status in _REDIRECTION else _ANOTHER_APP
@@ -165,6 +167,7 @@ _FAILED_ON_PING: Final = (
     "it failed on the ping: it may lack the private key, or not decrypt with RSA-OAEP (SHA-256) and AES-128-GCM; "
     "see its log"
 )
+_WANTS_FLOW: Final = "it refuses the flow token, which a ping does not have; it must answer pings without one"
 _UNAVAILABLE: Final = "it is unavailable, or a proxy in front of it"
 _REDIRECT: Final = "redirects are not followed; correct `flowsEndpoint.url`"
 _ANOTHER_APP: Final = "not the answer of a Flow endpoint; check `flowsEndpoint.url`"

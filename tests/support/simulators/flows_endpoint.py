@@ -39,7 +39,17 @@ from support.tls import Certificate, self_signed
 
 PATH: Final = "/flows"
 
-Flaw = Literal["", "in the clear", "vector not inverted", "AES-256", "wrong padding", "not active"]
+Flaw = Literal[
+    "",
+    "in the clear",
+    "not base64",
+    "another key",
+    "vector not inverted",
+    "AES-256",
+    "wrong padding",
+    "not active",
+    "wants a flow token",
+]
 """What can be wrong with an endpoint's program."""
 
 F = TypeVar("F", bound=Fault)
@@ -72,7 +82,8 @@ class FlowsEndpointCore:
         target: The path, with the query, at which it answers, exactly as it is sent.
         app_secret: What requests must be signed with; without it signatures are not looked at.
         flaw: What is wrong with its program.
-        lacks_status: Its answer to what none of its keys opens: 421, or at a careless one 500.
+        lacks_status: Its answer to what none of its keys opens: 421, or at a careless one 500 or 400.
+        versioned: Whether it answers with the version beside the data, as older ones do.
         retry_after: Seconds of a Retry-After, with which it answers 503 to every request; 0 for none.
         error: Raised by a call without a connection, such as the error of an HTTP client.
         seconds: How long such a call takes.
@@ -84,6 +95,7 @@ class FlowsEndpointCore:
         self.app_secret = app_secret
         self.flaw: Flaw = ""
         self.lacks_status = 421
+        self.versioned = False
         self.retry_after = 0
         self.error: Exception | None = None
         self.seconds = 0.05
@@ -165,6 +177,8 @@ class FlowsEndpointCore:
         if payload != {"version": "3.0", "action": "ping"}:
             self.violations.append("not a ping")
             raise _Refusal(500)
+        if self.flaw == "wants a flow token":
+            raise _Refusal(427)
         return fingerprint, self._answer(key, vector)
 
     def _is_signed(self, headers: Mapping[str, str], body: bytes) -> bool:
@@ -182,9 +196,14 @@ class FlowsEndpointCore:
         raise _Refusal(self.lacks_status)
 
     def _answer(self, key: bytes, vector: bytes) -> Reply:
-        active = {"data": {"acknowledged": True} if self.flaw == "not active" else {"status": "active"}}
+        version = {"version": "3.0"} if self.versioned else {}
+        active = {**version, "data": {"acknowledged": True} if self.flaw == "not active" else {"status": "active"}}
         if self.flaw == "in the clear":
             return Reply.json(active)
+        if self.flaw == "not base64":
+            return Reply(body=b"active", content_type="text/plain")
+        if self.flaw == "another key":
+            key = bytes(_AES_BYTES)
         if self.flaw != "vector not inverted":
             vector = bytes(255 - byte for byte in vector)
         encrypted = AESGCM(key).encrypt(vector, json.dumps(active).encode(), None)

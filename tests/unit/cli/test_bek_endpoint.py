@@ -166,6 +166,8 @@ BROKEN = [
     ),
     Broken("AES-256", "HTTP 200", "EndpointInvalidAnswer: HTTP 500: it failed on the ping", "AES-256"),
     Broken("wrong padding", "HTTP 200", "EndpointInvalidAnswer: HTTP 500: it failed on the ping", "wrong padding"),
+    Broken("another key", "decryption", "EndpointInvalidAnswer: its answer does not open", "another key"),
+    Broken("a flow token", "HTTP 200", "EndpointInvalidAnswer: HTTP 427: it refuses the flow", "wants a flow token"),
     Broken("not active", "active", "EndpointInvalidAnswer: it opens the ping, but does not answer", "not active"),
     Broken("a page", "base64", "EndpointInvalidAnswer: its answer is not base64", fault=faults.page()),
     Broken("a page not found", "HTTP 200", "EndpointInvalidAnswer: HTTP 404: not the answer", fault=faults.page(404)),

@@ -52,13 +52,14 @@ def test_a_fault_of_the_protocol_is_told_from_the_others(peer: Peer, fault: str,
         (401, INVALID, True, "`flowsEndpoint.appSecretRef`"),
         (403, INVALID, True, "`flowsEndpoint.appSecretRef`"),
         (404, INVALID, True, "`flowsEndpoint.url`"),
-        (427, INVALID, True, "`flowsEndpoint.url`"),
+        (427, INVALID, True, "must answer pings without one"),
+        (410, INVALID, True, "`flowsEndpoint.url`"),
     ],
 )
 def test_a_status_other_than_200_has_its_meaning(
     status: int, reason: EndpointReason, words: str, *, certain: bool
 ) -> None:
-    """421 and 432 are Meta's; many endpoints fail with 500 or 400 on a key that they lack."""
+    """421, 427 and 432 are Meta's; many endpoints fail with 500 or 400 on a key that they lack."""
     found = judge(status, b"", SESSION, signed=True)
     assert (found.reason, found.certain, found.holds_key) == (reason, certain, False)
     assert words in found.message
