@@ -8,10 +8,15 @@ import pytest
 
 from bek_operator.crd.reasons import EndpointReason, Reason
 from bek_operator.endpoint.judge import Answer
+from bek_operator.http.client import HttpxClient, Limits
 from bek_operator.http.errors import NotSentError
 from bek_operator.http.interface import Response
+from bek_operator.http.resolver import Resolver
+from bek_operator.http.routes import ProxyRoutes
 from bek_operator.net.ca_bundle import ServerTrust
-from bek_operator.net.url import parse_full_url, parse_url
+from bek_operator.net.hosts import qualify
+from bek_operator.net.proxy import parse_proxy
+from bek_operator.net.url import Url, parse_full_url, parse_url
 from bek_operator.numbers.answers import Failure
 from bek_operator.numbers.endpoint import FlowEndpoint
 from bek_operator.secret_str import SecretStr
@@ -22,6 +27,7 @@ from support.simulators import faults
 from support.simulators.exchange import Fault, Reply
 from support.simulators.flows_endpoint import FlowsEndpoint
 from support.tls import self_signed
+from unit.http.tunnel import tunnel
 from unit.whatsapp.local_client import local_client
 from unit.whatsapp.scripted_client import ScriptedClient
 
@@ -157,6 +163,30 @@ async def test_what_a_client_must_not_send_is_no_fault_of_the_endpoint(simulated
     client = FlowEndpointClient(ScriptedClient(NotSentError("not the leader")))
     found = await client.ping(endpoint_of(simulated), PAIR.public)
     assert (found.reason, found.certain) == (UNREACHABLE, False)
+
+
+@pytest.mark.parametrize(("host", "by_proxy"), [("flows.example.com", True), ("flows", False)])
+async def test_a_proxy_is_used_for_all_but_services_of_the_cluster(
+    simulated: FlowsEndpoint, host: str, *, by_proxy: bool
+) -> None:
+    """The ping arrives either way; a host without a dot is such a Service."""
+    looked_up: list[str] = []
+
+    async def lookup(name: str) -> list[str]:
+        looked_up.append(name)
+        return ["127.0.0.1"]
+
+    resolver, limits = Resolver(lambda _address, _port: True, lookup=lookup), Limits(total=5.0, connect=5.0)
+    url = Url(host=qualify(host, "messaging"), port=simulated.port, path=simulated.target)
+    async with tunnel() as proxy:
+        proxied = HttpxClient(resolver, limits=limits, proxy=parse_proxy(proxy.url))
+        client = FlowEndpointClient(ProxyRoutes(HttpxClient(resolver, limits=limits), proxied))
+        answer = await client.ping(endpoint_of(simulated, url=url), PAIR.public)
+        await client.close()
+    assert answer.holds_key
+    assert [ping.opened for ping in simulated.pings] == [PAIR.fingerprint]
+    assert proxy.targets == ([f"flows.example.com:{simulated.port}"] if by_proxy else [])
+    assert looked_up == ([] if by_proxy else ["flows.messaging.svc"])
 
 
 async def test_a_ping_is_observed_and_logged_without_what_it_carries(
