@@ -97,6 +97,7 @@ def test_a_first_key_waits_for_an_endpoint_that_is_late(scene: Scene, endpoint: 
     assert {row["reason"] for row in scene.rows().values()} == {"WaitingForEndpoint"}
     assert shown(scene) == ("EndpointLacksKey", "", "False")
     assert publishes(scene) == [[], [], []]
+    wait_event(scene, "EndpointLacksKey")
     endpoint.hold(OLD)
     scene.wait_ready(seconds=20)
     assert scene.simulator.all_hold(OLD.public)
@@ -211,6 +212,7 @@ def test_a_key_that_the_endpoint_loses_during_a_rollout_goes_to_no_further_numbe
     endpoint.lose(NEW)
     wait_reason(scene, "EndpointLacksKey")
     assert shown(scene) == ("EndpointLacksKey", "", "False")
+    wait_event(scene, "EndpointLacksKey")
     first, *others = scene.simulator.pods.values()
     first.re_register()
     scene.change(rollout={"firstNumber": {"pauseSeconds": 0}})
@@ -246,6 +248,7 @@ def test_a_wrong_app_secret_keeps_a_first_key_back(scene: Scene, endpoint: Flows
     wait_rows(scene, "WaitingForEndpoint")
     assert shown(scene) == ("EndpointSignatureRefused", "", "False")
     assert publishes(scene) == [[], [], []]
+    wait_event(scene, "EndpointSignatureRefused")
     scene.put_secret("meta-app", {"secret": APP_SECRET})
     scene.wait_ready()
     assert publishes(scene) == [[OLD.fingerprint]] * 3
@@ -262,6 +265,7 @@ def test_a_wrong_app_secret_keeps_a_rotated_key_back(scene: Scene, endpoint: Flo
     wait_reason(scene, "EndpointSignatureRefused")
     assert shown(scene)[::2] == ("EndpointSignatureRefused", "False")
     assert publishes(scene) == [[OLD.fingerprint]] * 3
+    wait_event(scene, "EndpointSignatureRefused")
     scene.put_secret("meta-app", {"secret": APP_SECRET})
     scene.wait_ready()
     assert publishes(scene) == [[OLD.fingerprint, NEW.fingerprint]] * 3
