@@ -84,7 +84,8 @@ def test_a_definition_that_is_deleted_is_waited_for(scene: Scene) -> None:
     assert scene.operator.pid == pid
     assert scene.operator.stop() == 0
     warned = [line for line in scene.log_text().splitlines() if " WARNING " in line or " ERROR " in line]
-    assert [line.partition(": ")[2] for line in warned] == [
+    # Kopf may say that it repeats a list, which is refused (429) while the API server prepares the storage.
+    assert [line.partition(": ")[2] for line in warned if "will retry" not in line] == [
         "the CRD businessencryptionkeys.bek.dev is not installed; apply crds/ (the operator waits for it)",
     ]
     assert scene.log_text().splitlines()[-1].endswith("stopped: SIGTERM")
