@@ -23,7 +23,7 @@ from bek_operator.keys.public_key import InvalidKey, PublicKey, public_key_from_
 _MOST_BYTES = 16 * 1024 * 1024
 
 
-@click.command()
+@click.command(short_help="Show what a manifest would lead to.")
 @click.option(
     "-f",
     "--filename",

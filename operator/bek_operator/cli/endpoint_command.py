@@ -36,7 +36,7 @@ _COLOURS: Final = {OK: "green", FAILED: "red"}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Ask a Flow endpoint whether it opens the key.")
 @click.argument("name", required=False, shell_complete=object_names)
 @click.option("--url", metavar="URL", help="Ask at this address instead of the object's.")
 @click.option(

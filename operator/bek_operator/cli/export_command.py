@@ -43,7 +43,7 @@ class _Entry(click.ParamType[EntryRef]):
         return EntryRef(secret=secret, entry=entry)
 
 
-@click.command()
+@click.command(short_help="Print an object with all numbers of an account.")
 @click.option("--waba", required=True, metavar="ID", help="The id of the WhatsApp Business Account.")
 @click.option(
     "--token-secret",

@@ -59,7 +59,7 @@ def report_of(data: Mapping[str, bytes], entry: str | None, passphrase_entry: st
 
 def report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
     """Judge a local file, as if it were the only entry of a Secret."""
-    name = "the key" if str(file) == "-" else file.name
+    name = "standard input" if str(file) == "-" else file.name
     data = {name: read_bounded(file, MAX_ENTRY_BYTES)}
     if passphrase_file is None:
         return report_of(data, name, None)

@@ -16,7 +16,7 @@ from bek_operator.keys.public_key import MAX_ENTRY_BYTES, InvalidKey
 from bek_operator.keys.rotation import PREVIOUS, NewKey, generate, read, replaced
 
 
-@click.command()
+@click.command(short_help="Make a new key pair, and show the steps.")
 @click.argument("name", shell_complete=object_names)
 @click.option("--endpoint-first", is_flag=True, help="Print the steps only; make and change nothing.")
 @click.option(
