@@ -250,6 +250,17 @@ def test_what_the_user_is_not_allowed_to_see(user: User) -> None:
     )
 
 
+def test_credentials_that_expired(user: User) -> None:
+    """A token that the API server does not know."""
+    expired = user.scene.api_server.kubeconfig("expired", name="expired")
+    result = user.plugin.run("status", kubeconfig=expired)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: the API server does not accept your credentials (HTTP 401); log in again, or use another --context\n"
+    )
+
+
 def test_what_does_not_exist(user: User) -> None:
     """Neither an object nor a namespace's objects nor a kubeconfig."""
     missing = user.bek("status", "flow")

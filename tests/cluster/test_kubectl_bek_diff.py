@@ -120,7 +120,7 @@ def test_files_of_no_use(scene: Scene, plugin: Plugin, tmp_path: Path) -> None:
     file = tmp_path / "flows.yaml"
     elsewhere = json.dumps({**scene.manifest(), "metadata": {"name": "flows", "namespace": "other"}})
     for text, words_ in (
-        ("a: [", "the manifest is not YAML"),
+        ("a:\n\t- b", "the manifest is not YAML (line 2)"),
         ("kind: Secret", "has no BusinessEncryptionKey"),
         ("kind: BusinessEncryptionKey", "a BusinessEncryptionKey of the manifest has no `metadata.name`"),
         (elsewhere, f"the manifest is for the namespace other, not for {scene.namespace}"),
