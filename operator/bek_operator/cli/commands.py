@@ -196,8 +196,8 @@ async def key(target: Target, name: str | None, filename: Path | None, passphras
     if filename is not None:
         report = report_of_file(filename, passphrase_file)
         click.echo("\n".join(report.lines()))
-        if report.key is None and report.is_encrypted and passphrase_file is None:
-            click.echo("hint: --passphrase-file names a file with the passphrase", err=True)
+        if report.hint:
+            click.echo(report.hint, err=True)
         return 0 if report.key else NOT_WELL
     async with Session.open(target) as session:
         found = await session.objects.read(bare(name or ""))
