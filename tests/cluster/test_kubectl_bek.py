@@ -62,7 +62,7 @@ def test_a_healthy_object(user: User) -> None:
     key = keys.rsa().fingerprint.removeprefix("sha256:")[:12]
 
     assert user.bek("status").returncode == 0
-    assert user.status("bek/flows") == words(
+    assert user.status(user.scene.kubectl("get", "bek", "--output=name").strip()) == words(
         f"NAMESPACE/flows: 3/3 signed, key {key}, Secret {KEY_SECRET}",
         "CONDITION STATUS REASON AGE MESSAGE",
         f"Ready True Succeeded AGE 3 numbers signed with key {key}",
@@ -189,8 +189,11 @@ def test_a_key_is_judged_before_it_is_applied(user: User, tmp_path: Path) -> Non
 
     accepted = user.plugin.run("key", "-f", str(good), KUBECONFIG="/none")
     refused = user.plugin.run("key", "-f", str(bad), KUBECONFIG="/none")
+    typed = user.plugin.run("key", "-f", "-", stdin=keys.rsa().private, KUBECONFIG="/none")
 
     assert (accepted.returncode, refused.returncode) == (0, 1)
+    assert typed.returncode == 0
+    assert typed.stdout == accepted.stdout.replace("private.pem", "standard input")
     assert accepted.stdout.splitlines() == [
         "private.pem: private key (PRIVATE KEY)",
         "usable: RSA, 2048 bits",
@@ -207,9 +210,12 @@ def test_an_encrypted_file_needs_its_passphrase(user: User, tmp_path: Path) -> N
     passphrase.write_text(str(keys.encrypted().passphrase), encoding="ascii")
 
     without = user.plugin.run("key", "-f", str(locked), KUBECONFIG="/none")
+    misplaced = user.plugin.run("key", "flows", "--passphrase-file", str(passphrase), KUBECONFIG="/none")
     opened = user.plugin.run("key", "-f", str(locked), "--passphrase-file", str(passphrase), KUBECONFIG="/none")
 
     assert (without.returncode, without.stderr) == (1, "hint: --passphrase-file names a file with the passphrase\n")
+    assert misplaced.returncode == 2
+    assert "--passphrase-file is for a file with -f" in misplaced.stderr
     assert opened.returncode == 0
     assert f"fingerprint: {keys.encrypted().fingerprint}\n" in opened.stdout
 
@@ -244,6 +250,17 @@ def test_what_the_user_is_not_allowed_to_see(user: User) -> None:
     )
 
 
+def test_credentials_that_expired(user: User) -> None:
+    """A token that the API server does not know."""
+    expired = user.scene.api_server.kubeconfig("expired", name="expired")
+    result = user.plugin.run("status", kubeconfig=expired)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: the API server does not accept your credentials (HTTP 401); log in again, or use another --context\n"
+    )
+
+
 def test_what_does_not_exist(user: User) -> None:
     """Neither an object nor a namespace's objects nor a kubeconfig."""
     missing = user.bek("status", "flow")
@@ -254,7 +271,7 @@ def test_what_does_not_exist(user: User) -> None:
         2,
         f'error: businessencryptionkeys.bek.dev "flow" not found in the namespace {user.scene.namespace}\n',
     )
-    assert (none.returncode, none.stdout) == (0, "No resources found.\n")
+    assert (none.returncode, none.stdout) == (0, f"No resources found in the namespace {user.scene.namespace}.\n")
     assert (homeless.returncode, homeless.stderr) == (
         2,
         "error: no credentials for the API server: there is no kubeconfig at /none; set KUBECONFIG\n",
@@ -267,7 +284,7 @@ def test_completion_in_a_shell(user: User) -> None:
     scene.apply(scene.manifest("flows"), scene.manifest("shop", numbers=["+15550009999"]))
     within = f"--namespace={scene.namespace}"
 
-    assert complete("su") == ["suspend\tStop all calls for an object: its numbers...", ":4"]
+    assert complete("su") == ["suspend\tStop all calls for an object.", ":4"]
     assert complete("status", within, "") == ["flows", "shop", ":4"]
     assert complete("status", within, "bek/s") == ["bek/shop", ":4"]
     assert complete("rotate", "-n", scene.namespace, "f") == ["flows", ":4"]

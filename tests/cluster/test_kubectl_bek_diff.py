@@ -38,7 +38,9 @@ def words(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-def test_a_new_object_and_no_difference(scene: Scene, diff: Callable[..., CompletedProcess[str]]) -> None:
+def test_a_new_object_and_no_difference(
+    scene: Scene, diff: Callable[..., CompletedProcess[str]], plugin: Plugin
+) -> None:
     """Nothing is stored; once it is applied there is no difference any more."""
     key = keys.rsa().fingerprint.removeprefix("sha256:")[:12]
     numbers = list(scene.simulator.pods)
@@ -56,8 +58,10 @@ def test_a_new_object_and_no_difference(scene: Scene, diff: Callable[..., Comple
     scene.apply(scene.manifest())
     scene.wait_ready()
     same = diff(scene.manifest())
+    typed = plugin.run("diff", "-f", "-", f"--namespace={scene.namespace}", stdin=json.dumps(scene.manifest()))
     assert (same.returncode, same.stderr) == (0, "")
     assert same.stdout == f"{scene.namespace}/flows: {len(numbers)} unchanged\n"
+    assert (typed.returncode, typed.stdout) == (0, same.stdout)
 
 
 def test_what_is_foreseen_happens(scene: Scene, diff: Callable[..., CompletedProcess[str]]) -> None:
@@ -116,7 +120,7 @@ def test_files_of_no_use(scene: Scene, plugin: Plugin, tmp_path: Path) -> None:
     file = tmp_path / "flows.yaml"
     elsewhere = json.dumps({**scene.manifest(), "metadata": {"name": "flows", "namespace": "other"}})
     for text, words_ in (
-        ("a: [", "the manifest is not YAML"),
+        ("a:\n\t- b", "the manifest is not YAML (line 2)"),
         ("kind: Secret", "has no BusinessEncryptionKey"),
         ("kind: BusinessEncryptionKey", "a BusinessEncryptionKey of the manifest has no `metadata.name`"),
         (elsewhere, f"the manifest is for the namespace other, not for {scene.namespace}"),

@@ -139,7 +139,8 @@ def test_options_take_the_place_of_secrets(place: Place, tmp_path: Path) -> None
     assert [one.returncode for one in (stranger, refused, opened)] == [2, 2, 0]
     assert stranger.stderr.startswith("error: you are not allowed to get businessencryptionkeys.bek.dev in the namesp")
     assert refused.stderr.removeprefix("error:").splitlines() == [
-        f' {indent}you are not allowed to get the Secret "{secret}" in the namespace {place.namespace}; name {instead}'
+        f' {indent}you are not allowed to get the Secret "{secret}" in the namespace {place.namespace};'
+        f" the ClusterRole edit would allow it; name {instead}"
         for indent, secret, instead in (
             ("", "meta-app", "the app secret with --app-secret-file or --app-secret-env"),
             ("      ", "flows-ca", "the CA with --ca"),

@@ -120,18 +120,26 @@ def test_what_is_refused(scene: Scene, rotate: Callable[..., CompletedProcess[st
     nowhere = rotate("--out", str(tmp_path / "none" / "next.pem"))
     no_key = rotate("--key", str(public))
     both = rotate("--key", str(public), "--out", str(file))
-    steps = rotate("--endpoint-first")
+    printed = rotate("--out", "-")
+    both_ways = rotate("--endpoint-first", "--apply")
+    unconfirmed = rotate("--apply", "--out", str(tmp_path / "unconfirmed.pem"))
+    steps = rotate("--endpoint-first", "--key", str(public))
     body = secret(KEY_SECRET, {"private.pem": keys.rsa().private})
     body["metadata"]["labels"] = {"kustomize.toolkit.fluxcd.io/name": "keys"}
     scene.apply(body)
     flux = rotate("--apply", "--yes", "--out", str(tmp_path / "other.pem"))
 
-    assert {one.returncode for one in (missing, existing, nowhere, no_key, both, flux)} == {2}
+    assert {one.returncode for one in (missing, existing, nowhere, no_key, both, printed, both_ways, flux)} == {2}
     assert f'secrets "{KEY_SECRET}" not found' in missing.stderr
     assert f"{file} exists and is not overwritten; name another file with --out" in existing.stderr
     assert "cannot be written: No such file or directory" in nowhere.stderr
     assert f"Secret {KEY_SECRET}: the file has no private key" in no_key.stderr
     assert "name either --out or --key" in both.stderr
+    assert "--out: must be a file; a private key is not printed" in printed.stderr
+    assert "--endpoint-first makes and changes nothing; leave out --apply and --out" in both_ways.stderr
+    assert (unconfirmed.returncode, unconfirmed.stdout) == (2, "")
+    assert not (tmp_path / "unconfirmed.pem").exists()
+    assert f"--key {public} --apply" in steps.stdout
     assert (steps.returncode, steps.stdout[:21]) == (0, "1. Give the endpoint ")
     assert f"the Secret {KEY_SECRET} is not changed: Flux (Kustomization keys) applies it; commit" in flux.stderr
     assert not (tmp_path / "other.pem").exists()

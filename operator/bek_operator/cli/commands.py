@@ -53,7 +53,7 @@ bek.add_command(export)
 bek.add_command(rotate)
 
 
-@bek.command()
+@bek.command(short_help="Show objects and their numbers.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=object_names)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Objects of all namespaces.")
 @click.option("-o", "--output", type=click.Choice(["wide", "json", "yaml"]), help="Another form.")
@@ -73,7 +73,9 @@ async def status(target: Target, names: Sequence[str], output: str | None, *, wa
             return worst_first(summary_of(one.resource, now) for one in found)
 
         def render(summaries: Sequence[ObjectSummary]) -> RenderableType:
-            return as_tables(summaries, time.time(), wide=output == "wide", unhealthy=unhealthy)
+            return as_tables(
+                summaries, time.time(), namespace=session.namespace, wide=output == "wide", unhealthy=unhealthy
+            )
 
         summaries = await look()
         if warning := lease_warning(await session.leases(), time.time()):
@@ -87,7 +89,7 @@ async def status(target: Target, names: Sequence[str], output: str | None, *, wa
     return 0 if all(one.is_healthy for one in summaries) else NOT_WELL
 
 
-@bek.command()
+@bek.command(short_help="Have every number checked now.")
 @click.argument("name", shell_complete=object_names)
 @click.option(
     "--wait", is_flag=True, help="Wait until every number was checked; the exit status tells whether all is well."
@@ -129,7 +131,7 @@ async def check(target: Target, name: str, seconds: float, *, wait: bool) -> int
     return 0 if progress.well else NOT_WELL
 
 
-@bek.command()
+@bek.command(short_help="Stop all calls for an object.")
 @click.argument("name", shell_complete=object_names)
 @runs
 async def suspend(target: Target, name: str) -> int:
@@ -141,7 +143,7 @@ async def suspend(target: Target, name: str) -> int:
     return await _set_suspend(target, bare(name), suspend=True)
 
 
-@bek.command()
+@bek.command(short_help="Check and publish again.")
 @click.argument("name", shell_complete=object_names)
 @runs
 async def resume(target: Target, name: str) -> int:
@@ -166,7 +168,7 @@ async def _set_suspend(target: Target, name: str, *, suspend: bool) -> int:
     return 0
 
 
-@bek.command()
+@bek.command(short_help="Show what the operator makes of a key.")
 @click.argument("name", required=False, shell_complete=object_names)
 @click.option(
     "-f",
@@ -187,11 +189,15 @@ async def key(target: Target, name: str | None, filename: Path | None, passphras
     """
     if (name is None) == (filename is None):
         raise click.UsageError("name either an object or, with -f, a file")
+    if passphrase_file and filename is None:
+        raise click.UsageError(
+            "--passphrase-file is for a file with -f; an object names the entry of its Secret itself"
+        )
     if filename is not None:
         report = report_of_file(filename, passphrase_file)
         click.echo("\n".join(report.lines()))
-        if report.key is None and report.is_encrypted and passphrase_file is None:
-            click.echo("hint: --passphrase-file names a file with the passphrase", err=True)
+        if report.hint:
+            click.echo(report.hint, err=True)
         return 0 if report.key else NOT_WELL
     async with Session.open(target) as session:
         found = await session.objects.read(bare(name or ""))

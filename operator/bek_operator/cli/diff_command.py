@@ -10,6 +10,7 @@ from typing import Any
 import click
 import yaml
 
+from bek_operator.cli.manifests import NOT_YAML, not_yaml
 from bek_operator.cli.plan import Change, Plan, plan_of
 from bek_operator.cli.running import NOT_WELL, Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target
@@ -23,7 +24,7 @@ from bek_operator.keys.public_key import InvalidKey, PublicKey, public_key_from_
 _MOST_BYTES = 16 * 1024 * 1024
 
 
-@click.command()
+@click.command(short_help="Show what a manifest would lead to.")
 @click.option(
     "-f",
     "--filename",
@@ -105,8 +106,8 @@ def _manifests(content: bytes) -> Iterator[Mapping[str, Any]]:
         raise Failed(f"the manifest is larger than {_MOST_BYTES} bytes")
     try:
         documents = list(yaml.safe_load_all(content))
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise Failed("the manifest is not YAML") from None
+    except NOT_YAML as error:
+        raise Failed(f"the manifest {not_yaml(error)}") from None
     for document in documents:
         items: Sequence[Any] = [document]
         if isinstance(document, dict) and isinstance(document.get("items"), list):

@@ -18,6 +18,7 @@ from bek_operator.cli.names import object_names
 from bek_operator.cli.running import NOT_WELL, Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target, bare
 from bek_operator.cli.tables import print_data, show, table
+from bek_operator.crd.reasons import Reason
 from bek_operator.endpoint.judge import Step
 from bek_operator.http.client import HttpxClient
 from bek_operator.http.resolver import Resolver
@@ -36,7 +37,7 @@ _COLOURS: Final = {OK: "green", FAILED: "red"}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Ask a Flow endpoint whether it opens the key.")
 @click.argument("name", required=False, shell_complete=object_names)
 @click.option("--url", metavar="URL", help="Ask at this address instead of the object's.")
 @click.option(
@@ -80,6 +81,8 @@ async def endpoint(target: Target, name: str | None, *, proxy: str | None, outpu
         print_data(diagnosis.as_data(), output)
     else:
         _show(diagnosis)
+    if name is None and diagnosis.verdict.reason is Reason.CERTIFICATE_NOT_TRUSTED:
+        click.echo("hint: --ca names a file with the CA, and --server-name the name in the certificate", err=True)
     return 0 if diagnosis.holds_key else NOT_WELL
 
 
@@ -139,7 +142,7 @@ def _proxy(text: str) -> Proxy:
 def _key(file: Path, passphrase_file: Path | None) -> PublicKey:
     report = report_of_file(file, passphrase_file)
     if report.key is None:
-        raise Failed(f"--key: {report.fault}")
+        raise Failed("\n".join(filter(None, (f"--key: {report.fault}", report.hint))))
     return report.key
 
 

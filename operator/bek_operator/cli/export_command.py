@@ -14,6 +14,7 @@ import click
 from bek_operator.cli.manifests import MOST_BYTES, NewObject, UnusableManifest, manifest_of, with_numbers
 from bek_operator.cli.running import NOT_WELL, Failed, read_bounded, runs
 from bek_operator.cli.session import Session, Target
+from bek_operator.cluster.user_objects import OBJECT_NAME, checked_namespace
 from bek_operator.crd.parse import CLOUD_VERSION, IDENTITY
 from bek_operator.crd.types import CloudApi, EntryRef, Number
 from bek_operator.http.client import HttpxClient
@@ -43,7 +44,14 @@ class _Entry(click.ParamType[EntryRef]):
         return EntryRef(secret=secret, entry=entry)
 
 
-@click.command()
+def _object_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the name of an object, if one can have it."""
+    if not OBJECT_NAME.fullmatch(value):
+        raise click.BadParameter(f"{value!r} cannot be the name of an object")
+    return value
+
+
+@click.command(short_help="Print an object with all numbers of an account.")
 @click.option("--waba", required=True, metavar="ID", help="The id of the WhatsApp Business Account.")
 @click.option(
     "--token-secret",
@@ -63,8 +71,17 @@ class _Entry(click.ParamType[EntryRef]):
     help="Add the missing numbers to this manifest instead of printing one.",
 )
 @click.option("--api", metavar="NAME", help="The numbers' entry of `apis` (default: meta, or that of --onto).")
-@click.option("--name", default="flows", show_default=True, help="The object's name.")
-@click.option("--key-secret", default="flows-key", show_default=True, help="The object's Secret with the key.")
+@click.option(
+    "--name", metavar="NAME", default="flows", show_default=True, callback=_object_name, help="The object's name."
+)
+@click.option(
+    "--key-secret",
+    metavar="NAME",
+    default="flows-key",
+    show_default=True,
+    callback=_object_name,
+    help="The object's Secret with the key.",
+)
 @click.option("--api-version", metavar="vX.Y", help="A version of the Cloud API.")
 @click.option("--cloud-url", metavar="URL", help="As of the operator.")
 @click.option("--cloud-ca", metavar="FILE", help="As of the operator.")
@@ -110,7 +127,7 @@ async def export(
     else:
         new = NewObject(
             name=name,
-            namespace=target.namespace or "",
+            namespace=checked_namespace(target.namespace) or "",
             key_secret=key_secret,
             api=cloud.name,
             token=cloud.token,

@@ -1,7 +1,7 @@
 """What `kubectl bek key` says of key material: the words are those of the operator's status."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bek_operator.cli.running import read_bounded
@@ -16,6 +16,8 @@ from bek_operator.keys.public_key import (
     public_key_from_secret,
 )
 
+_HINT = "hint: --passphrase-file names a file with the passphrase"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyReport:
@@ -24,11 +26,13 @@ class KeyReport:
     Attributes:
         forms: What each entry contains, by name.
         key: `None` when it is unusable, and then `fault` says why.
+        hint: The option that is missing; empty for none.
     """
 
     forms: Mapping[str, Sequence[str]]
     key: PublicKey | None = None
     fault: str = ""
+    hint: str = ""
 
     @property
     def is_encrypted(self) -> bool:
@@ -59,10 +63,11 @@ def report_of(data: Mapping[str, bytes], entry: str | None, passphrase_entry: st
 
 def report_of_file(file: Path, passphrase_file: Path | None) -> KeyReport:
     """Judge a local file, as if it were the only entry of a Secret."""
-    name = "the key" if str(file) == "-" else file.name
+    name = "standard input" if str(file) == "-" else file.name
     data = {name: read_bounded(file, MAX_ENTRY_BYTES)}
     if passphrase_file is None:
-        return report_of(data, name, None)
+        report = report_of(data, name, None)
+        return replace(report, hint=_HINT) if report.key is None and report.is_encrypted else report
     passphrase = f"passphrase of {name}"
     return report_of(data | {passphrase: read_bounded(passphrase_file, MAX_PASSPHRASE_BYTES)}, name, passphrase)
 

@@ -13,6 +13,9 @@ from bek_operator.whatsapp.cloud.account import ListedNumber
 
 MOST_BYTES = 4 * 1024 * 1024
 
+NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+"""What PyYAML raises for a text that cannot be parsed."""
+
 _CLOUD = "Cloud"
 
 
@@ -82,11 +85,8 @@ def with_numbers(text: str, numbers: Sequence[ListedNumber], api: str | None = N
         raise UnusableManifest(f"is larger than {MOST_BYTES} bytes")
     try:
         bodies, roots = list(yaml.safe_load_all(text)), list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise UnusableManifest(f"is not YAML{f' (line {mark.line + 1})' if mark else ''}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise UnusableManifest("is not YAML") from None
+    except NOT_YAML as error:
+        raise UnusableManifest(not_yaml(error)) from None
     place = _place_of_the_object(bodies)
     spec = bodies[place]["spec"]
     api = _api_of(spec, api)
@@ -105,6 +105,12 @@ def with_numbers(text: str, numbers: Sequence[ListedNumber], api: str | None = N
             + ", ".join(json.dumps(_as_data(one, api)) for one in missing)
         )
     return Addition(changed, missing, conflicts)
+
+
+def not_yaml(error: Exception) -> str:
+    """Return what is wrong with a manifest that could not be parsed, as a phrase that follows its name."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f"is not YAML (line {mark.line + 1})" if mark else "is not YAML"
 
 
 def _conflicts(

@@ -16,7 +16,7 @@ from bek_operator.keys.public_key import MAX_ENTRY_BYTES, InvalidKey
 from bek_operator.keys.rotation import PREVIOUS, NewKey, generate, read, replaced
 
 
-@click.command()
+@click.command(short_help="Make a new key pair, and show the steps.")
 @click.argument("name", shell_complete=object_names)
 @click.option("--endpoint-first", is_flag=True, help="Print the steps only; make and change nothing.")
 @click.option(
@@ -41,26 +41,26 @@ async def rotate(
     stays in the Secret, in an entry of its own. A Secret that another tool writes is not changed.
     """
     name = bare(name)
-    if out and key_file:
-        raise click.UsageError("name either --out or --key")
+    _check_options(endpoint_first=endpoint_first, out=out, key_file=key_file, apply=apply)
     async with Session.open(target) as session:
         namespace = session.namespace or ""
         spec = (await session.objects.read(name)).resource.spec
         if isinstance(spec, InvalidSpec):
             raise Failed(f"the spec cannot be used: {spec.message}")
         if endpoint_first:
-            click.echo(_steps(name, namespace, spec, "FILE"))
+            click.echo(_steps(name, namespace, spec, str(key_file or "FILE")))
             return 0
         secrets = UserSecrets(session.client, namespace)
         secret = await secrets.read(spec.key.secret)
         if apply and secret.refusal:
             raise Failed(f"the Secret {spec.key.secret} is not changed: {secret.refusal}")
         key, changed = _prepare(secret, spec, key_file, apply=apply)
+        if apply and changed:
+            _confirm(f"{namespace}/{spec.key.secret}", key, yes=yes)
         if key_file is None:
             key_file = _written(out or Path(f"{name}-{key.public.key_id}.pem"), key.private)
             click.echo(f"{key_file}: the private key of key {key.public.key_id}; keep it secret")
         if apply and changed:
-            _confirm(f"{namespace}/{spec.key.secret}", key, yes=yes)
             await secrets.change(spec.key.secret, secret.version, changed)
     if apply:
         click.echo(_applied(name, namespace, spec, key, changed))
@@ -69,6 +69,15 @@ async def rotate(
     if secret.refusal:
         click.echo(f"note: step 2 is refused: {secret.refusal}", err=True)
     return 0
+
+
+def _check_options(*, endpoint_first: bool, out: Path | None, key_file: Path | None, apply: bool) -> None:
+    if out and key_file:
+        raise click.UsageError("name either --out or --key")
+    if out and str(out) == "-":
+        raise click.UsageError("--out: must be a file; a private key is not printed")
+    if endpoint_first and (apply or out):
+        raise click.UsageError("--endpoint-first makes and changes nothing; leave out --apply and --out")
 
 
 def _prepare(secret: UserSecret, spec: Spec, file: Path | None, *, apply: bool) -> tuple[NewKey, Mapping[str, bytes]]:

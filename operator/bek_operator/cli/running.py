@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bek_operator.cli.session import Target
-from bek_operator.cluster.errors import ClusterError
+from bek_operator.cluster.errors import ClusterError, Unauthorized
 
 NOT_WELL, FAILED, INTERRUPTED = 1, 2, 130
 
@@ -49,6 +49,10 @@ def runs(function: Command) -> Callable[..., None]:
             sys.exit(asyncio.run(function(target, **given)))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except Unauthorized:
+            raise Failed(
+                "the API server does not accept your credentials (HTTP 401); log in again, or use another --context"
+            ) from None
         except ClusterError as error:
             raise Failed(str(error)) from None
         except BrokenPipeError:

@@ -13,7 +13,14 @@ from bek_operator.cluster.user_secrets import UserSecrets
 LEASE_NAME = "bek-operator"
 """The default of `--lease-name`."""
 
-_PREFIXES = ("bek/", "businessencryptionkey/", "businessencryptionkeys/", "businessencryptionkeys.bek.dev/")
+_PREFIXES = (
+    "bek/",
+    "businessencryptionkey/",
+    "businessencryptionkeys/",
+    "businessencryptionkey.bek.dev/",
+    "businessencryptionkeys.bek.dev/",
+)
+"""As kubectl takes them; `kubectl get bek -o name` prints the last but one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,19 +29,26 @@ _EXPLAINED = "* The number holds another key than the Secret."
 
 
 def as_tables(
-    summaries: Sequence[ObjectSummary], now: float, *, wide: bool = False, unhealthy: bool = False
+    summaries: Sequence[ObjectSummary],
+    now: float,
+    *,
+    namespace: str | None = None,
+    wide: bool = False,
+    unhealthy: bool = False,
 ) -> RenderableType:
     """Return for each object a line, its conditions, and its numbers.
 
     Args:
         summaries: In the order in which they are shown.
         now: Seconds since the epoch.
+        namespace: Where the objects are; `None` for all namespaces.
         wide: Whether to show whole fingerprints and the count of publishes, too.
         unhealthy: Whether to leave out what is well.
     """
     shown = [one for one in summaries if not (unhealthy and one.is_healthy)]
     if not shown:
-        return Text(f"{len(summaries)} healthy, none unhealthy." if summaries else "No resources found.")
+        within = f" in the namespace {namespace}" if namespace else ""
+        return Text(f"{len(summaries)} healthy, none unhealthy." if summaries else f"No resources found{within}.")
     parts: list[RenderableType] = []
     for one in shown:
         parts += [Text("")] * bool(parts)

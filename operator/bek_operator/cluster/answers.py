@@ -14,11 +14,13 @@ from bek_operator.cluster.errors import (
     Gone,
     NotFound,
     NotServed,
+    Unauthorized,
     Unavailable,
 )
 
 _ERRORS: Final[Mapping[int, type[ClusterError]]] = {
     400: BadRequest,
+    401: Unauthorized,
     403: Forbidden,
     404: NotServed,
     409: Conflict,

@@ -260,11 +260,12 @@ def _reason(error: Exception) -> str:
         found = getattr(error.certificate_error, "verify_message", "no reason given")
         return f"the API server's certificate is not trusted: {found}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the API server's name cannot be resolved"
+        return f"the API server's name {error.host} cannot be resolved"
     if isinstance(error, TimeoutError):
         return "no response in time"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
-        return os.strerror(error.errno)
+        server = f" (API server {error.host}:{error.port})" if isinstance(error, aiohttp.ClientConnectorError) else ""
+        return f"{os.strerror(error.errno)}{server}"
     return type(error).__name__
 
 

@@ -10,6 +10,7 @@
     ├── NotLeader     a write that was not sent, because this process is not the leader
     ├── TooLarge      the response is longer than what is read of one
     └── Unavailable   no response, or any other status; retried
+        ├── Unauthorized  the credentials are not accepted; a renewed token may be
         └── NotServed     404 for any other reason: no such path there, or nobody knows what a proxy means
 
 Errors of the client library are translated to these.
@@ -65,6 +66,10 @@ class TooLarge(ClusterError):
 
 class Unavailable(ClusterError):
     """The API server cannot be reached, or cannot serve the request now."""
+
+
+class Unauthorized(Unavailable):
+    """The API server does not accept the credentials; they may be renewed."""
 
 
 class NotServed(Unavailable):

@@ -15,7 +15,7 @@ _PAGE = 200
 _MERGE_PATCH = "application/merge-patch+json"
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+OBJECT_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +33,8 @@ class UserObjects:
     """
 
     def __init__(self, client: Client, namespace: str | None) -> None:
-        if namespace is not None and not _LABEL.fullmatch(namespace):
-            raise BadRequest(f"{namespace!r} cannot be the name of a namespace")
         self._client = client
-        self._namespace = namespace
+        self._namespace = checked_namespace(namespace)
 
     async def list(self) -> Sequence[Found]:
         """Return every object.
@@ -105,7 +103,7 @@ class UserObjects:
             return parse_object(answer)
 
     async def _request(self, method: str, name: str, verb: str, body: Mapping[str, Any] | None = None) -> Found:
-        if not _SUBDOMAIN.fullmatch(name):
+        if not OBJECT_NAME.fullmatch(name):
             raise BadRequest(f"{name!r} cannot be the name of a {KIND}; write NAME or bek/NAME")
         headers = {"Content-Type": _MERGE_PATCH} if body else {}
         path = f"{path_of(self._namespace)}/{name_in_path(name)}"
@@ -124,6 +122,17 @@ class UserObjects:
         within = f"in the namespace {self._namespace}" if self._namespace else "in all namespaces"
         role = "view" if verb in {"get", "list"} else "edit"
         return f"you are not allowed to {verb} {PLURAL}.{GROUP} {within}; the ClusterRole {role} would allow it"
+
+
+def checked_namespace(name: str | None) -> str | None:
+    """Return a namespace's name.
+
+    Raises:
+        BadRequest: no namespace can have it.
+    """
+    if name is not None and not _LABEL.fullmatch(name):
+        raise BadRequest(f"{name!r} cannot be the name of a namespace")
+    return name
 
 
 def _found(body: Mapping[str, Any]) -> Found:

@@ -58,7 +58,7 @@ class UserSecrets:
         try:
             return await self._client.request(method, path, body=body, headers=headers)
         except Forbidden:
-            raise Forbidden(f"you are not allowed to {verb} {shown}") from None
+            raise Forbidden(f"you are not allowed to {verb} {shown}; the ClusterRole edit would allow it") from None
         except NotFound:
             raise NotFound(f'secrets "{name}" not found in the namespace {self._namespace}') from None
         except Conflict:

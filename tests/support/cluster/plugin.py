@@ -32,9 +32,11 @@ class Plugin:
         self._folder = folder
         install(folder)
 
-    def run(self, *arguments: str, kubeconfig: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, kubeconfig: Path | None = None, stdin: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run `kubectl bek` with arguments, by default as the administrator."""
-        return self._kubectl("bek", *arguments, kubeconfig=kubeconfig, **env)
+        return self._kubectl("bek", *arguments, kubeconfig=kubeconfig, stdin=stdin, **env)
 
     def completions(self, *arguments: str, kubeconfig: Path | None = None) -> list[str]:
         """Return what kubectl offers for an incomplete command line, as the shell asks for it."""
@@ -58,10 +60,13 @@ class Plugin:
                 process.kill()
                 os.close(end)
 
-    def _kubectl(self, *arguments: str, kubeconfig: Path | None, **env: str) -> subprocess.CompletedProcess[str]:
+    def _kubectl(
+        self, *arguments: str, kubeconfig: Path | None, stdin: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(self._api_server.binaries.kubectl), *arguments],
             env={**self._env(kubeconfig), **env},
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,

@@ -156,6 +156,7 @@ class Broken(NamedTuple):
     options: Mapping[str, str] = MappingProxyType({})
 
 
+HINT = "hint: --ca names a file with the CA, and --server-name the name in the certificate\n"
 BROKEN = [
     Broken("in the clear", "base64", "EndpointInvalidAnswer: its answer is JSON in the clear", "in the clear"),
     Broken(
@@ -221,7 +222,7 @@ def test_the_step_that_fails_is_shown(user: User, case: Broken) -> None:
         user.endpoint.fail(case.fault, times=None)
     result = user.ask(**case.options)
     *_, conclusion = shown = user.shown(result)
-    assert (result.exit_code, result.stderr) == (1, "")
+    assert (result.exit_code, result.stderr) == (1, HINT if case.step == "TLS" else "")
     assert shown[1 : 2 + STEPS.index(case.step)] == OPENED[: 1 + STEPS.index(case.step)]
     assert shown[2 + STEPS.index(case.step) : -1] == failing(case.step)
     assert conclusion.startswith(case.reason)
@@ -282,6 +283,10 @@ def test_data_for_scripts(user: User, output: str) -> None:
         ({"url": "https://169.254.169.254/"}, "169.254.169.254: resolves to a cloud metadata address; calling it is"),
         ({"key": ""}, "name an object, or an address and a key with --url and --key"),
         ({"key": "{bad}"}, "--key: bad.pem"),
+        (
+            {"key": "{locked}"},
+            "; set keySecretRef.passphraseKey to the entry with its passphrase\nhint: --passphrase-file",
+        ),
         ({"ca": "{bad}"}, "127.0.0.1:PORT: the CA bundle holds no certificate in PEM form"),
         ({"ca": "{empty}"}, "{empty} is empty"),
         ({"ca": "{long}"}, "{long} is longer than 65536 bytes"),
@@ -296,6 +301,7 @@ def test_what_cannot_be_asked(user: User, options: dict[str, str], fault: str) -
     """Exit status 2, and the endpoint has not seen a ping."""
     files = {
         "bad": user.file("bad.pem", "nonsense"),
+        "locked": user.file("locked.pem", keys.encrypted().private),
         "empty": user.file("empty", "\n"),
         "long": user.file("long", "x" * 65537),
     }

@@ -88,7 +88,7 @@ def well(*, request: str | None = None, **more: Any) -> BusinessEncryptionKey:
     return resource(spec_body((FIRST,)), {**status, **more}, request=request)
 
 
-def shown(*resources: BusinessEncryptionKey, **how: bool) -> list[str]:
+def shown(*resources: BusinessEncryptionKey, **how: Any) -> list[str]:
     """Return the lines as a program would read them."""
     out = io.StringIO()
     show(as_tables(worst_first(summary_of(one, NOW) for one in resources), NOW, **how), out)
@@ -152,6 +152,15 @@ def test_what_is_well_can_be_left_out() -> None:
     assert [line.split()[0] for line in lines if line.startswith("+")] == [SECOND, THIRD]
     assert shown(well(), unhealthy=True) == ["1 healthy, none unhealthy."]
     assert shown() == ["No resources found."]
+
+
+def test_a_narrow_terminal_cuts_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are as long as on a wide one: the terminal itself wraps them."""
+    whole = shown(broken())
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert shown(broken()) == whole
+    assert max(map(len, whole)) > 80
 
 
 def test_wide() -> None:

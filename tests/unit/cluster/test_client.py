@@ -23,6 +23,7 @@ from bek_operator.cluster.errors import (
     Gone,
     NotFound,
     NotServed,
+    Unauthorized,
     Unavailable,
 )
 from support import tls
@@ -70,7 +71,7 @@ async def test_a_response_is_a_json_object(pair: Pair) -> None:
 
 STATUSES: dict[int, type[ClusterError]] = {
     400: BadRequest,
-    401: Unavailable,
+    401: Unauthorized,
     403: Forbidden,
     404: NotServed,
     409: Conflict,
@@ -151,7 +152,9 @@ async def test_a_refused_connection_is_unavailable() -> None:
     async with server.listening():
         url = server.url
     async with client_of(url) as client:
-        with pytest.raises(Unavailable, match=f"GET {PATH}: Connection refused"):
+        with pytest.raises(
+            Unavailable, match=f"GET {PATH}: Connection refused \\(API server {url.partition('://')[2]}\\)"
+        ):
             await client.request("GET", PATH)
 
 
