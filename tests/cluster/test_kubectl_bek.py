@@ -234,19 +234,38 @@ def test_what_cannot_be_a_name(plugin: Plugin, arguments: tuple[str, ...], fault
     assert (result.returncode, result.stderr) == (2, f"error: {fault}\n")
 
 
-def test_what_the_user_is_not_allowed_to_see(user: User) -> None:
+@pytest.mark.parametrize(
+    ("command", "verb", "role"),
+    [
+        (("status",), "list", "view"),
+        (("status", "flows"), "get", "view"),
+        (("check", "flows"), "patch", "edit"),
+        (("suspend", "flows"), "patch", "edit"),
+        (("resume", "flows"), "patch", "edit"),
+        (("key", "flows"), "get", "view"),
+        (("rotate", "flows"), "get", "view"),
+        (("endpoint", "flows"), "get", "view"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_what_the_user_is_not_allowed_to_do(user: User, command: tuple[str, ...], verb: str, role: str) -> None:
     """The missing right is named, and the role that has it."""
     scene = user.scene
     scene.kubectl("create", "serviceaccount", "nobody")
+    if role == "edit":
+        scene.apply(scene.manifest())
+        scene.change("flows", suspend=command[0] == "resume")
+        scene.kubectl("create", "role", "reader", "--verb=get,list", "--resource=businessencryptionkeys.bek.dev")
+        scene.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={scene.namespace}:nobody")
     token = scene.api_server.service_account_token(scene.namespace, "nobody")
     nobody = scene.api_server.kubeconfig(token, name="nobody")
 
-    result = user.plugin.run("status", "--namespace", scene.namespace, kubeconfig=nobody)
+    result = user.plugin.run(*command, "--namespace", scene.namespace, kubeconfig=nobody)
 
-    assert result.returncode == 2
+    assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        f"error: you are not allowed to list businessencryptionkeys.bek.dev in the namespace {scene.namespace};"
-        " the ClusterRole view would allow it\n"
+        f"error: you are not allowed to {verb} businessencryptionkeys.bek.dev in the namespace {scene.namespace};"
+        f" the ClusterRole {role} would allow it\n"
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DEFAULT, CRDS = f"--kustomize={ROOT / 'deploy' / 'default'}", f"--kustomize={ROOT / 'crds'}"
+SAMPLE = ROOT / "deploy" / "samples" / "cloud.yaml"
 DEFINITION = "crd/businessencryptionkeys.bek.dev"
 NAMESPACE = "messaging"
 
@@ -108,7 +109,15 @@ def test_a_fresh_installation_is_watched(scene: Scene, turn: int) -> None:
     assert "restarting it" not in scene.log_text()
 
 
-@pytest.mark.parametrize("command", [("status",), ("endpoint", "flows")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        *((name, "flows") for name in ("status", "check", "suspend", "resume", "key", "rotate", "endpoint")),
+        ("diff", "--filename", str(SAMPLE)),
+    ],
+    ids=" ".join,
+)
 def test_kubectl_bek_without_the_definition(server: ApiServer, tmp_path: Path, command: tuple[str, ...]) -> None:
     """It says what to apply, here too."""
     server.kubectl("delete", CRDS, "--ignore-not-found")
