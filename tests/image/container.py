@@ -50,12 +50,12 @@ class OperatorContainer(OperatorProcess):
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and by default wait until `/readyz` succeeds."""
-        self._port, self.metrics_port = free_port(), free_port()
+        self.health_port, self.metrics_port = free_port(), free_port()
         host, port = self._api_server.address
         env = {
             "KUBERNETES_SERVICE_HOST": host,
             "KUBERNETES_SERVICE_PORT": port,
-            "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
+            "BEK_HEALTH_ADDRESS": f"127.0.0.1:{self.health_port}",
             "BEK_METRICS_ADDRESS": f"127.0.0.1:{self.metrics_port}",
         }
         volumes = {self._account_folder(): _ACCOUNT, self._folder("files", self._files): FILES}
