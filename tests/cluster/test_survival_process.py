@@ -194,8 +194,8 @@ def test_a_restart_with_a_wall_clock_that_is_wrong_by_an_hour(scene: ClockedScen
         scene.operator.start()
         scene.check()
     assert scene.simulator.publishes == 0
-    # The beginning and the end of the two requested checks; and a publish that lies in the future counts as one of just
-    # now.
+    # What the two requests for a check clear, and the answers to them; and a publish that lies in the future counts as
+    # one of just now.
     assert len(scene.status_writes(mark)) <= 5
 
     scene.operator.stop()

@@ -112,7 +112,8 @@ class Status:
         desired: How many numbers there are; `signed` of them are VALID for the Secret's current key.
         fingerprint: The key that the rows describe; `key_id` is its short form.
         request: The last `requested-at` that every number was checked for.
-        started: The `requested-at` for which the numbers' back-offs were cleared, until it is the `request`.
+        started: The `requested-at` for which the numbers' back-offs were cleared, until it is the `request`. It is
+            written with what follows from that, such as a publish, and is no reason for a write of its own.
         endpoint: The Flow endpoint; `None` if there is none.
     """
 
@@ -124,7 +125,7 @@ class Status:
     fingerprint: str | None = None
     key_id: str | None = None
     request: str = ""
-    started: str = ""
+    started: str = field(default="", compare=False)
     endpoint: EndpointStatus | None = None
 
     def condition(self, kind: str) -> Condition | None:

@@ -269,8 +269,9 @@ class RandomWorld(World):
         return all(self.phones[one].holds(self._key) for one in self._listed)
 
     def _shows_all(self) -> bool:
-        """Return whether the status is what the operator's facts make it."""
-        return self._known() == self.objects.status(self.ref)
+        """Return whether the status is what the operator's facts make it; a started request alone is not written."""
+        known, shown = self._known(), self.objects.status(self.ref)
+        return known is not None and {**known, "startedReconcileAt": ""} == {**shown, "startedReconcileAt": ""}
 
     def _known(self) -> dict[str, object] | None:
         entry = self._manager.store.get(self.ref) if self._manager else None
