@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bek_operator.keys.public_key import UnreadableKey, remote_fingerprint
+from bek_operator.keys.public_key import UnreadableKey, is_usable, remote_fingerprint
 from support import der, keys
 from support.key_samples import (
     armored,
@@ -116,3 +116,10 @@ def outcome(text: str) -> str | None:
         return remote_fingerprint(text)
     except UnreadableKey as refusal:
         return str(refusal)
+
+
+def test_a_key_that_whatsapp_accepts_is_usable() -> None:
+    """A Flow endpoint is asked for a number's key only if that could be one of WhatsApp's."""
+    assert is_usable(keys.rsa().public)
+    for other in (keys.rsa(bits=1024).public, keys.elliptic().public, keys.certificate_of(keys.rsa().private), ""):
+        assert not is_usable(other)
