@@ -149,11 +149,17 @@ class _Connector(aiohttp.TCPConnector):
             await loop.sock_connect(opened, (address, port))
             secured = SecuredSocket(self._context, server_name)
             await secured.handshake(opened)
+        except BaseException:
+            opened.close()
+            raise
+        try:
             _, protocol = await loop.create_connection(
                 self._factory, sock=opened, ssl=secured.as_context(), server_hostname=server_name
             )
         except BaseException:
-            opened.close()
+            # asyncio watches the file descriptor by now, and closes it when the connection has ended. If we closed it,
+            # asyncio would refuse the next connection to get the same one.
+            self.shutdown_socket()
             raise
         return protocol
 

@@ -306,3 +306,27 @@ async def test_a_cancelled_request_closes_its_connection(*, tls: bool) -> None:
             await asking
         await transport.aclose()
         await server.one_ended()
+
+
+async def test_a_request_cancelled_at_any_step_does_not_break_the_next_one() -> None:
+    """The next connection gets the file descriptor of the cancelled one."""
+
+    async def script(served: Served) -> None:
+        await served.answer(proper(b"{}"))
+        await until_the_end(served)
+
+    async with serving(script) as server:
+        answered, steps = False, 0
+        while not answered:
+            async with transporting() as transport:
+                asking = asyncio.create_task(ask(transport, server))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                answered = asking.done()
+                # Like a time limit that expires: behind what the event loop has found to do.
+                asyncio.get_running_loop().call_later(0, asking.cancel)
+                await asyncio.gather(asking, return_exceptions=True)
+            async with transporting() as transport:
+                assert await ask(transport, server) == (200, b"{}")
+            steps += 1
+        assert steps > 1
