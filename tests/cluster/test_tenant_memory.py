@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -90,12 +89,7 @@ def test_many_large_secrets(tenants: Tenants) -> None:
         create(attacker, secret(f"large-{index}", {**entries, "padding": os.urandom(PADDING)}))
     for index in range(READERS):
         create(attacker, reader(attacker, index))
-
-    def request_checks() -> None:
-        for index in range(READERS):
-            attacker.request_check(secrets.token_hex(8), f"reader-{index}")
-
-    tenants.assert_unharmed(request_checks)
+    tenants.assert_unharmed(attacker.request_checks)
 
     tenants.restart()
-    tenants.assert_unharmed(request_checks, intervals=0)
+    tenants.assert_unharmed(attacker.request_checks, intervals=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,11 +35,6 @@ def call(attacker: UserNamespace, server: HostileServer, certificate: tls.Certif
     attacker.wait_for(lambda: server.begun >= 3, "the servers are called")
 
 
-def call_again(attacker: UserNamespace) -> None:
-    """Have the operator call all numbers at once, whatever it knows of them."""
-    attacker.kubectl("annotate", "bek", "--all", "--overwrite", f"bek.dev/requested-at={secrets.token_hex(8)}")
-
-
 def dhe() -> tuple[tls.Certificate, ssl.SSLContext]:
     """Return what has no other key exchange than one that takes a client 0.6 s."""
     certificate = tls.self_signed_by_rsa()
@@ -59,7 +53,7 @@ def test_expensive_handshakes(tenants: Tenants, make: Callable[[], tuple[tls.Cer
     certificate, context = make()
     with HostileServer(context, hang_up, PORTS) as server:
         call(tenants.attacker, server, certificate)
-        tenants.assert_unharmed(lambda: call_again(tenants.attacker))
+        tenants.assert_unharmed(tenants.attacker.request_checks)
 
 
 def test_endless_interim_answers(tenants: Tenants) -> None:
@@ -67,7 +61,7 @@ def test_endless_interim_answers(tenants: Tenants) -> None:
     certificate = tls.self_signed()
     with HostileServer(certificate.server_context(), interim_answers, PORTS) as server:
         call(tenants.attacker, server, certificate)
-        tenants.assert_unharmed(lambda: call_again(tenants.attacker))
+        tenants.assert_unharmed(tenants.attacker.request_checks)
 
 
 def with_ca(api: dict[str, Any], name: str) -> dict[str, Any]:
@@ -92,11 +86,11 @@ def test_many_large_ca_bundles(tenants: Tenants) -> None:
     bundle = "".join(tls.self_signed(f"ca-{index}").pem for index in range(85))
     for first in range(0, CA_BUNDLES, OF_AN_OBJECT):
         names = [f"ca-{index}" for index in range(first, first + OF_AN_OBJECT)]
-        bundles = [secret(name, {"ca.crt": f"# {name}\n{bundle}"}) for name in names]
+        secrets = [secret(name, {"ca.crt": f"# {name}\n{bundle}"}) for name in names]
         numbers = [{"phoneNumber": f"+1557{first + index:07}", "api": name} for index, name in enumerate(names)]
         apis = [with_ca(attacker.api(name), name) for name in names]
-        attacker.apply(*bundles, attacker.manifest(f"flows-{first}", apis=apis, phoneNumbers=numbers))
-    tenants.assert_unharmed(lambda: call_again(attacker))
+        attacker.apply(*secrets, attacker.manifest(f"flows-{first}", apis=apis, phoneNumbers=numbers))
+    tenants.assert_unharmed(attacker.request_checks)
     attacker.wait_for(lambda: all(map(is_tried, attacker.objects())), "every number was tried", seconds=120)
     # Their texts and what was parsed of those used last, and not what was parsed of all: that would be 160 MiB.
     assert tenants.kubelet.peak - before < 110
