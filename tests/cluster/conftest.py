@@ -175,7 +175,7 @@ def tenants(
     no_operator: None,  # noqa: ARG001 - nobody else leads
 ) -> Iterator[Tenants]:
     """Provide an operator with the settings of its Deployment, an attacker's namespace, and another tenant."""
-    with Tenants(installed, namespace, simulator) as tenants:
+    with Tenants.running(installed, namespace, simulator) as tenants:
         yield tenants
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support import keys
-from support.cluster.operator_process import NAMESPACE, OperatorProcess
+from support.cluster.operator_process import NAMESPACE, OperatorProcess, free_lease
 from support.cluster.scene import Scene
 from support.simulators.faults import Hang
 
@@ -89,7 +89,7 @@ def since_epoch(text: str) -> float:
 @pytest.fixture
 def replicas(installed: ApiServer, no_operator: None, namespace: str, simulator: OnPremises) -> Iterator[Replicas]:  # noqa: ARG001 - they are the only ones
     """Provide two replicas, and an object that the leader has made Ready."""
-    installed.kubectl("delete", "lease", "bek-operator", f"--namespace={NAMESPACE}", "--ignore-not-found")
+    free_lease(installed)
     leader, standby = Replica(installed, f"first-{namespace}"), Replica(installed, f"second-{namespace}")
     scene = Scene(installed, namespace, simulator, leader)
     with ExitStack() as stack:

@@ -12,7 +12,7 @@ import pytest
 
 from support import keys
 from support.cluster import broken_operator
-from support.cluster.operator_process import NAMESPACE, OperatorProcess
+from support.cluster.operator_process import NAMESPACE, OperatorProcess, free_lease
 from support.cluster.scene import Scene
 from support.cluster.watch_proxy import WatchProxy
 
@@ -75,7 +75,7 @@ class Bench:
 @pytest.fixture
 def bench(installed: ApiServer, no_operator: None, namespace: str, simulator: OnPremises) -> Bench:  # noqa: ARG001 - nobody else leads
     """Provide a bench, and no Lease."""
-    installed.kubectl("delete", "lease", "bek-operator", f"--namespace={NAMESPACE}", "--ignore-not-found")
+    free_lease(installed)
     return Bench(installed, namespace, simulator)
 
 

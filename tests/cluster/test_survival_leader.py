@@ -62,7 +62,7 @@ def take_overs(request: pytest.FixtureRequest) -> Iterator[TakeOvers]:
 def replicas(installed: ApiServer, namespace: str, many: OnPremises, no_operator: None) -> Iterator[Replicas]:
     """Provide a leader and a standby."""
     del no_operator
-    with Replicas(installed, namespace, many) as replicas:
+    with Replicas.running(installed, namespace, many) as replicas:
         yield replicas
 
 
@@ -112,7 +112,7 @@ def test_a_leader_that_is_gone_at_a_random_moment(
 def clocked(installed: ApiServer, namespace: str, simulator: OnPremises, no_operator: None) -> Iterator[Replicas]:
     """Provide a leader and a standby whose clocks can be moved."""
     del no_operator
-    with Replicas(installed, namespace, simulator, moves_clocks=True) as replicas:
+    with Replicas.running(installed, namespace, simulator, moves_clocks=True) as replicas:
         yield replicas
 
 
@@ -195,7 +195,10 @@ def test_a_rolling_upgrade_over_a_thousand_healthy_numbers(
 ) -> None:
     """Old and new process side by side, then the new one alone: no object is written, no number published to."""
     del no_operator
-    with OnPremises(numbers(1000), own_ports=False) as simulator, Replicas(installed, namespace, simulator) as replicas:
+    with (
+        OnPremises(numbers(1000), own_ports=False) as simulator,
+        Replicas.running(installed, namespace, simulator) as replicas,
+    ):
         scene = replicas.scene
         listed = list(simulator.pods)
         scene.put_access()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support import keys
 from support.cluster.scene import conditions, secret
+from support.cluster.tenants import ROTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,13 +57,12 @@ def test_many_suspended_objects_of_many_numbers(tenants: Tenants) -> None:
     attacker = tenants.attacker
     attacker.put_access()
     attacker.put_key(keys.rsa())
-    for first in range(0, OBJECTS, 10):
-        create(attacker, *(at_rest(attacker, first + index) for index in range(10)))
+    objects = (at_rest(attacker, index) for index in range(OBJECTS))
+    tenants.assert_unharmed(lambda: create(attacker, *islice(objects, OBJECTS // ROTATIONS)))
     wait_for_reasons(tenants, Suspended=SERVED, TooManyNumbers=OBJECTS - SERVED)
-    tenants.assert_unharmed()
 
     tenants.restart()
-    tenants.assert_unharmed(rotations=2)
+    tenants.assert_unharmed(intervals=0)
     wait_for_reasons(tenants, Suspended=SERVED, TooManyNumbers=OBJECTS - SERVED)
 
 
@@ -89,10 +89,7 @@ def test_many_large_secrets(tenants: Tenants) -> None:
         create(attacker, secret(f"large-{index}", {**entries, "padding": os.urandom(PADDING)}))
     for index in range(READERS):
         create(attacker, reader(attacker, index))
-    tenants.assert_unharmed()
+    tenants.assert_unharmed(attacker.request_checks)
 
     tenants.restart()
-    for _ in range(3):
-        for index in range(READERS):
-            attacker.request_check(secrets.token_hex(8), f"reader-{index}")
-        tenants.assert_unharmed()
+    tenants.assert_unharmed(attacker.request_checks, intervals=0)

@@ -181,6 +181,11 @@ class OperatorProcess:
         return self._api_server.kubeconfig(token, name=self._name, server=self._server)
 
 
+def free_lease(server: ApiServer) -> None:
+    """Have no leader, so that the next process to start need not wait until the Lease of a dead one expires."""
+    server.kubectl("delete", "lease", "bek-operator", f"--namespace={NAMESPACE}", "--ignore-not-found")
+
+
 def replica_of(server: ApiServer, deployment: Mapping[str, Any], flags: Sequence[str], name: str) -> OperatorProcess:
     """Return a process with what the kubelet would give a Pod of a Deployment, not started yet."""
     namespace, template = deployment["metadata"]["namespace"], deployment["spec"]["template"]["spec"]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from support.cluster.networked_scene import NetworkedScene
-from support.cluster.operator_process import NAMESPACE, OperatorProcess
+from support.cluster.operator_process import NAMESPACE, OperatorProcess, free_lease
 from support.cluster.tcp_proxy import TcpProxy
 from support.programs.faketime import MovedClock
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterator
 
     from support.cluster.apiserver import ApiServer
     from support.simulators.on_premises import OnPremises
@@ -68,42 +69,32 @@ class Replica(OperatorProcess):
         return "this process stands by" in self.log_text().rpartition(_LOST)[2]
 
 
+@dataclass(frozen=True, slots=True)
 class Replicas:
-    """A leader and a standby, used as a context manager, and the scene that they serve."""
+    """A leader and a standby, and the scene that they serve."""
 
-    def __init__(
-        self, api_server: ApiServer, namespace: str, simulator: OnPremises, *, moves_clocks: bool = False
-    ) -> None:
-        self._api_server = api_server
-        self._namespace = namespace
-        self._simulator = simulator
-        self._moves_clocks = moves_clocks
-        self._stack = ExitStack()
+    leader: Replica
+    standby: Replica
+    scene: NetworkedScene
 
-    def __enter__(self) -> Self:
-        """Start both; the first one leads."""
-        self._api_server.kubectl("delete", "lease", "bek-operator", f"--namespace={NAMESPACE}", "--ignore-not-found")
-        with ExitStack() as stack:
-            self.leader, self.standby = (self._replica(stack, name) for name in ("first", "second"))
-            self.scene = NetworkedScene(
-                self._api_server, self._namespace, self._simulator, self.leader, self.leader.network
+    @classmethod
+    @contextmanager
+    def running(
+        cls, api_server: ApiServer, namespace: str, simulator: OnPremises, *, moves_clocks: bool = False
+    ) -> Iterator[Self]:
+        """Run both for the block; the first one leads."""
+        free_lease(api_server)
+        with TcpProxy(lambda: api_server.address) as one, TcpProxy(lambda: api_server.address) as other:
+            leader, standby = (
+                Replica(api_server, f"{name}-{namespace}", network, moves_clock=moves_clocks)
+                for name, network in (("first", one), ("second", other))
             )
-            stack.enter_context(self.leader)
-            self.scene.wait_for(lambda: self.leader.leads, "the first one leads")
-            stack.enter_context(self.standby)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End both."""
-        self._stack.close()
+            scene = NetworkedScene(api_server, namespace, simulator, leader, leader.network)
+            with leader:
+                scene.wait_for(lambda: leader.leads, "the first one leads")
+                with standby:
+                    yield cls(leader, standby, scene)
 
     def wait_for_take_over(self) -> None:
         """Wait until the standby leads."""
         self.scene.wait_for(lambda: self.standby.leads, "the standby takes over")
-
-    def _replica(self, stack: ExitStack, name: str) -> Replica:
-        network = stack.enter_context(TcpProxy(lambda: self._api_server.address))
-        return Replica(self._api_server, f"{name}-{self._namespace}", network, moves_clock=self._moves_clocks)

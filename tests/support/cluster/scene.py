@@ -110,6 +110,10 @@ class UserNamespace:
         """Request a check of every number."""
         self.kubectl("annotate", "--overwrite", "bek", name, f"bek.dev/requested-at={value}")
 
+    def request_checks(self) -> None:
+        """Request a check of every number of every object."""
+        self.request_check(secrets.token_hex(8), "--all")
+
     def check(self, name: str = "flows") -> None:
         """Request a check of every number, and wait until each was tried."""
         value = secrets.token_hex(8)
