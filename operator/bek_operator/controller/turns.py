@@ -4,7 +4,7 @@ Pure, and knows no time: the work queue puts keys here when they are due, and sa
 for.
 """
 
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -12,35 +12,6 @@ K = TypeVar("K", bound=Hashable)
 
 Level = tuple[int, bool]
 """Priority, and whether it is for suspects: the lower one goes first."""
-
-
-class Pool:
-    """Workers that tenants share: each gets one if any is free, and then at most so many times as many as stay free.
-
-    Three times as many are three quarters of the pool for a tenant alone, and three sevenths for each of two. So some
-    are left for the next tenant, whatever each of them has to do.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._used: Counter[str] = Counter()
-
-    def has_room(self, tenant: str, times: int) -> bool:
-        """Return whether a tenant gets one more."""
-        used = self._used[tenant]
-        return self._free > 0 and (not used or used < times * (self._free - 1))
-
-    def take(self, tenant: str) -> None:
-        """Have a tenant use one more."""
-        self._free -= 1
-        self._used[tenant] += 1
-
-    def give_back(self, tenant: str) -> None:
-        """Have a tenant use one less."""
-        self._free += 1
-        self._used[tenant] -= 1
-        if not self._used[tenant]:
-            del self._used[tenant]
 
 
 class Turns(Generic[K]):

@@ -22,7 +22,8 @@ from functools import partial
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
-from bek_operator.controller.turns import Level, Pool, Turns
+from bek_operator.controller.turns import Level, Turns
+from bek_operator.shares import Pool
 
 K = TypeVar("K", bound=Hashable)
 

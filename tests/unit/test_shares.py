@@ -1,23 +1,25 @@
-"""The budget that tenants share: who gets how much of it, and in which order."""
+"""Units that tenants share: who gets how many of them, and in which order."""
 
 import asyncio
 from contextlib import AsyncExitStack
 
-from bek_operator.controller.budget import Budget
+import pytest
+
+from bek_operator.shares import Shares
 from support.virtual_time import virtual_time
 
 
 class Users:
-    """Those who use a budget, or wait for it."""
+    """Those who use units, or wait for them."""
 
-    def __init__(self, total: int) -> None:
-        self.budget = Budget(total)
+    def __init__(self, size: int, *, times: int = 1) -> None:
+        self.shares = Shares(size, times=times)
         self.order: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, asyncio.Event] = {}
 
-    async def begin(self, tenant: str, name: str, units: int) -> None:
-        """Have one begin to use, or to wait for, some of it."""
+    async def begin(self, tenant: str, name: str, units: int = 1) -> None:
+        """Have one begin to use, or to wait for, some of them."""
         self._ends[name] = asyncio.Event()
         self.tasks[name] = asyncio.create_task(self._use(tenant, name, units))
         await asyncio.sleep(0.01)
@@ -28,7 +30,7 @@ class Users:
         await asyncio.sleep(0.01)
 
     async def _use(self, tenant: str, name: str, units: int) -> None:
-        async with self.budget.reserve(tenant, units):
+        async with self.shares.reserve(tenant, units):
             self.order.append(name)
             await self._ends[name].wait()
 
@@ -41,8 +43,23 @@ async def test_a_tenant_gets_half_and_the_next_does_not_wait_for_it() -> None:
         await users.begin("a", f"a{index}", 2)
     await users.begin("b", "b0", 1000)
     assert users.order == ["a0", "a1", "b0"]
+    await users.end("b0")
     await users.end("a0")
     assert users.order == ["a0", "a1", "b0", "a2"]
+
+
+@virtual_time
+@pytest.mark.parametrize(("times", "alone", "next_one"), [(0, 1, 1), (1, 50, 25), (3, 75, 18)])
+async def test_whoever_has_some_leaves_some(times: int, alone: int, next_one: int) -> None:
+    """At most so many times as many as stay free; whoever has none gets one while there is one."""
+    users = Users(100, times=times)
+    for tenant in "ab":
+        for index in range(100):
+            await users.begin(tenant, f"{tenant}{index}")
+    assert "".join(name[0] for name in users.order) == "a" * alone + "b" * next_one
+    for tenant in "cde":
+        await users.begin(tenant, tenant)
+    assert users.order[-3:] == ["c", "d", "e"]
 
 
 @virtual_time
@@ -87,6 +104,6 @@ async def test_who_is_cancelled_gives_back_what_it_has_or_waits_for() -> None:
     users.tasks["a2"].cancel()
     await asyncio.sleep(0.01)
     async with AsyncExitStack() as stack, asyncio.timeout(1):
-        await stack.enter_async_context(users.budget.reserve("b", 2))
-        await stack.enter_async_context(users.budget.reserve("a", 2))
+        await stack.enter_async_context(users.shares.reserve("b", 2))
+        await stack.enter_async_context(users.shares.reserve("a", 2))
     assert users.order == ["a0", "a2"]
