@@ -1,7 +1,6 @@
 """Units that tenants share: who gets how many of them, and in which order."""
 
 import asyncio
-from contextlib import AsyncExitStack
 
 import pytest
 
@@ -65,15 +64,15 @@ async def test_whoever_has_some_leaves_some(times: int, alone: int, next_one: in
 @virtual_time
 async def test_tenants_take_turns() -> None:
     """Of those who wait each gets something before the first gets more."""
-    users = Users(4)
-    await users.begin("a", "a0", 2)
-    await users.begin("b", "b0", 2)
+    users = Users(8)
+    await users.begin("a", "a0", 4)
+    await users.begin("b", "b0", 4)
     for name in ("c0", "c1", "c2", "d0"):
-        await users.begin(name[0], name, 2)
+        await users.begin(name[0], name)
     await users.end("a0")
+    assert users.order == ["a0", "b0", "c0", "d0"]
     await users.end("b0")
-    await users.end("c0")
-    assert users.order == ["a0", "b0", "c0", "d0", "c1"]
+    assert users.order == ["a0", "b0", "c0", "d0", "c1", "c2"]
 
 
 @virtual_time
@@ -92,18 +91,28 @@ async def test_nobody_overtakes_who_waits_for_much() -> None:
 
 
 @virtual_time
-async def test_who_is_cancelled_gives_back_what_it_has_or_waits_for() -> None:
-    """Before it was granted anything, or at that very moment."""
+async def test_whoever_is_cancelled_while_it_waits_is_forgotten() -> None:
+    """Those who waited behind it go on."""
+    users = Users(8)
+    await users.begin("a", "a0", 4)
+    await users.begin("b", "b0", 2)
+    await users.begin("c", "c0", 4)
+    await users.begin("d", "d0", 2)
+    users.tasks["c0"].cancel()
+    await asyncio.sleep(0.01)
+    assert users.order == ["a0", "b0", "d0"]
+
+
+@virtual_time
+async def test_whoever_is_cancelled_gives_back_what_it_has() -> None:
+    """Also where it was granted at that very moment."""
     users = Users(4)
-    for name in ("a0", "a1", "a2", "a3"):
+    for name in ("a0", "a1", "a2"):
         await users.begin("a", name, 2)
+    users.tasks["a0"].cancel()
+    await asyncio.sleep(0)
     users.tasks["a1"].cancel()
     await asyncio.sleep(0.01)
-    await users.end("a0")
-    users.tasks["a3"].cancel()
-    users.tasks["a2"].cancel()
-    await asyncio.sleep(0.01)
-    async with AsyncExitStack() as stack, asyncio.timeout(1):
-        await stack.enter_async_context(users.shares.reserve("b", 2))
-        await stack.enter_async_context(users.shares.reserve("a", 2))
     assert users.order == ["a0", "a2"]
+    await users.begin("b", "b0", 2)
+    assert users.order == ["a0", "a2", "b0"]
