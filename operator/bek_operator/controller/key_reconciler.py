@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from bek_operator.cluster.secrets import SecretContent
-from bek_operator.controller.budget import Budget
 from bek_operator.controller.derivations import DerivationReconciler
 from bek_operator.controller.due import due_at, endpoint_due, number_due
 from bek_operator.controller.result import Enqueue, Result
@@ -34,6 +33,7 @@ from bek_operator.numbers.carry_over import adopted, expired, interrupts, restor
 from bek_operator.numbers.endpoints import EgressPolicy, Missing, wanted_entries
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
+from bek_operator.shares import Shares
 from bek_operator.status.compute import Blocked, status_of
 from bek_operator.times import Clock
 
@@ -41,7 +41,7 @@ _FORBIDDEN_SECONDS: Final = 60.0
 """A change of RBAC is not watched, so a forbidden Secret is read again after so long."""
 
 _READING_BYTES: Final = 64 * 1024 * 1024
-"""How much memory the Secrets of all objects take at most while they are read and used."""
+"""How much memory the Secrets of all objects take at most while they are read and used; those of a namespace half."""
 
 _Secrets = Mapping[str, SecretContent | Missing]
 
@@ -73,7 +73,7 @@ class KeyReconciler:
         self._objects = objects
         self._secrets = secrets
         self._keys = keys
-        self._reading = Budget(_READING_BYTES)
+        self._reading = Shares(_READING_BYTES, times=1)
         self._egress = egress
         self._writer = writer
         self._limits = limits

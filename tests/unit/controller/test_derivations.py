@@ -201,7 +201,7 @@ async def test_each_namespace_has_its_turn_and_one_runs_at_a_time() -> None:
     """However many keys one namespace waits for, another one waits for one of them."""
     deriver = Deriver()
     reconciler = DerivationReconciler(derive=deriver, clock=now)
-    queue: WorkQueue[DerivationKey] = WorkQueue(1, tenant_of=lambda key: key.object.namespace)
+    queue: WorkQueue[DerivationKey] = WorkQueue(1, object_of=lambda key: key.object)
     names = [*(ObjectKey("many", f"flows-{index}") for index in range(50)), ObjectKey("one", "flows")]
     for index, ref in enumerate(names):
         data = {name.replace("_", "."): text.encode() for name, text in encrypted(str(index)).items()}
