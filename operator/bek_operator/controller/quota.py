@@ -1,13 +1,14 @@
 """The quota of phone numbers of each namespace: its oldest objects are served, as far as their numbers fit.
 
-What is held of a number takes memory, whether it is called or not, and all namespaces share that of one process.
+What is held of a number takes memory, whether it is called or not, and so does what is held of an object beside its
+numbers. All namespaces share the memory of one process.
 """
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
 from bek_operator.crd.parse import BusinessEncryptionKey
-from bek_operator.crd.types import ObjectKey, Spec
+from bek_operator.crd.types import ObjectKey
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,9 +36,7 @@ class Quota:
 
     def update(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
         """Record how many numbers an object has."""
-        ref, spec = resource.ref, resource.spec
-        # One that cannot be read is no reason to keep others from being served, but takes memory.
-        count = len(spec.numbers) if isinstance(spec, Spec) else 1
+        ref, count = resource.ref, resource.counted_numbers
         claim, known = _Claim(resource.created, ref, resource.uid, count), self._claims.get(ref)
         if known == claim and known.numbers == count:
             return frozenset()

@@ -3,6 +3,9 @@
 import random
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any
+
+import pytest
 
 from bek_operator.controller.quota import Quota
 from bek_operator.crd.parse import BusinessEncryptionKey
@@ -10,7 +13,9 @@ from bek_operator.crd.types import ObjectKey, Spec
 from support.builders import resource, spec_body
 from support.fakes import numbers
 
-MOST = 10
+MOST = 40
+LEAST = 10
+"""As many numbers an object counts as at least."""
 
 
 def served(known: dict[ObjectKey, BusinessEncryptionKey], namespace: str) -> set[ObjectKey]:
@@ -18,14 +23,14 @@ def served(known: dict[ObjectKey, BusinessEncryptionKey], namespace: str) -> set
     ordered = sorted(
         (one for one in known.values() if one.ref.namespace == namespace), key=lambda one: (one.created, one.ref)
     )
-    sums = accumulate(len(one.spec.numbers) for one in ordered if isinstance(one.spec, Spec))
+    sums = accumulate(max(len(one.spec.numbers), LEAST) for one in ordered if isinstance(one.spec, Spec))
     return {one.ref for one, total in zip(ordered, sums, strict=True) if total <= MOST}
 
 
 def test_the_oldest_objects_are_served_as_far_as_their_numbers_fit() -> None:
     """Whatever comes, changes and goes; every object for which that is different now is returned, and no other."""
     dice = random.Random(15)  # noqa: S311 - a test that can be repeated
-    shapes = [resource(spec_body(numbers(count))) for count in range(1, 7)]
+    shapes = [resource(spec_body(numbers(count))) for count in (1, 5, 10, 11, 15, 20)]
     quota, known = Quota(MOST), dict[ObjectKey, BusinessEncryptionKey]()
     passed = 0
     for _ in range(3000):
@@ -44,9 +49,10 @@ def test_the_oldest_objects_are_served_as_far_as_their_numbers_fit() -> None:
     assert passed > 1000
 
 
-def test_an_object_that_cannot_be_read_counts_as_one_number() -> None:
-    """It takes memory, too."""
-    quota = Quota(2)
+@pytest.mark.parametrize("spec", [spec_body(), {"phoneNumbers": 5}], ids=["one number", "unreadable"])
+def test_an_object_counts_as_ten_numbers_at_least(spec: dict[str, Any]) -> None:
+    """It takes memory beside its numbers, and also where they cannot be read."""
+    quota = Quota(2 * LEAST)
     for name in ("a", "b", "c"):
-        quota.update(replace(resource({"phoneNumbers": 5}), ref=ObjectKey("messaging", name), uid=name))
+        quota.update(replace(resource(spec), ref=ObjectKey("messaging", name), uid=name))
     assert [quota.serves(ObjectKey("messaging", name)) for name in ("a", "b", "c")] == [True, True, False]
