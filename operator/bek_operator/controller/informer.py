@@ -274,7 +274,7 @@ class Informer:
             changed = self._quota.drop(ref)
         else:
             # One that is held without its numbers has been counted.
-            changed = frozenset() if resource.is_over_quota else self._quota.update(resource)
+            changed = frozenset() if resource.is_over_quota else self._quota.update(resource, resource.counted_numbers)
             is_held = resource.is_over_quota or self._quota.serves(ref)
             self._objects[ref] = resource if is_held else resource.over_quota(self._most)
         for other in changed & self._objects.keys():

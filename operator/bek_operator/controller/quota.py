@@ -1,7 +1,6 @@
-"""The quota of phone numbers of each namespace: its oldest objects are served, as far as their numbers fit.
+"""A quota of each namespace, because all share the memory of one process: its oldest objects are served while they fit.
 
-What is held of a number takes memory, whether it is called or not, and so does what is held of an object beside its
-numbers. All namespaces share the memory of one process.
+There is one of phone numbers, and one of the bytes of Secrets that are held for them.
 """
 
 from bisect import bisect_left, insort
@@ -13,16 +12,16 @@ from bek_operator.crd.types import ObjectKey
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Claim:
-    """An object's claim to so many numbers; the older claim is the smaller one."""
+    """An object's claim to so many units; the older claim is the smaller one."""
 
     created: float
     ref: ObjectKey
     uid: str
-    numbers: int = field(compare=False)
+    units: int = field(compare=False)
 
 
 class Quota:
-    """Which objects are served; each change returns the other objects for which that is different now."""
+    """Which objects are served, of so many units; each change returns the other objects for which that is different."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -34,11 +33,11 @@ class Quota:
         claim = self._claims.get(ref)
         return claim is not None and self._namespaces[ref.namespace].serves(claim)
 
-    def update(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
-        """Record how many numbers an object has."""
-        ref, count = resource.ref, resource.counted_numbers
-        claim, known = _Claim(resource.created, ref, resource.uid, count), self._claims.get(ref)
-        if known == claim and known.numbers == count:
+    def update(self, resource: BusinessEncryptionKey, units: int) -> frozenset[ObjectKey]:
+        """Record how many units an object takes."""
+        ref = resource.ref
+        claim, known = _Claim(resource.created, ref, resource.uid, units), self._claims.get(ref)
+        if known == claim and known.units == units:
             return frozenset()
         changed = self._remove(ref)
         self._claims[ref] = claim
@@ -78,7 +77,7 @@ class _Namespace:
     def add(self, claim: _Claim) -> set[ObjectKey]:
         if self.serves(claim):
             insort(self._served, claim)
-            self._room -= claim.numbers
+            self._room -= claim.units
         else:
             insort(self._beyond, claim)
         return self._balance()
@@ -86,7 +85,7 @@ class _Namespace:
     def remove(self, claim: _Claim) -> set[ObjectKey]:
         if self.serves(claim):
             del self._served[bisect_left(self._served, claim)]
-            self._room += claim.numbers
+            self._room += claim.units
         else:
             del self._beyond[bisect_left(self._beyond, claim)]
         return self._balance()
@@ -96,12 +95,12 @@ class _Namespace:
         passed = set[ObjectKey]()
         while self._room < 0:
             youngest = self._served.pop()
-            self._room += youngest.numbers
+            self._room += youngest.units
             self._beyond.insert(0, youngest)
             passed.add(youngest.ref)
-        while self._beyond and self._beyond[0].numbers <= self._room:
+        while self._beyond and self._beyond[0].units <= self._room:
             oldest = self._beyond.pop(0)
-            self._room -= oldest.numbers
+            self._room -= oldest.units
             self._served.append(oldest)
             passed.add(oldest.ref)
         return passed

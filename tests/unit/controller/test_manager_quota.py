@@ -1,10 +1,17 @@
-"""A whole operator, and a namespace with more phone numbers than it serves."""
+"""A whole operator, and a namespace with more phone numbers, or larger Secrets, than it serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from support import keys
-from support.builders import spec_body
+from support.builders import on_premises, spec_body
 from support.fakes import number, numbers
 from support.virtual_time import until, virtual_time
 from support.world import World
+
+if TYPE_CHECKING:
+    from bek_operator.crd.types import ObjectKey
 
 OVER = ("False", "TooManyNumbers")
 YOUNG = numbers(26)[12:]
@@ -76,3 +83,41 @@ async def test_an_object_beyond_the_quota_is_left_alone_by_the_next_process() ->
         held = next(one for one in world.informer if one.ref == young)
         assert not hasattr(held.spec, "numbers")
         assert len(held.status.rows) == 0
+
+
+APIS = 31
+"""With as large a CA bundle each as there can be, two objects of so many fit and three do not."""
+
+NO_ROOM = ("False", "InvalidCredentials")
+
+
+def create_with_large_bundles(world: World, index: int) -> ObjectKey:
+    """Create an object with a CA bundle for each number; of objects with a lower index it is the younger one."""
+    name, apis = f"object-{index}", [str(one) for one in range(APIS)]
+    # In memory a text with such a character takes four times as much as another one.
+    world.secrets.put(name, **dict.fromkeys(apis, "€" + "x" * 65_000))
+    listed = [{"phoneNumber": number(100 * index + int(api)), "api": api} for api in apis]
+    wanted = [on_premises(api, tls={"caSecretRef": {"name": name, "key": api}}) for api in apis]
+    return world.objects.create(name, spec_body(apis=wanted, phoneNumbers=listed), created=float(index))
+
+
+@virtual_time
+async def test_objects_whose_secrets_take_too_much_memory_say_so_until_there_is_room() -> None:
+    """The youngest ones; and nothing is held of their Secrets then."""
+    world = World()
+    two, three = (create_with_large_bundles(world, index) for index in (2, 3))
+    async with world.operator() as manager:
+        await world.until_ready(two)
+        await world.until_ready(three)
+        one = create_with_large_bundles(world, 1)
+        await world.until_ready(one)
+        await until(lambda: world.objects.ready(three) == NO_ROOM, 3)
+        row, *_ = world.objects.status(three)["phoneNumbers"]
+        assert row["message"].startswith("Secret whatsapp-admin is not used: ")
+        assert (state := manager.store.get(three))
+        assert [facts.target.endpoint for facts in state.facts.values()] == [None] * APIS
+        assert world.objects.ready(two)[0] == "True"
+
+        world.objects.delete(one)
+        await world.until_ready(three, 5)
+        assert world.phones.count("publish", number(300)) == 1

@@ -42,7 +42,7 @@ def test_the_oldest_objects_are_served_as_far_as_their_numbers_fit() -> None:
         else:
             shape = dice.choice(shapes)
             known[ref] = replace(shape, ref=ref, uid=f"uid-{dice.randrange(2)}", created=float(dice.randrange(4)))
-            changed = quota.update(known[ref])
+            changed = quota.update(known[ref], known[ref].counted_numbers)
         assert {one for one in known if quota.serves(one)} == served(known, "a") | served(known, "b")
         assert changed == {one for one in known if one != ref and before.get(one) is not quota.serves(one)}
         passed += len(changed)
@@ -54,5 +54,6 @@ def test_an_object_counts_as_ten_numbers_at_least(spec: dict[str, Any]) -> None:
     """It takes memory beside its numbers, and also where they cannot be read."""
     quota = Quota(2 * LEAST)
     for name in ("a", "b", "c"):
-        quota.update(replace(resource(spec), ref=ObjectKey("messaging", name), uid=name))
+        one = replace(resource(spec), ref=ObjectKey("messaging", name), uid=name)
+        quota.update(one, one.counted_numbers)
     assert [quota.serves(ObjectKey("messaging", name)) for name in ("a", "b", "c")] == [True, True, False]
