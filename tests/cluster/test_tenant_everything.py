@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from support.cluster.scene import UserNamespace
     from support.cluster.tenants import Tenants
 
-AT_REST = 9
+AT_REST = 8
 """Objects of a thousand numbers each. With all others they have nearly the numbers that are served of a namespace."""
+
+USES_OF_A_BUNDLE = 5
+"""More objects name the CA bundles than there is memory for the texts of."""
 
 NUMBERS_OF_A_SERVER = 50
 BATCH = 8
@@ -56,18 +59,18 @@ def put_large_secrets(attacker: UserNamespace) -> None:
 
 
 def put_ca_bundles(attacker: UserNamespace) -> None:
-    """Have hundreds of numbers with a CA bundle of the largest size each."""
+    """Have hundreds of CA bundles of the largest size, and more than a thousand numbers that are called with them."""
     # Different certificates, because OpenSSL keeps equal ones once.
     bundle = "".join(tls.self_signed(f"ca-{index}").pem for index in range(85))
     for first in range(0, CA_BUNDLES, OF_AN_OBJECT):
         names = [f"ca-{index}" for index in range(first, first + OF_AN_OBJECT)]
-        numbers = [{"phoneNumber": f"+1558{first + index:07}", "api": name} for index, name in enumerate(names)]
         apis = [with_ca(attacker.api(name), name) for name in names]
-        create(
-            attacker,
-            *(secret(name, {"ca.crt": f"# {name}\n{bundle}"}) for name in names),
-            attacker.manifest(f"bundles-{first}", apis=apis, phoneNumbers=numbers),
-        )
+        create(attacker, *(secret(name, {"ca.crt": f"# {name}\n{bundle}"}) for name in names))
+        for use in range(USES_OF_A_BUNDLE):
+            numbers = [
+                {"phoneNumber": f"+1558{use}{first + index:06}", "api": name} for index, name in enumerate(names)
+            ]
+            create(attacker, attacker.manifest(f"bundles-{first}-{use}", apis=apis, phoneNumbers=numbers))
 
 
 def put_server(attacker: UserNamespace, name: str, server: HostileServer, certificate: tls.Certificate) -> None:
