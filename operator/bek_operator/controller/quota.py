@@ -5,6 +5,7 @@ There is one of phone numbers, and one of the bytes of Secrets that are held for
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from typing import Final
 
 from bek_operator.crd.parse import BusinessEncryptionKey
 from bek_operator.crd.types import ObjectKey
@@ -20,13 +21,25 @@ class _Claim:
     units: int = field(compare=False)
 
 
-class Quota:
-    """Which objects are served, of so many units; each change returns the other objects for which that is different."""
+MOST_BEYOND: Final = 1000
+"""Objects of a namespace beyond its quota, each of which takes some 3 KiB. The youngest of more are not even known."""
 
-    def __init__(self, most: int) -> None:
+
+class Quota:
+    """Which objects are served, of so many units.
+
+    Each change returns the other objects for which that is different now, and those that are not known any more.
+    """
+
+    def __init__(self, most: int, beyond: int = MOST_BEYOND) -> None:
         self._most = most
+        self._most_beyond = beyond
         self._claims: dict[ObjectKey, _Claim] = {}
         self._namespaces: dict[str, _Namespace] = {}
+
+    def knows(self, ref: ObjectKey) -> bool:
+        """Return whether an object is known."""
+        return ref in self._claims
 
     def serves(self, ref: ObjectKey) -> bool:
         """Return whether an object is served; one that is not known is not."""
@@ -41,7 +54,11 @@ class Quota:
             return frozenset()
         changed = self._remove(ref)
         self._claims[ref] = claim
-        changed ^= self._namespaces.setdefault(ref.namespace, _Namespace(self._most)).add(claim)
+        namespace = self._namespaces.setdefault(ref.namespace, _Namespace(self._most))
+        changed ^= namespace.add(claim)
+        for unknown in namespace.leave_out(self._most_beyond):
+            del self._claims[unknown]
+            changed.add(unknown)
         return frozenset(changed - {ref})
 
     def drop(self, ref: ObjectKey) -> frozenset[ObjectKey]:
@@ -89,6 +106,12 @@ class _Namespace:
         else:
             del self._beyond[bisect_left(self._beyond, claim)]
         return self._balance()
+
+    def leave_out(self, most: int) -> list[ObjectKey]:
+        """Forget the youngest objects of more than so many beyond the quota; return them."""
+        left_out = [claim.ref for claim in self._beyond[most:]]
+        del self._beyond[most:]
+        return left_out
 
     def _balance(self) -> set[ObjectKey]:
         """Move the boundary to where the room ends; return the objects that it has passed."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from bek_operator.controller.informer import RESYNC_SECONDS
+from bek_operator.controller.quota import MOST_BEYOND
 from support import keys
 from support.builders import on_premises, spec_body
 from support.fakes import number, numbers
@@ -83,6 +86,29 @@ async def test_an_object_beyond_the_quota_is_left_alone_by_the_next_process() ->
         held = next(one for one in world.informer if one.ref == young)
         assert not hasattr(held.spec, "numbers")
         assert len(held.status.rows) == 0
+
+
+@virtual_time
+async def test_of_very_many_objects_beyond_the_quota_the_youngest_are_not_held() -> None:
+    """Not by their names either. When an older one is deleted, the next list has another one in its place."""
+    world = World(most_numbers=10)
+    served, *others = (
+        world.objects.create(f"object-{index}", spec_body([number(1)]), created=float(index))
+        for index in range(MOST_BEYOND + 3)
+    )
+    last, left_out = others[-3], others[-2:]
+
+    async with world.operator() as manager:
+        await world.until_ready(served)
+        await until(lambda: world.objects.ready(last) == OVER, 600)
+        await asyncio.sleep(RESYNC_SECONDS)
+        assert {one.ref for one in world.informer} == {*manager.store} == {served, *others} - {*left_out}
+        assert not {*left_out} & {*world.objects.reads}
+        assert [ref for ref in left_out if world.objects.ready(ref) != ("", "")] == []
+
+        world.objects.delete(others[0])
+        await until(lambda: world.objects.ready(left_out[0]) == OVER, RESYNC_SECONDS + 60)
+        assert world.objects.ready(left_out[1]) == ("", "")
 
 
 APIS = 31

@@ -57,3 +57,18 @@ def test_an_object_counts_as_ten_numbers_at_least(spec: dict[str, Any]) -> None:
         one = replace(resource(spec), ref=ObjectKey("messaging", name), uid=name)
         quota.update(one, one.counted_numbers)
     assert [quota.serves(ObjectKey("messaging", name)) for name in ("a", "b", "c")] == [True, True, False]
+
+
+def test_the_youngest_of_very_many_objects_beyond_the_quota_are_not_known() -> None:
+    """An older one takes the place of a younger one; when one goes, there is a place for whichever comes."""
+    quota, refs = Quota(LEAST, beyond=2), [ObjectKey("messaging", name) for name in "abcde"]
+    a, b, c, d, e = (replace(resource(), ref=ref, uid=ref.name, created=float(index)) for index, ref in enumerate(refs))
+    for one, changed in ((c, ""), (d, ""), (b, "c"), (e, ""), (a, "bd")):
+        assert {ref.name for ref in quota.update(one, 1 + LEAST // 2)} == set(changed)
+    assert [ref.name for ref in refs if quota.knows(ref)] == ["a", "b", "c"]
+    assert [ref.name for ref in refs if quota.serves(ref)] == ["a"]
+
+    assert {ref.name for ref in quota.drop(a.ref)} == {"b"}
+    assert not quota.update(e, LEAST)
+    assert {ref.name for ref in quota.update(d, LEAST)} == {"e"}
+    assert [ref.name for ref in refs if quota.knows(ref)] == ["b", "c", "d"]
