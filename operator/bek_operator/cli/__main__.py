@@ -8,13 +8,17 @@ def main() -> None:
     """Run a command; exit with 0 when all is well, 1 when something is not, 2 when the command could not be run."""
     try:
         from bek_operator.cli.commands import bek  # noqa: PLC0415 - click may be missing
+        from bek_operator.cli.running import fail  # noqa: PLC0415
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("bek_operator"):
             raise
         sys.exit(_needs(missing.name or ""))
     # What the operator would log, the commands say.
     logging.getLogger("bek_operator").addHandler(logging.NullHandler())
-    bek(prog_name="kubectl bek")
+    try:
+        bek(prog_name="kubectl bek")
+    except OSError as error:
+        fail(error)
 
 
 def _needs(module: str) -> int:

@@ -34,6 +34,7 @@ from bek_operator.times import micro_time
 
 _REDRAW_SECONDS = 2.0
 _POLL_SECONDS = 0.5
+_WAIT_SECONDS = 120.0
 _BLOCKED_SECONDS = 3.0
 """How long the operator is given to see that a key was repaired."""
 
@@ -98,14 +99,15 @@ async def status(target: Target, names: Sequence[str], output: str | None, *, wa
     "--timeout",
     "seconds",
     type=click.FloatRange(min=1),
-    default=120.0,
-    show_default=True,
     metavar="SECONDS",
-    help="How long --wait waits.",
+    help=f"How long --wait waits (default: {_WAIT_SECONDS:g}).",
 )
 @runs
-async def check(target: Target, name: str, seconds: float, *, wait: bool) -> int:
+async def check(target: Target, name: str, seconds: float | None, *, wait: bool) -> int:
     """Have the operator check every number of an object now."""
+    if seconds and not wait:
+        raise click.UsageError("--timeout goes with --wait")
+    seconds = seconds or _WAIT_SECONDS
     async with Session.open(target) as session:
         name = bare(name)
         found = await session.objects.read(name)

@@ -5,7 +5,7 @@ import functools
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -25,6 +25,13 @@ class Failed(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Write the message as kubectl does."""
         click.echo(f"error: {self.message}", file=file or sys.stderr)
+
+
+def fail(error: OSError) -> NoReturn:
+    """End because a file cannot be read, or standard output not be written."""
+    failed = Failed(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+    failed.show()
+    sys.exit(failed.exit_code)
 
 
 def read_bounded(file: Path, most: int) -> bytes:
@@ -55,9 +62,5 @@ def runs(function: Command) -> Callable[..., None]:
             ) from None
         except ClusterError as error:
             raise Failed(str(error)) from None
-        except BrokenPipeError:
-            raise  # click ends quietly
-        except OSError as error:  # such as a full disk behind standard output
-            raise Failed(": ".join(str(part) for part in (error.filename, error.strerror or error) if part)) from None
 
     return run

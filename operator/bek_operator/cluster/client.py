@@ -91,8 +91,10 @@ def _usable_credentials() -> Iterator[None]:
     """Raise Unavailable for whatever the library raises."""
     try:
         yield
-    except (config.ConfigException, OSError) as error:
+    except config.ConfigException as error:
         raise Unavailable(f"no credentials for the API server: {error}") from None
+    except OSError as error:
+        raise Unavailable(f"no credentials for the API server: {error.filename}: {error.strerror}") from None
     except Exception as error:  # noqa: BLE001 - the library does not validate a kubeconfig
         raise Unavailable(f"no credentials for the API server: no usable kubeconfig ({type(error).__name__})") from None
 

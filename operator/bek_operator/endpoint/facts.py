@@ -124,9 +124,9 @@ class EndpointFacts:
         problem, answer, failing = self.target.problem, self.answer, self.failing
         if problem:
             return EndpointVerdict(problem.reason, problem.message[:_LONGEST_MESSAGE], problem.retry)
-        if answer is None:
+        if answer is None and not self.carried.holds_key:
             return self.carried
-        if failing is None or failing.is_below_threshold:
+        if answer is None or failing is None or failing.is_below_threshold:
             return EndpointVerdict(EndpointReason.LACKS_OLD_KEY, self._lost_message) if self.lost else HOLDS_KEY
         retry = Retry.TERMINAL if failing.last_at - failing.since >= USER_SECONDS else Retry.TRANSIENT
         message = f"{answer.message}; {self._lost_message}" if self.lost else answer.message

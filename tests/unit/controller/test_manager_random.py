@@ -120,7 +120,7 @@ def test_many_numbers_settle_after_seconds_of_faults(seed: int, caplog: pytest.L
     assert not caplog.records
 
 
-@pytest.mark.parametrize("seed", [*range(24), 291])
+@pytest.mark.parametrize("seed", [*range(24), 291, 3203])
 def test_no_key_is_published_that_the_endpoint_has_not_opened(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     """Though it gets and loses keys and breaks, in any order with changes, restarts and crashes; it all settles."""
     caplog.set_level(logging.ERROR)

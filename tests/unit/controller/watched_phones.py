@@ -124,7 +124,12 @@ class WatchedPhones(FakePhones):
         if last == fingerprint and at > self.backoff_reset_at and self._shown(url) < int(at):
             self._break(f"a publish at {url} before the status shows the last one")
         # Times in a status are whole seconds.
-        within = [at for at in self._publishes[url] if at > self.hourly_limit_reset_at and now() - at < _HOUR - 1]
+        within = {
+            # Two processes at once publish in the same second; the status has it once.
+            int(at) if at < self.shared_until else at
+            for at in self._publishes[url]
+            if at > self.hourly_limit_reset_at and now() - at < _HOUR - 1
+        }
         if len(within) >= MOST_IN_AN_HOUR:
             self._break(f"a publish at {url} after {len(within)} within the hour")
 

@@ -291,6 +291,9 @@ def test_a_restart_after_an_earlier_key_was_lost_asks_at_the_due_time_too() -> N
     rows = (Row(number=NUMBER, api="a", status=SignatureStatus.VALID, fingerprint=OTHER.fingerprint),)
     facts = restart(recorded("EndpointLacksOldKey", message=f"lost {OTHER.key_id}", rows=Rows(rows)))
     assert (facts.due, facts.observed, sorted(facts.lost)) == (NOW + 300, True, [OTHER.fingerprint])
+    assert shown(facts) == (EndpointReason.LACKS_OLD_KEY, None)
+    # Once every number has the new key; the endpoint is not asked for that.
+    assert replace(facts, lost=frozenset()).verdict == HOLDS_KEY
 
 
 def test_many_earlier_keys_that_were_lost_do_not_fit_the_message() -> None:
