@@ -143,8 +143,8 @@ def test_all_attacks_of_one_namespace_at_once(tenants: Tenants) -> None:
     attacker.put_access()
     attacker.put_key(keys.rsa())
     put_numbers(attacker)
-    put_large_secrets(attacker)
     with hostile_servers(attacker) as servers:
+        put_large_secrets(attacker)
         # Later than the others, which would not be called beside so many.
         put_ca_bundles(attacker)
         put_keys(tenants)
