@@ -30,7 +30,7 @@ from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.target import EndpointTarget, endpoint_target
 from bek_operator.keys.public_key import InvalidKey, PublicKey
 from bek_operator.numbers.carry_over import adopted, expired, interrupts, restore_from_status, with_target
-from bek_operator.numbers.endpoints import EgressPolicy, Missing, wanted_entries
+from bek_operator.numbers.endpoints import EgressPolicy, Missing, held_bytes, wanted_entries
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
 from bek_operator.shares import Shares
@@ -185,6 +185,9 @@ class KeyReconciler:
         ref = state.resource.ref
         before, now, had_no_key = state.facts, self._clock(), isinstance(state.key, Blocked)
         data = {name: one if isinstance(one, Missing) else one.data for name, one in secrets.items()}
+        are_held, others = self._store.hold(ref, held_bytes(spec, data))
+        if not are_held:
+            data = dict.fromkeys(data, Missing.TOO_MUCH)
         targets = targets_of(state.resource, spec, key, data, self._egress, self._store.denied(ref, spec))
         facts = {target.number: _facts(target, before.get(target.number), state, now) for target in targets}
         asking = self._set_endpoint(state, endpoint_target(state.resource, spec, key, targets, data, self._egress))
@@ -200,7 +203,8 @@ class KeyReconciler:
             if due and not isinstance(state.numbers[number].phase, Running):
                 enqueue.append(Enqueue(NumberKey(ref, number), due))
         left = [NumberKey(ref, one) for one in before if one not in called or interrupts(called[one], before[one])]
-        return Result(cancel=(*asking.cancel, *left), enqueue=(*asking.enqueue, *enqueue))
+        changed = (Enqueue(other, Due(at=now)) for other in others)
+        return Result(cancel=(*asking.cancel, *left), enqueue=(*asking.enqueue, *enqueue, *changed))
 
     def _set_endpoint(self, state: KeyState, target: EndpointTarget | None) -> Result:
         """Set what to ask the Flow endpoint; return its key, to cancel and to enqueue as necessary."""
