@@ -93,7 +93,10 @@ UNUSABLE_WITH_PASSPHRASE: Mapping[str, tuple[Content, str]] = {
     ),
     "absurd rounds": (
         lambda: {"private.pem": with_absurd_rounds(), "passphrase": keys.OPEN_SESAME},
-        "private.pem declares an unsupported key-derivation cost; encrypt it with openssl rsa -aes256",
+        (
+            "private.pem declares an unsupported key-derivation cost (at most 1,000,000 rounds; of scrypt 32 MiB, the "
+            "most that OpenSSL reads); encrypt it with openssl rsa -aes256"
+        ),
     ),
 }
 

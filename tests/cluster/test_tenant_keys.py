@@ -28,7 +28,7 @@ ROUNDS = ("-iter", "1000000")
 def costly() -> dict[str, str]:
     """Return entries with the same key, each encrypted at the highest cost that is accepted."""
     return {
-        "public.pem": encrypted(der_of(plain().private), scrypt=(2**16, 8, 1)),
+        "public.pem": encrypted(der_of(plain().private), scrypt=(2**10, 255, 2)),
         "private.pem": encrypted_with("-v2prf", "hmacWithSHA1", *ROUNDS),
         "tls.crt": encrypted_with("-v1", "PBE-SHA1-3DES", *ROUNDS),
         "tls.key": encrypted_with("-v2prf", "hmacWithSHA512", *ROUNDS),

@@ -71,7 +71,6 @@ def test_what_gitops_tools_put_on_objects_changes_nothing(scene: Scene) -> None:
     scene.put_key(keys.rsa())
     scene.apply(scene.manifest(numbers=[first, second]))
     scene.wait_ready()
-    scene.wait_for(lambda: len(scene.events()) == 2, "both events are there")
     scene.simulator.forget_requests()
     mark = scene.api_server.audit_mark()
 
@@ -84,4 +83,5 @@ def test_what_gitops_tools_put_on_objects_changes_nothing(scene: Scene) -> None:
     scene.wait_ready("later")
 
     assert [scene.simulator[number].requests for number in (first, second)] == [[], []]
-    assert [one for one in scene.writes(mark) if not one.name.startswith("later")] == []
+    # Events of before may be posted late.
+    assert [one for one in scene.writes(mark) if one.resource != "events" and one.name != "later"] == []

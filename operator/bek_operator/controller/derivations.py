@@ -1,6 +1,6 @@
 """Derives the keys of encrypted private keys: in a child process, one at a time, by namespace in turn.
 
-A derivation takes up to a second of CPU and 64 MiB, by what is written in a Secret. So the event loop is not concerned
+A derivation takes up to a second of CPU and 32 MiB, by what is written in a Secret. So the event loop is not concerned
 with it, and however many of them one namespace asks for, the key of another one waits for a single one of these.
 """
 

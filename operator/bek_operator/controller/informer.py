@@ -191,7 +191,11 @@ class Informer:
             return
         if known and is_newer(listed.version, known.version):
             self._set(ref, listed)
-        else:
+            return
+        if known is None:
+            # It may have been deleted since, or there is no room for it: then it is not read.
+            self._put(ref, listed)
+        if ref in self._objects:
             self._mark_to_read(ref)
 
     # What is held.
@@ -274,15 +278,24 @@ class Informer:
             changed = self._quota.drop(ref)
         else:
             # One that is held without its numbers has been counted.
-            changed = frozenset() if resource.is_over_quota else self._quota.update(resource)
-            is_held = resource.is_over_quota or self._quota.serves(ref)
-            self._objects[ref] = resource if is_held else resource.over_quota(self._most)
+            changed = frozenset() if resource.is_over_quota else self._quota.update(resource, resource.counted_numbers)
+            self._objects[ref] = resource
+            self._limit(ref)
         for other in changed & self._objects.keys():
             if self._quota.serves(other):
                 self._mark_to_read(other)
             else:
-                self._objects[other] = self._objects[other].over_quota(self._most)
+                self._limit(other)
                 self._notify(other)
+
+    def _limit(self, ref: ObjectKey) -> None:
+        """Hold no more of an object than the quota of its namespace allows."""
+        resource = self._objects[ref]
+        if not self._quota.knows(ref):
+            del self._objects[ref]
+            self._to_read.discard(ref)
+        elif not (resource.is_over_quota or self._quota.serves(ref)):
+            self._objects[ref] = resource.over_quota(self._most)
 
     def _mark_to_read(self, ref: ObjectKey) -> None:
         self._to_read.add(ref)

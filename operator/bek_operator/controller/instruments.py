@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from bek_operator.controller.result import Reconciler
 from bek_operator.controller.workqueue import Limits, WorkQueue
 from bek_operator.crd.reasons import Reason
+from bek_operator.crd.types import ObjectKey
 
 K = TypeVar("K", bound=Hashable)
 
@@ -14,7 +15,7 @@ class Instruments(Protocol):
     """Measures work; names are those of the metrics' labels."""
 
     def work_queue(
-        self, name: str, size: int, tenant_of: Callable[[K], str], limits: Limits | None = None
+        self, name: str, size: int, object_of: Callable[[K], ObjectKey], limits: Limits | None = None
     ) -> WorkQueue[K]:
         """Return a work queue that is measured."""
         ...
@@ -32,11 +33,11 @@ class NoInstruments:
     """Measures nothing."""
 
     def work_queue(
-        self, name: str, size: int, tenant_of: Callable[[K], str], limits: Limits | None = None
+        self, name: str, size: int, object_of: Callable[[K], ObjectKey], limits: Limits | None = None
     ) -> WorkQueue[K]:
         """Return a work queue."""
         del name
-        return WorkQueue(size, limits=limits, tenant_of=tenant_of)
+        return WorkQueue(size, limits=limits, object_of=object_of)
 
     def reconciler(self, name: str, reconciler: Reconciler[K]) -> Reconciler[K]:
         """Return the reconciler itself."""

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from bek_operator.cluster.secrets import SecretContent
-from bek_operator.controller.budget import Budget
 from bek_operator.controller.derivations import DerivationReconciler
 from bek_operator.controller.due import due_at, endpoint_due, number_due
 from bek_operator.controller.result import Enqueue, Result
@@ -31,9 +30,10 @@ from bek_operator.endpoint.facts import EndpointFacts
 from bek_operator.endpoint.target import EndpointTarget, endpoint_target
 from bek_operator.keys.public_key import InvalidKey, PublicKey
 from bek_operator.numbers.carry_over import adopted, expired, interrupts, restore_from_status, with_target
-from bek_operator.numbers.endpoints import EgressPolicy, Missing, wanted_entries
+from bek_operator.numbers.endpoints import EgressPolicy, Missing, held_bytes, wanted_entries
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.target import Target, targets_of
+from bek_operator.shares import Shares
 from bek_operator.status.compute import Blocked, status_of
 from bek_operator.times import Clock
 
@@ -41,7 +41,7 @@ _FORBIDDEN_SECONDS: Final = 60.0
 """A change of RBAC is not watched, so a forbidden Secret is read again after so long."""
 
 _READING_BYTES: Final = 64 * 1024 * 1024
-"""How much memory the Secrets of all objects take at most while they are read and used."""
+"""How much memory the Secrets of all objects take at most while they are read and used; those of a namespace half."""
 
 _Secrets = Mapping[str, SecretContent | Missing]
 
@@ -73,7 +73,7 @@ class KeyReconciler:
         self._objects = objects
         self._secrets = secrets
         self._keys = keys
-        self._reading = Budget(_READING_BYTES)
+        self._reading = Shares(_READING_BYTES, times=1)
         self._egress = egress
         self._writer = writer
         self._limits = limits
@@ -185,6 +185,9 @@ class KeyReconciler:
         ref = state.resource.ref
         before, now, had_no_key = state.facts, self._clock(), isinstance(state.key, Blocked)
         data = {name: one if isinstance(one, Missing) else one.data for name, one in secrets.items()}
+        are_held, others = self._store.hold(ref, held_bytes(spec, data))
+        if not are_held:
+            data = dict.fromkeys(data, Missing.TOO_MUCH)
         targets = targets_of(state.resource, spec, key, data, self._egress, self._store.denied(ref, spec))
         facts = {target.number: _facts(target, before.get(target.number), state, now) for target in targets}
         asking = self._set_endpoint(state, endpoint_target(state.resource, spec, key, targets, data, self._egress))
@@ -200,7 +203,8 @@ class KeyReconciler:
             if due and not isinstance(state.numbers[number].phase, Running):
                 enqueue.append(Enqueue(NumberKey(ref, number), due))
         left = [NumberKey(ref, one) for one in before if one not in called or interrupts(called[one], before[one])]
-        return Result(cancel=(*asking.cancel, *left), enqueue=(*asking.enqueue, *enqueue))
+        changed = (Enqueue(other, Due(at=now)) for other in others)
+        return Result(cancel=(*asking.cancel, *left), enqueue=(*asking.enqueue, *enqueue, *changed))
 
     def _set_endpoint(self, state: KeyState, target: EndpointTarget | None) -> Result:
         """Set what to ask the Flow endpoint; return its key, to cancel and to enqueue as necessary."""

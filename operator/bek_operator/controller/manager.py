@@ -81,21 +81,23 @@ class Manager:
             limits=ports.limits,
             clock=clock,
         )
-        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE, lambda key: key.namespace)
+        objects: WorkQueue[ObjectKey] = measured.work_queue(_OBJECTS, _OBJECTS_AT_ONCE, lambda key: key)
         self._objects = Workers("objects", objects, measured.reconciler(_OBJECTS, keys), self._apply, clock, _object)
-        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, _tenant, ports.limits)
+        numbers: WorkQueue[NumberKey] = measured.work_queue(_NUMBERS, concurrency, _object_of, ports.limits)
         reconciler = NumberReconciler(store=store, backend=ports.backend, clock=clock)
         self._numbers = Workers(
             "numbers", numbers, measured.reconciler(_NUMBERS, reconciler), self._apply, clock, _number
         )
 
-        endpoints: WorkQueue[EndpointKey] = measured.work_queue(_ENDPOINTS, _ENDPOINTS_AT_ONCE, _tenant, ports.limits)
+        endpoints: WorkQueue[EndpointKey] = measured.work_queue(
+            _ENDPOINTS, _ENDPOINTS_AT_ONCE, _object_of, ports.limits
+        )
         asking = EndpointReconciler(store=store, client=ports.endpoints, clock=clock)
         self._endpoints = Workers(
             "endpoints", endpoints, measured.reconciler(_ENDPOINTS, asking), self._apply, clock, _one_of
         )
 
-        derivations: WorkQueue[DerivationKey] = measured.work_queue(_DERIVATIONS, 1, _tenant)
+        derivations: WorkQueue[DerivationKey] = measured.work_queue(_DERIVATIONS, 1, _object_of)
         self._derivations = Workers(
             "derivations", derivations, measured.reconciler(_DERIVATIONS, deriving), self._apply, clock, _one_of
         )
@@ -186,9 +188,8 @@ class Manager:
                 self._objects.add(ref, Due(at=at))
 
 
-def _tenant(key: NumberKey | EndpointKey | DerivationKey) -> str:
-    """Return the tenant whose work it is: a namespace."""
-    return key.object.namespace
+def _object_of(key: NumberKey | EndpointKey | DerivationKey) -> ObjectKey:
+    return key.object
 
 
 def _object(ref: ObjectKey) -> dict[str, str]:

@@ -1,49 +1,64 @@
-"""The quota of phone numbers of each namespace: its oldest objects are served, as far as their numbers fit.
+"""A quota of each namespace, because all share the memory of one process: its oldest objects are served while they fit.
 
-What is held of a number takes memory, whether it is called or not, and all namespaces share that of one process.
+There is one of phone numbers, and one of the bytes of Secrets that are held for them.
 """
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from typing import Final
 
 from bek_operator.crd.parse import BusinessEncryptionKey
-from bek_operator.crd.types import ObjectKey, Spec
+from bek_operator.crd.types import ObjectKey
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Claim:
-    """An object's claim to so many numbers; the older claim is the smaller one."""
+    """An object's claim to so many units; the older claim is the smaller one."""
 
     created: float
     ref: ObjectKey
     uid: str
-    numbers: int = field(compare=False)
+    units: int = field(compare=False)
+
+
+MOST_BEYOND: Final = 1000
+"""Objects of a namespace beyond its quota, each of which takes some 3 KiB. The youngest of more are not even known."""
 
 
 class Quota:
-    """Which objects are served; each change returns the other objects for which that is different now."""
+    """Which objects are served, of so many units.
 
-    def __init__(self, most: int) -> None:
+    Each change returns the other objects for which that is different now, and those that are not known any more.
+    """
+
+    def __init__(self, most: int, beyond: int = MOST_BEYOND) -> None:
         self._most = most
+        self._most_beyond = beyond
         self._claims: dict[ObjectKey, _Claim] = {}
         self._namespaces: dict[str, _Namespace] = {}
+
+    def knows(self, ref: ObjectKey) -> bool:
+        """Return whether an object is known."""
+        return ref in self._claims
 
     def serves(self, ref: ObjectKey) -> bool:
         """Return whether an object is served; one that is not known is not."""
         claim = self._claims.get(ref)
         return claim is not None and self._namespaces[ref.namespace].serves(claim)
 
-    def update(self, resource: BusinessEncryptionKey) -> frozenset[ObjectKey]:
-        """Record how many numbers an object has."""
-        ref, spec = resource.ref, resource.spec
-        # One that cannot be read is no reason to keep others from being served, but takes memory.
-        count = len(spec.numbers) if isinstance(spec, Spec) else 1
-        claim, known = _Claim(resource.created, ref, resource.uid, count), self._claims.get(ref)
-        if known == claim and known.numbers == count:
+    def update(self, resource: BusinessEncryptionKey, units: int) -> frozenset[ObjectKey]:
+        """Record how many units an object takes."""
+        ref = resource.ref
+        claim, known = _Claim(resource.created, ref, resource.uid, units), self._claims.get(ref)
+        if known == claim and known.units == units:
             return frozenset()
         changed = self._remove(ref)
         self._claims[ref] = claim
-        changed ^= self._namespaces.setdefault(ref.namespace, _Namespace(self._most)).add(claim)
+        namespace = self._namespaces.setdefault(ref.namespace, _Namespace(self._most))
+        changed ^= namespace.add(claim)
+        for unknown in namespace.leave_out(self._most_beyond):
+            del self._claims[unknown]
+            changed.add(unknown)
         return frozenset(changed - {ref})
 
     def drop(self, ref: ObjectKey) -> frozenset[ObjectKey]:
@@ -79,7 +94,7 @@ class _Namespace:
     def add(self, claim: _Claim) -> set[ObjectKey]:
         if self.serves(claim):
             insort(self._served, claim)
-            self._room -= claim.numbers
+            self._room -= claim.units
         else:
             insort(self._beyond, claim)
         return self._balance()
@@ -87,22 +102,28 @@ class _Namespace:
     def remove(self, claim: _Claim) -> set[ObjectKey]:
         if self.serves(claim):
             del self._served[bisect_left(self._served, claim)]
-            self._room += claim.numbers
+            self._room += claim.units
         else:
             del self._beyond[bisect_left(self._beyond, claim)]
         return self._balance()
+
+    def leave_out(self, most: int) -> list[ObjectKey]:
+        """Forget the youngest objects of more than so many beyond the quota; return them."""
+        left_out = [claim.ref for claim in self._beyond[most:]]
+        del self._beyond[most:]
+        return left_out
 
     def _balance(self) -> set[ObjectKey]:
         """Move the boundary to where the room ends; return the objects that it has passed."""
         passed = set[ObjectKey]()
         while self._room < 0:
             youngest = self._served.pop()
-            self._room += youngest.numbers
+            self._room += youngest.units
             self._beyond.insert(0, youngest)
             passed.add(youngest.ref)
-        while self._beyond and self._beyond[0].numbers <= self._room:
+        while self._beyond and self._beyond[0].units <= self._room:
             oldest = self._beyond.pop(0)
-            self._room -= oldest.numbers
+            self._room -= oldest.units
             self._served.append(oldest)
             passed.add(oldest.ref)
         return passed

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from bek_operator.controller.due import due_at
 from bek_operator.controller.endpoint_store import EndpointStore
+from bek_operator.controller.quota import Quota
 from bek_operator.controller.secrets_state import SecretIndex, SecretsState
 from bek_operator.controller.state import (
     AwaitingStatusWrite,
@@ -28,6 +29,7 @@ from bek_operator.crd.reasons import HELD, Reason
 from bek_operator.crd.types import InvalidSpec, ObjectKey, Spec
 from bek_operator.keys.public_key import PublicKey
 from bek_operator.numbers.carry_over import interrupts, with_target
+from bek_operator.numbers.endpoints import MOST_HELD_BYTES
 from bek_operator.numbers.facts import NumberFacts
 from bek_operator.numbers.ownership import Ownership
 from bek_operator.numbers.rollout import OPEN, has_another_key
@@ -45,6 +47,7 @@ class Store:
         self.endpoints = EndpointStore(self._states)
         self._ownership = Ownership()
         self._secrets = SecretIndex()
+        self._held = Quota(MOST_HELD_BYTES)
         self._sequence = 0
 
     def __iter__(self) -> Iterator[ObjectKey]:
@@ -86,7 +89,7 @@ class Store:
         if state is None:
             return [], []
         self._secrets.replace(ref, state.secrets.versions, ())
-        return state.callees, self._expire_all(self._ownership.drop(state.resource))
+        return state.callees, self._expire_all({*self._ownership.drop(state.resource), *self._held.drop(ref)})
 
     def denied(self, ref: ObjectKey, spec: Spec) -> dict[str, str]:
         """Return for each number that an object must not manage a message that names the owner."""
@@ -134,6 +137,14 @@ class Store:
         return self._expire_all(
             ref for ref in naming if not version or self._states[ref].secrets.versions.get(name) != version
         )
+
+    def hold(self, ref: ObjectKey, size: int) -> tuple[bool, list[ObjectKey]]:
+        """Record how many bytes of Secrets an object's numbers need; return whether they can be held.
+
+        With the other objects for which that is different now.
+        """
+        changed = self._held.update(self._states[ref].resource, size)
+        return self._held.serves(ref), self._expire_all(changed)
 
     def _expire_all(self, refs: Iterable[ObjectKey]) -> list[ObjectKey]:
         found = [ref for ref in refs if ref in self._states]

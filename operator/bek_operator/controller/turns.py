@@ -1,4 +1,4 @@
-"""Turns: due keys of several tenants, in the order in which they are picked.
+"""Turns: due keys of objects of several tenants, in the order in which they are picked.
 
 Pure, and knows no time: the work queue puts keys here when they are due, and says what there are workers and capacity
 for.
@@ -6,45 +6,22 @@ for.
 
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+from bek_operator.crd.types import ObjectKey
 
 K = TypeVar("K", bound=Hashable)
+
+_KEYS_A_TURN: Final = 100
+"""An object has so many at most while others wait. With one each, all would be in progress, and have their status
+written, at the same time."""
 
 Level = tuple[int, bool]
 """Priority, and whether it is for suspects: the lower one goes first."""
 
 
-class Pool:
-    """Workers that tenants share: each gets one if any is free, and then at most so many times as many as stay free.
-
-    Three times as many are three quarters of the pool for a tenant alone, and three sevenths for each of two. So some
-    are left for the next tenant, whatever each of them has to do.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._used: Counter[str] = Counter()
-
-    def has_room(self, tenant: str, times: int) -> bool:
-        """Return whether a tenant gets one more."""
-        used = self._used[tenant]
-        return self._free > 0 and (not used or used < times * (self._free - 1))
-
-    def take(self, tenant: str) -> None:
-        """Have a tenant use one more."""
-        self._free -= 1
-        self._used[tenant] += 1
-
-    def give_back(self, tenant: str) -> None:
-        """Have a tenant use one less."""
-        self._free += 1
-        self._used[tenant] -= 1
-        if not self._used[tenant]:
-            del self._used[tenant]
-
-
 class Turns(Generic[K]):
-    """Due keys: tenants take turns; the keys of each go by level, and within a level limiter keys take turns.
+    """Due keys: tenants take turns, and the keys of each go by level. Within one limiter keys, then objects take turns.
 
     A limiter key without capacity is set aside until it is reopened, and so is a tenant that has no others.
     """
@@ -54,13 +31,13 @@ class Turns(Generic[K]):
         self._order: deque[_Tenant[K]] = deque()
         self._full: defaultdict[str, list[tuple[_Tenant[K], _Limiters[K]]]] = defaultdict(list)
 
-    def put(self, tenant: str, level: Level, limiter_key: str, key: K, serial: int) -> None:
-        """Add a key; `serial` tells it from the same key added before."""
-        if tenant not in self._tenants:
-            self._tenants[tenant] = _Tenant(tenant)
-        found = self._tenants[tenant]
-        found.levels[level].put(limiter_key, key, serial)
-        self._line_up(found)
+    def put(self, owner: ObjectKey, level: Level, limiter_key: str, key: K, serial: int) -> None:
+        """Add a key of an object; `serial` tells it from the same key added before."""
+        if owner.namespace not in self._tenants:
+            self._tenants[owner.namespace] = _Tenant(owner.namespace)
+        tenant = self._tenants[owner.namespace]
+        tenant.levels[level].put(limiter_key, owner.name, key, serial)
+        self._line_up(tenant)
 
     def take(
         self,
@@ -111,7 +88,7 @@ class Turns(Generic[K]):
                     self._full[limiter_key].append((tenant, limiters))
                     continue
                 key, serial = limiters.take(limiter_key)
-                if not limiters.keys:
+                if not limiters.objects:
                     del tenant.levels[level]
                 if is_waiting(key, serial):
                     return key
@@ -138,24 +115,31 @@ class _Tenant(Generic[K]):
 
 
 class _Limiters(Generic[K]):
-    """The due keys of one level of a tenant by limiter key; those that take turns are in `order`."""
+    """The due keys of one level of a tenant by limiter key and object; limiter keys that take turns are in `order`."""
 
     def __init__(self) -> None:
-        self.keys: dict[str, OrderedDict[K, int]] = {}
+        self.objects: dict[str, OrderedDict[str, OrderedDict[K, int]]] = {}
         self.order: deque[str] = deque()
+        self._taken: Counter[str] = Counter()
 
-    def put(self, limiter_key: str, key: K, serial: int) -> None:
-        if limiter_key not in self.keys:
-            self.keys[limiter_key] = OrderedDict()
+    def put(self, limiter_key: str, name: str, key: K, serial: int) -> None:
+        if limiter_key not in self.objects:
+            self.objects[limiter_key] = OrderedDict()
             self.order.append(limiter_key)
-        self.keys[limiter_key][key] = serial
+        self.objects[limiter_key].setdefault(name, OrderedDict())[key] = serial
 
     def take(self, limiter_key: str) -> tuple[K, int]:
         """Remove and return the next key of a limiter key whose turn it was."""
-        keys = self.keys[limiter_key]
+        objects = self.objects[limiter_key]
+        name, keys = next(iter(objects.items()))
         taken = keys.popitem(last=False)
-        if keys:
+        self._taken[limiter_key] += 1
+        if not keys:
+            del objects[name]
+        elif self._taken[limiter_key] % _KEYS_A_TURN == 0:
+            objects.move_to_end(name)
+        if objects:
             self.order.append(limiter_key)
         else:
-            del self.keys[limiter_key]
+            del self.objects[limiter_key], self._taken[limiter_key]
         return taken

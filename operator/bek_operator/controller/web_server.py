@@ -14,6 +14,14 @@ from bek_operator.settings import Address
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MOST_CONNECTIONS: Final = 64
+
+_BATCH: Final = MOST_CONNECTIONS // 8
+"""So many connections are accepted before the event loop does other work. It answers a request that is complete in four
+rounds, so that no connection is closed as the oldest before that, however many wait."""
+
+_WAITING: Final = 1024
+"""So many connections wait in the kernel to be accepted; others are tried again by the client a second later."""
+
 CONNECTION_SECONDS: Final = 20.0
 _SHUTDOWN_SECONDS: Final = 1.0
 
@@ -52,15 +60,18 @@ class WebServer:
         await self._runner.setup()
         host, port = self._address.host, self._address.port
         try:
-            # All connections of a batch are made before the next batch is accepted, so that they can be counted.
             self._server = await asyncio.get_running_loop().create_server(
-                self._accept, host or None, port, backlog=MOST_CONNECTIONS // 2
+                self._accept, host or None, port, backlog=_BATCH
             )
         except OSError as error:
             await self._runner.cleanup()
             known = error.errno is not None and error.errno > 0
             reason = os.strerror(error.errno or 0) if known else error.strerror or error
             raise OSError(f"--{self._flag}: cannot listen on {host}:{port}: {reason}") from None
+        for listener in self._server.sockets:
+            # asyncio has as many connections wait as it accepts at a time.
+            with listener.dup() as same:
+                same.listen(_WAITING)
         return self
 
     async def __aexit__(

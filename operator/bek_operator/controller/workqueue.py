@@ -3,11 +3,11 @@
 One entry for each key, and never two workers on one key. A key that is added while it is running is due again
 afterwards; of several additions the earliest instant and the highest priority win.
 
-Each key belongs to a tenant. Due keys are picked from tenants in turn, so that no tenant delays another one by the
-number of its keys or by their priority. The keys of one tenant are picked by priority, and within a priority by limiter
-key in turn, so that a slow host cannot occupy the workers of others. Keys that are likely to hang (suspects) come last
-within their priority. A reconcile is not interrupted for another key, so the workers are shared as well: a tenant gets
-at most three times as many as stay free.
+Each key belongs to an object of a tenant. Due keys are picked from tenants in turn, so that no tenant delays another
+by the number of its keys or by their priority. The keys of one tenant are picked by priority, and within a priority by
+limiter key in turn, so that a slow host cannot occupy the workers of others; within a limiter key objects take turns.
+Keys that are likely to hang (suspects) come last within their priority. A reconcile is not interrupted for another key,
+so the workers are shared as well: a tenant gets at most three times as many as stay free.
 
 Pure: time is an argument, in seconds of one clock.
 """
@@ -22,7 +22,9 @@ from functools import partial
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
-from bek_operator.controller.turns import Level, Pool, Turns
+from bek_operator.controller.turns import Level, Turns
+from bek_operator.crd.types import ObjectKey
+from bek_operator.shares import Pool
 
 K = TypeVar("K", bound=Hashable)
 
@@ -142,15 +144,19 @@ class WorkQueue(Generic[K]):
     respond, however many hang.
 
     Args:
-        tenant_of: Returns the tenant of a key.
+        object_of: Returns the object of a key; its namespace is the tenant.
     """
 
     def __init__(
-        self, size: int, *, limits: Limits | None = None, tenant_of: Callable[[K], str] = lambda _: ""
+        self,
+        size: int,
+        *,
+        limits: Limits | None = None,
+        object_of: Callable[[K], ObjectKey] = lambda _: ObjectKey("", ""),
     ) -> None:
         self._size = size
         self._limits = limits
-        self._tenant_of = tenant_of
+        self._object_of = object_of
         self._waiting: dict[K, tuple[Due, int]] = {}
         self._running: _RunningKeys[K] = _RunningKeys(size)
         self._later: list[tuple[float, int, K]] = []
@@ -194,7 +200,7 @@ class WorkQueue(Generic[K]):
         key = self._turns.take(self._is_waiting, self._running.has_room, has_capacity)
         if key is not None:
             due, _ = self._waiting.pop(key)
-            self._running.start(key, due, self._tenant_of(key), now)
+            self._running.start(key, due, self._object_of(key).namespace, now)
         return key
 
     def done(self, key: K, *, retry_at: float | None = None) -> None:
@@ -243,7 +249,7 @@ class WorkQueue(Generic[K]):
             _, serial, key = heapq.heappop(self._later)
             if self._is_waiting(key, serial):
                 due, _ = self._waiting[key]
-                self._turns.put(self._tenant_of(key), due.level, due.limiter_key, key, serial)
+                self._turns.put(self._object_of(key), due.level, due.limiter_key, key, serial)
 
     def _is_waiting(self, key: K, serial: int) -> bool:
         return key in self._waiting and self._waiting[key][1] == serial and key not in self._running

@@ -8,7 +8,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 from bek_operator.crd.fields import Fields, Malformed, typed
 from bek_operator.crd.reasons import ObjectReason
@@ -28,6 +29,9 @@ from bek_operator.crd.types import (
     UnsupportedApi,
 )
 from bek_operator.times import instant
+
+LEAST_NUMBERS: Final = 10
+"""An object counts as so many numbers at least: beside them it takes as much memory as three or four."""
 
 REQUESTED_AT = "bek.dev/requested-at"
 
@@ -71,14 +75,24 @@ class BusinessEncryptionKey:
         """Return whether its namespace has too many numbers, so that little more than its name is held."""
         return isinstance(self.spec, InvalidSpec) and self.spec.reason is ObjectReason.TOO_MANY_NUMBERS
 
+    @property
+    def counted_numbers(self) -> int:
+        """Return how many numbers it counts as in the quota of its namespace."""
+        # One that cannot be read is no reason to keep others from being served, but takes memory.
+        return max(len(self.spec.numbers) if isinstance(self.spec, Spec) else 0, LEAST_NUMBERS)
+
     def over_quota(self, most: int) -> "BusinessEncryptionKey":
         """Return what is held of an object beyond the quota of so many numbers for each namespace."""
-        spec = InvalidSpec(
-            f"with this object the namespace has more than {most} phone numbers; remove some, or ask whoever runs the "
-            "operator to raise --max-numbers-per-namespace",
-            ObjectReason.TOO_MANY_NUMBERS,
-        )
-        return replace(self, spec=spec, status=replace(self.status, rows=Rows()))
+        return replace(self, spec=_over_quota(most), status=replace(self.status, rows=Rows()))
+
+
+@cache
+def _over_quota(most: int) -> InvalidSpec:
+    return InvalidSpec(
+        f"with this object the namespace has more than {most} phone numbers (each object counts as {LEAST_NUMBERS} at "
+        "least); remove some, or ask whoever runs the operator to raise --max-numbers-per-namespace",
+        ObjectReason.TOO_MANY_NUMBERS,
+    )
 
 
 def parse_object(body: Mapping[str, Any]) -> BusinessEncryptionKey:

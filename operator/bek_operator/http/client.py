@@ -136,7 +136,7 @@ class HttpxClient:
             raise CABundleError(f"the CA bundle {fault}") from None
         failed = NotConnectedError("the name does not resolve")
         trust = request.trust
-        for address in (await self._destinations(request.url))[:_MAX_ADDRESSES_TRIED]:
+        for address in (await self._destinations(request.url, trust.tenant))[:_MAX_ADDRESSES_TRIED]:
             key = _ConnectionKey(
                 request.url.host, request.url.port, address, trust.server_name, trust.ca_digest, trust.tenant
             )
@@ -147,11 +147,11 @@ class HttpxClient:
         self._resolver.forget(request.url.host, request.url.port)
         raise failed
 
-    async def _destinations(self, url: Url) -> tuple[str, ...]:
+    async def _destinations(self, url: Url, tenant: str) -> tuple[str, ...]:
         """Return what to connect to: addresses that passed the checks, or a name for the proxy to resolve."""
         if self._proxy and not is_literal(url.host):
             return (url.host,)
-        return await self._resolver.resolve(url.host, url.port)
+        return await self._resolver.resolve(url.host, url.port, tenant)
 
     async def _send_to(
         self, key: _ConnectionKey, context: MeteredContext, request: Request, progress: Progress

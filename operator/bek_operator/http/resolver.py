@@ -16,6 +16,7 @@ from typing import Final
 from bek_operator.http.errors import AddressRefusedError, NotConnectedError
 from bek_operator.lru_cache import LRUCache
 from bek_operator.net.hosts import METADATA, METADATA_ADVICE, IPAddress
+from bek_operator.shares import Shares
 from bek_operator.single_flight import SingleFlight
 
 Lookup = Callable[[str], Awaitable[Iterable[str]]]
@@ -24,8 +25,18 @@ Lookup = Callable[[str], Awaitable[Iterable[str]]]
 CACHE_SECONDS: Final = 5.0
 """Login, read, publish and the second read follow each other within this, and share one lookup."""
 
-_MAX_LOOKUPS = 100
+MAX_LOOKUPS: Final = 100
+"""How many names of tenants are looked up at once. One that hangs keeps its thread for tens of seconds."""
+
+_TIMES: Final = 3
+"""A tenant gets at most so many times as many of them as stay free."""
+
+_WAIT_SECONDS: Final = 5.0
+"""How long a lookup waits for its turn. Callers give up after 10 s, so one that waited longer would be for nobody."""
+
 _MAX_NAMES = 4096
+
+_TOO_MANY: Final = "the name was not looked up: lookups of other names of the namespace take too long"
 
 _METADATA_KIND: Final = "a cloud metadata"
 _ADVICE: Final = "to allow it, start the operator with --allow-host=<address> as well"
@@ -56,23 +67,27 @@ class Resolver:
     ) -> None:
         """Take `is_allowed`: whether the operator's settings allow an otherwise forbidden address on a port."""
         self._is_allowed = is_allowed
-        self._threads = ThreadPoolExecutor(_MAX_LOOKUPS, "lookup")
+        # And one for the host of the Cloud API, the only name in the settings.
+        self._threads = ThreadPoolExecutor(MAX_LOOKUPS + 1, "lookup")
+        self._shares = Shares(MAX_LOOKUPS, times=_TIMES)
         self._lookup = lookup or self._system_lookup
         self._clock = clock
-        self._lookups: SingleFlight[str, tuple[IPAddress, ...]] = SingleFlight()
+        self._lookups: SingleFlight[tuple[str, str], tuple[IPAddress, ...]] = SingleFlight()
         self._cache: LRUCache[tuple[str, int], tuple[float, tuple[str, ...]]] = LRUCache(_MAX_NAMES)
 
-    async def resolve(self, host: str, port: int) -> tuple[str, ...]:
+    async def resolve(self, host: str, port: int, tenant: str = "") -> tuple[str, ...]:
         """Return the addresses to connect to, best first; at least one.
 
+        `tenant` is the namespace whose object names the host; it is empty for the operator's settings.
+
         Raises:
-            NotConnectedError: The name does not resolve.
+            NotConnectedError: The name does not resolve, or too many others of the tenant hang.
             AddressRefusedError: One of its addresses must not be called.
         """
         known = self._cache.get((host, port))
         if known and self._clock() < known[0]:
             return known[1]
-        addresses = await self._addresses(host)
+        addresses = await self._addresses(host, tenant)
         for address in addresses:
             kind = forbidden_kind(address)
             if kind and not any(self._is_allowed(form, port) for form in _with_embedded(address)):
@@ -91,11 +106,25 @@ class Resolver:
         await self._lookups.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _addresses(self, host: str) -> tuple[IPAddress, ...]:
+    async def _addresses(self, host: str, tenant: str) -> tuple[IPAddress, ...]:
         if is_literal(host):
             return (IPv4Address(host),)
-        # A lookup that hangs keeps its thread for longer than any caller waits, so later callers share it.
-        return await self._lookups.do(host, lambda: self._find(host))
+        # A lookup that hangs keeps its thread for longer than any caller waits, so later callers share it. Those of
+        # other tenants do not, because it may still wait for its turn.
+        return await self._lookups.do((tenant, host), lambda: self._find_in_turn(host, tenant))
+
+    async def _find_in_turn(self, host: str, tenant: str) -> tuple[IPAddress, ...]:
+        if not tenant:
+            return await self._find(host)
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._shares.acquire(tenant)
+        except TimeoutError:
+            raise NotConnectedError(_TOO_MANY) from None
+        try:
+            return await self._find(host)
+        finally:
+            self._shares.release(tenant)
 
     async def _find(self, host: str) -> tuple[IPAddress, ...]:
         try:

@@ -11,7 +11,7 @@ from bek_operator.lru_cache import LRUCache
 from bek_operator.net.ca_bundle import ServerTrust, check_ca_bundle
 from bek_operator.single_flight import SingleFlight
 
-CACHED_CHARACTERS: Final = 1024 * 1024
+CACHED_CHARACTERS: Final = 512 * 1024
 """Characters of all CA bundles whose contexts are cached. A context takes up to ten times the memory."""
 
 CPU_SHARE: Final = 0.1

@@ -5,11 +5,13 @@ most, the work of one delays that of another by no more than the machine's CPUs 
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
-from weakref import WeakValueDictionary
+
+from bek_operator.shares import Shares
 
 T = TypeVar("T")
 
@@ -21,7 +23,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, "tls")
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # One for each tenant, and for any number of them: who waits for a thread waits in the order of arrival.
+        self._shares = Shares(sys.maxsize, times=0)
 
     async def run(
         self,
@@ -36,21 +39,20 @@ class Turns:
         `begin` is called before, and may raise. `end` is called after, though the caller may be cancelled by then; it
         returns the seconds after which the tenant's next turn begins.
         """
-        lock = self._locks.setdefault(tenant, asyncio.Lock())
-        await lock.acquire()
+        await self._shares.acquire(tenant)
         try:
             begin()
             loop = asyncio.get_running_loop()
             future = loop.run_in_executor(self._threads, work)
         except BaseException:
-            lock.release()
+            self._shares.release(tenant)
             raise
 
         def ended(future: asyncio.Future[T]) -> None:
             with suppress(BaseException):
                 # All callers may be gone; asyncio would warn about an exception that was never retrieved.
                 future.exception()
-            loop.call_later(end(), lock.release)
+            loop.call_later(end(), self._shares.release, tenant)
 
         future.add_done_callback(ended)
         # Unlike awaiting it, this does not cancel it.

@@ -31,7 +31,7 @@ class Derivation:
         return derive.request(self.scheme, self.costs, self.size, self.salt, self.passphrase)
 
     def run(self) -> bytes:
-        """Return the key; takes up to a second of CPU, and 64 MiB."""
+        """Return the key; takes up to a second of CPU, and 32 MiB."""
         return derive.derive(self.scheme, self.costs, self.size, self.salt, self.passphrase)
 
 

@@ -17,10 +17,10 @@ SCRYPT = "scrypt"
 PKCS12 = "pkcs12"
 MD5 = "md5"
 
-SCRYPT_BYTES = 65 * 2**20
-"""The memory limit for scrypt."""
+SCRYPT_BYTES = 32 * 2**20
+"""The memory limit for scrypt: that of OpenSSL, which reads no key that needs more (crypto/evp/pbe_scrypt.c)."""
 
-_DATA_BYTES = 96 * 2**20
+_DATA_BYTES = 48 * 2**20
 _NICENESS = 5
 _SHA1_BLOCK = 64
 _IV_BYTES = 8

@@ -28,10 +28,14 @@ MAX_ROUNDS: Final = 1_000_000
 """Takes a third of a second with SHA-512, a second with PKCS#12; OpenSSL writes 2,048."""
 
 MAX_SCRYPT_COST: Final = 2**19
-"""N * r * p: takes 64 MiB and a seventh of a second; OpenSSL writes a quarter of it."""
+"""N * r * p: takes a seventh of a second; OpenSSL writes a quarter of it."""
 
 MAX_SALT_BYTES: Final = 1024
 """OpenSSL writes 16."""
+
+_ACCEPTED: Final = (
+    f"at most {MAX_ROUNDS:,} rounds; of scrypt {schemes.SCRYPT_BYTES >> 20} MiB, the most that OpenSSL reads"
+)
 
 ADVICE: Final = "encrypt it with openssl rsa -aes256"
 """What to do about an encryption that is not accepted."""
@@ -158,7 +162,7 @@ def unlock_of(der: bytes) -> Unlock:
     except ValueError:
         raise UnusableError("is damaged or truncated: its encryption parameters cannot be read") from None
     if not scheme.derivation.is_allowed:
-        raise UnusableError(f"declares an unsupported key-derivation cost; {ADVICE}")
+        raise UnusableError(f"declares an unsupported key-derivation cost ({_ACCEPTED}); {ADVICE}")
     return scheme.unlock
 
 

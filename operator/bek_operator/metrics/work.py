@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from bek_operator.controller.result import Reconciler, Result
 from bek_operator.controller.workqueue import Due, Limits, WorkQueue
 from bek_operator.crd.reasons import Reason
+from bek_operator.crd.types import ObjectKey
 from bek_operator.times import Clock
 
 K = TypeVar("K", bound=Hashable)
@@ -91,12 +92,12 @@ class WorkMetrics(Collector):
         registry.register(self)
 
     def work_queue(
-        self, name: str, size: int, tenant_of: Callable[[K], str], limits: Limits | None = None
+        self, name: str, size: int, object_of: Callable[[K], ObjectKey], limits: Limits | None = None
     ) -> WorkQueue[K]:
         """Return a work queue that is measured."""
         queue: MeasuredQueue[K] = MeasuredQueue(
             size,
-            tenant_of,
+            object_of,
             limits=limits,
             clock=self._clock,
             adds=self._adds.labels(name),
@@ -158,7 +159,7 @@ class MeasuredQueue(WorkQueue[K]):
     def __init__(
         self,
         size: int,
-        tenant_of: Callable[[K], str],
+        object_of: Callable[[K], ObjectKey],
         *,
         limits: Limits | None,
         clock: Clock,
@@ -167,7 +168,7 @@ class MeasuredQueue(WorkQueue[K]):
         queued: Histogram,
         worked: Histogram,
     ) -> None:
-        super().__init__(size, limits=limits, tenant_of=tenant_of)
+        super().__init__(size, limits=limits, object_of=object_of)
         self.size = size
         self._clock = clock
         self._adds, self._retries, self._queued, self._worked = adds, retries, queued, worked

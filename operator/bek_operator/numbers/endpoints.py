@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.crd.types import CloudApi, EntryRef, FlowsEndpoint, Number, OnPremisesApi, ProviderApi, Spec
@@ -16,12 +17,19 @@ from bek_operator.numbers.identity import url_in, url_of
 from bek_operator.secret_str import SecretStr
 from bek_operator.shorten import shorten
 
+MOST_HELD_BYTES: Final = 16 * 1024 * 1024
+"""Of the credentials and CA bundles that the objects of a namespace name, in memory."""
+
 
 class Missing(StrEnum):
     """Why a Secret's content is not known; the value is a predicate for messages."""
 
     ABSENT = "does not exist"
     FORBIDDEN = "cannot be read: RBAC forbids the operator to get it"
+    TOO_MUCH = (
+        "is not used: with those of this object the credentials and CA bundles of the namespace take more than "
+        f"{MOST_HELD_BYTES // 2**20} MiB; use fewer or smaller ones"
+    )
 
 
 Secrets = Mapping[str, Mapping[str, bytes] | Missing]
@@ -56,12 +64,23 @@ def wanted_entries(spec: Spec) -> dict[str, dict[str, int]]:
     return wanted
 
 
+def held_bytes(spec: Spec, secrets: Secrets) -> int:
+    """Return how much memory the entries take that an object's numbers hold: credentials and CA bundles."""
+    found = (_raw(ref, secrets) for ref in dict(_held_entries(spec)))
+    # A text with a single character beyond Latin-1 takes four bytes for each.
+    return sum(len(raw) if raw.isascii() else 4 * len(raw) for raw in found if isinstance(raw, bytes))
+
+
 def _entries(spec: Spec) -> Iterator[tuple[EntryRef, int]]:
     key = spec.key
     for entry in ENTRIES if key.entry is None else (key.entry,):
         yield replace(key, entry=entry), MAX_ENTRY_BYTES
     if spec.passphrase_entry:
         yield replace(key, entry=spec.passphrase_entry), MAX_PASSPHRASE_BYTES
+    yield from _held_entries(spec)
+
+
+def _held_entries(spec: Spec) -> Iterator[tuple[EntryRef, int]]:
     if spec.flows_endpoint:
         yield from _optional(spec.flows_endpoint.app_secret, _LONGEST_CREDENTIAL)
         yield from _optional(spec.flows_endpoint.ca_bundle, MAX_CHARACTERS)
@@ -184,11 +203,17 @@ class Endpoints:
         return self._texts[ref]
 
 
-def _text(ref: EntryRef, secrets: Secrets, longest: int) -> str:
+def _raw(ref: EntryRef, secrets: Secrets) -> bytes | Missing | None:
     data = secrets.get(ref.secret, Missing.ABSENT)
-    if isinstance(data, Missing):
-        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"Secret {shorten(ref.secret)} {data}", Retry.TRANSIENT)
-    raw = data.get(ref.entry or "")
+    return data if isinstance(data, Missing) else data.get(ref.entry or "")
+
+
+def _text(ref: EntryRef, secrets: Secrets, longest: int) -> str:
+    raw = _raw(ref, secrets)
+    if raw is Missing.TOO_MUCH:
+        raise _Problem(Reason.INVALID_CREDENTIALS, f"Secret {shorten(ref.secret)} {raw}")
+    if isinstance(raw, Missing):
+        raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"Secret {shorten(ref.secret)} {raw}", Retry.TRANSIENT)
     if raw is None:
         raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"{_named(ref)} {Missing.ABSENT}", Retry.TRANSIENT)
     if len(raw) > longest:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bek_operator.crd.reasons import Reason
 from bek_operator.numbers import backoff
-from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry, is_of_the_key
+from bek_operator.numbers.answers import Accepted, Failure, Pace, Reading, Retry, is_of_the_key, may_be_for_the_key
 from bek_operator.numbers.facts import NO_FAILURES, FailureStreak, NumberFacts, PublishRecord
 from bek_operator.numbers.next_action import FRESH_SECONDS
 from bek_operator.numbers.target import Target
@@ -141,7 +141,10 @@ def _record_of_publish(record: PublishRecord, answer: Accepted | Failure, now: f
         record = replace(record, at=now, count=count, stable=False, cause=None, recent=recent)
     elif not record.refusals:
         record = replace(record, recent=recent)
-    return replace(record, refusal=answer, refused_at=now, refusals=record.refusals + 1)
+    known = record.refusal
+    # A passing fault says nothing about the key, so what was said before holds: no other number must get that key.
+    says_nothing = answer.retry is Retry.TRANSIENT and known is not None and may_be_for_the_key(known)
+    return replace(record, refusal=known if says_nothing else answer, refused_at=now, refusals=record.refusals + 1)
 
 
 def paused(facts: NumberFacts, hold: Verdict) -> NumberFacts:

@@ -139,10 +139,17 @@ def _memory(pid: int) -> float:
 
 
 def _children(pid: int) -> Iterator[int]:
+    command = _command(pid)
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text("ascii").split():
+        for child in map(int, (task / "children").read_text("ascii").split()):
             with suppress(OSError, LookupError):
-                yield _status(int(child))["VmHWM"]
+                # Until it runs a program of its own, its memory is that of the process.
+                if _command(child) != command:
+                    yield _status(child)["VmHWM"]
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _status(pid: int) -> dict[str, int]:

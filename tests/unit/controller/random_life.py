@@ -127,7 +127,9 @@ class ManagerLife(RandomWorld):
         if not self._is_request_handled():
             return False
         if self._never and not self._is_signed():
-            read = all(self._watched.has_answered(url_of(one), begin) for one in self._listed)
+            # A publish may have been under way, whose signature becomes VALID later.
+            since = begin + 2 * self._script.call_seconds + self._script.settle_seconds
+            read = all(self._watched.has_answered(url_of(one), since) for one in self._listed)
             return read and self._is_observed() and self.objects.ready(self.ref)[0] == "False"
         return self._is_well()
 

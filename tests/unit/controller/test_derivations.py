@@ -38,7 +38,7 @@ def derivation(scheme: str, *costs: int, size: int = 32) -> Derivation:
         derivation("sha1", 1, size=24),
         derivation(derive.PKCS12, 1),
         derivation(derive.MD5, 1, size=16),
-        derivation(derive.SCRYPT, 2**16, 8, 1),
+        derivation(derive.SCRYPT, 2**10, 255, 2),
     ],
     ids=str,
 )
@@ -48,7 +48,7 @@ async def test_a_child_process_derives_the_same_key(one: Derivation) -> None:
 
 
 @pytest.mark.parametrize(
-    "one", [derivation("sha512", 2**31 - 1), derivation(derive.SCRYPT, 2**18, 8, 1)], ids=["time", "memory"]
+    "one", [derivation("sha512", 2**31 - 1), derivation(derive.SCRYPT, 2**15, 8, 1)], ids=["time", "memory"]
 )
 async def test_a_child_process_that_needs_too_much_is_given_up(one: Derivation) -> None:
     """It ends by the limits that the system holds it to."""
@@ -201,7 +201,7 @@ async def test_each_namespace_has_its_turn_and_one_runs_at_a_time() -> None:
     """However many keys one namespace waits for, another one waits for one of them."""
     deriver = Deriver()
     reconciler = DerivationReconciler(derive=deriver, clock=now)
-    queue: WorkQueue[DerivationKey] = WorkQueue(1, tenant_of=lambda key: key.object.namespace)
+    queue: WorkQueue[DerivationKey] = WorkQueue(1, object_of=lambda key: key.object)
     names = [*(ObjectKey("many", f"flows-{index}") for index in range(50)), ObjectKey("one", "flows")]
     for index, ref in enumerate(names):
         data = {name.replace("_", "."): text.encode() for name, text in encrypted(str(index)).items()}

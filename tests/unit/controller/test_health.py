@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from asyncio import StreamReader, StreamWriter
 
 import pytest
@@ -86,6 +87,24 @@ async def test_half_sent_requests_take_no_descriptors_and_no_probe_hears_of_them
             one.cancel()
     for _, writer in clients:
         writer.close()
+
+
+async def test_a_probe_is_answered_among_very_many_connections_at_once() -> None:
+    """As they wait for a busy process: more of them come before and after it than are open at a time."""
+    port, most = unused_port(), web_server.MOST_CONNECTIONS
+    async with serving(port):
+        with contextlib.ExitStack() as clients:
+            # The event loop does nothing else before the first `await`.
+            before, (probe,), _ = (
+                [clients.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(count)]
+                for count in (most * 3, 1, most * 5)
+            )
+            for one in before:
+                one.sendall(HALF_A_REQUEST)
+            probe.sendall(HALF_A_REQUEST + b"\r\n")
+            probe.settimeout(0)
+            answer = await asyncio.get_running_loop().sock_recv(probe, 100)
+            assert answer.startswith(b"HTTP/1.1 200")
 
 
 async def test_a_connection_ends_whatever_the_client_does() -> None:

@@ -412,8 +412,9 @@ async def test_a_list_that_began_before_a_deletion_does_not_bring_the_object_bac
         scene.server.delete(REF)
         scene.server.answers.set()
         await asyncio.sleep(1)
-        assert list(scene.informer) == []
+        assert scene.informer.to_read == {REF}
         assert await scene.informer.latest(REF) is None
+        assert list(scene.informer) == []
 
 
 @virtual_time

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bek_operator.controller.workqueue import SLOW_SECONDS, Due, Priority, WorkQueue
+from bek_operator.crd.types import ObjectKey
 from support.fakes import FakeLimits
 
 LIMITERS = ("a", "b", "c")
@@ -220,7 +221,9 @@ class WorkQueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue: WorkQueue[int] = WorkQueue(SIZE, limits=FakeLimits(CAPACITY), tenant_of=tenant_of)
+        self.queue: WorkQueue[int] = WorkQueue(
+            SIZE, limits=FakeLimits(CAPACITY), object_of=lambda key: ObjectKey(tenant_of(key), str(key))
+        )
         self.now = 0.0
         self.waiting: dict[int, Due] = {}
         self.running: dict[int, Due] = {}

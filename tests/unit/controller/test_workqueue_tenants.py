@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from bek_operator.controller.workqueue import SLOW_SECONDS, Due, Priority, WorkQueue
+from bek_operator.crd.types import ObjectKey
 from support.fakes import FakeLimits
 
 SIZE = 48
@@ -24,6 +25,7 @@ class Key(NamedTuple):
 
     tenant: str
     number: int
+    object: str = ""
 
 
 class CountingLimits(FakeLimits):
@@ -39,7 +41,7 @@ class CountingLimits(FakeLimits):
 
 def shared(limits: FakeLimits | None = None, size: int = SIZE) -> WorkQueue[Key]:
     """Return a queue that tenants share."""
-    return WorkQueue(size, limits=limits, tenant_of=lambda key: key.tenant)
+    return WorkQueue(size, limits=limits, object_of=lambda key: ObjectKey(key.tenant, key.object))
 
 
 def add(queue: WorkQueue[Key], tenant: str, keys: int, like: Due, *, host: str = "") -> None:
@@ -162,6 +164,25 @@ def test_a_host_that_tenants_share_is_used_in_turn() -> None:
         order.append(key)
         queue.done(key)
     assert tenants(order) == "abcabcabc"
+
+
+def test_objects_of_a_tenant_take_turns_at_a_host() -> None:
+    """One with thousands of numbers, however they are added, does not have those of the others wait for all of them."""
+    queue = shared(FakeLimits(1))
+    add(queue, "a", 1000, AT_ONCE, host="shared")
+    for name in ("small", "other"):
+        for number in range(3):
+            queue.add(Key("a", number, name), replace(AT_ONCE, limiter_key="shared"))
+    order = []
+    for number in range(300):
+        (key,) = picked(queue, 0.0)
+        order.append(key.object)
+        queue.done(key)
+        queue.add(Key("a", 1000 + number), replace(AT_ONCE, limiter_key="shared"))
+    first = order.index("small")
+    assert first <= 100
+    assert order[first : first + 6] == ["small"] * 3 + ["other"] * 3
+    assert set(order[first + 6 :]) == {""}
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,10 +27,11 @@ from bek_operator.http.errors import (
     UnacceptableError,
 )
 from bek_operator.http.interface import Request, Response
-from bek_operator.http.resolver import Resolver
+from bek_operator.http.resolver import MAX_LOOKUPS, Resolver
 from bek_operator.net.ca_bundle import ServerTrust
 from bek_operator.net.url import Url
 from support.tls import Certificate, self_signed, signed_by
+from support.virtual_time import virtual_time
 from unit.http.scripted_server import Script, ScriptedServer, Served, listening
 
 SECRET = "Bearer top.secret.token"
@@ -331,6 +333,34 @@ class TestBounds:
         with pytest.raises(TooSlowError, match=r"^the name was not resolved within 0.1 s$") as fault:
             await http.send(Request(method="POST", url=Url(host="pod.test", port=443, path=""), trust=trust))
         assert not fault.value.sent
+        await http.close()
+
+    @virtual_time
+    async def test_names_of_a_tenant_hang(self) -> None:
+        """However many it calls, it has a share of the lookups."""
+        looked_up = list[str]()
+
+        async def lookup(host: str) -> list[str]:
+            looked_up.append(host)
+            if host != "pod.test":
+                await asyncio.Event().wait()
+            return []
+
+        async def call(host: str, tenant: str) -> str:
+            trust = ServerTrust(ca_bundle=POD.authority, server_name=NAME, tenant=tenant)
+            with pytest.raises(HttpError) as fault:
+                await http.send(Request(method="GET", url=Url(host=host, port=443, path=""), trust=trust))
+            return fault.value.message
+
+        http = HttpxClient(Resolver(lambda _address, _port: True, lookup=lookup))
+        calls = [asyncio.create_task(call(f"hang-{index}.test", "a")) for index in range(MAX_LOOKUPS)]
+        await asyncio.sleep(1)
+        assert await call("pod.test", "b") == "the name does not resolve"
+        assert Counter(await asyncio.gather(*calls)) == {
+            "the name was not resolved within 10 s": MAX_LOOKUPS * 3 // 4,
+            "the name was not looked up: lookups of other names of the namespace take too long": MAX_LOOKUPS // 4,
+        }
+        assert len(looked_up) == MAX_LOOKUPS * 3 // 4 + 1
         await http.close()
 
 

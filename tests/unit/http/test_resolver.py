@@ -2,14 +2,16 @@
 
 import asyncio
 import socket
+from collections import defaultdict
 from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
 
 from bek_operator.http.errors import AddressRefusedError, NotConnectedError
-from bek_operator.http.resolver import CACHE_SECONDS, Lookup, Resolver, forbidden_kind
+from bek_operator.http.resolver import CACHE_SECONDS, MAX_LOOKUPS, Lookup, Resolver, forbidden_kind
 from bek_operator.net.hosts import AllowedHosts
+from support.virtual_time import virtual_time
 
 
 class FakeDNS:
@@ -207,6 +209,92 @@ async def test_hanging_lookup_is_shared() -> None:
     release.set()
     assert await again == ("192.0.2.7",)
     assert lookups == ["service"]
+
+
+class HangingNames:
+    """A name server that answers for no name that begins with `hang`, until it is told to."""
+
+    def __init__(self) -> None:
+        self.lookups: list[str] = []
+        self.resolver = make(self._lookup)
+        self._answers: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def _lookup(self, host: str) -> list[str]:
+        self.lookups.append(host)
+        if host.startswith("hang"):
+            await self._answers[host].wait()
+        return ["192.0.2.7"]
+
+    async def hang(self, tenant: str, names: int, *, first: int = 0) -> list[asyncio.Task[tuple[str, ...]]]:
+        """Have callers of a tenant ask for so many names that hang."""
+        hosts = [f"hang-{index}.{tenant}" for index in range(first, first + names)]
+        tasks = [asyncio.create_task(self.resolver.resolve(host, 443, tenant)) for host in hosts]
+        for task in tasks:
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.sleep(0.01)
+        return tasks
+
+    async def answer(self, host: str) -> None:
+        """Answer for a name."""
+        self._answers[host].set()
+        await asyncio.sleep(0.01)
+
+    async def resolves_at_once(self, host: str, tenant: str = "") -> bool:
+        """Return whether a name is resolved without any time going by."""
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        return bool(await self.resolver.resolve(host, 443, tenant)) and clock() == start
+
+
+@virtual_time
+async def test_a_tenant_whose_names_hang_delays_no_other() -> None:
+    """However many names it has, and whether its callers are still there or not."""
+    names = HangingNames()
+    for first in range(0, 3000, 300):
+        callers = await names.hang("a", 300, first=first)
+        assert await names.resolves_at_once(f"service-{first}", "b")
+        for caller in callers:
+            caller.cancel()
+        assert await names.resolves_at_once(f"again-{first}", "b")
+        assert len([name for name in names.lookups if name.endswith(".a")]) == MAX_LOOKUPS * 3 // 4
+
+
+@virtual_time
+async def test_a_lookup_waits_for_its_turn() -> None:
+    """Not for long, and in vain if lookups of other names of the tenant hang for all that time."""
+    names = HangingNames()
+    await names.hang("a", MAX_LOOKUPS)
+    (given_up,) = await names.hang("a", 1, first=1000)
+    assert "hang-1000.a" not in names.lookups
+    with pytest.raises(NotConnectedError, match="lookups of other names of the namespace take too long"):
+        await given_up
+    waiting = asyncio.create_task(names.resolver.resolve("service", 443, "a"))
+    await names.answer("hang-0.a")
+    assert await waiting == ("192.0.2.7",)
+    assert names.lookups[-1] == "service"
+
+
+@virtual_time
+async def test_a_name_that_two_tenants_use_waits_for_neither() -> None:
+    """Though one of them has to wait with it."""
+    names = HangingNames()
+    await names.hang("a", MAX_LOOKUPS)
+    waiting = asyncio.create_task(names.resolver.resolve("service", 443, "a"))
+    await asyncio.sleep(0.01)
+    assert await names.resolves_at_once("service", "b")
+    assert not waiting.done()
+
+
+@virtual_time
+async def test_names_of_the_settings_wait_for_no_tenant() -> None:
+    """Not even where there are as many tenants with a name that hangs as there are lookups at once."""
+    names = HangingNames()
+    for index in range(MAX_LOOKUPS):
+        await names.hang(str(index), 1)
+    assert len(names.lookups) == MAX_LOOKUPS
+    assert await names.resolves_at_once("graph.facebook.com")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(names.resolver.resolve("service", 443, "b"), 1.0)
 
 
 async def test_system_lookup() -> None:

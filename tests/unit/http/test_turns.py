@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
 from bek_operator.http.turns import Turns
+from support.virtual_time import virtual_time
 
 SECONDS = 10.0
 
@@ -92,3 +93,18 @@ async def test_errors_reach_the_caller_and_end_the_turn() -> None:
         with pytest.raises(LookupError):
             await turns.run("a", lambda: pytest.fail("not called"), begin=fail)
         assert await turns.run("a", lambda: 1) == 1
+
+
+@virtual_time
+async def test_a_pause_is_for_the_tenant_alone() -> None:
+    """Its next turn begins after it; others, and any number of them, do not wait for that."""
+    times = dict[str, list[float]]()
+    clock = asyncio.get_running_loop().time
+    with closing(Turns()) as turns:
+
+        async def work(tenant: str) -> None:
+            await turns.run(tenant, lambda: times.setdefault(tenant, []).append(clock()), end=lambda: 60.0)
+
+        await asyncio.gather(*(work(f"tenant-{index % 100}") for index in range(300)))
+    assert len(times) == 100
+    assert all(found == [0.0, 60.0, 120.0] for found in times.values())

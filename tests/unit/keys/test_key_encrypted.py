@@ -79,7 +79,7 @@ OPENED: dict[str, Callable[[], str]] = {
     "AES-256 within PBES2": lambda: encrypted_with("-v2", "aes256"),
     "triple DES within PBES2": lambda: encrypted_with("-v2", "des3"),
     "scrypt": lambda: encrypted_with("-scrypt"),
-    "scrypt of as high a cost as is accepted": lambda: encrypted(der_of(plain().private), scrypt=(2**16, 8, 1)),
+    "scrypt of as high a cost as is accepted": lambda: encrypted(der_of(plain().private), scrypt=(2**10, 255, 2)),
     "the triple DES of PKCS#12": lambda: encrypted_with("-v1", "PBE-SHA1-3DES"),
     "MD5 and DES, of OpenSSL before 1.1": lambda: encrypted_with("-v1", "PBE-MD5-DES", *LEGACY),
 }
@@ -90,6 +90,20 @@ def test_an_encrypted_key_is_decrypted_with_its_passphrase(private: Callable[[],
     """In the formats that OpenSSL writes and has written."""
     key = read({"private.pem": private(), "passphrase": PASSPHRASE}, passphrase="passphrase")
     assert key.pem == plain().public
+
+
+@pytest.mark.parametrize("costs", [(2**10, 255, 2), (2**14, 15, 1), (2**10, 256, 2), (2**15, 8, 1)], ids=str)
+def test_scrypt_may_take_the_memory_that_openssl_allows(costs: tuple[int, int, int]) -> None:
+    """A key that is refused for its memory is one that `openssl pkey` does not read either."""
+    private = encrypted(der_of(plain().private), scrypt=costs)
+    command = ["openssl", "pkey", "-noout", "-passin", f"pass:{PASSPHRASE}"]
+    openssl = subprocess.run(command, input=private.encode(), capture_output=True, check=False)
+    secret = {"private.pem": private, "passphrase": PASSPHRASE}
+    if openssl.returncode:
+        assert b"memory limit exceeded" in openssl.stderr
+        assert "the most that OpenSSL reads" in refusal(secret, passphrase="passphrase")
+    else:
+        assert read(secret, passphrase="passphrase").pem == plain().public
 
 
 @pytest.mark.parametrize("pair", [keys.encrypted, keys.encrypted_classic], ids=["OpenSSL 3", "OpenSSL 1"])
@@ -198,7 +212,10 @@ LABEL = "ENCRYPTED PRIVATE KEY"
 NEEDED = "an RSA key of 2048 bits is needed"
 UNREADABLE = f"is not a readable private key: damaged, truncated or of an unknown kind; {NEEDED}"
 ACCEPTED_INSTEAD = "encrypt it with openssl rsa -aes256"
-COST = f"declares an unsupported key-derivation cost; {ACCEPTED_INSTEAD}"
+COST = (
+    "declares an unsupported key-derivation cost (at most 1,000,000 rounds; of scrypt 32 MiB, the most that OpenSSL "
+    f"reads); {ACCEPTED_INSTEAD}"
+)
 UNSUPPORTED = f"is encrypted in a way that is not supported; {ACCEPTED_INSTEAD}"
 WRONG = "cannot be decrypted: the passphrase is wrong, or the key is damaged or its encryption is not supported"
 
@@ -213,8 +230,9 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "an enormous number of rounds": (lambda: asking(der.PBKDF2, 2**300_000), COST),
     "no rounds": (lambda: asking(der.PBKDF2, 0), COST),
     "less than no rounds": (lambda: asking(der.PBKDF2, -1), COST),
-    "as much of scrypt as is accepted": (lambda: asking(der.SCRYPT, 2**16, 8, 1), WRONG),
-    "twice as much of scrypt": (lambda: asking(der.SCRYPT, 2**17, 8, 1), COST),
+    "as much of scrypt as is accepted": (lambda: asking(der.SCRYPT, 2**10, 255, 2), WRONG),
+    "more memory for scrypt": (lambda: asking(der.SCRYPT, 2**10, 256, 2), COST),
+    "more work for scrypt in the same memory": (lambda: asking(der.SCRYPT, 2**14, 8, 5), COST),
     "wide blocks in scrypt": (lambda: asking(der.SCRYPT, 2, 2**30, 1), COST),
     "many lanes in scrypt": (lambda: asking(der.SCRYPT, 2, 1, 2**30), COST),
     "enormous numbers in scrypt": (lambda: asking(der.SCRYPT, *[2**100_000] * 3), COST),
@@ -224,8 +242,8 @@ NOT_OPENED: dict[str, tuple[Callable[[], str], str]] = {
     "scrypt with a cost of one": (lambda: asking(der.SCRYPT, 1, 8, 1), COST),
     "as little of scrypt as there is": (lambda: asking(der.SCRYPT, 2, 1, 1), WRONG),
     "scrypt with blocks too small for its cost": (lambda: asking(der.SCRYPT, 2**16, 1, 1), COST),
-    "scrypt with blocks as wide as are accepted": (lambda: asking(der.SCRYPT, 2, 2**16, 1), WRONG),
-    "scrypt with blocks twice as wide, of the same cost": (lambda: asking(der.SCRYPT, 2, 2**17, 1), COST),
+    "scrypt with blocks as wide as are accepted": (lambda: asking(der.SCRYPT, 2, 52_428, 1), WRONG),
+    "scrypt with wider blocks, of little work": (lambda: asking(der.SCRYPT, 2, 52_429, 1), COST),
     "as much salt as is accepted": (lambda: asking(der.PBKDF2, 1, salt=bytes(1024)), WRONG),
     "more salt": (lambda: asking(der.PBKDF2, 1, salt=bytes(1025)), COST),
     "an older scheme with 2^31 rounds": (lambda: asking_other(PKCS12, 2**31), COST),

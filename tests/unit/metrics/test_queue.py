@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bek_operator.controller.workqueue import Due, WorkQueue
+from bek_operator.crd.types import ObjectKey
 from bek_operator.metrics.metrics import Metrics
 from support.scrape import Scrape, scrape
 
@@ -13,7 +14,7 @@ class Bench:
     def __init__(self) -> None:
         self.now = 1000.0
         self._metrics = Metrics(lambda: self.now)
-        self.queue: WorkQueue[str] = self._metrics.work.work_queue("test", 1, lambda _: "")
+        self.queue: WorkQueue[str] = self._metrics.work.work_queue("test", 1, lambda _: ObjectKey("", ""))
 
     def scrape(self) -> Scrape:
         """Return what is shown now."""

@@ -12,7 +12,14 @@ from bek_operator.net.hosts import AllowedHosts
 from bek_operator.net.url import parse_url
 from bek_operator.numbers.answers import Failure, Retry
 from bek_operator.numbers.endpoint import CloudEndpoint, OnPremisesEndpoint
-from bek_operator.numbers.endpoints import DEFAULT_CLOUD_VERSION, EgressPolicy, Endpoints, Missing, wanted_entries
+from bek_operator.numbers.endpoints import (
+    DEFAULT_CLOUD_VERSION,
+    EgressPolicy,
+    Endpoints,
+    Missing,
+    held_bytes,
+    wanted_entries,
+)
 from support.builders import (
     KEY_SECRET,
     LOGIN_SECRET,
@@ -300,6 +307,7 @@ LONG_NAMES = cloud(tokenSecretRef={"name": LONG, "key": KEY})
     [
         (LONG_NAMES, Missing.ABSENT, "does not exist"),
         (LONG_NAMES, Missing.FORBIDDEN, "cannot be read: RBAC forbids the operator to get it"),
+        (LONG_NAMES, Missing.TOO_MUCH, "more than 16 MiB; use fewer or smaller ones"),
         (LONG_NAMES, {}, "does not exist"),
         (LONG_NAMES, {KEY: b""}, "is empty"),
         (LONG_NAMES, {KEY: b"\xff"}, "is not UTF-8 text"),
@@ -317,6 +325,22 @@ def test_long_names_leave_room_for_what_is_wrong(api: dict[str, Any], content: A
     assert message.endswith(words)
     assert "s…s" in message
     assert len(message) <= 256
+
+
+def test_held_bytes_are_those_of_credentials_and_ca_bundles() -> None:
+    """Each entry once, as large as its text; what is no use or not there takes nothing."""
+    endpoint = {"url": "https://flows.example", "appSecretRef": {"name": "meta-app", "key": "secret"}}
+    body = spec_body(apis=[on_premises("one", tls=CA), on_premises("two", tls=CA)], flowsEndpoint=endpoint)
+    listed = [identified(NUMBER, api="one"), identified(OTHER_NUMBER, api="two")]
+    spec = spec_of(resource({**body, "phoneNumbers": listed}))
+    login = {"username": b"admin", "password": b"secret"}
+    found = secrets(
+        **{LOGIN_SECRET: login, "ca": {"ca.crt": b"x" * 100}, KEY_SECRET: {"private.pem": b"x"}, "meta-app": {}}
+    )
+    assert held_bytes(spec, found) == 111
+    assert held_bytes(spec, {**found, "meta-app": {"secret": b"12345"}}) == 116
+    assert held_bytes(spec, {**found, "ca": {"ca.crt": "€".encode() + b"x" * 97}}) == 411
+    assert held_bytes(spec, {**found, "ca": Missing.ABSENT}) == 11
 
 
 def test_wanted_entries_are_those_that_numbers_and_keys_are_made_of() -> None:

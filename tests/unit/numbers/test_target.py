@@ -141,7 +141,7 @@ def login(**entries: bytes) -> dict[str, Mapping[str, bytes] | Missing]:
 
 
 CA = with_url("https://whatsapp-web", tls={"caSecretRef": {"name": "ca", "key": "ca.crt"}})
-ABSENT, FORBIDDEN = Missing
+ABSENT, FORBIDDEN, TOO_MUCH = Missing
 CLOUD = spec_body(apis=[{"name": "meta", "type": "Carrier"}])
 
 PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes] | Missing], Reason, Retry, str]] = {
@@ -166,6 +166,13 @@ PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes
         Reason.CREDENTIALS_NOT_FOUND,
         Retry.TRANSIENT,
         "RBAC forbids the operator to get it",
+    ),
+    "a Secret that there is no memory for": (
+        None,
+        {LOGIN_SECRET: TOO_MUCH},
+        Reason.INVALID_CREDENTIALS,
+        Retry.TERMINAL,
+        "the credentials and CA bundles of the namespace take more than 16 MiB; use fewer or smaller ones",
     ),
     "no entry": (None, {LOGIN_SECRET: {}}, Reason.CREDENTIALS_NOT_FOUND, Retry.TRANSIENT, "entry username of Secret"),
     "no CA": (

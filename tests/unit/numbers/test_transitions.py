@@ -243,6 +243,15 @@ def test_a_loss_is_remembered_until_it_is_made_good() -> None:
     assert (repaired.published.lost, repaired.cause) == (None, Reason.STALE_SIGNATURE)
 
 
+@pytest.mark.parametrize("passing", [BUSY, LOST_ANSWER], ids=["busy", "no answer"])
+def test_a_key_that_was_refused_stays_so_after_a_passing_fault(passing: Failure) -> None:
+    """Otherwise the next number would get it, as the first one that can be reached."""
+    again = after_publish(after_publish(signed(), REJECTED, NOW), passing, NOW + 600)
+    assert again.suggests_bad_key
+    assert again.published.refusals == 2
+    assert after_publish(again, Accepted(), NOW + 1200).published.refusal is None
+
+
 @pytest.mark.parametrize(
     ("answer", "counts", "seconds", "retry"),
     [
