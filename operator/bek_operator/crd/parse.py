@@ -30,8 +30,8 @@ from bek_operator.crd.types import (
 )
 from bek_operator.times import instant
 
-LEAST_NUMBERS: Final = 10
-"""An object counts as so many numbers at least: beside them it takes as much memory as three or four."""
+LEAST_NUMBERS: Final = 4
+"""An object counts as so many numbers at least: one with a single number takes as much memory as four numbers do."""
 
 REQUESTED_AT = "bek.dev/requested-at"
 

@@ -32,7 +32,7 @@ async def test_objects_beyond_the_quota_say_so_and_are_served_once_there_is_room
         await until(lambda: world.objects.ready(young) == OVER, 3)
         shown = {one["type"]: one["message"] for one in world.objects.status(young)["conditions"]}
         assert shown["Stalled"] == (
-            "with this object the namespace has more than 25 phone numbers (each object counts as 10 at least); "
+            "with this object the namespace has more than 25 phone numbers (each object counts as 4 at least); "
             "remove some, or ask whoever runs the operator to raise --max-numbers-per-namespace"
         )
         assert world.phones.count("read", YOUNG[0]) == world.phones.count("publish", YOUNG[0]) == 0
@@ -91,7 +91,7 @@ async def test_an_object_beyond_the_quota_is_left_alone_by_the_next_process() ->
 @virtual_time
 async def test_of_very_many_objects_beyond_the_quota_the_youngest_are_not_held() -> None:
     """Not by their names either. When an older one is deleted, the next list has another one in its place."""
-    world = World(most_numbers=10)
+    world = World(most_numbers=4)
     served, *others = (
         world.objects.create(f"object-{index}", spec_body([number(1)]), created=float(index))
         for index in range(MOST_BEYOND + 3)

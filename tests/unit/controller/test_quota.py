@@ -14,7 +14,7 @@ from support.builders import resource, spec_body
 from support.fakes import numbers
 
 MOST = 40
-LEAST = 10
+LEAST = 4
 """As many numbers an object counts as at least."""
 
 
