@@ -14,7 +14,7 @@ from cluster.test_tenant_memory import PADDING, READERS, SECRETS, at_rest, creat
 from cluster.test_tenant_network import CLIENTS, PORTS, chain, dhe
 from support import keys, tls
 from support.cluster.hostile import HalfSentRequests, HostileServer, hang_up, interim_answers
-from support.cluster.scene import secret
+from support.cluster.scene import conditions, secret
 from support.key_samples import PASSPHRASE, der_of, encrypted, plain
 
 if TYPE_CHECKING:
@@ -131,6 +131,11 @@ def flooded_ports(tenants: Tenants) -> Iterator[None]:
         yield
 
 
+def is_read(body: dict[str, Any]) -> bool:
+    """Return whether an object was reconciled; an encrypted key takes longer than the test."""
+    return "Ready" in conditions(body) or body["metadata"]["name"].startswith("flows-")
+
+
 def attack_on(tenants: Tenants, servers: list[HostileServer]) -> None:
     """Have all of it happen while another tenant's keys are rotated, each before a process that hangs is killed."""
     begun = sum(server.begun for server in servers)
@@ -140,6 +145,7 @@ def attack_on(tenants: Tenants, servers: list[HostileServer]) -> None:
                 tenants.attacker.request_check(secrets.token_hex(8), name)
             tenants.other.rotate(tenants.kubelet.liveness.patience)
         tenants.other.wait_for(lambda: sum(one.begun for one in servers) > begun + 3, "servers are called", 120)
+        tenants.attacker.wait_for(lambda: all(map(is_read, tenants.attacker.objects())), "every object is read", 120)
     assert tenants.kubelet.verdict == [], tenants.kubelet.operator.log
 
 

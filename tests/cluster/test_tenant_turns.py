@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOSTS, NUMBERS_OF_A_HOST = 20, 25
 """Of a host eight numbers are called at once, so that of all hosts more could be than there are workers."""
 
-SLOW_ANSWER = faults.Slow(9.0)
+SLOW_ANSWER = faults.Slow(8.0)
 """Correct, and just in time."""
 
 
@@ -50,7 +50,7 @@ class SlowNumbers:
         """Request a check of all numbers; return when the calls occupy the operator's workers."""
         self._requests += 1
         self._namespace.request_check(str(self._requests))
-        self._namespace.wait_for(lambda: self.called >= 50, "the slow numbers are called")
+        self._namespace.wait_for(lambda: self.called >= 30, "the slow numbers are called")
 
     @property
     def called(self) -> int:

@@ -7,6 +7,7 @@ an object is read again only where the held version may be out of date.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,7 +17,7 @@ from bek_operator.cluster.client import validating
 from bek_operator.cluster.errors import ClusterError, Conflict, InvalidSelector, NotFound
 from bek_operator.cluster.objects import KIND, NOT_INSTALLED
 from bek_operator.cluster.versions import is_newer
-from bek_operator.controller.quota import Quota
+from bek_operator.controller.quota import MOST_BEYOND, Quota
 from bek_operator.crd.parse import BusinessEncryptionKey, parse_object
 from bek_operator.crd.status import Status
 from bek_operator.crd.types import ObjectKey
@@ -70,6 +71,8 @@ class Informer:
         self._client = client
         self._most = most
         self._quota = Quota(most)
+        self._left_out: Counter[str] = Counter()
+        self._logged_left_out: Mapping[str, int] = {}
         self._objects: dict[ObjectKey, BusinessEncryptionKey] = {}
         self._to_read: set[ObjectKey] = set()
         self._held_back: dict[ObjectKey, dict[str, _Event]] = {}
@@ -153,6 +156,7 @@ class Informer:
             try:
                 self._objects.clear()
                 self._quota = Quota(self._most)
+                self._left_out.clear()
                 async for resource in self._client.list():
                     self._put(resource.ref, resource)
             except NotFound:
@@ -162,6 +166,7 @@ class Informer:
             except ClusterError as error:
                 message = f"cannot list BusinessEncryptionKeys: {error}; retrying"
             else:
+                self._log_left_out()
                 return
             if message != logged:
                 log.warning(message)
@@ -176,6 +181,7 @@ class Informer:
         differs is read.
         """
         listed = set[ObjectKey]()
+        self._left_out.clear()
         try:
             async for resource in self._client.list():
                 listed.add(resource.ref)
@@ -184,6 +190,7 @@ class Informer:
             listed.clear()
         for ref in {*self._objects} - listed - {*self._held_back}:
             self._mark_to_read(ref)
+        self._log_left_out()
 
     def _compare(self, listed: BusinessEncryptionKey) -> None:
         ref, known = listed.ref, self._objects.get(listed.ref)
@@ -294,8 +301,20 @@ class Informer:
         if not self._quota.knows(ref):
             del self._objects[ref]
             self._to_read.discard(ref)
+            self._left_out[ref.namespace] += 1
         elif not (resource.is_over_quota or self._quota.serves(ref)):
             self._objects[ref] = resource.over_quota(self._most)
+
+    def _log_left_out(self) -> None:
+        """Log how many objects of each namespace are not held after a list, if that has changed."""
+        if self._left_out != self._logged_left_out:
+            for namespace, count in self._left_out.items():
+                log.warning(
+                    "namespace %s: %d objects are not looked at, because more than %d are beyond "
+                    "--max-numbers-per-namespace; their status stays as it is",
+                    *(namespace, count, MOST_BEYOND),
+                )
+            self._logged_left_out = dict(self._left_out)
 
     def _mark_to_read(self, ref: ObjectKey) -> None:
         self._to_read.add(ref)

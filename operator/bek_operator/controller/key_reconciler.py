@@ -187,7 +187,7 @@ class KeyReconciler:
         data = {name: one if isinstance(one, Missing) else one.data for name, one in secrets.items()}
         are_held, others = self._store.hold(ref, held_bytes(spec, data))
         if not are_held:
-            data = dict.fromkeys(data, Missing.TOO_MUCH)
+            data = {name: one if isinstance(one, Missing) else Missing.TOO_MUCH for name, one in data.items()}
         targets = targets_of(state.resource, spec, key, data, self._egress, self._store.denied(ref, spec))
         facts = {target.number: _facts(target, before.get(target.number), state, now) for target in targets}
         asking = self._set_endpoint(state, endpoint_target(state.resource, spec, key, targets, data, self._egress))

@@ -172,7 +172,9 @@ class Manager:
         """
         for resource in self._informer:
             self.store.put(resource)
-        for ref in {*self.store, *self._informer.to_read}:
+        # The oldest first: they have the first claim to memory for their Secrets.
+        known = sorted(self._informer, key=lambda resource: resource.created)
+        for ref in dict.fromkeys((*(resource.ref for resource in known), *self._informer.to_read)):
             self._objects.add(ref, Due(at=self._clock(), priority=Priority.KEY))
 
     async def _expire_secrets_periodically(self) -> None:

@@ -29,8 +29,8 @@ _SHUTDOWN_SECONDS: Final = 1.0
 class WebServer:
     """Serves GET and HEAD on a few paths, used as an asynchronous context manager.
 
-    A connection is for one request, and open for at most `seconds` whatever the client does. Of more than
-    `MOST_CONNECTIONS` at once the oldest is closed, so that requests that are never completed take neither memory nor
+    A connection is for one request, and open for at most `seconds` whatever the client does. It is closed when
+    `MOST_CONNECTIONS` newer ones have come, so that requests that are never completed take neither memory nor
     file descriptors, and keep no probe from being answered.
     """
 

@@ -89,8 +89,9 @@ class BusinessEncryptionKey:
 @cache
 def _over_quota(most: int) -> InvalidSpec:
     return InvalidSpec(
-        f"with this object the namespace has more than {most} phone numbers (each object counts as {LEAST_NUMBERS} at "
-        "least); remove some, or ask whoever runs the operator to raise --max-numbers-per-namespace",
+        f"with this object and older ones the namespace counts more than {most} phone numbers, at least "
+        f"{LEAST_NUMBERS} for each object; remove some, or ask whoever runs the operator to raise "
+        "--max-numbers-per-namespace",
         ObjectReason.TOO_MANY_NUMBERS,
     )
 

@@ -129,15 +129,18 @@ class EndpointFacts:
         if answer is None or failing is None or failing.is_below_threshold:
             return EndpointVerdict(EndpointReason.LACKS_OLD_KEY, self._lost_message) if self.lost else HOLDS_KEY
         retry = Retry.TERMINAL if failing.last_at - failing.since >= USER_SECONDS else Retry.TRANSIENT
-        message = f"{answer.message}; {self._lost_message}" if self.lost else answer.message
+        message = f"{answer.message}; {self._lost_keys}" if self.lost else answer.message
         return EndpointVerdict(answer.reason, message[:_LONGEST_MESSAGE], retry)
 
     @property
     def _lost_message(self) -> str:
+        return f"{self._lost_keys} any more; Flows are broken on numbers until they have the new key"
+
+    @property
+    def _lost_keys(self) -> str:
         found = sorted(map(key_id, self.lost))
         more = f" and {len(found) - _KEYS_NAMED} more" if len(found) > _KEYS_NAMED else ""
-        keys = f"{', '.join(found[:_KEYS_NAMED])}{more}"
-        return f"{LOST_KEY} {keys} any more; Flows are broken on numbers until they have the new key"
+        return f"{LOST_KEY} {', '.join(found[:_KEYS_NAMED])}{more}"
 
     @property
     def is_unfinished(self) -> bool:

@@ -36,7 +36,7 @@ _WAIT_SECONDS: Final = 5.0
 
 _MAX_NAMES = 4096
 
-_TOO_MANY: Final = "the name was not looked up: lookups of other names of the namespace take too long"
+_TOO_MANY: Final = "the name was not looked up, because too many lookups of other names take too long"
 
 _METADATA_KIND: Final = "a cloud metadata"
 _ADVICE: Final = "to allow it, start the operator with --allow-host=<address> as well"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bek_operator.controller.informer import RESYNC_SECONDS
 from bek_operator.controller.quota import MOST_BEYOND
 from support import keys
@@ -32,8 +34,8 @@ async def test_objects_beyond_the_quota_say_so_and_are_served_once_there_is_room
         await until(lambda: world.objects.ready(young) == OVER, 3)
         shown = {one["type"]: one["message"] for one in world.objects.status(young)["conditions"]}
         assert shown["Stalled"] == (
-            "with this object the namespace has more than 25 phone numbers (each object counts as 4 at least); "
-            "remove some, or ask whoever runs the operator to raise --max-numbers-per-namespace"
+            "with this object and older ones the namespace counts more than 25 phone numbers, at least 4 for "
+            "each object; remove some, or ask whoever runs the operator to raise --max-numbers-per-namespace"
         )
         assert world.phones.count("read", YOUNG[0]) == world.phones.count("publish", YOUNG[0]) == 0
         assert "TooManyNumbers" in world.events.reasons
@@ -89,8 +91,10 @@ async def test_an_object_beyond_the_quota_is_left_alone_by_the_next_process() ->
 
 
 @virtual_time
-async def test_of_very_many_objects_beyond_the_quota_the_youngest_are_not_held() -> None:
-    """Not by their names either. When an older one is deleted, the next list has another one in its place."""
+async def test_of_very_many_objects_beyond_the_quota_the_youngest_are_not_held(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not by their names either; the log says how many. A later list has another one in the place of a deleted one."""
     world = World(most_numbers=4)
     served, *others = (
         world.objects.create(f"object-{index}", spec_body([number(1)]), created=float(index))
@@ -105,10 +109,20 @@ async def test_of_very_many_objects_beyond_the_quota_the_youngest_are_not_held()
         assert {one.ref for one in world.informer} == {*manager.store} == {served, *others} - {*left_out}
         assert not {*left_out} & {*world.objects.reads}
         assert [ref for ref in left_out if world.objects.ready(ref) != ("", "")] == []
+        # Once, and not after each list.
+        assert caplog.messages.count(_left_out(2)) == 1
 
         world.objects.delete(others[0])
         await until(lambda: world.objects.ready(left_out[0]) == OVER, RESYNC_SECONDS + 60)
         assert world.objects.ready(left_out[1]) == ("", "")
+        assert _left_out(1) in caplog.messages
+
+
+def _left_out(count: int) -> str:
+    return (
+        f"namespace messaging: {count} objects are not looked at, because more than 1000 are beyond "
+        "--max-numbers-per-namespace; their status stays as it is"
+    )
 
 
 APIS = 31
@@ -139,7 +153,7 @@ async def test_objects_whose_secrets_take_too_much_memory_say_so_until_there_is_
         await world.until_ready(one)
         await until(lambda: world.objects.ready(three) == NO_ROOM, 3)
         row, *_ = world.objects.status(three)["phoneNumbers"]
-        assert row["message"].startswith("Secret whatsapp-admin is not used: ")
+        assert row["message"].startswith("with those of this object and of older ones the credentials and CA bundles")
         assert (state := manager.store.get(three))
         assert [facts.target.endpoint for facts in state.facts.values()] == [None] * APIS
         assert world.objects.ready(two)[0] == "True"
@@ -147,3 +161,17 @@ async def test_objects_whose_secrets_take_too_much_memory_say_so_until_there_is_
         world.objects.delete(one)
         await world.until_ready(three, 5)
         assert world.phones.count("publish", number(300)) == 1
+
+
+@virtual_time
+async def test_the_oldest_objects_have_the_first_claim_to_memory_at_a_start() -> None:
+    """The others are not even called once, at no start."""
+    world = World()
+    two, *others = (create_with_large_bundles(world, index) for index in range(2, 10))
+    one = create_with_large_bundles(world, 1)
+    for _ in range(2):
+        async with world.operator():
+            await world.until_ready(one)
+            await world.until_ready(two)
+            await until(lambda: all(world.objects.ready(other) == NO_ROOM for other in others), 10)
+        assert [index for index in range(3, 10) if world.phones.count("read", number(100 * index))] == []

@@ -50,7 +50,7 @@ def test_the_oldest_objects_are_served_as_far_as_their_numbers_fit() -> None:
 
 
 @pytest.mark.parametrize("spec", [spec_body(), {"phoneNumbers": 5}], ids=["one number", "unreadable"])
-def test_an_object_counts_as_ten_numbers_at_least(spec: dict[str, Any]) -> None:
+def test_an_object_counts_as_four_numbers_at_least(spec: dict[str, Any]) -> None:
     """It takes memory beside its numbers, and also where they cannot be read."""
     quota = Quota(2 * LEAST)
     for name in ("a", "b", "c"):

@@ -302,12 +302,21 @@ LONG, KEY = "s" * 253, "k" * 253
 LONG_NAMES = cloud(tokenSecretRef={"name": LONG, "key": KEY})
 
 
+def test_what_takes_too_much_memory_is_told_of_the_namespace() -> None:
+    """The Secret that is needed first need not be the one that is too large."""
+    found = problem(cloud(), found={TOKEN_SECRET: Missing.TOO_MUCH})
+    assert found.reason is Reason.INVALID_CREDENTIALS
+    assert found.message == (
+        "with those of this object and of older ones the credentials and CA bundles of the namespace take more than "
+        "16 MiB; name fewer or smaller ones"
+    )
+
+
 @pytest.mark.parametrize(
     ("api", "content", "words"),
     [
         (LONG_NAMES, Missing.ABSENT, "does not exist"),
         (LONG_NAMES, Missing.FORBIDDEN, "cannot be read: RBAC forbids the operator to get it"),
-        (LONG_NAMES, Missing.TOO_MUCH, "more than 16 MiB; use fewer or smaller ones"),
         (LONG_NAMES, {}, "does not exist"),
         (LONG_NAMES, {KEY: b""}, "is empty"),
         (LONG_NAMES, {KEY: b"\xff"}, "is not UTF-8 text"),
