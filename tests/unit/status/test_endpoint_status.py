@@ -189,10 +189,13 @@ def test_a_condition_of_its_own_says_whether_it_holds_the_key() -> None:
 
 def test_an_old_key_that_was_lost_is_told_and_changes_nothing_else() -> None:
     """Ready and EndpointReady stay True."""
-    lost = EndpointVerdict(EndpointReason.LACKS_OLD_KEY, "it does not open an earlier key")
-    status = told(seen(Reason.SIGNED), endpoint(lost))
+    lost = frozenset({f"sha256:{'0' * 64}"})
+    status = told(seen(Reason.SIGNED), endpoint(HOLDS_KEY, lost=lost))
     assert summary(status) == ("True", "Succeeded", "Current")
-    assert message(status).endswith("; Flow endpoint: it does not open an earlier key")
+    assert message(status).endswith(
+        "; Flow endpoint: it does not open earlier key 000000000000 any more; "
+        "Flows are broken on numbers until they have the new key"
+    )
     assert [one["status"] for one in status["conditions"]] == ["True", "True"]
 
 
