@@ -130,7 +130,9 @@ class ManagerLife(RandomWorld):
             # A publish may have been under way, whose signature becomes VALID later.
             since = begin + 2 * self._script.call_seconds + self._script.settle_seconds
             read = all(self._watched.has_answered(url_of(one), since) for one in self._listed)
-            return read and self._is_observed() and self.objects.ready(self.ref)[0] == "False"
+            # The Flow endpoint is asked for earlier keys at the interval.
+            asked = self.objects.status(self.ref).get("flowsEndpoint", {}).get("reason") != "EndpointLacksOldKey"
+            return read and asked and self._is_observed() and self.objects.ready(self.ref)[0] == "False"
         return self._is_well()
 
     def _is_written_since(self, begin: float) -> bool:
