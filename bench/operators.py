@@ -78,7 +78,8 @@ class Operators:
             f"--concurrency={concurrency}",
             *more,
         ]
-        health, metrics = health or free_port(), free_port()
+        health = health or free_port()
+        metrics = free_port(health)
         started = time.monotonic()
         process = self._spawn(name, flags, health, metrics, profile)
         try:

@@ -50,7 +50,8 @@ class OperatorContainer(OperatorProcess):
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and by default wait until `/readyz` succeeds."""
-        self.health_port, self.metrics_port = free_port(), free_port()
+        self.health_port = free_port()
+        self.metrics_port = free_port(self.health_port)
         host, port = self._api_server.address
         env = {
             "KUBERNETES_SERVICE_HOST": host,

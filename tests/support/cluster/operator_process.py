@@ -89,7 +89,8 @@ class OperatorProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and by default wait until `/readyz` succeeds."""
-        self.health_port, self.metrics_port = free_port(), free_port()
+        self.health_port = free_port()
+        self.metrics_port = free_port(self.health_port)
         self._process = self._api_server.keeper.spawn(
             self._name,
             [sys.executable, *self.program, *self._arguments],

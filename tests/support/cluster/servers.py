@@ -122,9 +122,9 @@ def kube_apiserver_command(binaries: Binaries, folder: Path, port: int, flags: S
     ]
 
 
-def free_port() -> int:
-    """Return a loopback port that is free at the moment."""
-    for port in random.sample(PORTS, 100):
+def free_port(*others: int) -> int:
+    """Return a loopback port that is free at the moment, and none of these."""
+    for port in random.sample([port for port in PORTS if port not in others], 100):
         with socket.socket() as candidate:
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
