@@ -310,8 +310,8 @@ class Informer:
         if self._left_out != self._logged_left_out:
             for namespace, count in self._left_out.items():
                 log.warning(
-                    "namespace %s: %d objects are not looked at, because more than %d are beyond "
-                    "--max-numbers-per-namespace; their status stays as it is",
+                    "namespace %s: %d objects are not reconciled, and their status is left unchanged: more than %d "
+                    "exceed --max-numbers-per-namespace",
                     *(namespace, count, MOST_BEYOND),
                 )
             self._logged_left_out = dict(self._left_out)

@@ -21,18 +21,15 @@ MOST_HELD_BYTES: Final = 16 * 1024 * 1024
 """Of the credentials and CA bundles that the objects of a namespace name, in memory."""
 
 
-_TOO_MUCH: Final = (
-    "with those of this object and of older ones the credentials and CA bundles of the namespace take more than "
-    f"{MOST_HELD_BYTES // 2**20} MiB; name fewer or smaller ones"
-)
-
-
 class Missing(StrEnum):
-    """Why a Secret's content is not known; the value is a predicate for messages."""
+    """Why a Secret's content is not known; the value is a predicate for messages, that of `TOO_MUCH` a whole one."""
 
     ABSENT = "does not exist"
     FORBIDDEN = "cannot be read: RBAC forbids the operator to get it"
-    TOO_MUCH = "is not used, because those of the namespace take too much memory"
+    TOO_MUCH = (
+        "the credentials and CA bundles of this object and of older ones in the namespace take more than "
+        f"{MOST_HELD_BYTES // 2**20} MiB; name fewer or smaller ones"
+    )
 
 
 Secrets = Mapping[str, Mapping[str, bytes] | Missing]
@@ -214,7 +211,7 @@ def _raw(ref: EntryRef, secrets: Secrets) -> bytes | Missing | None:
 def _text(ref: EntryRef, secrets: Secrets, longest: int) -> str:
     raw = _raw(ref, secrets)
     if raw is Missing.TOO_MUCH:
-        raise _Problem(Reason.INVALID_CREDENTIALS, _TOO_MUCH)
+        raise _Problem(Reason.INVALID_CREDENTIALS, str(raw))
     if isinstance(raw, Missing):
         raise _Problem(Reason.CREDENTIALS_NOT_FOUND, f"Secret {shorten(ref.secret)} {raw}", Retry.TRANSIENT)
     if raw is None:

@@ -120,8 +120,8 @@ async def test_of_very_many_objects_beyond_the_quota_the_youngest_are_not_held(
 
 def _left_out(count: int) -> str:
     return (
-        f"namespace messaging: {count} objects are not looked at, because more than 1000 are beyond "
-        "--max-numbers-per-namespace; their status stays as it is"
+        f"namespace messaging: {count} objects are not reconciled, and their status is left unchanged: more than 1000 "
+        "exceed --max-numbers-per-namespace"
     )
 
 
@@ -153,7 +153,9 @@ async def test_objects_whose_secrets_take_too_much_memory_say_so_until_there_is_
         await world.until_ready(one)
         await until(lambda: world.objects.ready(three) == NO_ROOM, 3)
         row, *_ = world.objects.status(three)["phoneNumbers"]
-        assert row["message"].startswith("with those of this object and of older ones the credentials and CA bundles")
+        assert row["message"].startswith(
+            "the credentials and CA bundles of this object and of older ones in the namespace"
+        )
         assert (state := manager.store.get(three))
         assert [facts.target.endpoint for facts in state.facts.values()] == [None] * APIS
         assert world.objects.ready(two)[0] == "True"

@@ -307,8 +307,8 @@ def test_what_takes_too_much_memory_is_told_of_the_namespace() -> None:
     found = problem(cloud(), found={TOKEN_SECRET: Missing.TOO_MUCH})
     assert found.reason is Reason.INVALID_CREDENTIALS
     assert found.message == (
-        "with those of this object and of older ones the credentials and CA bundles of the namespace take more than "
-        "16 MiB; name fewer or smaller ones"
+        "the credentials and CA bundles of this object and of older ones in the namespace take more than 16 MiB; "
+        "name fewer or smaller ones"
     )
 
 

@@ -172,7 +172,10 @@ PROBLEMS: dict[str, tuple[dict[str, Any] | None, Mapping[str, Mapping[str, bytes
         {LOGIN_SECRET: TOO_MUCH},
         Reason.INVALID_CREDENTIALS,
         Retry.TERMINAL,
-        "the credentials and CA bundles of the namespace take more than 16 MiB; name fewer or smaller ones",
+        (
+            "the credentials and CA bundles of this object and of older ones in the namespace take more than 16 MiB; "
+            "name fewer or smaller ones"
+        ),
     ),
     "no entry": (None, {LOGIN_SECRET: {}}, Reason.CREDENTIALS_NOT_FOUND, Retry.TRANSIENT, "entry username of Secret"),
     "no CA": (
